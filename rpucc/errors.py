@@ -1,0 +1,50 @@
+"""Errors that a user can act on.
+
+Every message is one line that says where (file, node, op, key), which rule, what was found and
+what would help. The CLI prints the message and exits with `exit_code`; no traceback reaches a
+user without `--debug`. Not for bugs: those stay ordinary Python exceptions.
+"""
+
+from __future__ import annotations
+
+
+class RpuccError(Exception):
+    """Base of all errors that rpucc raises on purpose; `exit_code` is the CLI's exit status."""
+
+    exit_code = 1
+
+
+class ModelError(RpuccError):
+    """The ONNX model cannot be read, is invalid, or holds something rpucc cannot lower."""
+
+
+class UnsupportedError(ModelError):
+    """The model is valid ONNX, but an op, attribute or shape in it is not supported."""
+
+
+class TargetError(RpuccError):
+    """A target file or a `--set` has a wrong key, type or range."""
+
+
+class DataError(RpuccError):
+    """A data set cannot be found or read, or does not fit the model."""
+
+
+class CheckpointError(RpuccError):
+    """A checkpoint cannot be read or does not fit the program."""
+
+
+class OutputError(RpuccError):
+    """An output file or folder cannot be written."""
+
+
+class UsageError(RpuccError):
+    """The command's arguments contradict each other."""
+
+    exit_code = 2
+
+
+class VerificationError(RpuccError):
+    """Two programs that should compute the same do not."""
+
+    exit_code = 3
