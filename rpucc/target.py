@@ -1,0 +1,361 @@
+"""The target: which arrays, converters, devices and policies a model is compiled for.
+
+Holds the data classes of a target file, what each key may be, and how layer rules merge. Reading
+files, presets, `--set` and the wording of errors are in `target_load.py`, the types of single
+values in `target_values.py`. Not for what the values do: the passes read the policies, and the
+runtime checks a device's parameters (only the device model knows which it has).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from rpucc import target_load
+from rpucc.errors import TargetError
+from rpucc.target_load import list_presets, preset_names
+from rpucc.target_values import (
+    PARAMETER_NAME,
+    Bits,
+    Bound,
+    Extent,
+    Flag,
+    Glob,
+    KindName,
+    Line,
+    ModelName,
+    Name,
+    Parameter,
+    Seconds,
+    Sigma,
+    choice,
+    integer,
+)
+
+__all__ = [
+    "ArrayKind",
+    "Device",
+    "LayerPolicy",
+    "LayerRule",
+    "Management",
+    "Periphery",
+    "Target",
+    "Update",
+    "list_presets",
+    "preset_names",
+]
+
+
+class Section(BaseModel):
+    """A table of a target file. In a layer rule it overrides only the keys that are set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArrayKind(Section):
+    """One kind of physical array (`[[array]]`), of which there are as many as needed."""
+
+    name: KindName
+    rows: Extent
+    """Output lines; the largest R that one tile can have."""
+    cols: Extent
+    """Input lines; the largest C, the bias line included."""
+    t_read: Seconds
+    """Seconds a read (t_meas of the 2017 paper)."""
+    t_pulse: Seconds = 1e-9
+    """Seconds a pulse slot of the update; 1 ns is an assumption."""
+
+
+class Periphery(Section):
+    """What stands between an array and the digital part (`[periphery]`, physics.md section 2)."""
+
+    read_noise: Sigma = 0.0
+    """Standard deviation σ of the noise on every output of a read, in units of the output."""
+    bound: Bound = 0.0
+    """Signal bound α at which the integrators saturate; 0 is unbounded."""
+    dac_bits: Bits = 0
+    """Input converter over [-1, 1]; 0 is none."""
+    adc_bits: Bits = 0
+    """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+
+
+class Management(Section):
+    """Noise and bound management (`[management]`; Gokmen, Onen & Haensch 2017)."""
+
+    noise_forward: Annotated[
+        Literal["auto", "always", "never"], choice("auto", "always", "never")
+    ] = "never"
+    """NM in the forward cycle; auto: only where |x| <= 1 cannot be proved."""
+    noise_backward: Annotated[Literal["always", "never"], choice("always", "never")] = "never"
+    """NM in the backward cycle."""
+    bound_forward: Flag = False
+    """BM in the forward cycle."""
+    bound_backward: Flag = False
+    """BM in the backward cycle."""
+    max_halvings: Annotated[int, integer(0, 30)] = 10
+    """How often bound management halves the input and reads again before it gives up."""
+
+
+class Update(Section):
+    """How weights change (`[update]`, physics.md section 3).
+
+    `pulsed = true`: stochastic pulse trains act on the devices one coincidence at a time.
+    `pulsed = false`: the exact outer-product update W -= lr * d^T x in float32; pulse trains and
+    the device's step and spread then play no part.
+    """
+
+    pulsed: Flag = True
+    bl: Annotated[int, integer(1, 31)] = 10
+    """BL, pulse slots in an update; the most there are where update_bl_management is on."""
+    update_management: Flag = False
+    """UM: both sides fire with equal peak probability, the mean update stays."""
+    update_bl_management: Flag = False
+    """UBLM: as few slots as the update needs, at most `bl`."""
+
+
+class Device(Section):
+    """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
+
+    model: ModelName = "ideal"
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """What the device model takes, by its names; the device itself checks names and ranges."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Every key beside `model` is a parameter."""
+        if not isinstance(data, dict):
+            return data
+        given = data.get("parameters", {})  # how Python code writes them; a file has them flat
+        if not isinstance(given, dict):
+            return {key: data[key] for key in ("model", "parameters") if key in data}
+        free = {k: v for k, v in data.items() if k not in ("model", "parameters")}
+        free = {**given, **free}
+        for key in free:
+            if not key.isidentifier():
+                raise PydanticCustomError(
+                    "not_allowed", "{allowed}", {"allowed": PARAMETER_NAME, "found": key}
+                )
+        return {**({"model": data["model"]} if "model" in data else {}), "parameters": free}
+
+    @model_serializer(mode="plain")
+    def _flat(self) -> dict[str, Any]:
+        model = {"model": self.model} if "model" in self.model_fields_set else {}
+        return {**model, **self.parameters}
+
+
+class LayerRule(Section):
+    """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
+
+    match: Glob
+    """A glob on layer names, case-sensitive: * ? [abc]."""
+    analog: Flag = True
+    """False keeps the layers digital."""
+    periphery: Periphery | None = None
+    management: Management | None = None
+    update: Update | None = None
+    device: Device | None = None
+
+    @model_serializer(mode="plain")
+    def _set_keys(self) -> dict[str, Any]:
+        values = {
+            k: getattr(self, k) for k in type(self).model_fields if k in self.model_fields_set
+        }
+        return {
+            k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v
+            for k, v in values.items()
+            if v is not None
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPolicy:
+    """What holds for one layer: the target's sections with every matching rule merged in."""
+
+    analog: bool
+    periphery: Periphery
+    management: Management
+    update: Update
+    device: Device
+
+
+class Target(Section):
+    """A compilation target: arrays, periphery, devices, management, update and layer rules.
+
+    Made by `Target.load`, `Target.from_toml` or `Target.from_json`; immutable, and never invalid.
+
+    >>> target = Target.load("rpu-managed", overrides=["update.bl=1"])
+    >>> target.for_layer("conv1").update.bl
+    1
+    """
+
+    name: Name
+    description: Line = ""
+    arrays: tuple[ArrayKind, ...] = Field(alias="array")
+    periphery: Periphery = Periphery()
+    device: Device
+    management: Management = Management()
+    update: Update = Update()
+    layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.arrays:
+            raise _conflict("array", [], target_load.NEEDED["array"])
+        names = [kind.name for kind in self.arrays]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise _conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
+        if "model" not in self.device.model_fields_set:
+            raise _conflict("device.model", None, target_load.NEEDED["model"])
+        _check_adc(self.periphery, "periphery")
+        # A pattern taken as a name stands for the layers that it matches: it finds a rule that
+        # contradicts the rest before any model is seen.
+        for i, rule in enumerate(self.layers):
+            if rule.periphery is not None:
+                _check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
+        return self
+
+    @classmethod
+    def load(cls, spec: str | Path | Target, overrides: Sequence[str] = ()) -> Target:
+        """Load a preset by name or a TOML file by path, and apply `key=value` overrides.
+
+        A string is looked up among the presets first, a `Path` is always a file, a `Target` is
+        taken as it is. An override that changes `device.model` drops the parameters that belonged
+        to the other model; overrides of parameters apply after it. Raises TargetError.
+        """
+        if isinstance(spec, Target):
+            target, source = spec, f"target {spec.name}"
+        else:
+            text, source = target_load.read_text(spec)
+            target = cls.from_toml(text, source)
+        if not overrides:
+            return target
+        data = json.loads(target.to_json())
+        touched = target_load.apply_overrides(data, overrides, _KEYS)
+        return cls._validated(data, source, touched)
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "target") -> Target:
+        """Parse a target from TOML text; `source` names it in errors. Raises TargetError."""
+        return cls._validated(target_load.parse_toml(text, source), source)
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "the program's target") -> Target:
+        """Read what `to_json` wrote. Raises TargetError."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise TargetError(f"{source}: no valid JSON: {target_load.one_line(error)}") from None
+        return cls._validated(data, source)
+
+    @classmethod
+    def _validated(
+        cls, data: object, source: str, touched: target_load.Touched | None = None
+    ) -> Target:
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            found = target_load.describe(error, source, _KEYS, touched or {})
+            raise TargetError(found) from None
+
+    def to_json(self) -> str:
+        """Write the target as one line of JSON with the keys of a target file, defaults too."""
+        return json.dumps(self.model_dump(by_alias=True), ensure_ascii=True, allow_nan=False)
+
+    def for_layer(self, name: str) -> LayerPolicy:
+        """Merge the sections and the rules that match `name`, later rules over earlier ones.
+
+        A rule that names another device model starts from that model's own defaults. Raises
+        TargetError where the rules that meet on this layer contradict each other.
+        """
+        policy = self._merge(name)
+        try:
+            _check_adc(policy.periphery, "periphery")
+        except PydanticCustomError as error:
+            raise TargetError(
+                f"target {self.name}: layer {name!r} after all its rules: periphery.adc_bits: "
+                f"{target_load.conflict_text(error.context)}"
+            ) from None
+        return policy
+
+    def _merge(self, name: str) -> LayerPolicy:
+        """Merge without the check of the whole, for `for_layer` and validation."""
+        analog, periphery, device = True, self.periphery, self.device
+        management, update = self.management, self.update
+        for rule in self.layers:
+            if not fnmatchcase(name, rule.match):
+                continue
+            if "analog" in rule.model_fields_set:
+                analog = rule.analog
+            periphery = _merged(periphery, rule.periphery)
+            management = _merged(management, rule.management)
+            update = _merged(update, rule.update)
+            device = _merged_device(device, rule.device)
+        return LayerPolicy(analog, periphery, management, update, device)
+
+    def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the patterns of the layer rules that match none of the layers `names`."""
+        names = list(names)
+        return tuple(
+            rule.match
+            for rule in self.layers
+            if not any(fnmatchcase(name, rule.match) for name in names)
+        )
+
+
+def _conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
+    """An error about `key` that no single value shows."""
+    context = {"key": key, "found": found, "allowed": allowed}
+    return PydanticCustomError("conflict", "{allowed}", context)
+
+
+def _check_adc(periphery: Periphery, key: str) -> None:
+    if periphery.adc_bits and not periphery.bound:
+        raise _conflict(
+            f"{key}.adc_bits",
+            periphery.adc_bits,
+            "0 where bound = 0 (an ADC converts the range [-bound, bound]: give both or neither)",
+        )
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _merged(base: S, over: S | None) -> S:
+    if over is None:
+        return base
+    return base.model_copy(update={key: getattr(over, key) for key in over.model_fields_set})
+
+
+def _merged_device(base: Device, over: Device | None) -> Device:
+    if over is None:
+        return base
+    if "model" in over.model_fields_set and over.model != base.model:
+        return over
+    return base.model_copy(update={"parameters": {**base.parameters, **over.parameters}})
+
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "": tuple(field.alias or key for key, field in Target.model_fields.items()),
+    "array": tuple(ArrayKind.model_fields),
+    "periphery": tuple(Periphery.model_fields),
+    "device": ("model",),
+    "management": tuple(Management.model_fields),
+    "update": tuple(Update.model_fields),
+    "layer": tuple(LayerRule.model_fields),
+}

@@ -1,0 +1,108 @@
+"""What one value of a target file may be: each type carries the text of what is allowed.
+
+Pydantic's own messages name one end of a range and count a bool as an int; these name the whole
+range and do not. Not for rules that join several keys: those are in `target.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+
+def checked(allowed: str, test: Callable[[Any], object]) -> BeforeValidator:
+    """Refuse what `test` does not hold for; the error carries the text of what is allowed."""
+
+    def validate(value: Any) -> Any:
+        if not test(value):
+            raise PydanticCustomError("not_allowed", "{allowed}", {"allowed": allowed})
+        return value
+
+    return BeforeValidator(validate)
+
+
+def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
+    """A finite int or float in [low, high] that fits a float; a bool is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value)) and low <= value <= high
+    except OverflowError:
+        return False
+
+
+def is_printable(value: object) -> bool:
+    """Hold for text of one line without control characters."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def integer(low: int, high: int) -> BeforeValidator:
+    """Allow an int in [low, high]; a bool is none."""
+
+    def test(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return checked(f"an integer from {low} to {high}", test)
+
+
+def text(pattern: str, allowed: str) -> BeforeValidator:
+    """Allow a string that all of `pattern` matches."""
+    return checked(allowed, lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None)
+
+
+def choice(*choices: str) -> BeforeValidator:
+    """Allow one of these strings."""
+    allowed = "one of " + ", ".join(f'"{c}"' for c in choices)
+    return checked(allowed, lambda v: isinstance(v, str) and v in choices)
+
+
+Flag = Annotated[bool, checked("true or false", lambda v: isinstance(v, bool))]
+Name = Annotated[
+    str, text(r"[A-Za-z][\w.-]{0,63}", "a letter, then letters, digits, '-', '_' or '.' (max 64)")
+]
+KindName = Annotated[
+    str, text(r"[A-Za-z][\w-]{0,63}", "a letter, then letters, digits, '-' or '_' (max 64)")
+]
+Line = Annotated[
+    str,
+    checked("one line, max 200 letters", lambda v: is_printable(v) and len(v) <= 200),
+]
+Glob = Annotated[
+    str, checked('a glob on layer names, as in "conv*"', lambda v: is_printable(v) and v)
+]
+ModelName = Annotated[
+    str,
+    text(
+        r"[a-z][a-z0-9-]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*",
+        'a device model\'s name, as in "constant-step", or "module:Class"',
+    ),
+]
+Extent = Annotated[int, integer(1, 65536)]
+Seconds = Annotated[
+    float,
+    checked(
+        "a time in seconds above 0, at most 1 (80 ns is 80e-9)", lambda v: is_number(v, 1e-18, 1)
+    ),
+]
+Sigma = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
+Bound = Annotated[
+    float,
+    checked(
+        "0 (unbounded) or a number from 1e-6 to 1e6",
+        lambda v: is_number(v, 0, 0) or is_number(v, 1e-6, 1e6),
+    ),
+]
+Bits = Annotated[
+    int,
+    checked(
+        "0 (no converter) or an integer from 2 to 24",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and (v == 0 or 2 <= v <= 24),
+    ),
+]
+PARAMETER_NAME = "a parameter name of letters, digits and '_'"
+Parameter = Annotated[float, checked("a finite number", is_number)]
