@@ -1,0 +1,23 @@
+"""Data for training and inference: data sets from files and by name, and single inputs.
+
+Needs only NumPy at import; pooch (downloads) and Pillow (PNG) are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from rpucc.runtime.data.dataset import Dataset, check_finite, check_fits, fitted, scaled
+from rpucc.runtime.data.images import load_inputs
+from rpucc.runtime.data.load import load_dataset
+from rpucc.runtime.data.named import DATASETS, data_folder
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "check_finite",
+    "check_fits",
+    "data_folder",
+    "fitted",
+    "load_dataset",
+    "load_inputs",
+    "scaled",
+]

@@ -1,0 +1,260 @@
+"""A data set in memory: its layout, its scaling to a model's input range, whether it fits a model.
+
+Every source (npz.py, idx.py, named.py) ends here, so data of any origin are checked alike.
+Not for reading files.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rpucc.errors import DataError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test samples with their labels, checked and in one layout.
+
+    name: what messages call it (a path or the name of a data set).
+    x_train, x_test: [n, C, *spatial] images or [n, features], uint8 (0..255) or floating point,
+        kept in the stored type. Grey images [n, H, W] become [n, 1, H, W]; [n, H, W, C] with C of
+        1 or 3 becomes [n, C, H, W] (unless the second axis is 1 or 3 already).
+    y_train, y_test: int64 labels [n], or float32 regression targets [n] or [n, outputs].
+
+    Raises DataError for empty data, wrong types, and lengths or shapes that do not agree.
+
+    >>> import numpy as np
+    >>> images = np.zeros((4, 28, 28), np.uint8)
+    >>> labels = np.array([0, 1, 2, 1])
+    >>> data = Dataset("tiny", images, labels, images[:2], labels[:2])
+    >>> data.sample_shape, data.classes
+    ((1, 28, 28), 3)
+    """
+
+    name: str
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x = as_samples(getattr(self, f"x_{part}"), f"{self.name}: x_{part}")
+            y = as_labels(getattr(self, f"y_{part}"), f"{self.name}: y_{part}")
+            if len(x) != len(y):
+                raise DataError(
+                    f"{self.name}: x_{part} has {len(x)} samples but y_{part} has {len(y)}; "
+                    "each sample needs one label"
+                )
+            object.__setattr__(self, f"x_{part}", x)
+            object.__setattr__(self, f"y_{part}", y)
+        for axis in ("x", "y"):
+            train, test = getattr(self, f"{axis}_train"), getattr(self, f"{axis}_test")
+            if train.shape[1:] != test.shape[1:] or (train.dtype.kind == "f") != (
+                test.dtype.kind == "f"
+            ):
+                raise DataError(
+                    f"{self.name}: {axis}_train has samples of {describe(train)} but {axis}_test "
+                    f"of {describe(test)}; both parts must be alike"
+                )
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, without the batch axis."""
+        return tuple(self.x_train.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes: the largest label of both parts plus one; 0 for regression."""
+        if self.y_train.dtype.kind == "f":
+            return 0
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+
+def as_samples(x: Array, where: str) -> Array:
+    """Return samples in the layout of `Dataset`; `where` names them in a DataError."""
+    x = np.asarray(x)
+    if x.dtype != np.uint8 and x.dtype.kind != "f":
+        raise DataError(
+            f"{where} has type {x.dtype}; pixels must be uint8 (0..255) or floating point: "
+            "convert them with .astype before saving"
+        )
+    if x.ndim < 2:
+        raise DataError(
+            f"{where} has shape {list(x.shape)}; samples must be [n, C, H, W], [n, H, W] or "
+            "[n, features]"
+        )
+    if x.size == 0:
+        raise DataError(f"{where} is empty (shape {list(x.shape)}); at least one sample is needed")
+    if not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+        x = x.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(x)
+
+
+def as_labels(y: Array, where: str) -> Array:
+    """Return labels as int64 [n] or targets as float32; `where` names them in a DataError."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where} has type {y.dtype}; labels must be integers, regression targets "
+            "floating point"
+        )
+    if y.size == 0:
+        raise DataError(f"{where} is empty (shape {list(y.shape)}); at least one label is needed")
+    if y.dtype.kind == "f":
+        if y.ndim not in (1, 2):
+            raise DataError(f"{where} has shape {list(y.shape)}; targets must be [n] or [n, k]")
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(y, dtype=np.float32)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise DataError(
+            f"{where} has shape {list(y.shape)}; labels must be [n] (turn one-hot rows into "
+            "labels with .argmax(axis=1))"
+        )
+    if y.dtype == np.uint64:
+        y = np.minimum(y, np.uint64(np.iinfo(np.int64).max))  # out of range anyway, not negative
+    return np.ascontiguousarray(y, dtype=np.int64)
+
+
+def scaled(
+    x: Array,
+    input_range: tuple[float, float],
+    *,
+    dtype: npt.DTypeLike = np.float32,
+    name: str = "data",
+) -> Array:
+    """Return samples as floating point in the range that the model was compiled for.
+
+    uint8 maps linearly, 0 to input_range[0] and 255 to input_range[1]; floating-point data pass
+    unchanged. Shape is kept. Raises DataError (`name` says whose) for NaN, infinity or other types.
+
+    >>> import numpy as np
+    >>> scaled(np.array([0, 51, 255], np.uint8), (-1.0, 1.0)).tolist()
+    [-1.0, -0.6000000238418579, 1.0]
+    """
+    low, high = input_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise DataError(f"{name}: input range {low} {high} must be two finite numbers, low < high")
+    if x.dtype == np.uint8:
+        table = (low + (high - low) * (np.arange(256) / 255.0)).astype(dtype)
+        return np.asarray(table[x])
+    if x.dtype.kind != "f":
+        raise DataError(f"{name} has type {x.dtype}; it must be uint8 (0..255) or floating point")
+    with np.errstate(over="ignore"):
+        result = x.astype(dtype, copy=False)
+    check_finite(result, name)
+    return result
+
+
+def check_finite(x: Array, where: str) -> None:
+    """Raise a DataError that names the first NaN or infinity of floating-point `x`."""
+    if x.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(x)
+    if bad.any():
+        index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), x.shape))
+        found = "NaN" if np.isnan(x[index]) else "an infinite value"
+        raise DataError(
+            f"{where}[{', '.join(map(str, index))}] is {found} ({int(bad.sum())} of {x.size} "
+            "values are not finite); clean the data, for example with np.nan_to_num"
+        )
+
+
+def reshaped(x: Array, sample_shape: Sequence[int], where: str) -> Array:
+    """Return samples [n, *s] as [n, *sample_shape] where that can mean only one thing.
+
+    Allowed: equal shapes; shapes equal but for axes of length 1; images to a flat vector (row by
+    row, channel by channel). All else is a DataError that names both shapes.
+    """
+    wanted = tuple(sample_shape)
+    found = tuple(x.shape[1:])
+    flat = len(wanted) == 1 and math.prod(found) == wanted[0]
+    same = [size for size in found if size != 1] == [size for size in wanted if size != 1]
+    if not (flat or same):
+        raise shape_error(where, found, wanted)
+    return x.reshape(len(x), *wanted)
+
+
+def shape_error(where: str, found: Sequence[int], wanted: Sequence[int]) -> DataError:
+    """Return the error for samples of a shape that the model does not take."""
+    return DataError(
+        f"{where} has samples of shape {list(found)} but the model takes {list(wanted)}; resize "
+        "or reshape the data, or use another model"
+    )
+
+
+def fitted(dataset: Dataset, sample_shape: Sequence[int], classes: int) -> Dataset:
+    """Return the data set with samples of `sample_shape`, checked by `check_fits`.
+
+    Reshapes only where that can mean one thing (see `reshaped`): [1, 28, 28] images fit a model
+    that takes [784]. Raises DataError.
+    """
+    shaped = copy.copy(dataset)  # not `replace`: the layout rules must not run on the result
+    for part in ("x_train", "x_test"):
+        x = reshaped(getattr(dataset, part), sample_shape, f"{dataset.name}: {part}")
+        object.__setattr__(shaped, part, x)
+    check_fits(shaped, sample_shape, classes)
+    return shaped
+
+
+def check_fits(dataset: Dataset, sample_shape: Sequence[int], classes: int) -> None:
+    """Raise a DataError unless a model with these samples and outputs can train on the data.
+
+    sample_shape: the model's input without the batch axis. classes: its number of outputs.
+    Checked: shapes, NaN and infinity in samples and targets, labels in 0..classes-1, and that
+    regression targets have one value an output. (Empty parts and lengths that differ cannot
+    occur: `Dataset` refuses them.) Nothing is reshaped: that is `fitted`.
+    """
+    for part in ("train", "test"):
+        x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
+        if tuple(x.shape[1:]) != tuple(sample_shape):
+            raise shape_error(f"{dataset.name}: x_{part}", x.shape[1:], sample_shape)
+        check_finite(x, f"{dataset.name}: x_{part}")
+        where = f"{dataset.name}: y_{part}"
+        if y.dtype.kind == "f":
+            check_targets(y, classes, where)
+        else:
+            check_labels(y, classes, where)
+
+
+def check_labels(y: Array, classes: int, where: str) -> None:
+    """Raise a DataError that names the first label outside 0..classes-1."""
+    bad = (y < 0) | (y >= classes)
+    if bad.any():
+        index = int(bad.argmax())
+        raise DataError(
+            f"{where}[{index}] is label {int(y[index])}, but the model has {classes} outputs "
+            f"(labels 0..{classes - 1}); {int(bad.sum())} of {len(y)} labels are out of range: "
+            "renumber them or use a model with more outputs"
+        )
+
+
+def check_targets(y: Array, outputs: int, where: str) -> None:
+    """Raise a DataError unless float targets have `outputs` finite values a sample."""
+    values = 1 if y.ndim == 1 else y.shape[1]
+    if values != outputs:
+        raise DataError(
+            f"{where} has {values} floating-point value(s) a sample, but the model has {outputs} "
+            "outputs; labels of classes must be stored as integers"
+        )
+    check_finite(y, where)
+
+
+def describe(x: Array) -> str:
+    """Return shape and type of one sample as text."""
+    return f"shape {list(x.shape[1:])} and type {x.dtype}"

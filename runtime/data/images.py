@@ -1,0 +1,132 @@
+"""Inputs of `rpucc run`: .npy and .npz arrays and PNG images, as samples for a model.
+
+Not for data sets with labels: that is load.py.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rpucc.errors import DataError
+from rpucc.runtime.data.dataset import as_samples, reshaped, scaled
+from rpucc.runtime.data.npy import Array, read_npy_file, unreadable
+from rpucc.runtime.data.npz import npz_keys, one_line, read_npz
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PNG_MODES = {1: "L", 3: "RGB"}
+"""Pillow's mode for a model's number of input channels."""
+
+
+def load_inputs(
+    path: str | Path, sample_shape: Sequence[int], input_range: tuple[float, float]
+) -> npt.NDArray[np.float32]:
+    """Return the samples in a file as float32 [n, *sample_shape] in the model's input range.
+
+    .npy: samples, or one sample without the batch axis. .npz: its array x, else its first array.
+    .png: one image, converted to grey or RGB as the model's channels ask; its size must be the
+    model's (a flat model takes the grey image row by row). uint8 maps 0..255 to `input_range`;
+    floating point passes unchanged. Raises DataError: nothing is resized or clipped silently.
+    """
+    path = Path(path).expanduser()
+    shape = tuple(sample_shape)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected an .npy, .npz or .png file")
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        x = _batched(read_npy_file(path), shape, str(path))
+    elif kind == ".npz":
+        keys = npz_keys(path)
+        if not keys:
+            raise DataError(f"{path} holds no arrays; save the samples with np.savez")
+        key = "x" if "x" in keys else keys[0]
+        where = f"{path}: array {key!r}"
+        x = _batched(read_npz(path, (key,))[key], shape, where)
+    elif kind == ".png":
+        x = _read_png(path, shape)
+    else:
+        raise DataError(
+            f"{path}: cannot read {kind or 'a file without suffix'}; expected an .npy, "
+            ".npz or .png file"
+        )
+    result: npt.NDArray[np.float32] = scaled(x, input_range, name=str(path))
+    return result
+
+
+def _batched(x: Array, shape: tuple[int, ...], where: str) -> Array:
+    """Return an array as [n, *shape]; a single sample gets its batch axis."""
+    grey = 0 < x.ndim < len(shape) and x.shape == shape[-x.ndim :]  # no channel axis either
+    channels_last = len(shape) == 3 and shape[0] in PNG_MODES and x.shape == (*shape[1:], shape[0])
+    if x.shape == shape or grey or channels_last:
+        x = x[None]
+    return reshaped(as_samples(x, where), shape, where)
+
+
+def _read_png(path: Path, shape: tuple[int, ...]) -> Array:
+    """Return a PNG as uint8 [1, *shape]; raises DataError when it does not fit."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reading PNG needs Pillow; install it with pip install 'rpucc[image]'"
+        ) from error
+    if len(shape) not in (1, 3) or (len(shape) == 3 and shape[0] not in PNG_MODES):
+        raise DataError(
+            f"{path}: the model takes samples of shape {list(shape)}; an image can only be "
+            "[1, H, W] (grey), [3, H, W] (RGB) or a flat vector: save the sample as .npy"
+        )
+    try:
+        with warnings.catch_warnings():  # a large image is refused by its size below
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=["PNG"]) as image:
+                _check_size(path, image.size, shape)
+                pixels = _pixels(path, image, shape[0] if len(shape) == 3 else 1)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} is far too large; the model takes {list(shape)}") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is not a PNG image; convert it to PNG first") from error
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: Pillow's broken PNG
+        if isinstance(error, PermissionError):
+            raise unreadable(path, error) from error
+        raise DataError(
+            f"{path} is a truncated or damaged PNG ({one_line(error)}); save it again"
+        ) from error
+    return pixels.reshape(1, *shape)
+
+
+def _check_size(path: Path, size: tuple[int, int], shape: tuple[int, ...]) -> None:
+    """Raise a DataError unless width × height is the model's; pixels are not decoded yet."""
+    width, height = size
+    if len(shape) == 3 and (height, width) != shape[1:]:
+        raise DataError(
+            f"{path} is {width}×{height} pixels (width × height) but the model takes "
+            f"{shape[2]}×{shape[1]}; resize it first"
+        )
+    if len(shape) == 1 and width * height != shape[0]:
+        raise DataError(
+            f"{path} is {width}×{height} = {width * height} pixels but the model takes a vector "
+            f"of {math.prod(shape)}; resize it first"
+        )
+
+
+def _pixels(path: Path, image: Image.Image, channels: int) -> npt.NDArray[Any]:
+    """Return an image's pixels as uint8 [channels, H, W]."""
+    from PIL import Image
+
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
+        if alpha.min() < 255:
+            raise DataError(f"{path} has transparent pixels; flatten it onto a background first")
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip at 255
+        wide = np.asarray(image).astype(np.float64)
+        image = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))
+    pixels = np.asarray(image.convert(PNG_MODES[channels]))
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -1,0 +1,189 @@
+"""Data sets known by name: one table, where their files are looked for, how they are downloaded.
+
+A new data set is one row of DATASETS. Not for reading the files: npz.py and idx.py do that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from rpucc.errors import DataError
+from rpucc.runtime.data.dataset import Dataset
+from rpucc.runtime.data.idx import PARTS, find_idx_files, load_idx_folder
+from rpucc.runtime.data.npz import load_npz, one_line
+
+KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+DATA_FOLDER_VARIABLE = "RPUCC_DATA"
+TIMEOUT = 30
+"""Seconds that a server may stay silent."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a data set: its name, SHA-256 and the folders (URLs) that offer it."""
+
+    name: str
+    sha256: str
+    mirrors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NamedDataset:
+    """A row of DATASETS.
+
+    description: one line for lists. resource: file in rpucc.models.data, for built-in data.
+    files: what to download otherwise; several are the IDX files of a folder, one is an .npz.
+    """
+
+    description: str
+    resource: str = ""
+    files: tuple[RemoteFile, ...] = ()
+
+
+# Sources of the checksums: keras/src/datasets/mnist.py and fashion_mnist.py of Keras 3; the MD5
+# sums of the same Fashion-MNIST files are in their README and in torchvision.
+DATASETS: dict[str, NamedDataset] = {
+    "mnist-mini": NamedDataset(
+        "handwritten digits, balanced MNIST subset, 6,000 + 1,000 of 1×28×28 (built in)",
+        resource="mnist_mini.npz",
+    ),
+    "mnist": NamedDataset(
+        "handwritten digits, 60,000 + 10,000 of 1×28×28 (11 MB download)",
+        files=(
+            RemoteFile(
+                "mnist.npz",
+                "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+                (KERAS,),
+            ),
+        ),
+    ),
+    "fashion-mnist": NamedDataset(
+        "pictures of clothing in 10 classes, 60,000 + 10,000 of 1×28×28 (31 MB download)",
+        files=(
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                (KERAS, ZALANDO),
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                (KERAS, ZALANDO),
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                (KERAS, ZALANDO),
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                (KERAS, ZALANDO),
+            ),
+        ),
+    ),
+}
+
+
+def load_named(name: str, data_dir: Path | None = None) -> Dataset:
+    """Return the data set of a row of DATASETS.
+
+    Built-in data come from the package. Others are taken from `<data folder>/<name>.npz` or the
+    IDX files in `<data folder>/<name>/` if they are there (your own files: no checksum), else
+    downloaded to there and checked by SHA-256. Raises DataError; offline it says what to put where.
+    """
+    row = DATASETS[name]
+    if row.resource:
+        with resources.as_file(resources.files("rpucc.models.data") / row.resource) as path:
+            return load_npz(path, name)
+    folder = data_folder(data_dir)
+    dataset = _load_local(name, folder)
+    if dataset is None:
+        _download(name, row, folder)
+        dataset = _load_local(name, folder)
+    if dataset is None:
+        raise DataError(f"{name}: the downloaded files in {folder} have vanished; try again")
+    return dataset
+
+
+def data_folder(data_dir: Path | None = None) -> Path:
+    """Return the folder of downloaded data: the argument, else $RPUCC_DATA, else the user cache."""
+    if data_dir is not None:
+        return Path(data_dir).expanduser()
+    if os.environ.get(DATA_FOLDER_VARIABLE):
+        return Path(os.environ[DATA_FOLDER_VARIABLE]).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("rpucc", appauthor=False)) / "data"
+
+
+def _load_local(name: str, folder: Path) -> Dataset | None:
+    """Return the data set if all of its files are in the data folder."""
+    archive = folder / f"{name}.npz"
+    if archive.is_file():
+        return load_npz(archive)
+    if (folder / name).is_dir() and len(find_idx_files(folder / name)) == len(PARTS):
+        return load_idx_folder(folder / name)
+    return None
+
+
+def _download(name: str, row: NamedDataset, folder: Path) -> None:
+    """Download the files of a data set into the data folder, each from the first good mirror."""
+    target = folder if len(row.files) == 1 else folder / name
+    new_folders = [path for path in (target, *target.parents) if not path.exists()]
+    for file in row.files:
+        reasons = []
+        for mirror in file.mirrors:
+            reason = _retrieve(mirror + file.name, file, target)
+            if not reason:
+                break
+            reasons.append(reason)
+        else:
+            _remove_empty(new_folders)
+            names = ", ".join(file.name for file in row.files)
+            raise DataError(
+                f"data set {name!r} is not in {folder} and cannot be downloaded "
+                f"({'; '.join(reasons)}); get {names} from {row.files[0].mirrors[0]} and put "
+                f"{'it' if len(row.files) == 1 else 'them'} into {target}, "
+                f"or name another data folder with --data-dir or {DATA_FOLDER_VARIABLE}"
+            )
+
+
+def _retrieve(url: str, file: RemoteFile, target: Path) -> str:
+    """Download one file; return "" or the reason why that failed, as one short line.
+
+    pooch writes to a temporary name and moves the file into place once its checksum is right.
+    """
+    import pooch
+
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{file.sha256}",
+            fname=file.name,
+            path=target,
+            downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
+        )
+    except ValueError as error:
+        if "hash" in str(error):
+            return f"{url} has another SHA-256 than expected"
+        return one_line(error)
+    except OSError as error:  # those of requests are OSErrors too
+        return f"{_host(url)}: {error.strerror or type(error).__name__}"
+    return ""
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders (innermost first) that a failed download made and left empty."""
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not made, or another process has put a file there
+            folder.rmdir()
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]

@@ -1,0 +1,144 @@
+"""Data sets in NumPy's .npz archives: Keras keys, or x and y.
+
+Archives are read member by member through npy.py: never unpickled, and checked before memory is
+taken. Not for a single .npy array as input to `rpucc run`: that is images.py.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from rpucc.errors import DataError
+from rpucc.runtime.data.dataset import Dataset
+from rpucc.runtime.data.npy import (
+    MAX_BYTES,
+    PICKLE_ADVICE,
+    PICKLE_START,
+    Array,
+    read_npy,
+    unreadable,
+)
+
+SPLIT_KEYS = ("x_train", "y_train", "x_test", "y_test")
+WHOLE_KEYS = ("x", "y")
+
+CORRUPT = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,  # an encrypted member
+    OverflowError,
+)
+"""What the standard library raises for damaged, encrypted or unsupported archives."""
+
+
+def load_npz(path: Path, name: str | None = None) -> Dataset:
+    """Return the data set in an .npz file; `name` is what messages call it (default: the path).
+
+    Keys x_train, y_train, x_test, y_test (as in Keras), or x and y: then the last tenth of the
+    samples, at least one, is the test part, in stored order; shuffle before saving if the file is
+    sorted by class. Other keys may be there and are not read. Raises DataError.
+    """
+    name = name or str(path)
+    found = npz_keys(path)
+    if set(SPLIT_KEYS) <= set(found):
+        parts = read_npz(path, SPLIT_KEYS)
+        return Dataset(name, *(parts[key] for key in SPLIT_KEYS))
+    if set(WHOLE_KEYS) <= set(found):
+        parts = read_npz(path, WHOLE_KEYS)
+        return split_tail(name, parts["x"], parts["y"])
+    raise DataError(
+        f"{path} holds the arrays {list_keys(found)}; expected {', '.join(SPLIT_KEYS)}, or x and y"
+    )
+
+
+def split_tail(name: str, x: Array, y: Array) -> Dataset:
+    """Return x, y as a data set whose test part is the last tenth, at least one sample."""
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) < 2:
+        raise DataError(
+            f"{name}: x has shape {list(x.shape)} and y {list(y.shape)}; they need equal lengths "
+            "of at least 2 (the last tenth becomes the test part)"
+        )
+    cut = len(x) - max(1, len(x) // 10)
+    return Dataset(name, x[:cut], y[:cut], x[cut:], y[cut:])
+
+
+def npz_keys(path: Path) -> list[str]:
+    """Return the names of the arrays in an .npz file, in stored order; raises DataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except CORRUPT as error:
+        raise _not_an_archive(path) from error
+    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+
+
+def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, Array]:
+    """Return the named arrays of an .npz file; together they may have MAX_BYTES.
+
+    Raises DataError for a damaged archive, pickled arrays, and arrays that are not numbers.
+    """
+    arrays: dict[str, Array] = {}
+    key = keys[0]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {key: archive.getinfo(f"{key}.npy") for key in keys}
+            total = sum(member.file_size for member in members.values())
+            if total > MAX_BYTES:
+                raise DataError(
+                    f"{path} unpacks to {total:,} bytes; the limit is {MAX_BYTES:,}: "
+                    "use a smaller part of the data"
+                )
+            for key, member in members.items():
+                with archive.open(member) as stream:
+                    arrays[key] = read_npy(stream, member.file_size, f"{path}: array {key!r}")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except KeyError as error:
+        raise DataError(f"{path} has no array {error.args[0]!r}") from error
+    except CORRUPT as error:
+        raise DataError(
+            f"{path}: array {key!r} cannot be unpacked ({one_line(error)}); the file is damaged: "
+            "copy or download it again"
+        ) from error
+    return arrays
+
+
+def list_keys(keys: list[str]) -> str:
+    """Return at most eight names as text; odd characters are escaped."""
+    shown = ", ".join(ascii(key[:40]) for key in keys[:8])
+    return (shown or "(none)") + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, at most 120 characters."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:120]
+
+
+def _not_an_archive(path: Path) -> DataError:
+    """Return the error for a file that is no zip archive; says more where its start tells more."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        return unreadable(path, error)
+    if not start:
+        return DataError(f"{path} is empty; expected an .npz archive")
+    if start[:1] == PICKLE_START:
+        return DataError(f"{path} is a pickle; {PICKLE_ADVICE}")
+    if start.startswith(b"PK"):
+        return DataError(
+            f"{path} is a truncated or damaged .npz archive: copy or download it again"
+        )
+    return DataError(f"{path} is not an .npz archive; save the arrays with np.savez_compressed")
