@@ -1,0 +1,248 @@
+"""Append the loss, the backward cycle and the update cycle: the program of one training step.
+
+The rules are in `gradients/`, the sweep over the graph in `gradients/sweep.py`; not for how an
+update is done on arrays, which assign_update decides.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from rpucc.errors import ModelError, UnsupportedError
+from rpucc.passes.base import RpuPass
+from rpucc.passes.emit import ANALOG, CYCLE, LAYER, int_of, known_shape
+from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate
+from rpucc.passes.gradients.losses import LOSSES, Loss, graph_input
+from rpucc.passes.gradients.sweep import FLOATS, sweep
+
+_SHAPE_ONLY = ("Identity", "Reshape", "Flatten", "Squeeze")
+
+
+@dataclass(frozen=True)
+class Differentiate(RpuPass):
+    """Append loss, gradients and updates, so that one run of the graph is one SGD step.
+
+    Requires: unrolled layers (training form), known shapes, one output (or `rpucc.output` naming
+    it). Leaves behind: graph inputs `labels` (int64) or `targets` (float) and `lr`; graph outputs
+    `loss` and, for each trained weight W, `W.next`; the logits as an output where the model ends
+    in a softmax. Trained are the weights of Reads (by rpu Update) and the digital weights and
+    biases of layers (W - lr·grad); all other constants are frozen. The gradient of a value v is
+    called `v.grad`; MaxPools got their Indices output. Model metadata: rpucc.input, output, loss,
+    loss_value, labels, lr and updates (JSON, weight name to the name of its new value).
+
+        before: part = Read(x, W); y = ReduceSum(part, -2)
+        after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
+                W.next = Update(W, x, y.grad, lr)
+    """
+
+    loss: str = "auto"
+
+    name: ClassVar[str] = "differentiate"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Append the training step; a model that cannot be trained raises ModelError."""
+        loss_name = "cross-entropy" if self.loss == "auto" else self.loss
+        if loss_name not in LOSSES:
+            raise ModelError(
+                f"loss {self.loss!r} is not known; choose one of auto, {', '.join(LOSSES)}"
+            )
+        model.graph.sort()
+        forward = list(model.graph)
+        sources = parameters(model.graph)
+        if not sources:
+            raise ModelError(
+                "the model has nothing to train: no Conv, Gemm or MatMul with constant weights; "
+                "compile with --inference"
+            )
+        e = GradientEmitter(model)
+        output = _output(model)
+        if loss_name == "cross-entropy":
+            output = _logits(e, output)
+        loss = LOSSES[loss_name](e, output)
+        lr = graph_input(e, "lr", output.dtype or ir.DataType.FLOAT, ir.Shape([]))
+        gradients = sweep(e, {output: loss.gradient}, sources)
+        updates = _emit_updates(e, gradients, sources, lr)
+        _prune(model.graph, kept=set(forward), outputs={loss.value, *updates.values()})
+        if not output.is_graph_output():
+            model.graph.outputs.append(output)
+        model.graph.outputs.extend([loss.value, *updates.values()])
+        _describe(model, loss_name, output, loss, lr, updates)
+        return ir.passes.PassResult(model, modified=True)
+
+
+def parameters(graph: ir.Graph) -> list[ir.Value]:
+    """Return the initializers that training changes, in the order of their first use.
+
+    These are the weights of Reads, the digital weights of layers, and a bias in an Add right
+    after a layer.
+    """
+    found: dict[ir.Value, None] = {}
+    for node in graph:
+        if node.op_type == "Read" and node.domain == "rpu":
+            candidates = [node.inputs[1]]
+        elif node.metadata_props.get(ANALOG) == "0" or _adds_to_layer(node):
+            candidates = list(node.inputs)
+        else:
+            continue
+        for value in candidates:
+            if value is not None and value.is_initializer() and value.dtype in FLOATS:
+                found[value] = None
+    return list(found)
+
+
+def _adds_to_layer(node: ir.Node) -> bool:
+    producers = [value.producer() for value in node.inputs if value is not None]
+    return node.op_type == "Add" and any(
+        producer is not None and LAYER in producer.metadata_props for producer in producers
+    )
+
+
+def _output(model: ir.Model) -> ir.Value:
+    """Return the value that the loss is about."""
+    outputs = list(model.graph.outputs)
+    wanted = model.metadata_props.get("rpucc.output")
+    named = [value for value in outputs if value.name == wanted]
+    if named:
+        return named[0]
+    if len(outputs) != 1:
+        names = ", ".join(str(value.name) for value in outputs)
+        raise UnsupportedError(
+            f"the model has {len(outputs)} outputs ({names}); training needs exactly one; keep "
+            "the one that the labels are about"
+        )
+    return outputs[0]
+
+
+def _logits(e: GradientEmitter, output: ir.Value) -> ir.Value:
+    """Return [N, K] (or [N, K, *space]) before a final softmax; trailing dimensions of 1 go."""
+    value = output
+    node = value.producer()
+    while node is not None and node.op_type in _SHAPE_ONLY and node.inputs[0] is not None:
+        value = node.inputs[0]
+        node = value.producer()
+    if node is None or node.op_type not in ("Softmax", "LogSoftmax"):
+        logits = output
+    else:
+        assert node.inputs[0] is not None
+        logits = node.inputs[0]
+        rank = known_shape(logits).rank()
+        if int_of(node, "axis", -1) % rank != 1:
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.op_type}): cross-entropy needs the classes on axis 1, "
+                f"found axis {int_of(node, 'axis', -1)} of {known_shape(logits)}; transpose the "
+                "output, or compile with loss = mse"
+            )
+        if value is not output and not _same_but_ones(value, output):
+            raise UnsupportedError(
+                f"output {output.name!r}: it reshapes the {node.op_type} {node.name!r} from "
+                f"{value.shape} to {output.shape}; end the model at the {node.op_type}"
+            )
+    shape = known_shape(logits)
+    if shape.rank() > 2 and all(dim == 1 for dim in shape.dims[2:]):
+        e.metadata = {CYCLE: "forward"}
+        logits = e.op("Flatten", logits, name="logits", out="logits", axis=1)
+        logits.shape = ir.Shape(shape.dims[:2])
+    return logits
+
+
+def _same_but_ones(before: ir.Value, after: ir.Value) -> bool:
+    """Whether a reshape only adds or drops trailing dimensions of 1, or does nothing."""
+    return _without_trailing_ones(before) == _without_trailing_ones(after)
+
+
+def _without_trailing_ones(value: ir.Value) -> list[int | ir.SymbolicDim]:
+    dims = list(known_shape(value).dims)
+    while len(dims) > 2 and dims[-1] == 1:
+        dims.pop()
+    return dims
+
+
+def _emit_updates(
+    e: GradientEmitter,
+    gradients: dict[ir.Value, ir.Value],
+    sources: list[ir.Value],
+    lr: ir.Value,
+) -> dict[str, ir.Value]:
+    """Emit each trained weight's new value; return weight name to new value, in graph order."""
+    reads: dict[ir.Value, ReadUpdate] = {}
+    for update in e.updates:
+        if update.weight in reads:
+            raise UnsupportedError(
+                f"nodes {reads[update.weight].read.name!r} and {update.read.name!r} (Read): "
+                f"training the weight {update.weight.name!r} that they share is not supported yet"
+            )
+        reads[update.weight] = update
+    updated: dict[str, ir.Value] = {}
+    for W in sources:
+        name = W.name or ""
+        e.metadata = {CYCLE: "update"}
+        e.scope = f"{name}.update"
+        if W in reads:
+            read = reads[W].read
+            e.metadata[LAYER] = read.metadata_props[LAYER]
+            cuts = {key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")}
+            new = e.rpu(
+                "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **cuts
+            )
+        elif W in gradients:
+            layer = _layer_of(W)
+            if layer is not None:
+                e.metadata[LAYER] = layer
+            new = e.op("Sub", W, e.op("Mul", gradients[W], lr), out=f"{name}.next", name=e.scope)
+        else:
+            continue
+        new.shape = known_shape(W).copy()
+        updated[name] = new
+    if not updated:
+        raise ModelError(
+            "the model has nothing to train: its output does not depend on any layer's weights"
+        )
+    return updated
+
+
+def _layer_of(W: ir.Value) -> str | None:
+    """Return the layer that a digital weight, or a bias added to a layer's result, belongs to."""
+    for node in W.consumers():
+        nearby = [node, *(value.producer() for value in node.inputs if value is not None)]
+        for candidate in nearby:
+            if candidate is not None and LAYER in candidate.metadata_props:
+                return candidate.metadata_props[LAYER]
+    return None
+
+
+def _prune(graph: ir.Graph, *, kept: set[ir.Node], outputs: set[ir.Value]) -> None:
+    """Remove appended nodes whose results nothing uses, and their initializers."""
+    for node in reversed(graph):
+        used = any(value.uses() or value in outputs for value in node.outputs)
+        if node not in kept and not used and not any(v.is_graph_output() for v in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not value.is_graph_output() and value not in outputs:
+            del graph.initializers[name]
+
+
+def _describe(
+    model: ir.Model,
+    loss_name: str,
+    output: ir.Value,
+    loss: Loss,
+    lr: ir.Value,
+    updates: dict[str, ir.Value],
+) -> None:
+    """Write the model metadata by which the runtime finds its way."""
+    inputs = [value for value in model.graph.inputs if value not in (loss.labels, lr)]
+    model.metadata_props.setdefault("rpucc.input", inputs[0].name or "")
+    model.metadata_props.update(
+        {
+            "rpucc.output": output.name or "",
+            "rpucc.loss": loss_name,
+            "rpucc.loss_value": loss.value.name or "",
+            "rpucc.labels": loss.labels.name or "",
+            "rpucc.lr": lr.name or "",
+            "rpucc.updates": json.dumps({name: value.name for name, value in updates.items()}),
+        }
+    )

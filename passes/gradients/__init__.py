@@ -1,0 +1,54 @@
+"""The gradient rules, as one table: op type to the function that emits its backward nodes."""
+
+from __future__ import annotations
+
+from rpucc.passes.gradients import array, elementwise, pooling, reduce, shape, softmax
+from rpucc.passes.gradients.context import Rule
+
+GRADIENTS: dict[str, Rule] = {
+    # rpu
+    "Read": array.read,
+    "Im2Col": array.im2col,
+    "AppendOne": array.append_one,
+    # elementwise
+    "Add": elementwise.add,
+    "Sum": elementwise.add,
+    "Sub": elementwise.sub,
+    "Mul": elementwise.mul,
+    "Div": elementwise.div,
+    "Neg": elementwise.neg,
+    "Abs": elementwise.abs_,
+    "Pow": elementwise.power,
+    "Identity": elementwise.identity,
+    "Relu": elementwise.relu,
+    "LeakyRelu": elementwise.leaky_relu,
+    "Tanh": elementwise.tanh,
+    "Sigmoid": elementwise.sigmoid,
+    "Exp": elementwise.exp,
+    "Log": elementwise.log,
+    "Sqrt": elementwise.sqrt,
+    "Clip": elementwise.clip,
+    "BatchNormalization": elementwise.batch_normalization,
+    "MatMul": elementwise.matmul,
+    # pooling
+    "MaxPool": pooling.max_pool,
+    "AveragePool": pooling.average_pool,
+    "GlobalAveragePool": pooling.global_average_pool,
+    # reductions
+    "ReduceSum": reduce.reduce_sum,
+    "ReduceMean": reduce.reduce_mean,
+    # shape
+    "Reshape": shape.reshape,
+    "Flatten": shape.reshape,
+    "Squeeze": shape.reshape,
+    "Unsqueeze": shape.reshape,
+    "Transpose": shape.transpose,
+    "Concat": shape.concat,
+    "Split": shape.split,
+    "Slice": shape.slice_,
+    "Pad": shape.pad,
+    # softmax
+    "Softmax": softmax.softmax,
+    "LogSoftmax": softmax.log_softmax,
+}
+"""Op type to gradient rule; an op without one cannot lie behind a trained layer."""

@@ -1,0 +1,95 @@
+"""What a gradient rule is, and what it writes with.
+
+Not the rules (one module a kind of op), not the sweep that calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
+
+import onnx_ir as ir
+
+from rpucc.errors import UnsupportedError
+from rpucc.passes.emit import Emitter, constant_of, known_shape
+
+
+@dataclass(frozen=True)
+class ReadUpdate:
+    """An update cycle to come: W - lr · dᵀx for the read that saw x and got d back."""
+
+    weight: ir.Value
+    x: ir.Value
+    d: ir.Value
+    read: ir.Node
+
+
+class GradientEmitter(Emitter):
+    """An emitter that knows which values need a gradient, and collects the arrays' updates."""
+
+    def __init__(self, model: ir.Model) -> None:
+        super().__init__(model)
+        self.wanted: set[ir.Value] = set()
+        self.updates: list[ReadUpdate] = []
+
+    def wants(self, node: ir.Node, index: int) -> bool:
+        """Whether input `index` of `node` is there and needs a gradient."""
+        return index < len(node.inputs) and node.inputs[index] in self.wanted
+
+    def unbroadcast(self, g: ir.Value, value: ir.Value) -> ir.Value:
+        """Sum g over the axes along which `value` was broadcast to g's shape."""
+        want, have = list(known_shape(value)), list(known_shape(g))
+        extra = len(have) - len(want)
+        axes = list(range(extra))
+        axes += [extra + i for i, dim in enumerate(want) if dim == 1 and have[extra + i] != 1]
+        if not axes:
+            return g
+        summed = self.reduce_sum(g, axes, keepdims=extra == 0)
+        return self.reshape_like(summed, value) if extra else summed
+
+
+Rule: TypeAlias = Callable[
+    [GradientEmitter, ir.Node, Sequence[ir.Value | None]], Sequence[ir.Value | None]
+]
+"""rule(emitter, node, gradients of its outputs) -> gradients of its inputs.
+
+None stands for an output that nothing depends on, and for an input that needs no gradient; a rule
+may leave out trailing inputs. Each gradient has its value's shape.
+"""
+
+
+def the(g: Sequence[ir.Value | None]) -> ir.Value:
+    """Return the gradient of an op's only output."""
+    assert g[0] is not None
+    return g[0]
+
+
+def input_of(node: ir.Node, index: int = 0) -> ir.Value:
+    """Return an input that the op cannot be without."""
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def rank_of(value: ir.Value) -> int:
+    """Return the number of dimensions."""
+    return known_shape(value).rank()
+
+
+def constant_ints(node: ir.Node, index: int) -> list[int] | None:
+    """Return a constant integer input as a list, None where it is absent."""
+    if index >= len(node.inputs) or node.inputs[index] is None:
+        return None
+    array = constant_of(node.inputs[index])
+    if array is None:
+        refuse(node, f"its input {node.inputs[index].name!r} is computed, not constant")  # type: ignore[union-attr]
+    return [int(v) for v in array.flatten()]
+
+
+def refuse(node: ir.Node, found: str) -> NoReturn:
+    """Raise the error for a node that the gradient rules do not cover."""
+    raise UnsupportedError(
+        f"node {node.name!r} ({node.op_type}): no gradient, {found}; compile with --inference, or "
+        "change the model there"
+    )

@@ -1,0 +1,307 @@
+"""Each gradient rule against central differences, over shapes, broadcasts, pads and strides."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rpucc.errors import UnsupportedError
+from rpucc.passes.gradients import GRADIENTS
+from rpucc.passes.gradients.context import GradientEmitter
+from rpucc.passes.gradients.sweep import sweep
+from rpucc.passes.window import Window
+
+from .gradient_check import check_grads, gradient_model, parse
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def distinct(*shape: int, seed: int = 0) -> np.ndarray:
+    """Values at least 0.05 apart and 0.05 from zero: no kink lies within a difference's step."""
+    count = int(np.prod(shape))
+    values = np.random.default_rng(seed).permutation(np.arange(count) - count // 2 + 0.5)
+    return (0.1 * values).reshape(shape)
+
+
+X = "(float[N,3,4] x) => (float[N,3,4] y)"
+
+ELEMENTWISE = {
+    "Relu": "y = Relu(x)",
+    "Tanh": "y = Tanh(x)",
+    "Sigmoid": "y = Sigmoid(x)",
+    "Exp": "y = Exp(x)",
+    "Neg": "y = Neg(x)",
+    "Abs": "y = Abs(x)",
+    "Identity": "y = Identity(x)",
+    "Log": "p = Exp(x) q = Add(p, p) y = Log(q)",
+    "Sqrt": "p = Exp(x) y = Sqrt(p)",
+    "Pow": "three = Constant<value = double {3.0}>() y = Pow(x, three)",  # x is double here
+    "Mul of itself": "y = Mul(x, x)",
+    "Add to itself": "y = Add(x, x)",
+    "fan-out": "a = Tanh(x) b = Mul(a, x) y = Sum(a, b, x)",
+    "Softmax": "y = Softmax(x)",
+    "Softmax axis": "y = Softmax<axis = 1>(x)",
+    "LogSoftmax": "y = LogSoftmax<axis = -2>(x)",
+}
+
+
+@pytest.mark.parametrize("body", ELEMENTWISE.values(), ids=ELEMENTWISE.keys())
+def test_elementwise(body: str) -> None:
+    check_grads(f"{X} {{ {body} }}", {"x": distinct(2, 3, 4)})
+
+
+@pytest.mark.parametrize("alpha", ["<alpha = 0.2>", ""])
+def test_leaky_relu(alpha: str) -> None:
+    # onnxruntime has no double kernel; piecewise linear, so that the wide step is exact.
+    text = f"{X} {{ y = LeakyRelu{alpha}(x) }}"
+    check_grads(text, {"x": distinct(2, 3, 4)}, double=False, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("bounds", ["low, high", "low", ", high"])
+def test_clip(bounds: str) -> None:
+    body = "low = Constant<value = double {-0.52}>() high = Constant<value = double {0.71}>()"
+    check_grads(f"{X} {{ {body} y = Clip(x, {bounds}) }}", {"x": distinct(2, 3, 4)})
+
+
+BROADCASTS = [
+    ("N,3,4", "N,3,4"),
+    ("N,3,4", "4"),
+    ("N,3,4", "3,1"),
+    ("N,1,4", "1,3,1"),
+    ("N,3,4", ""),
+]
+
+
+@pytest.mark.parametrize("shapes", BROADCASTS, ids=str)
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Sum"])
+def test_broadcasting(op: str, swap: bool, shapes: tuple[str, str]) -> None:
+    sizes = [[2 if d == "N" else int(d) for d in s.split(",") if d] for s in shapes]
+    feeds = {"a": normal(*sizes[0]) + 4.0, "b": normal(*sizes[1], seed=1) + 4.0}
+    operands = "b, a" if swap else "a, b"
+    text = f"(float[{shapes[0]}] a, float[{shapes[1]}] b) => (float[N,3,4] y)"
+    check_grads(f"{text} {{ y = {op}({operands}) }}", feeds)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "y"),
+    [
+        ("N,3", "3,4", "N,4"),
+        ("N,5,3", "3,4", "N,5,4"),
+        ("N,5,3", "N,3,4", "N,5,4"),
+        ("N,2,5,3", "2,3,4", "N,2,5,4"),
+        ("5,3", "N,3,4", "N,5,4"),
+    ],
+)
+def test_matmul(a: str, b: str, y: str) -> None:
+    feeds = {
+        name: normal(*[2 if d == "N" else int(d) for d in shape.split(",")], seed=i)
+        for i, (name, shape) in enumerate({"a": a, "b": b}.items())
+    }
+    check_grads(f"(float[{a}] a, float[{b}] b) => (float[{y}] y) {{ y = MatMul(a, b) }}", feeds)
+
+
+SHAPED = {
+    "Flatten": ("N,12", "y = Flatten(x)"),
+    "Reshape": ("N,2,6", "s = Constant<value_ints = [0, 2, 6]>() y = Reshape(x, s)"),
+    "Reshape all": ("M", "s = Constant<value_ints = [-1]>() y = Reshape(x, s)"),
+    "Unsqueeze": ("N,1,3,4", "a = Constant<value_ints = [1]>() y = Unsqueeze(x, a)"),
+    "Squeeze": (
+        "N,3,4",
+        "a = Constant<value_ints = [1]>() u = Unsqueeze(x, a) v = Tanh(u) y = Squeeze(v, a)",
+    ),
+    "Transpose": ("4,N,3", "y = Transpose<perm = [2, 0, 1]>(x)"),
+    "Transpose default": ("4,3,N", "y = Transpose(x)"),
+    "Concat": ("N,9,4", "t = Tanh(x) y = Concat<axis = 1>(x, t, x)"),
+    "Split": (
+        "N,1,4",
+        "s = Constant<value_ints = [1, 2]>() y, z = Split<axis = 1>(x, s)",
+    ),
+    "Slice": (
+        "N,2,2",
+        "b = Constant<value_ints = [1, -3]>() e = Constant<value_ints = [9, -1]>() "
+        "a = Constant<value_ints = [1, -1]>() y = Slice(x, b, e, a)",
+    ),
+    "Pad": ("N,4,7", "p = Constant<value_ints = [0, 1, 0, 0, 0, 3]>() y = Pad(x, p)"),
+    "Pad axes": (
+        "N,3,6",
+        "p = Constant<value_ints = [2, 0]>() a = Constant<value_ints = [2]>() y = Pad(x, p, , a)",
+    ),
+    "ReduceSum": ("N,3", "a = Constant<value_ints = [-1]>() y = ReduceSum<keepdims = 0>(x, a)"),
+    "ReduceSum keep": ("N,1,4", "a = Constant<value_ints = [1]>() y = ReduceSum(x, a)"),
+    "ReduceSum all": ("", "y = ReduceSum<keepdims = 0>(x)"),
+    "ReduceMean": ("N", "a = Constant<value_ints = [1, 2]>() y = ReduceMean<keepdims = 0>(x, a)"),
+    "ReduceMean batch": (
+        "3,4",
+        "a = Constant<value_ints = [0]>() y = ReduceMean<keepdims = 0>(x, a)",
+    ),
+    "ReduceMean all": ("1,1,1", "y = ReduceMean(x)"),
+}
+
+
+@pytest.mark.parametrize(("shape", "body"), SHAPED.values(), ids=SHAPED.keys())
+def test_shape_and_reductions(shape: str, body: str) -> None:
+    check_grads(f"(float[N,3,4] x) => (float[{shape}] y) {{ {body} }}", {"x": distinct(2, 3, 4)})
+
+
+def test_batch_normalization_in_inference_mode() -> None:
+    constants = " ".join(
+        f"{n} = Constant<value = double[3] {{{v}}}>()"
+        for n, v in {"s": "1.5,-2,0.3", "b": "1,2,3", "m": "0,1,-1", "v": "0.5,2,1"}.items()
+    )
+    check_grads(
+        f"{X} {{ {constants} y = BatchNormalization(x, s, b, m, v) }}", {"x": normal(2, 3, 4)}
+    )
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> dict[str, list[int]]:
+    """A window of rank 1 to 3 on a small input that it fits into, pads smaller than the kernel."""
+    rank = draw(st.integers(1, 3))
+    axes = range(rank)
+    kernel = [draw(st.integers(1, 3)) for _ in axes]
+    dilations = [draw(st.integers(1, 2)) for _ in axes]
+    strides = [draw(st.integers(1, 3)) for _ in axes]
+    pads = [draw(st.integers(0, kernel[i % rank] - 1)) for i in range(2 * rank)]
+    space = [dilations[i] * (kernel[i] - 1) + draw(st.integers(1, 4)) for i in axes]
+    return {
+        "space": space,
+        "kernel_shape": kernel,
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+    }
+
+
+def pool_text(op: str, window: dict[str, list[int]], extra: str = "") -> str:
+    attributes = ", ".join(f"{k} = {v}" for k, v in window.items() if k != "space")
+    space = ",".join(map(str, window["space"]))
+    out = ",".join("PQR"[: len(window["space"])])
+    return f"(float[N,2,{space}] x) => (float[N,2,{out}] y) {{ y = {op}<{attributes}{extra}>(x) }}"
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(windows())
+def test_max_pool(window: dict[str, list[int]]) -> None:
+    check_grads(pool_text("MaxPool", window), {"x": distinct(2, 2, *window["space"])})
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(windows(), st.booleans())
+def test_average_pool(window: dict[str, list[int]], include: bool) -> None:
+    # Linear, so that the wide step of single precision is exact up to rounding.
+    text = pool_text("AveragePool", window, f", count_include_pad = {int(include)}")
+    x = normal(2, 2, *window["space"])
+    check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_pools_with_auto_pad(op: str, auto_pad: str) -> None:
+    attributes = f'kernel_shape = [3, 2], strides = [2, 1], auto_pad = "{auto_pad}"'
+    text = f"(float[N,2,6,5] x) => (float[N,2,P,Q] y) {{ y = {op}<{attributes}>(x) }}"
+    check_grads(text, {"x": distinct(2, 2, 6, 5)}, double=False, tolerance=1e-3)
+
+
+def test_global_average_pool() -> None:
+    text = "(float[N,2,6,5] x) => (float[N,2,1,1] y) { y = GlobalAveragePool(x) }"
+    check_grads(text, {"x": normal(2, 2, 6, 5)}, double=False, step=0.5, tolerance=1e-4)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(windows())
+def test_im2col_and_append_one(window: dict[str, list[int]]) -> None:
+    attributes = ", ".join(f"{k} = {v}" for k, v in window.items() if k != "space")
+    space = ",".join(map(str, window["space"]))
+    text = (
+        f"(float[N,2,{space}] x) => (float[N,P,C] y) "
+        f"{{ c = rpu.Im2Col<{attributes}>(x) y = rpu.AppendOne(c) }}"
+    )
+    x = normal(2, 2, *window["space"])
+    check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("lead", ["N", "N,5"])
+def test_read(lead: str) -> None:
+    text = (
+        f"(float[{lead},3] x, float[4,3] W) => (float[{lead},1,4] y) "
+        "{ y = rpu.Read<row_cuts = [0, 4], col_cuts = [0, 3]>(x, W) }"
+    )
+    shape = [2, 5, 3] if "5" in lead else [2, 3]
+    check_grads(text, {"x": normal(*shape), "W": normal(4, 3)}, wrt=["x"])
+
+
+REFUSED = {
+    "LSTM-like": ("y = Gelu(x)", "no gradient rule"),
+    "ceil mode": ("y = AveragePool<kernel_shape = [2], ceil_mode = 1>(x)", "ceil_mode"),
+    "storage order": ("y = MaxPool<kernel_shape = [2], storage_order = 1>(x)", "storage_order"),
+    "pad mode": (
+        'p = Constant<value_ints = [0, 0, 1, 0, 0, 1]>() y = Pad<mode = "edge">(x, p)',
+        "edge",
+    ),
+    "steps": (
+        "b = Constant<value_ints = [0]>() e = Constant<value_ints = [3]>() "
+        "a = Constant<value_ints = [1]>() s = Constant<value_ints = [2]>() "
+        "y = Slice(x, b, e, a, s)",
+        "steps of 1",
+    ),
+    "exponent": ("y = Pow(x, x)", "exponent"),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_has_no_gradient_is_refused_with_node_op_and_way_out(body: str, message: str) -> None:
+    proto = parse(f"(float[N,3,4] x) => (float[N,P,Q] y) {{ {body} }}")
+    with pytest.raises(
+        UnsupportedError, match=r"node '\w+' \(\w+\): no gradient.*--inference"
+    ) as e:
+        gradient_model(proto, ["x"])
+    assert message in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+def test_only_values_on_the_way_get_a_gradient() -> None:
+    proto = parse(
+        "(float[N,3] x, float[3] b) => (float[N,3] y) { t = Tanh(x) u = Add(t, b) y = Exp(u) }"
+    )
+    backward = {n.name for n in gradient_model(proto, ["b"]).graph.node if ".grad" in n.name}
+    assert any("exp" in name for name in backward)
+    assert not any("tanh" in name for name in backward)
+
+
+def test_integers_get_no_gradient() -> None:
+    """Shape of a trained value must not pull Reshape's target into the sweep."""
+    text = f"{X} {{ s = Shape(x) t = Tanh(x) y = Reshape(t, s) }}"
+    check_grads(text, {"x": normal(2, 3, 4)})
+
+
+def test_gradients_are_named_after_their_values() -> None:
+    model = ir.from_proto(parse(f"{X} {{ a = Tanh(x) b = Exp(a) y = Mul(a, b) }}"))
+    e = GradientEmitter(model)
+    (y,) = model.graph.outputs
+    seed = ir.val("y.seed", y.dtype, y.shape)
+    model.graph.inputs.append(seed)
+    sweep(e, {y: seed}, [model.graph.inputs[0]])
+    values = {value.name for node in model.graph for value in node.outputs}
+    assert {"x.grad", "a.grad", "b.grad"} <= values
+
+
+def test_every_rule_has_a_doc_line() -> None:
+    assert all(rule.__doc__ for rule in GRADIENTS.values())
+
+
+def test_same_pads_put_the_odd_one_where_asked() -> None:
+    for auto_pad, pads in (("SAME_UPPER", (0, 1)), ("SAME_LOWER", (1, 0))):
+        node = ir.node(
+            "MaxPool",
+            [ir.val("x", ir.DataType.FLOAT, ["N", 1, 4])],
+            {"kernel_shape": [2], "auto_pad": auto_pad},
+        )
+        window = Window.of(node)
+        assert window.pads == pads
+        assert window.positions == (4,)
