@@ -1,0 +1,1 @@
+"""Compiler passes: one file a pass; `pipeline.py` lists them in order."""

@@ -1,0 +1,51 @@
+"""Give each update cycle its policy: pulsed or exact, BL, UM, UBLM.
+
+Not for the pulses themselves: the runtime draws them (physics.md section 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import onnx_ir as ir
+
+from rpucc.layers import analog_layers
+from rpucc.passes.base import RpuPass
+
+if TYPE_CHECKING:
+    from rpucc.target import Target
+
+
+@dataclass(frozen=True)
+class AssignUpdate(RpuPass):
+    """Stamp the layer's update policy on its Update nodes.
+
+    Requires: a training graph. Leaves behind: pulsed, bl, update_management and
+    update_bl_management on every Update. With pulsed = 0 the update is exact and the other three
+    are 0: nothing reads them.
+
+        before: W2 = Update(W, x, d, lr)
+        after:  W2 = Update(W, x, d, lr) pulsed=1 bl=10 update_management=0 update_bl_management=0
+    """
+
+    target: Target
+
+    name: ClassVar[str] = "assign_update"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Stamp every Update."""
+        changed = False
+        for layer in analog_layers(model):
+            update = self.target.for_layer(layer.name).update
+            policy = {
+                "pulsed": int(update.pulsed),
+                "bl": update.bl if update.pulsed else 0,
+                "update_management": int(update.pulsed and update.update_management),
+                "update_bl_management": int(update.pulsed and update.update_bl_management),
+            }
+            for node in layer.updates:
+                changed = True
+                for key, value in policy.items():
+                    node.attributes[key] = ir.AttrInt64(key, value)
+        return ir.passes.PassResult(model, modified=changed)

@@ -1,0 +1,123 @@
+"""The pipeline: which passes run, in which order, and what happens between them.
+
+The one place that lists the passes. Not for what a pass does: each has a file of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rpucc.opset import add_functions
+from rpucc.passes.assign_update import AssignUpdate
+from rpucc.passes.base import RpuPass
+from rpucc.passes.differentiate import Differentiate
+from rpucc.passes.manage_bounds import ManageBounds
+from rpucc.passes.manage_noise import ManageNoise
+from rpucc.passes.place import Place
+from rpucc.passes.schedule import Schedule
+from rpucc.passes.select_analog import SelectAnalog
+from rpucc.passes.tile import Tile
+from rpucc.passes.unroll import Unroll
+
+if TYPE_CHECKING:
+    from rpucc.target import Target
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a pipeline is built from."""
+
+    target: Target
+    training: bool = True
+    loss: str = "auto"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table of passes."""
+
+    cls: type[RpuPass]
+    make: Callable[[Options], RpuPass]
+    training_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """The pass's name on the command line and in dumps."""
+        return self.cls.name
+
+    @property
+    def summary(self) -> str:
+        """One line for `rpucc passes`."""
+        return self.cls.summary()
+
+
+PASSES: tuple[Row, ...] = (
+    Row(SelectAnalog, lambda o: SelectAnalog(o.target, training=o.training)),
+    Row(Unroll, lambda o: Unroll(training=o.training)),
+    Row(Differentiate, lambda o: Differentiate(loss=o.loss), training_only=True),
+    Row(Tile, lambda o: Tile(o.target)),
+    Row(ManageNoise, lambda o: ManageNoise(o.target)),
+    Row(ManageBounds, lambda o: ManageBounds(o.target)),
+    Row(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),
+    Row(Place, lambda o: Place()),
+    Row(Schedule, lambda o: Schedule()),
+)
+"""Every pass, in order; the importer (`rpucc.passes.importer`) comes before them."""
+
+IMPORT = "import"
+"""The name of the event that shows the imported model to the callbacks."""
+
+
+@dataclass(frozen=True)
+class PassEvent:
+    """What a callback gets: a pass has run (index 0: the model has been imported)."""
+
+    index: int
+    name: str
+    model: ir.Model
+    """As the pass left it; the next pass changes it in place, so copy what must last."""
+    seconds: float
+    modified: bool
+
+
+Callback = Callable[[PassEvent], None]
+"""Called once for the imported model and once after every pass; raises to stop the pipeline."""
+
+
+def build_pipeline(options: Options) -> list[RpuPass]:
+    """Make the passes of a compilation: all of PASSES, without the training ones in inference."""
+    return [row.make(options) for row in PASSES if options.training or not row.training_only]
+
+
+def run_pipeline(
+    model: ir.Model,
+    passes: Sequence[RpuPass],
+    callbacks: Sequence[Callback] = (),
+    *,
+    import_seconds: float = 0.0,
+) -> ir.Model:
+    """Run `passes` on `model` in place, calling every callback before the first and after each.
+
+    After each pass the model holds the function bodies of exactly the rpu ops that it uses.
+    Errors of passes and callbacks pass through unchanged: they name the node or the pass.
+    """
+    _notify(callbacks, PassEvent(0, IMPORT, model, import_seconds, modified=True))
+    for index, each in enumerate(passes, start=1):
+        start = time.perf_counter()
+        each.requires(model)
+        result = each.call(model)
+        each.ensures(model)
+        add_functions(model)
+        seconds = time.perf_counter() - start
+        _notify(callbacks, PassEvent(index, each.name, model, seconds, result.modified))
+    return model
+
+
+def _notify(callbacks: Sequence[Callback], event: PassEvent) -> None:
+    for callback in callbacks:
+        callback(event)

@@ -1,0 +1,122 @@
+"""Cut each weight matrix into a grid of tiles that fit the target's arrays.
+
+Not for giving tiles to physical arrays: `place` does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import onnx_ir as ir
+
+from rpucc.errors import ModelError
+from rpucc.layers import READS, AnalogLayer, analog_layers, segments
+from rpucc.passes.base import RpuPass
+from rpucc.passes.emit import Emitter, infer_outputs
+from rpucc.plan import ARRAY_KIND
+
+if TYPE_CHECKING:
+    from rpucc.target import ArrayKind, LayerPolicy, Target
+
+
+@dataclass(frozen=True)
+class Tile(RpuPass):
+    """Cut each matrix into balanced blocks, one an array, and stamp the layer's periphery.
+
+    Requires: Reads with one segment (unroll), and Updates in training (differentiate).
+    Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; noise,
+    bound, dac_bits and adc_bits on Reads; metadata `rpucc.array_kind`. Each Read gives one partial
+    sum a segment of its input; where there are several, its result has another shape and so
+    another name. The ReduceSum that unroll put behind a Read adds them up.
+
+        before: part [N, 1, 128] = Read(x [N, 513], W) row_cuts=[0, 128] col_cuts=[0, 513]
+        after:  part.tiled [N, 2, 128] = Read(x, W) row_cuts=[0, 128] col_cuts=[0, 257, 513]
+    """
+
+    target: Target
+
+    name: ClassVar[str] = "tile"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Stamp every Read and Update; a Read that is tiled already raises ModelError."""
+        layers = analog_layers(model)
+        emitter = Emitter(model)
+        for layer in layers:
+            R, C = layer.rows, layer.columns
+            kind = array_kind(R, C, self.target.arrays)
+            cuts = balanced_cuts(R, kind.rows), balanced_cuts(C, kind.cols)
+            policy = self.target.for_layer(layer.name)
+            for node in layer.nodes:
+                _stamp_grid(node, kind, *cuts)
+                if node.op_type in READS:
+                    _stamp_periphery(node, policy)
+                    _widen_result(emitter, node, model)
+        return ir.passes.PassResult(model, modified=bool(layers))
+
+    def requires(self, model: ir.Model) -> None:
+        """Hold that no Read is tiled yet."""
+        for layer in analog_layers(model):
+            _check_untiled(layer)
+
+
+def balanced_cuts(lines: int, limit: int) -> tuple[int, ...]:
+    """Cut `lines` into as few segments of at most `limit` as possible, sizes at most one apart.
+
+    >>> balanced_cuts(513, 512), balanced_cuts(10, 4)
+    ((0, 257, 513), (0, 4, 7, 10))
+    """
+    count = -(-lines // limit)
+    size, larger = divmod(lines, count)
+    sizes = [size + 1] * larger + [size] * (count - larger)
+    return tuple(sum(sizes[:i]) for i in range(count + 1))
+
+
+def array_kind(R: int, C: int, kinds: Sequence[ArrayKind]) -> ArrayKind:
+    """Choose the smallest kind of array that holds [R, C] as one tile, else the largest kind.
+
+    Small and large by area; of two alike, the one that reads faster, then the first.
+    """
+    fitting = [kind for kind in kinds if kind.rows >= R and kind.cols >= C]
+    if fitting:
+        return min(fitting, key=lambda kind: (kind.rows * kind.cols, kind.t_read))
+    return max(kinds, key=lambda kind: (kind.rows * kind.cols, -kind.t_read))
+
+
+def _stamp_grid(
+    node: ir.Node, kind: ArrayKind, row_cuts: tuple[int, ...], col_cuts: tuple[int, ...]
+) -> None:
+    node.attributes["row_cuts"] = ir.AttrInt64s("row_cuts", row_cuts)
+    node.attributes["col_cuts"] = ir.AttrInt64s("col_cuts", col_cuts)
+    node.metadata_props[ARRAY_KIND] = kind.name
+
+
+def _stamp_periphery(node: ir.Node, policy: LayerPolicy) -> None:
+    periphery = policy.periphery
+    node.attributes["noise"] = ir.AttrFloat32("noise", float(periphery.read_noise))
+    node.attributes["bound"] = ir.AttrFloat32("bound", float(periphery.bound))
+    node.attributes["dac_bits"] = ir.AttrInt64("dac_bits", periphery.dac_bits)
+    node.attributes["adc_bits"] = ir.AttrInt64("adc_bits", periphery.adc_bits)
+
+
+def _widen_result(emitter: Emitter, node: ir.Node, model: ir.Model) -> None:
+    """Give a Read's result one partial sum a segment, and a new name where that is not one."""
+    transpose = node.attributes.get_int("transpose", 0)
+    cuts = tuple(node.attributes.get_ints("row_cuts" if transpose else "col_cuts", ()))
+    if segments(cuts) == 1:
+        return
+    part = node.outputs[0]
+    part.name = emitter.unique(f"{part.name}.tiled")
+    infer_outputs(node, model.opset_imports)
+
+
+def _check_untiled(layer: AnalogLayer) -> None:
+    for node in (*layer.forward, *layer.backward):
+        rows = tuple(node.attributes.get_ints("row_cuts", ()))
+        columns = tuple(node.attributes.get_ints("col_cuts", ()))
+        if segments(rows) != 1 or segments(columns) != 1:
+            raise ModelError(
+                f"node {node.name!r}: row_cuts {list(rows)}, col_cuts {list(columns)}: the matrix "
+                "is tiled already; compile from the original model, not from a program"
+            )

@@ -1,0 +1,337 @@
+"""Verification by execution: the model before a pass and after it compute the same.
+
+Both are run by onnxruntime with its optimisations off (with them on, both sides are normalised to
+the same graph and the check says nothing), and every value that has the same name on both sides
+is compared: an output alone, behind a saturated softmax, hides most errors. Constants that keep
+their name must be the same bits. Not for the analog semantics: an rpu op runs by its ideal body.
+
+Each model runs twice: once as it is, and once with dense random data in place of what feeds each
+layer, because a wrong weight behind a unit that is dead on the first data changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from rpucc.errors import VerificationError
+from rpucc.passes.execute import (
+    BATCH,
+    Array,
+    layer_inputs,
+    random_feeds,
+    random_probes,
+    run_model,
+)
+
+if TYPE_CHECKING:
+    from rpucc.passes.pipeline import PassEvent
+
+TOLERANCE = 1e-5
+"""Largest difference allowed, relative to the largest magnitude of the value."""
+
+SHAKE = 1e-6
+"""Relative change of the data by which a value's own sensitivity to rounding is measured."""
+
+SENSITIVITY_FACTOR = 4.0
+"""How much more than its own sensitivity a value may differ."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a check found: how many values it compared and the worst of them."""
+
+    compared: int
+    worst_value: str
+    worst_difference: float
+    """Relative to the value's largest magnitude."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What two runs of a model gave, digests of its constants, and who makes what."""
+
+    values: dict[str, Array]
+    probes: dict[str, Array]
+    """What stood in place of the layers' inputs in the second run."""
+    probed: dict[str, Array]
+    """The values of the second run."""
+    constants: dict[str, str]
+    producers: dict[str, str]
+    """Value name to a description of its node, in the order in which nodes run."""
+    outputs: tuple[str, ...]
+
+
+class Verify:
+    """A pipeline callback that checks each pass against the model it was given.
+
+    Each stage's values are kept and compared with the next stage's, so no model is cloned. Raises
+    VerificationError at the first pass that changes a value.
+    """
+
+    def __init__(self, seed: int = 0, tolerance: float = TOLERANCE, batch: int = BATCH) -> None:
+        self.seed = seed
+        self.tolerance = tolerance
+        self.batch = batch
+        self.results: dict[str, Comparison] = {}
+        """Pass name to what its check found."""
+        self._feeds: dict[str, Array] = {}
+        self._probes: dict[str, Array] = {}
+        self._before: Snapshot | None = None
+
+    def __call__(self, event: PassEvent) -> None:
+        """Run the model that the pass left and compare it with the one that it was given."""
+        where = f"pass '{event.name}'"
+        feeds = random_feeds(event.model, seed=self.seed, batch=self.batch, known=self._feeds)
+        self._feeds.update(feeds)
+        if self._before is None:
+            self._before = first_snapshot(event.model, feeds, where, self.seed)
+            self._probes = self._before.probes
+            return
+        after = take_snapshot(event.model, feeds, self._probes, where)
+        self.results[event.name] = compare_snapshots(
+            self._before,
+            after,
+            self.tolerance,
+            where,
+            rerun=lambda: _shaken_snapshot(event.model, feeds, self._probes, where),
+        )
+        self._before = after
+
+
+def compare_models(
+    before: ir.Model | onnx.ModelProto,
+    after: ir.Model | onnx.ModelProto,
+    *,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    batch: int = BATCH,
+    where: str = "the compiled model",
+) -> Comparison:
+    """Run two models on the same random inputs and compare every value that they share.
+
+    Inputs lie within `rpucc.input_range` of `after` (else [0, 1)); a batch that either model
+    fixes is kept, else it is `batch`. Raises VerificationError, which names the first value in
+    execution order that differs by more than `tolerance` of its largest magnitude, and where an
+    output of `before` is absent from `after`.
+    """
+    before, after = _as_ir(before), _as_ir(after)
+    feeds = random_feeds(before, seed=seed, batch=batch, template=after)
+    first = first_snapshot(before, feeds, "the original model", seed)
+    ran = next((array.shape[0] for array in feeds.values() if array.ndim), batch)
+    feeds |= random_feeds(after, seed=seed, batch=ran, known=feeds)
+    second = take_snapshot(after, feeds, first.probes, where)
+    return compare_snapshots(
+        first,
+        second,
+        tolerance,
+        where,
+        rerun=lambda: _shaken_snapshot(after, feeds, first.probes, where),
+    )
+
+
+# ---------------------------------------------------------------- running
+
+
+def first_snapshot(
+    model: ir.Model, feeds: Mapping[str, Array], where: str, seed: int = 0
+) -> Snapshot:
+    """Run `model` as it is, draw probes of the shapes found, and run it with them."""
+    values = run_model(model, feeds, where)
+    probes = random_probes(layer_inputs(model), values, seed)
+    return _snapshot(model, feeds, values, probes, where)
+
+
+def take_snapshot(
+    model: ir.Model, feeds: Mapping[str, Array], probes: Mapping[str, Array], where: str
+) -> Snapshot:
+    """Run `model` twice, keeping every value. `where` starts the message of an error."""
+    return _snapshot(model, feeds, run_model(model, feeds, where), probes, where)
+
+
+def _snapshot(
+    model: ir.Model,
+    feeds: Mapping[str, Array],
+    values: dict[str, Array],
+    probes: Mapping[str, Array],
+    where: str,
+) -> Snapshot:
+    producers = {
+        output.name: f"node {node.name!r}, op {_op(node)}"
+        for node in model.graph
+        for output in node.outputs
+        if output.name
+    }
+    usable = {name: array for name, array in probes.items() if name in producers}
+    return Snapshot(
+        values,
+        usable,
+        run_model(model, feeds, f"{where} (probed)", usable) if usable else {},
+        {name: _digest(value) for name, value in model.graph.initializers.items()},
+        producers,
+        tuple(v.name or "" for v in model.graph.outputs),
+    )
+
+
+def _shaken_snapshot(
+    model: ir.Model, feeds: Mapping[str, Array], probes: Mapping[str, Array], where: str
+) -> Snapshot:
+    """Run `model` with all floating-point data changed by SHAKE at random signs."""
+    generator = np.random.default_rng(0)
+
+    def shaken(array: Array) -> Array:
+        if array.dtype.kind != "f":
+            return array
+        signs = generator.choice([-1.0, 1.0], array.shape)
+        return np.asarray(array * (1.0 + SHAKE * signs)).astype(array.dtype)
+
+    return take_snapshot(
+        model,
+        {name: shaken(array) for name, array in feeds.items()},
+        {name: shaken(array) for name, array in probes.items()},
+        where,
+    )
+
+
+def _digest(value: ir.Value) -> str:
+    """Shape, type and a hash: a pass works in place, so a reference would show no change."""
+    if value.const_value is None:
+        return ""
+    array = value.const_value.numpy()
+    content = hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
+    return f"{array.dtype}{list(array.shape)} {content}"
+
+
+def _as_ir(model: ir.Model | onnx.ModelProto) -> ir.Model:
+    return ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
+
+
+def _op(node: ir.Node) -> str:
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def compare_snapshots(
+    before: Snapshot,
+    after: Snapshot,
+    tolerance: float,
+    where: str,
+    rerun: Callable[[], Snapshot] | None = None,
+) -> Comparison:
+    """Compare all values and constants that both runs have; see `compare_models`.
+
+    `rerun` runs `after` on slightly changed data. It is called only where a value differs by more
+    than `tolerance`, and then allows each value a few times what that change does to it: where a
+    tanh sees sums of several hundred, rounding alone exceeds 1e-5.
+    """
+    _check_outputs(before, after, where)
+    _check_constants(before, after, where)
+    found, failure = _compare_values(before.values, after.values, after.producers, tolerance)
+    probing = before.probes.keys() == after.probes.keys()
+    probed_failure = ""
+    if probing:
+        _, probed_failure = _compare_values(before.probed, after.probed, after.producers, tolerance)
+    if (failure or probed_failure) and rerun is not None:
+        shaken = rerun()
+        found, failure = _compare_values(
+            before.values, after.values, after.producers, tolerance, shaken.values
+        )
+        if probing:
+            _, probed_failure = _compare_values(
+                before.probed, after.probed, after.producers, tolerance, shaken.probed
+            )
+    if failure:
+        raise VerificationError(f"{where}: {failure}")
+    if probed_failure:
+        raise VerificationError(f"{where} (with random data into each layer): {probed_failure}")
+    return found
+
+
+def _compare_values(
+    before: Mapping[str, Array],
+    after: Mapping[str, Array],
+    producers: Mapping[str, str],
+    tolerance: float,
+    shaken: Mapping[str, Array] | None = None,
+) -> tuple[Comparison, str]:
+    """Compare the values of two runs; the text is empty, or about the first one that differs."""
+    failures: list[str] = []
+    compared, worst_value, worst_difference = 0, "", 0.0
+    for name, producer in producers.items():
+        if name not in before or name not in after:
+            continue
+        compared += 1
+        difference, problem = _difference(before[name], after[name])
+        allowed = tolerance if before[name].dtype.kind == "f" else 0.0
+        if shaken is not None and name in shaken:
+            natural, _ = _difference(after[name], shaken[name])
+            allowed = max(allowed, SENSITIVITY_FACTOR * natural)
+        if not problem and not difference <= allowed:
+            problem = (
+                f"relative difference {difference:.3g} > {allowed:.3g} "
+                f"(largest magnitude {_peak(before[name]):.6g} before, "
+                f"{_peak(after[name]):.6g} after)"
+            )
+        if problem:
+            failures.append(f"value {name!r} ({producer}): {problem}")
+        if difference > worst_difference:
+            worst_value, worst_difference = name, difference
+    comparison = Comparison(compared, worst_value, worst_difference)
+    more = f"; {len(failures)} of {compared} values differ" if len(failures) > 1 else ""
+    return comparison, f"{failures[0]}{more}" if failures else ""
+
+
+def _check_outputs(before: Snapshot, after: Snapshot, where: str) -> None:
+    for name in before.outputs:
+        if name not in after.values and name not in after.constants:
+            raise VerificationError(
+                f"{where}: output {name!r} of the model before is gone; "
+                "a pass keeps the names of the graph's outputs"
+            )
+
+
+def _check_constants(before: Snapshot, after: Snapshot, where: str) -> None:
+    for name, digest in after.constants.items():
+        if name in before.constants and digest != before.constants[name]:
+            raise VerificationError(
+                f"{where}: constant {name!r} keeps its name but its content changes; "
+                "a constant that means something else needs another name"
+            )
+
+
+def _difference(a: Array, b: Array) -> tuple[float, str]:
+    """Largest difference relative to the largest magnitude of `a`, or why there is none.
+
+    For what is not floating point: the share of elements that differ.
+    """
+    if a.shape != b.shape:
+        return 0.0, f"shape {list(a.shape)} before, {list(b.shape)} after, under the same name"
+    if a.dtype != b.dtype:
+        return 0.0, f"type {a.dtype} before, {b.dtype} after, under the same name"
+    if a.size == 0:
+        return 0.0, ""
+    if a.dtype.kind != "f":
+        return float(np.mean(a != b)), ""
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return 0.0, "not finite in different places"
+    x, y = a[finite].astype(np.float64), b[finite].astype(np.float64)
+    if x.size == 0:
+        return 0.0, ""
+    largest, gap = float(np.max(np.abs(x))), float(np.max(np.abs(x - y)))
+    if gap == 0.0:
+        return 0.0, ""
+    return (gap / largest if largest > 0.0 else float("inf")), ""
+
+
+def _peak(a: Array) -> float:
+    finite = a[np.isfinite(a)] if a.dtype.kind == "f" else a
+    return float(np.max(np.abs(finite))) if finite.size else float("nan")

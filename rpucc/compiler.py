@@ -1,0 +1,173 @@
+"""The compiler: an ONNX model and a target in, a program out.
+
+Puts importer, pipeline and checks together. Not for the passes themselves (rpucc/passes).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from rpucc import __version__
+from rpucc.errors import ModelError, UsageError, VerificationError
+from rpucc.passes.callbacks import StructureCheck, check_structure
+from rpucc.passes.execute import weights_bytes
+from rpucc.passes.frontend.source import read_model
+from rpucc.passes.importer import Importer
+from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
+from rpucc.passes.verify import Verify, compare_models
+from rpucc.plan import digital_layers
+from rpucc.program import Program, is_program
+from rpucc.target import Target
+
+if TYPE_CHECKING:
+    from rpucc.passes.frontend.source import Source
+
+DEFAULT_INPUT_RANGE = (0.0, 1.0)
+"""Where neither the caller nor the model says what range the data have."""
+
+VERIFY_MACS = 50_000_000
+VERIFY_WEIGHTS = 1_000_000
+"""Above either (forward, one sample), compiling does not verify unless it is asked to: checking
+costs some ten runs of forward, backward and update on a single thread, and several copies of all
+values."""
+
+
+def compile_model(
+    model: Source,
+    target: str | Path | Target = "rpu-managed",
+    *,
+    training: bool = True,
+    loss: str = "auto",
+    input_range: tuple[float, float] | None = None,
+    verify: bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    overrides: Sequence[str] = (),
+) -> Program:
+    """Compile an ONNX model for a target, for training in situ or for inference alone.
+
+    model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
+    an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
+    target: a preset's name, the path of a TOML file, or a Target; `overrides` are "key=value".
+    loss: "auto", "cross-entropy" or "mse"; of no effect without `training`.
+    input_range: what the input's elements lie between; by default the model's metadata
+    `rpucc.input_range`, else (0, 1).
+    verify: run the model before and after every pass and compare all values; None does so for
+    models that are cheap to run. VerificationError would be a bug in rpucc.
+    callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
+    that fails is repeated on other data, and then they see all passes again.
+
+    Raises ModelError, UnsupportedError, TargetError or UsageError, one line each.
+
+    >>> import rpucc
+    >>> program = rpucc.compile("lenet", "rpu-managed", overrides=["update.bl=1"])
+    >>> program.plan.weights, program.plan.bottleneck
+    (80202, 'conv1')
+    """
+    chosen = Target.load(target, overrides)
+    start = time.perf_counter()
+    imported = read_model(_from_zoo(model))
+    if is_program(imported):
+        raise ModelError(
+            f"{_label(model)}: is a compiled rpucc program already; compile the original model"
+        )
+    original = imported.clone()
+    Importer()(imported)
+    _describe(imported, chosen, _input_range(imported, input_range), training)
+    seconds = time.perf_counter() - start
+    passes = build_pipeline(Options(chosen, training=training, loss=loss))
+
+    def lower(*checks: Callback) -> ir.Model:
+        events = [*callbacks, *checks]
+        return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
+
+    if verify is None:
+        verify = _is_cheap(imported)
+    if not verify:
+        lowered = lower()
+        check_structure(lowered, "the last pass")
+        return Program(lowered)
+    try:
+        return Program(_lower_and_verify(lower, original, seed=0))
+    except VerificationError:
+        # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
+        # pass fails on any other draw too.
+        return Program(_lower_and_verify(lower, original, seed=1))
+
+
+def _lower_and_verify(lower: Callable[..., ir.Model], original: ir.Model, *, seed: int) -> ir.Model:
+    """Lower with all checks after each pass, then check the whole against the original."""
+    lowered = lower(StructureCheck(), Verify(seed))
+    compare_models(original, lowered, seed=seed)
+    return lowered
+
+
+def _from_zoo(model: Source) -> Source:
+    """Build a model that is given by its name in the zoo; anything else stays."""
+    if isinstance(model, str):
+        from rpucc.models.zoo import MODELS, build
+
+        if model in MODELS:
+            return build(model)
+        looks_like_a_name = not os.path.exists(model) and model.isidentifier()
+        if looks_like_a_name:
+            raise ModelError(
+                f"{model}: no such file, and no model of the zoo ({', '.join(MODELS)})"
+            )
+    return model
+
+
+def _describe(
+    model: ir.Model, target: Target, input_range: tuple[float, float], training: bool
+) -> None:
+    """Write what every program carries into the model's metadata."""
+    notes = model.metadata_props
+    notes["rpucc.version"] = __version__
+    notes["rpucc.target"] = target.to_json()
+    notes["rpucc.input_range"] = f"{input_range[0]!r} {input_range[1]!r}"
+    if not training:  # else differentiate finds the logits and names the loss
+        notes["rpucc.output"] = model.graph.outputs[0].name or ""
+        notes["rpucc.loss"] = "none"
+    model.producer_name, model.producer_version = "rpucc", __version__
+
+
+def _input_range(model: ir.Model, given: tuple[float, float] | None) -> tuple[float, float]:
+    """The caller's range, else the model's own, else (0, 1)."""
+    if given is None:
+        text = model.metadata_props.get("rpucc.input_range")
+        if text is None:
+            return DEFAULT_INPUT_RANGE
+        where, words = "the model's metadata rpucc.input_range", text.split()
+    else:
+        where, words = "input_range", [str(end) for end in given]
+    found = " ".join(words)
+    try:
+        lo, hi = (float(word) for word in words)
+    except ValueError:
+        lo, hi = math.nan, math.nan
+    if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+        raise UsageError(
+            f"{where}: needs two finite numbers, the lower first, as in 0 1; found {found!r}"
+        )
+    return lo, hi
+
+
+def _is_cheap(model: ir.Model) -> bool:
+    """Whether verifying takes no more than some seconds and some hundred MB."""
+    macs = sum(layer.macs for layer in digital_layers(model))
+    return macs <= VERIFY_MACS and weights_bytes(model) <= 4 * VERIFY_WEIGHTS
+
+
+def _label(model: Source) -> str:
+    if isinstance(model, str | os.PathLike):
+        return str(model)
+    if isinstance(model, onnx.ModelProto):
+        return f"model {model.graph.name!r}"
+    return "the model"

@@ -1,0 +1,103 @@
+"""The layers of a program: which nodes read, update and rescale which weight matrix.
+
+One place that knows how passes mark a layer's nodes, for passes, plan and runtime alike. Not for
+numbers about layers: those are the plan's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+READS = ("Read", "BoundedRead")
+"""The rpu ops that read a matrix."""
+
+
+@dataclass
+class AnalogLayer:
+    """A weight matrix on arrays and the nodes that use it.
+
+    `forward` holds one Read, more where the model shares the matrix among several places.
+    """
+
+    name: str
+    """`rpucc.layer` of its first Read."""
+    weight: ir.Value
+    """The initializer [R, C]; the bias, where it is analog, is the last column."""
+    forward: list[ir.Node] = field(default_factory=list)
+    backward: list[ir.Node] = field(default_factory=list)
+    updates: list[ir.Node] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """R, the number of outputs."""
+        return static_shape(self.weight)[0]
+
+    @property
+    def columns(self) -> int:
+        """C, the number of inputs, the bias line included."""
+        return static_shape(self.weight)[1]
+
+    @property
+    def nodes(self) -> list[ir.Node]:
+        """All nodes that touch the matrix."""
+        return [*self.forward, *self.backward, *self.updates]
+
+
+def analog_layers(model: ir.Model) -> list[AnalogLayer]:
+    """Return the layers on arrays, in the order of their first forward Read."""
+    layers: dict[str, AnalogLayer] = {}
+    for node in model.graph:
+        if node.domain != "rpu" or node.op_type not in (*READS, "Update"):
+            continue
+        weight = weight_of(node)
+        name = weight.name or ""
+        if name not in layers:
+            layers[name] = AnalogLayer(node.metadata_props.get("rpucc.layer") or name, weight)
+        layer = layers[name]
+        if node.op_type == "Update":
+            layer.updates.append(node)
+        elif node.attributes.get_int("transpose", 0):
+            layer.backward.append(node)
+        else:
+            layer.forward.append(node)
+    return [layer for layer in layers.values() if layer.forward]
+
+
+def weight_of(node: ir.Node) -> ir.Value:
+    """Return the initializer that a Read or Update works on, through a chain of Updates."""
+    value = node.inputs[0 if node.op_type == "Update" else 1]
+    while value is not None:
+        producer = value.producer()
+        if producer is None or producer.op_type != "Update":
+            return value
+        value = producer.inputs[0]
+    raise ValueError(f"node {node.name!r}: its weight input is absent")
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """Return the shape of a constant as plain integers."""
+    shape = value.const_value.shape if value.const_value is not None else value.shape
+    return tuple(dim for dim in shape or () if isinstance(dim, int))
+
+
+def reads_per_sample(node: ir.Node) -> int:
+    """Count the vectors that a Read or an Update takes for one sample.
+
+    Its input x is [N, ..., lines]: all dimensions but the batch and the lines, P for a
+    convolution and 1 for a dense layer. Raises ValueError where one of them is not static.
+    """
+    x = node.inputs[1 if node.op_type == "Update" else 0]
+    if x is None or x.shape is None:
+        raise ValueError(f"node {node.name!r}: its input has no shape")
+    dims = list(x.shape)[1:-1]
+    if not all(isinstance(dim, int) for dim in dims):
+        raise ValueError(f"node {node.name!r}: its input {x.name!r} {x.shape} is not static")
+    return math.prod(int(dim) for dim in dims if isinstance(dim, int))
+
+
+def segments(cuts: tuple[int, ...]) -> int:
+    """Count the segments between cuts [0, .., lines]."""
+    return max(len(cuts) - 1, 0)

@@ -1,0 +1,385 @@
+"""The plan: how a network lies on the arrays and what that costs, derived from a program.
+
+Nothing here is stored: every number follows from the graph and its target. Times are those of the
+arrays alone (reads and pulses); digital operations, re-reads of bound management and transfers
+are not in them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+
+from rpucc.layers import AnalogLayer, analog_layers, reads_per_sample, segments, static_shape
+
+if TYPE_CHECKING:
+    from rpucc.target import ArrayKind, Target
+
+ARRAY_KIND = "rpucc.array_kind"
+"""Node metadata: the name of the array kind that holds the layer's tiles."""
+
+PER_SAMPLE = "rpucc.per_sample"
+"""Node metadata: vectors that the node takes for one sample."""
+
+_DIGITAL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer: its matrix, its grid, its cycles and their cost. Times are in seconds."""
+
+    name: str
+    op: str
+    """Conv, or Gemm for any dense layer."""
+    analog: bool
+    R: int
+    """Rows: outputs."""
+    C: int
+    """Columns: inputs; the bias line included where the bias is on the array."""
+    grid: tuple[int, int]
+    """Row blocks and column segments; (0, 0) for a digital layer."""
+    array: str
+    """The kind of array; "" for a digital layer."""
+    array_size: tuple[int, int]
+    """Rows and columns of that kind."""
+    tiles: int
+    utilisation: float
+    """Weights by crosspoints of the arrays used, 0 to 1."""
+    reads_forward: int
+    """Reads of the whole grid for one sample; P for a convolution, 1 for a dense layer."""
+    reads_backward: int
+    updates: int
+    """Updates for one sample; 0 in an inference program."""
+    noise_forward: bool
+    noise_backward: bool
+    bound_forward: bool
+    bound_backward: bool
+    update: dict[str, bool | int]
+    """pulsed, bl, update_management, update_bl_management; empty without an update cycle."""
+    macs: int
+    """Multiply-accumulates of the forward cycle for one sample, the bias line included."""
+    seconds: float
+    """The forward reads of one sample."""
+    training_seconds: float
+    """Forward and backward reads and the update's pulse slots for one sample."""
+    is_bottleneck: bool = False
+    """The slowest stage of the forward pipeline."""
+
+    @property
+    def weights(self) -> int:
+        """R · C."""
+        return self.R * self.C
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All layers of a program in forward order, and the totals."""
+
+    target: str
+    training: bool
+    layers: tuple[LayerPlan, ...]
+    latency_seconds: float
+    """One image on its own: the slowest path through the layers."""
+    notes: tuple[str, ...] = ()
+    """What a user should know: shared matrices, layer rules without effect."""
+
+    @classmethod
+    def from_model(cls, model: ir.Model) -> Plan:
+        """Derive the plan of a compiled model (its metadata holds the target).
+
+        >>> import rpucc
+        >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
+        [(16, 26), (32, 401), (128, 513), (10, 129)]
+        """
+        from rpucc.target import Target
+
+        target = Target.from_json(model.metadata_props["rpucc.target"])
+        analog = analog_layers(model)
+        order = {node: i for i, node in enumerate(model.graph)}
+        found = [(order[a.forward[0]], _analog_plan(a, target)) for a in analog]
+        found += [(order[node], _digital_plan(node)) for node in _digital_nodes(model)]
+        layers = [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
+        slowest = max((layer.seconds for layer in layers), default=0.0)
+        first = next((la for la in layers if la.analog and la.seconds == slowest), None)
+        return cls(
+            target=target.name,
+            training=bool(model.metadata_props.get("rpucc.updates", "{}") not in ("", "{}")),
+            layers=tuple(dataclasses.replace(la, is_bottleneck=la is first) for la in layers),
+            latency_seconds=_critical_path(model, analog, layers),
+            notes=_notes(analog, [layer.name for layer in layers], target),
+        )
+
+    @property
+    def analog_layers(self) -> tuple[LayerPlan, ...]:
+        """The layers on arrays."""
+        return tuple(layer for layer in self.layers if layer.analog)
+
+    @property
+    def arrays(self) -> dict[str, int]:
+        """Array kind to the number of arrays used."""
+        counts: dict[str, int] = {}
+        for layer in self.analog_layers:
+            counts[layer.array] = counts.get(layer.array, 0) + layer.tiles
+        return counts
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all layers."""
+        return sum(layer.tiles for layer in self.layers)
+
+    @property
+    def weights(self) -> int:
+        """Weights on arrays."""
+        return sum(layer.weights for layer in self.analog_layers)
+
+    @property
+    def digital_weights(self) -> int:
+        """Weights of the layers that stay digital (their biases not counted)."""
+        return sum(layer.weights for layer in self.layers if not layer.analog)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all weights of the layers as float32."""
+        return 4 * (self.weights + self.digital_weights)
+
+    @property
+    def utilisation(self) -> float:
+        """Weights by crosspoints of all arrays used, 0 to 1."""
+        crosspoints = sum(la.tiles * math.prod(la.array_size) for la in self.analog_layers)
+        return self.weights / crosspoints if crosspoints else 0.0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the forward cycle for one sample."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def bottleneck(self) -> str | None:
+        """The layer with the slowest forward stage; None without a layer on arrays."""
+        return next((layer.name for layer in self.layers if layer.is_bottleneck), None)
+
+    @property
+    def image_seconds(self) -> float:
+        """Time per image of the forward pipeline: its slowest stage (reads · t_read)."""
+        return max((layer.seconds for layer in self.layers), default=0.0)
+
+    @property
+    def training_image_seconds(self) -> float:
+        """Time per image where each layer does its three cycles: the slowest layer's."""
+        return max((layer.training_seconds for layer in self.layers), default=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data, for JSON."""
+        return {
+            "target": self.target,
+            "training": self.training,
+            "layers": [
+                {**dataclasses.asdict(la), "grid": list(la.grid), "array_size": list(la.array_size)}
+                for la in self.layers
+            ],
+            "totals": {
+                "arrays": self.arrays,
+                "tiles": self.tiles,
+                "weights": self.weights,
+                "digital_weights": self.digital_weights,
+                "weights_bytes": self.weights_bytes,
+                "utilisation": self.utilisation,
+                "macs": self.macs,
+                "bottleneck": self.bottleneck,
+                "image_seconds": self.image_seconds,
+                "latency_seconds": self.latency_seconds,
+                "training_image_seconds": self.training_image_seconds,
+            },
+            "notes": list(self.notes),
+        }
+
+
+# ---------------------------------------------------------------- one layer
+
+
+def _analog_plan(layer: AnalogLayer, target: Target) -> LayerPlan:
+    read = layer.forward[0]
+    kind = _kind(read, target)
+    row_cuts = tuple(read.attributes.get_ints("row_cuts", ()))
+    col_cuts = tuple(read.attributes.get_ints("col_cuts", ()))
+    grid = segments(row_cuts), segments(col_cuts)
+    tiles = grid[0] * grid[1]
+    R, C = layer.rows, layer.columns
+    forward = sum(reads_per_sample(node) for node in layer.forward)
+    backward = sum(reads_per_sample(node) for node in layer.backward)
+    updates = sum(reads_per_sample(node) for node in layer.updates)
+    update = _update_policy(layer)
+    slots = int(update.get("bl", 0))
+    return LayerPlan(
+        name=layer.name,
+        op=_original_op(read),
+        analog=True,
+        R=R,
+        C=C,
+        grid=grid,
+        array=kind.name,
+        array_size=(kind.rows, kind.cols),
+        tiles=tiles,
+        utilisation=R * C / (tiles * kind.rows * kind.cols),
+        reads_forward=forward,
+        reads_backward=backward,
+        updates=updates,
+        noise_forward=any(_is_noise_managed(node) for node in layer.forward),
+        noise_backward=any(_is_noise_managed(node) for node in layer.backward),
+        bound_forward=any(node.op_type == "BoundedRead" for node in layer.forward),
+        bound_backward=any(node.op_type == "BoundedRead" for node in layer.backward),
+        update=update,
+        macs=R * C * forward,
+        seconds=forward * kind.t_read,
+        training_seconds=(forward + backward) * kind.t_read + updates * slots * kind.t_pulse,
+    )
+
+
+def _kind(read: ir.Node, target: Target) -> ArrayKind:
+    name = read.metadata_props.get(ARRAY_KIND)
+    for kind in target.arrays:
+        if kind.name == name:
+            return kind
+    raise ValueError(f"node {read.name!r}: the target has no array kind {name!r}")
+
+
+def _update_policy(layer: AnalogLayer) -> dict[str, bool | int]:
+    if not layer.updates:
+        return {}
+    attributes = layer.updates[0].attributes
+    return {
+        "pulsed": bool(attributes.get_int("pulsed", 0)),
+        "bl": attributes.get_int("bl", 0),
+        "update_management": bool(attributes.get_int("update_management", 0)),
+        "update_bl_management": bool(attributes.get_int("update_bl_management", 0)),
+    }
+
+
+def _original_op(node: ir.Node) -> str:
+    """Conv where an Im2Col feeds the product, else Gemm: a MatMul lowers to the same nodes."""
+    value = node.inputs[0]
+    while value is not None:
+        producer = value.producer()
+        if producer is None or producer.domain != "rpu":
+            break
+        if producer.op_type == "Im2Col":
+            return "Conv"
+        value = producer.inputs[0]
+    return "Gemm"
+
+
+def _is_noise_managed(read: ir.Node) -> bool:
+    x = read.inputs[0]
+    producer = x.producer() if x is not None else None
+    return producer is not None and producer.op_type == "NoiseManage"
+
+
+def digital_layers(model: ir.Model) -> list[LayerPlan]:
+    """The layers that are not on arrays: of a model that is not lowered yet, all of them."""
+    return [_digital_plan(node) for node in _digital_nodes(model)]
+
+
+def _digital_nodes(model: ir.Model) -> list[ir.Node]:
+    """Forward products with a constant matrix or kernel."""
+    return [
+        node
+        for node in model.graph
+        if node.domain == ""
+        and node.op_type in _DIGITAL_OPS
+        and node.metadata_props.get("rpucc.cycle", "forward") == "forward"
+        and _digital_weight(node) is not None
+    ]
+
+
+def _digital_weight(node: ir.Node) -> ir.Value | None:
+    """The constant that the node multiplies by; a training program reads it through Transpose."""
+    weight = node.inputs[1]
+    producer = weight.producer() if weight is not None else None
+    if producer is not None and producer.op_type == "Transpose":
+        weight = producer.inputs[0]
+    return weight if weight is not None and weight.is_initializer() else None
+
+
+def _digital_plan(node: ir.Node) -> LayerPlan:
+    weight = _digital_weight(node)
+    assert weight is not None
+    shape = static_shape(weight)
+    x = node.inputs[0].shape if node.inputs[0] is not None else None
+    result = node.outputs[0].shape
+    if node.op_type in ("Conv", "ConvTranspose"):
+        R, C = shape[0], math.prod(shape[1:])
+        # every input position of a transposed convolution spreads over the kernel
+        spaces = x if node.op_type == "ConvTranspose" else result
+        places = list(spaces)[2:] if spaces is not None else []
+    else:
+        rows_first = bool(node.attributes.get_int("transB", 0)) or weight is not node.inputs[1]
+        R, C = (shape[0], shape[1]) if rows_first else (shape[-1], shape[-2])
+        places = list(result)[1:-1] if result is not None else []
+    positions = math.prod(dim for dim in places if isinstance(dim, int))
+    return LayerPlan(
+        name=node.metadata_props.get("rpucc.layer") or node.name or "",
+        op=_original_op(node) if node.op_type == "MatMul" else node.op_type,
+        analog=False,
+        R=R,
+        C=C,
+        grid=(0, 0),
+        array="",
+        array_size=(0, 0),
+        tiles=0,
+        utilisation=0.0,
+        reads_forward=0,
+        reads_backward=0,
+        updates=0,
+        noise_forward=False,
+        noise_backward=False,
+        bound_forward=False,
+        bound_backward=False,
+        update={},
+        macs=R * C * positions,
+        seconds=0.0,
+        training_seconds=0.0,
+    )
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def _critical_path(model: ir.Model, analog: list[AnalogLayer], layers: list[LayerPlan]) -> float:
+    """Time of one image alone: the longest path through the forward graph, reads as lengths.
+
+    A matrix that several places share counts at each of them with its share of the reads.
+    """
+    import networkx as nx
+
+    per_read = {la.name: la.seconds / la.reads_forward for la in layers if la.reads_forward}
+    cost = {
+        node: reads_per_sample(node) * per_read[layer.name]
+        for layer in analog
+        for node in layer.forward
+    }
+    graph = nx.DiGraph()
+    for node in model.graph:
+        if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
+            continue
+        graph.add_edge(node, "end of the image", seconds=cost.get(node, 0.0))
+        for successor in node.successors():
+            if successor.metadata_props.get("rpucc.cycle", "forward") == "forward":
+                graph.add_edge(node, successor, seconds=cost.get(node, 0.0))
+    return float(nx.dag_longest_path_length(graph, weight="seconds")) if graph else 0.0
+
+
+def _notes(analog: list[AnalogLayer], names: list[str], target: Target) -> tuple[str, ...]:
+    notes = [
+        f"{layer.name}: {len(layer.forward)} places of the model share this matrix and its arrays"
+        for layer in analog
+        if len(layer.forward) > 1
+    ]
+    notes += [
+        f"[[layer]] match = {pattern!r} matches no layer of this model"
+        for pattern in target.unmatched_rules(names)
+    ]
+    return tuple(notes)

@@ -1,0 +1,210 @@
+"""A program: a lowered ONNX model with the target that it was compiled for.
+
+Everything that a program is lies in its `onnx_ir.Model`; this file reads it, saves it and loads
+it. Not for making programs (compiler.py) nor for running them (rpucc.runtime).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rpucc.errors import ModelError, OutputError
+
+if TYPE_CHECKING:
+    from rpucc.plan import Plan
+    from rpucc.target import Target
+
+EXTERNAL_DATA_BYTES = 1_900_000_000
+"""Above this size weights go to a file of their own: protobuf holds no more than 2 GB."""
+
+_REQUIRED = ("rpucc.version", "rpucc.target", "rpucc.input", "rpucc.output", "rpucc.input_range")
+
+
+class Program:
+    """A compiled network: `.model` is the ONNX graph, the rest is read from it.
+
+    >>> import rpucc
+    >>> program = rpucc.compile("mlp", "rpu-managed")
+    >>> program.training, program.target.name
+    (True, 'rpu-managed')
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self.model = model
+
+    @cached_property
+    def target(self) -> Target:
+        """The target that the program was compiled for."""
+        from rpucc.target import Target
+
+        return Target.from_json(self.model.metadata_props["rpucc.target"])
+
+    @cached_property
+    def plan(self) -> Plan:
+        """How the network lies on the arrays; derived from the graph, never stored."""
+        from rpucc.plan import Plan
+
+        try:
+            return Plan.from_model(self.model)
+        except ValueError as error:
+            raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The name of the model's graph."""
+        return self.model.graph.name or "model"
+
+    @property
+    def training(self) -> bool:
+        """True where the program holds loss, backward and update cycles."""
+        return bool(self.updates)
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """The interval that the input's elements lie in."""
+        lo, hi = (float(word) for word in self.model.metadata_props["rpucc.input_range"].split())
+        return lo, hi
+
+    @property
+    def input(self) -> str:
+        """The name of the data input, [N, ...]."""
+        return self.model.metadata_props["rpucc.input"]
+
+    @property
+    def output(self) -> str:
+        """The name of the logits (or of the output, where there is no loss)."""
+        return self.model.metadata_props["rpucc.output"]
+
+    @property
+    def loss(self) -> str:
+        """The loss: "cross-entropy", "mse" or "none"."""
+        return self.model.metadata_props.get("rpucc.loss", "none")
+
+    @property
+    def updates(self) -> dict[str, str]:
+        """Weight initializer name to the graph output that holds its new value."""
+        updates: dict[str, str] = json.loads(self.model.metadata_props.get("rpucc.updates", "{}"))
+        return updates
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the program to `path` as an ONNX file; weights over 1.9 GB go beside it.
+
+        The file appears whole or not at all. Raises OutputError where it cannot be written.
+        """
+        write_model(self.model, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Program:
+        """Read a program that `save` wrote and check it.
+
+        Raises ModelError, one line that names the file, where it cannot be read, is not ONNX,
+        was not compiled by rpucc, or is damaged.
+
+        >>> import rpucc, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rpucc.compile("mlp", "ideal", training=False).save(f"{folder}/mlp.onnx")
+        ...     Program.load(f"{folder}/mlp.onnx").training
+        False
+        """
+        program = cls(read_model(path))
+        _check_program(program, str(path))
+        return program
+
+    def __repr__(self) -> str:
+        kind = "training" if self.training else "inference"
+        return f"<Program {self.name!r}, {kind}, {self.model.graph.num_nodes()} nodes>"
+
+
+def is_program(model: ir.Model) -> bool:
+    """Tell whether rpucc compiled this model."""
+    return "rpucc.version" in model.metadata_props
+
+
+# ---------------------------------------------------------------- files
+
+
+def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
+    """Write any ONNX model to `path` through a temporary folder beside it, then rename.
+
+    Weights go to `<name>.data` where they exceed EXTERNAL_DATA_BYTES. Raises OutputError.
+    """
+    path = Path(path)
+    size = sum(
+        value.const_value.nbytes
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+    )
+    external = f"{path.name}.data" if size > EXTERNAL_DATA_BYTES else None
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; give the name of a file to write")
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            ir.save(model, temporary, format="protobuf", external_data=external)
+            if external is not None:
+                os.replace(Path(folder) / external, path.parent / external)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def read_model(path: str | os.PathLike[str]) -> ir.Model:
+    """Read a valid ONNX file with its external data; raises ModelError."""
+    import onnx
+    import onnx.checker
+
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise ModelError(f"{path}: the file is empty")
+        onnx.checker.check_model(path)  # also refuses external data outside the model's folder
+        model = ir.load(path, format="protobuf")
+        ir.external_data.load_to_model(model)
+    except ModelError:
+        raise
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read: {error.strerror or error}") from error
+    except Exception as error:  # protobuf, onnx and onnx-ir raise many unrelated classes
+        raise ModelError(
+            f"{path}: not an ONNX file, or a damaged one: {_one_line(error)}"
+        ) from error
+    return model
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _check_program(program: Program, where: str) -> None:
+    """Refuse a model that is no sound rpucc program."""
+    from rpucc.errors import TargetError
+    from rpucc.structure import structure_problems
+
+    notes = program.model.metadata_props
+    if not is_program(program.model):
+        raise ModelError(
+            f"{where}: an ONNX model, but not an rpucc program; compile it first (rpucc compile)"
+        )
+    for key in _REQUIRED:
+        if key not in notes:
+            raise ModelError(f"{where}: a damaged program: its metadata lack {key}")
+    try:
+        _ = program.target, program.input_range
+        if not all(isinstance(name, str) for name in program.updates.values()):
+            raise ValueError("rpucc.updates maps no names to names")
+        problem = next(structure_problems(program.model), None)
+    except TargetError as error:
+        raise ModelError(f"{where}: a damaged program: {error}") from error
+    except Exception as error:  # any damage at all may have been done to a file
+        raise ModelError(f"{where}: a damaged program: {_one_line(error)}") from error
+    if problem is not None:
+        raise ModelError(f"{where}: a damaged program: {problem}")

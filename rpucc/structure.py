@@ -1,0 +1,106 @@
+"""The rules that every program keeps, at every stage: valid ONNX, and rpucc's own conventions.
+
+For the pipeline's structure check and for loading program files. Not for what a program computes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import onnx
+import onnx.checker
+import onnx.shape_inference
+import onnx_ir as ir
+
+from rpucc.layers import analog_layers
+from rpucc.opset import DOMAIN, register_schemas
+
+NAMED_VALUES = ("rpucc.input", "rpucc.output", "rpucc.loss_value", "rpucc.labels", "rpucc.lr")
+"""Model metadata that name a value of the graph."""
+
+
+def structure_problems(model: ir.Model) -> Iterator[str]:
+    """Yield what is wrong with the model's structure, one line each; nothing if it is sound."""
+    yield from _name_problems(model)
+    yield from _type_problems(model)
+    yield from _metadata_problems(model)
+    yield from _grid_problems(model)
+    yield from _function_problems(model)
+    register_schemas()
+    try:
+        onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        yield f"onnx.checker: {' '.join(str(error).split())[:300]}"
+    except ValueError as error:  # over 2 GB, protobuf cannot hold the model in one piece
+        yield f"onnx.checker cannot check the model: {error}"
+
+
+def _name_problems(model: ir.Model) -> Iterator[str]:
+    nodes: set[str] = set()
+    values = {v.name for v in model.graph.inputs} | set(model.graph.initializers)
+    for node in model.graph:
+        if not node.name:
+            yield f"a node of op {node.op_type} has no name"
+        elif node.name in nodes:
+            yield f"two nodes are named {node.name!r}"
+        nodes.add(node.name or "")
+        for output in node.outputs:
+            if output.name and output.name in values:
+                yield f"two values are named {output.name!r} (node {node.name!r})"
+            values.add(output.name)
+
+
+def _type_problems(model: ir.Model) -> Iterator[str]:
+    for node in model.graph:
+        for output in node.outputs:
+            if output.name and (output.dtype is None or output.shape is None):
+                missing = "type" if output.dtype is None else "shape"
+                yield f"value {output.name!r} (node {node.name!r}, {node.op_type}) has no {missing}"
+
+
+def _metadata_problems(model: ir.Model) -> Iterator[str]:
+    outputs = {value.name for value in model.graph.outputs}
+    known = {value.name for value in model.graph.inputs} | outputs
+    known |= {output.name for node in model.graph for output in node.outputs}
+    for key in NAMED_VALUES:
+        name = model.metadata_props.get(key)
+        if name and name not in known:
+            yield f"metadata {key} names {name!r}, which the graph does not have"
+    updates = json.loads(model.metadata_props.get("rpucc.updates") or "{}")
+    for weight, result in updates.items():
+        if weight not in model.graph.initializers:
+            yield f"metadata rpucc.updates: {weight!r} is no initializer"
+        if result not in outputs:
+            yield f"metadata rpucc.updates: {result!r}, the new {weight!r}, is no graph output"
+
+
+def _function_problems(model: ir.Model) -> Iterator[str]:
+    """Every rpu op that is used has its ideal body, so that any ONNX runtime can run the model."""
+    used = (node for node in model.graph if node.domain == DOMAIN)
+    for node in used:
+        if node.op_identifier() not in model.functions:
+            yield f"node {node.name!r}: the model lacks the function body of rpu.{node.op_type}"
+
+
+def _grid_problems(model: ir.Model) -> Iterator[str]:
+    for layer in analog_layers(model):
+        first = layer.forward[0]
+        for node in (*layer.forward, *layer.backward):
+            for key, lines in (("row_cuts", layer.rows), ("col_cuts", layer.columns)):
+                cuts = tuple(node.attributes.get_ints(key, ()))
+                if cuts[:1] != (0,) or cuts[-1:] != (lines,) or list(cuts) != sorted(set(cuts)):
+                    yield (
+                        f"node {node.name!r}: {key} {list(cuts)} do not rise from 0 to {lines}, "
+                        f"the size of {layer.weight.name!r}"
+                    )
+        for node in (*layer.backward, *layer.updates):
+            for key in ("row_cuts", "col_cuts", "arrays"):
+                ours = tuple(node.attributes.get_ints(key, ()))
+                theirs = tuple(first.attributes.get_ints(key, ()))
+                untiled = node.op_type == "Update" and not ours
+                if ours != theirs and not untiled:
+                    yield (
+                        f"node {node.name!r}: {key} {list(ours)} differ from {list(theirs)} of "
+                        f"{first.name!r}, the same matrix"
+                    )
