@@ -1,0 +1,57 @@
+"""Take nodes out that do nothing in inference: Identity, and Dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.passes.frontend.constants import constant
+from rpucc.passes.frontend.messages import node_text
+
+
+def drop_idle_nodes(model: ir.Model) -> list[str]:
+    """Remove Identity and Dropout nodes; returns what a user should know about it.
+
+    A graph output keeps its name. Where input and output of such a node are both part of the
+    graph's interface, an Identity stays.
+    """
+    notes = []
+    for node in list(model.graph):
+        if node.domain != "" or node.op_type not in ("Identity", "Dropout"):
+            continue
+        if node.op_type == "Dropout" and _drops(node):
+            notes.append(f"{node_text(node)} was exported in training mode: left out")
+        _bypass(model.graph, node)
+    return notes
+
+
+def _drops(node: ir.Node) -> bool:
+    """Whether a Dropout asks for training mode."""
+    mode = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    return mode is not None and bool(np.all(mode))
+
+
+def _bypass(graph: ir.Graph, node: ir.Node) -> None:
+    source, result = node.inputs[0], node.outputs[0]
+    if source is None:
+        return
+    if result.is_graph_output():
+        if source.producer() is None or source.is_graph_output():
+            identity = ir.Node("", "Identity", [source], num_outputs=1, name=node.name)
+            _take_over(graph, node, identity.outputs[0])
+            graph.insert_before(node, identity)
+        else:
+            _take_over(graph, node, source)
+    else:
+        result.replace_all_uses_with(source)
+    graph.remove(node, safe=True)
+
+
+def _take_over(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
+    """Let `value` be the graph output that the node's result was, name included."""
+    result = node.outputs[0]
+    name, result.name = result.name, None
+    if value.type is None:
+        value.type, value.shape = result.type, result.shape
+    value.name = name
+    result.replace_all_uses_with(value, replace_graph_outputs=True)

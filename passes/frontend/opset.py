@@ -1,0 +1,51 @@
+"""Bring a model to the program's opset."""
+
+from __future__ import annotations
+
+import re
+
+import onnx
+import onnx_ir as ir
+
+from rpucc.errors import UnsupportedError
+from rpucc.opset import OPSET
+from rpucc.passes.frontend.messages import label_of, one_line
+from rpucc.passes.frontend.onnx_tools import convert_version
+
+
+def convert_opset(model: ir.Model) -> None:
+    """Convert opsets below the program's to it; newer ones stay.
+
+    Where onnx has no adapter for an op, the model is refused: a program needs opset 21, and an op
+    that changed its meaning in between would be misread. Raises UnsupportedError, which names the
+    op and both versions.
+    """
+    version = model.graph.opset_imports[""]
+    if version >= OPSET:
+        return
+    try:
+        convert_version(model, OPSET)
+    except Exception as error:
+        op = _failing_op(model, str(error), version)
+        raise UnsupportedError(
+            f"{label_of(model)}: {op} cannot be converted from opset {version} to {OPSET}: export "
+            f"the network with opset {OPSET} or newer ({one_line(error)})"
+        ) from error
+
+
+def _failing_op(model: ir.Model, message: str, version: int) -> str:
+    """Name the op: the one that the message names, else those that changed in between."""
+    ops = {node.op_type for node in model.graph if node.domain == ""}
+    named = [op for op in re.findall(r"\w+", message) if op in ops]
+    if named:
+        return f"op {named[-1]}"
+    changed = sorted(op for op in ops if _since(op, version) != _since(op, OPSET))
+    return f"the model (ops that changed: {', '.join(changed)})" if changed else "the model"
+
+
+def _since(op: str, version: int) -> int:
+    """The opset that last changed the op; 0 where it does not exist at that version."""
+    try:
+        return int(onnx.defs.get_schema(op, version).since_version)
+    except onnx.defs.SchemaError:
+        return 0

@@ -1,0 +1,191 @@
+"""Read a model from a path, bytes, a ModelProto or an ir.Model, with its external weights.
+
+Finds what is wrong with a *file*: missing, not ONNX, cut off, too large, weights elsewhere. Not
+for what is wrong with the network in it: that is `support.py` and `layers.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from rpucc.errors import ModelError, UnsupportedError
+from rpucc.passes.frontend.messages import NAME_KEY, one_line
+
+Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
+
+PROTOBUF_LIMIT = 2**31 - 1  # bytes; protobuf cannot hold a larger message
+
+# First bytes of files that people mistake for ONNX models, and what to do about them.
+_OTHER_FORMATS = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the model: run `git lfs pull`"),
+    (b"PK\x03\x04", "is a zip archive (a PyTorch or Keras file?): export the network to ONNX"),
+    (b"\x89HDF", "is an HDF5 file (Keras?): export the network to ONNX"),
+    (b"\x1f\x8b", "is gzipped: unpack it first"),
+)
+
+
+def read_model(source: Source) -> ir.Model:
+    """Read a model into an ir.Model that owns all its weights; the source stays untouched.
+
+    Raises ModelError, with one line that names the file.
+    """
+    if isinstance(source, ir.Model):
+        return source.clone()
+    if isinstance(source, onnx.ModelProto):
+        label = f"model {source.graph.name or '(unnamed)'!r}"
+        return _from_proto(source, label, folder=None)
+    if isinstance(source, bytes):
+        return _from_proto(_parse(source, "model (bytes)"), "model (bytes)", folder=None)
+    path = Path(source)
+    return _from_proto(_parse(_read_file(path), str(path)), str(path), folder=path.parent)
+
+
+def _read_file(path: Path) -> bytes:
+    if not path.exists():
+        raise ModelError(f"{path}: no such file")
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder, not an ONNX file")
+    try:
+        if path.stat().st_size > PROTOBUF_LIMIT:
+            raise ModelError(
+                f"{path}: larger than 2 GB, which no ONNX file can be: save the weights as "
+                "external data (onnx.save with save_as_external_data=True)"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the file: {error.strerror or error}") from error
+
+
+def _parse(content: bytes, label: str) -> onnx.ModelProto:
+    """Decode the protobuf message; says what the bytes are where they are not a model."""
+    if not content:
+        raise ModelError(f"{label}: the file is empty")
+    for magic, message in _OTHER_FORMATS:
+        if content.startswith(magic):
+            raise ModelError(f"{label}: {message}")
+    if _is_text(content):
+        raise ModelError(f"{label}: is a text file, not an ONNX model")
+    try:
+        proto = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's DecodeError
+        raise ModelError(
+            f"{label}: not an ONNX model, or cut off ({len(content):,} bytes do not decode)"
+        ) from error
+    if not proto.HasField("graph") or not proto.ir_version:
+        raise ModelError(f"{label}: not an ONNX model, or cut off (there is no graph in it)")
+    return proto
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether the bytes begin like a text; an ONNX file begins with the byte 8."""
+    start = content[:512]
+    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in start)
+
+
+def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.Model:
+    external = [t for t in _tensors(proto) if t.data_location == onnx.TensorProto.EXTERNAL]
+    if external:
+        if folder is None:
+            raise ModelError(
+                f"{label}: the weights are in another file "
+                f"({_external_location(external[0])!r}): give the model's path"
+            )
+        for tensor in external:
+            _check_external(tensor, label, folder)
+        try:
+            onnx.load_external_data_for_model(proto, str(folder))
+        except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+            raise ModelError(f"{label}: cannot load the weights: {one_line(error)}") from error
+    sparse = _sparse_tensor(proto)
+    if sparse is not None:
+        raise UnsupportedError(f"{label}: weight {sparse!r} is sparse: export it as a dense tensor")
+    try:
+        model = ir.from_proto(proto)
+    except Exception as error:  # a malformed file can fail anywhere in there
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ModelError(f"{label}: not a valid ONNX model: {one_line(cause)}") from error
+    model.meta[NAME_KEY] = label
+    _touch_weights(model, label)
+    return model
+
+
+def _sparse_tensor(proto: onnx.ModelProto) -> str | None:
+    """Name of the first sparse weight or Constant, or None."""
+    for sparse in proto.graph.sparse_initializer:
+        return str(sparse.values.name)
+    for node in proto.graph.node:
+        if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
+            return str(node.output[0])
+    return None
+
+
+def _touch_weights(model: ir.Model, label: str) -> None:
+    """Decode every weight once: reading is lazy, and a bad one would fail much later."""
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        try:
+            if tensor is None:
+                raise ValueError("no data")
+            tensor.numpy()
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise ModelError(f"{label}: cannot read weight {name!r}: {one_line(error)}") from error
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """All tensors of a model that may lie in another file: initializers and attributes."""
+    yield from proto.graph.initializer
+    yield from _attribute_tensors(proto.graph.node)
+    for function in proto.functions:
+        yield from _attribute_tensors(function.node)
+
+
+def _attribute_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from graph.initializer
+                yield from _attribute_tensors(graph.node)
+
+
+def _external_entries(tensor: onnx.TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def _external_location(tensor: onnx.TensorProto) -> str:
+    return _external_entries(tensor).get("location", "")
+
+
+def _check_external(tensor: onnx.TensorProto, label: str, folder: Path) -> None:
+    """Refuse a weight whose file is missing, too short, or outside the model's own folder."""
+    location = _external_location(tensor)
+    what = f"{label}: weight {tensor.name!r}"
+    root = folder.resolve()
+    path = root / location
+    if not location or Path(location).is_absolute() or not path.resolve().is_relative_to(root):
+        raise ModelError(
+            f"{what}: its data file {location!r} lies outside the model's folder, which is refused"
+        )
+    if not path.is_file():
+        raise ModelError(
+            f"{what}: its data file {location!r} is missing: it belongs beside the model"
+        )
+    entries = _external_entries(tensor)
+    try:
+        end = int(entries.get("offset") or 0) + int(entries.get("length") or 0)
+    except ValueError as error:
+        raise ModelError(f"{what}: offset or length in {location!r} is no number") from error
+    if end > path.stat().st_size:
+        raise ModelError(
+            f"{what}: its data file {location!r} is cut off: it has {path.stat().st_size:,} bytes, "
+            f"and this weight ends at {end:,}"
+        )

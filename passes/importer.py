@@ -1,0 +1,173 @@
+"""The importer: from any ONNX file to the checked, normalised ir.Model that the pipeline takes.
+
+`load_model` is the way in. Not for what arrays can hold: `select_analog` decides that later.
+"""
+
+from __future__ import annotations
+
+import json
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from rpucc.errors import ModelError, UnsupportedError
+from rpucc.opset import DOMAIN, IR_VERSION
+from rpucc.passes.frontend import support
+from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
+from rpucc.passes.frontend.bypass import drop_idle_nodes
+from rpucc.passes.frontend.constants import SHARED_KEY, fold_constants, separate_weights
+from rpucc.passes.frontend.layers import LAYER_RULES, Layer
+from rpucc.passes.frontend.messages import label_of, node_text, one_line
+from rpucc.passes.frontend.names import name_nodes
+from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
+from rpucc.passes.frontend.opset import convert_opset
+from rpucc.passes.frontend.rules import enforce
+from rpucc.passes.frontend.source import Source, read_model
+from rpucc.passes.frontend.windows import make_windows_explicit
+
+__all__ = [
+    "FIXED_BATCH_KEY",
+    "NOTES_KEY",
+    "SHARED_KEY",
+    "Importer",
+    "Source",
+    "import_notes",
+    "load_model",
+]
+
+_CHECKER_ERRORS = (
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def load_model(source: Source) -> ir.Model:
+    """Read an ONNX model and bring it into the form that the pipeline takes.
+
+    source: a path, the bytes of a file, an onnx.ModelProto or an ir.Model; it stays untouched.
+    External weights are read from the model's folder. `Importer` says what the result is like.
+
+    Raises ModelError, or UnsupportedError for valid ONNX that rpucc cannot compile: one line that
+    names the file, the node, the rule and what was found.
+
+    >>> from rpucc.models import build
+    >>> model = load_model(build("lenet"))
+    >>> [node.name for node in model.graph][:3], model.metadata_props["rpucc.input"]
+    (['conv1', 'tanh1', 'pool1'], 'x')
+    """
+    return Importer()(read_model(source)).model
+
+
+def import_notes(model: ir.Model) -> list[str]:
+    """What a user should know about a model's import: a fixed batch, a dropout left out."""
+    return [str(line) for line in json.loads(model.metadata_props.get(NOTES_KEY, "[]"))]
+
+
+class Importer(ir.passes.InPlacePass):
+    """Check a model and normalise it; its meaning and its values' names stay.
+
+    Requires: a model whose weights are all readable (`read_model` sees to that).
+
+    Leaves behind: opset 21 (or the model's own, if newer) and IR version 10; no functions but those
+    of the rpu domain; no initializer among the inputs; no Constant, Identity or Dropout node and
+    no constant subgraph; every window explicit (no auto_pad); every Reshape with a constant
+    target; one initializer a use, unless the file shares a weight matrix (metadata `SHARED_KEY`);
+    unique names; a shape on every value, static but for the batch "N" (or metadata
+    `FIXED_BATCH_KEY`); the input's name in metadata `rpucc.input`, remarks in `NOTES_KEY`.
+
+    Before: `Conv(x[1,1,28,28], W, auto_pad=SAME_UPPER)`, unnamed, opset 8.
+    After:  `conv_1 = Conv(x[N,1,28,28], W, kernel_shape=[5,5], pads=[2,2,2,2], ...)`, opset 21.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Run all steps; raises ModelError or UnsupportedError."""
+        _check_file(model)
+        _normalise_operators(model)
+        notes = drop_idle_nodes(model)
+        fold_constants(model)
+        common.RemoveUnusedNodesPass()(model)
+        name_nodes(model)
+        _check_network(model)
+        why_fixed = pin_batch(model)
+        notes += [why_fixed] if why_fixed else []
+        common.RemoveUnusedNodesPass()(model)
+        separate_weights(model)
+        _finish(model, notes)
+        return ir.passes.PassResult(model, modified=True)
+
+
+def _check_file(model: ir.Model) -> None:
+    """Whether this is a valid ONNX model at all."""
+    label = label_of(model)
+    enforce(support.FILE_RULES, model, label)
+    # Old files (IR 3) must list weights among the inputs; onnxruntime does not mind, nor do we.
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    try:
+        check(model)
+    except _CHECKER_ERRORS as error:
+        raise ModelError(f"{label}: not a valid ONNX model: {one_line(error)}") from error
+
+
+def _normalise_operators(model: ir.Model) -> None:
+    """Only supported standard operators at the program's opset, constants as initializers."""
+    label = label_of(model)
+    try:
+        common.InlinePass(lambda function: function.domain != DOMAIN)(model)
+    except (ValueError, ir.passes.InvariantError) as error:
+        reason = one_line(error.__cause__ or error)
+        raise UnsupportedError(f"{label}: cannot inline the model's functions: {reason}") from error
+    for name in [key for key, f in model.functions.items() if f.domain != DOMAIN]:
+        del model.functions[name]
+    for node in model.graph:
+        where = f"{label}: {node_text(node)}"
+        enforce(support.OP_RULES, node, where, UnsupportedError)
+    common.RemoveInitializersFromInputsPass()(model)
+    enforce(support.INPUT_RULES, model, label, UnsupportedError)
+    enforce(support.INPUT_SIZE_RULES, model, label)
+    common.RemoveUnusedOpsetsPass()(model)
+    model.ir_version = IR_VERSION
+    convert_opset(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+
+
+def _check_network(model: ir.Model) -> None:
+    """Weights and shapes; leaves the windows explicit."""
+    label = label_of(model)
+    for value in model.graph.initializers.values():
+        enforce(support.WEIGHT_TYPE_RULES, value, label, UnsupportedError)
+        enforce(support.WEIGHT_RULES, value, label)
+    batch = declared_batch(model) or 1
+    shapes = infer_shapes(model, batch, strict=False)
+    for node in model.graph:
+        enforce(LAYER_RULES, Layer(node, shapes), f"{label}: {node_text(node)}")
+    shapes = _infer_strictly(model, batch)
+    make_windows_explicit(model, shapes)
+    after = _infer_strictly(model, batch)
+    for value in (v for node in model.graph for v in node.outputs if v.name):
+        if after.get(str(value.name)) != shapes.get(str(value.name)):
+            raise AssertionError(f"explicit pads change the shape of {value.name!r}")
+
+
+def _infer_strictly(model: ir.Model, batch: int) -> dict[str, Inferred]:
+    try:
+        return infer_shapes(model, batch)
+    except _CHECKER_ERRORS as error:
+        raise ModelError(
+            f"{label_of(model)}: the shapes in the network do not fit: {one_line(error)}"
+        ) from error
+
+
+def _finish(model: ir.Model, notes: list[str]) -> None:
+    """Metadata, and a last full check of what the steps have made."""
+    model.metadata_props["rpucc.input"] = str(model.graph.inputs[0].name)
+    if notes:
+        model.metadata_props[NOTES_KEY] = json.dumps(notes)
+    try:
+        check(model, full=True)
+    except _CHECKER_ERRORS as error:
+        raise ModelError(
+            f"{label_of(model)}: not valid after the import: {one_line(error)}"
+        ) from error
