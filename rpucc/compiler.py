@@ -93,13 +93,26 @@ def compile_model(
     if not verify:
         lowered = lower()
         check_structure(lowered, "the last pass")
-        return Program(lowered)
+        return _checked(Program(lowered))
     try:
-        return Program(_lower_and_verify(lower, original, seed=0))
+        return _checked(Program(_lower_and_verify(lower, original, seed=0), verified=True))
     except VerificationError:
         # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
         # pass fails on any other draw too.
-        return Program(_lower_and_verify(lower, original, seed=1))
+        return _checked(Program(_lower_and_verify(lower, original, seed=1), verified=True))
+
+
+def _checked(program: Program) -> Program:
+    """Refuse device parameters that the device model does not have, before anything runs.
+
+    The target cannot: only the model of the device knows which parameters there are.
+    """
+    from rpucc.runtime.devices import make_device
+
+    for layer in program.plan.analog_layers:
+        device = program.target.for_layer(layer.name).device
+        make_device(device.model, device.parameters)
+    return program
 
 
 def _lower_and_verify(lower: Callable[..., ir.Model], original: ir.Model, *, seed: int) -> ir.Model:

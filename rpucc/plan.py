@@ -8,6 +8,7 @@ are not in them.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,10 @@ class Plan:
             training=bool(model.metadata_props.get("rpucc.updates", "{}") not in ("", "{}")),
             layers=tuple(dataclasses.replace(la, is_bottleneck=la is first) for la in layers),
             latency_seconds=_critical_path(model, analog, layers),
-            notes=_notes(analog, [layer.name for layer in layers], target),
+            notes=(
+                *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
+                *_notes(analog, [layer.name for layer in layers], target),
+            ),
         )
 
     @property

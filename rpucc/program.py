@@ -36,8 +36,10 @@ class Program:
     (True, 'rpu-managed')
     """
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, *, verified: bool = False) -> None:
         self.model = model
+        self.verified = verified
+        """True where the compiler compared every value with onnxruntime after every pass."""
 
     @cached_property
     def target(self) -> Target:

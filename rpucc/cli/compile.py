@@ -1,0 +1,120 @@
+"""`rpucc compile`: an ONNX model onto a target's arrays, as a table and as a program file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpucc.cli import options
+
+if TYPE_CHECKING:
+    from rpucc.passes.callbacks import Dump, Timing
+    from rpucc.program import Program
+
+
+@click.command("compile")
+@click.argument("model")
+@options.target
+@options.overrides
+@click.option("-o", "--output", default=None, metavar="FILE.onnx", help="Write the program.")
+@click.option("--inference", is_flag=True, help="Leave out loss, backward and update cycles.")
+@options.loss
+@options.input_range
+@options.verify
+@click.option("--time-passes", is_flag=True, help="Show how long each pass took.")
+@click.option("--dump-passes", default=None, metavar="FOLDER", help="Write the model after each.")
+@options.as_json
+def compile_(**arguments: Any) -> None:
+    """Lay an ONNX model out on a target's arrays.
+
+    MODEL is an ONNX file or the name of a built-in model (rpucc models). Without -o the layout is
+    shown and nothing is written.
+    """
+    _compile(Arguments(**arguments))
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's arguments."""
+
+    model: str
+    target: str
+    overrides: tuple[str, ...]
+    output: str | None
+    inference: bool
+    loss: str
+    input_range: tuple[float, float] | None
+    verify: bool | None
+    time_passes: bool
+    dump_passes: str | None
+    as_json: bool
+
+
+def _compile(arguments: Arguments) -> None:
+    from rpucc.cli.output import check_file, check_folder
+
+    if arguments.output is not None:
+        check_file(Path(arguments.output))
+    if arguments.dump_passes is not None:
+        check_folder(Path(arguments.dump_passes))
+
+    from rpucc.compiler import compile_model
+    from rpucc.passes.callbacks import Dump, Timing
+
+    timing = Timing()
+    dump = Dump(arguments.dump_passes) if arguments.dump_passes is not None else None
+    program = compile_model(
+        arguments.model,
+        arguments.target,
+        training=not arguments.inference,
+        loss=arguments.loss,
+        input_range=arguments.input_range,
+        verify=arguments.verify,
+        callbacks=[timing] if dump is None else [timing, dump],
+        overrides=arguments.overrides,
+    )
+    if arguments.output is not None:
+        program.save(arguments.output)
+    if arguments.as_json:
+        _print_json(program, arguments, timing, dump)
+    else:
+        _show(program, arguments, timing, dump)
+
+
+def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
+    from rpucc.cli.output import print_json
+    from rpucc.report.program import describe
+
+    result = {**describe(program), "verified": program.verified, "output": arguments.output}
+    if arguments.time_passes:
+        result["pass_seconds"] = timing.seconds
+    if dump is not None:
+        result["dumps"] = [str(path) for path in dump.files]
+    print_json(result)
+
+
+def _show(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
+    from rpucc.cli.console import say, show
+    from rpucc.report import lists
+
+    show_plan(program)
+    if arguments.time_passes:
+        show("", lists.timings(timing.seconds))
+    if dump is not None:
+        say(f"dumped {len(dump.files)} stages to {dump.folder}")
+    if arguments.output is not None:
+        say(f"wrote {arguments.output}")
+
+
+def show_plan(program: Program) -> None:
+    """Print a program's title, layers and totals."""
+    from rpucc.cli.console import result_width, show
+    from rpucc.report.plan import layer_tables, totals
+    from rpucc.report.program import title
+
+    plan = program.plan
+    lines = [totals(plan, verified=program.verified)]
+    show(title(program), "", *layer_tables(plan, result_width()), "", *lines)

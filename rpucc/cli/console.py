@@ -1,0 +1,137 @@
+"""Terminals: the two consoles, the progress bar, status lines.
+
+Standard output carries results, standard error progress and messages. Where a stream is no
+terminal it gets plain text of at most 100 columns and no bar. Not for what is shown: rpucc.report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+import click
+from rich.console import Console, RenderableType
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from rpucc.runtime.trainer import Progress
+
+PLAIN_WIDTH = 100
+MAX_WIDTH = 140
+"""Wider than this, lines are hard to follow."""
+
+KERNEL_DELAY = 0.5
+"""Seconds before compiling kernels is worth a line: loading them from the cache takes less."""
+
+
+def make_console(stream: TextIO) -> Console:
+    """Return a console for a stream, as wide as its terminal within bounds."""
+    console = Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    if console.is_terminal:
+        console.width = min(console.width, MAX_WIDTH)
+    else:
+        columns = os.environ.get("COLUMNS", "")
+        wanted = int(columns) if columns.isdecimal() and int(columns) > 0 else PLAIN_WIDTH
+        console = Console(
+            file=stream,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            color_system=None,
+            force_terminal=False,
+            width=min(wanted, PLAIN_WIDTH),
+        )
+    return console
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print results on standard output, one below the other."""
+    console = make_console(sys.stdout)
+    if console.is_terminal:
+        for each in renderables:
+            console.print(each)
+        return
+    with console.capture() as captured:
+        for each in renderables:
+            console.print(each)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def result_width() -> int:
+    """Columns that results have."""
+    return make_console(sys.stdout).width
+
+
+def say(message: str) -> None:
+    """Print a line of text on standard error."""
+    click.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def status(message: str, delay: float = KERNEL_DELAY) -> Iterator[None]:
+    """Print `message` on standard error if the block takes longer than `delay` seconds."""
+    timer = threading.Timer(delay, say, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class ProgressBar:
+    """A bar on standard error that `row` interrupts with results; silent where no one watches."""
+
+    def __init__(self) -> None:
+        self._console = make_console(sys.stderr)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def update(self, progress: Progress) -> None:
+        """Show where training stands."""
+        if not self._console.is_terminal:
+            return
+        from rpucc.report.training import progress_text
+
+        if self._bar is None:
+            self._start(progress)
+        assert self._bar is not None
+        assert self._task is not None
+        self._bar.update(self._task, completed=progress.samples_done, text=progress_text(progress))
+
+    def _start(self, progress: Progress) -> None:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=self._console,
+            transient=True,
+            expand=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        name = f"epoch {progress.epoch}/{progress.epochs}"
+        self._task = self._bar.add_task(name, total=progress.samples, text="")
+        self._bar.start()
+
+    def clear(self) -> None:
+        """Take the bar away: before anything else is printed, and at the end."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()

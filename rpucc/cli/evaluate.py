@@ -1,0 +1,89 @@
+"""`rpucc eval`: the error of a trained network on the test part of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from rpucc.cli import options
+from rpucc.errors import CheckpointError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from rpucc.cli.source import Trained
+
+
+@click.command("eval")
+@click.argument("run")
+@options.program
+@click.option(
+    "--data",
+    default=None,
+    metavar="DATA",
+    help="A name, an .npz file or a folder of IDX files.  [default: the data it was trained on]",
+)
+@options.data_dir
+@options.eval_batch_size
+@options.threads
+@options.as_json
+def evaluate(
+    run: str,
+    program_path: str | None,
+    data: str | None,
+    data_dir: str | None,
+    batch_size: int,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Measure a trained network's error on test data.
+
+    RUN is a run folder of rpucc train, or a checkpoint in one.
+    """
+    from rpucc.cli.source import find_trained
+    from rpucc.cli.training import checked_data, make_trainer
+
+    trained = find_trained(run, program_path)
+    if trained is None:
+        raise CheckpointError(
+            f"{run}: no such run folder or checkpoint (.safetensors); rpucc train makes one"
+        )
+    program = trained.load_program()
+    if not program.training:
+        raise ModelError(
+            f"{trained.program}: was compiled for inference and has no loss to measure"
+        )
+    spec, folder = data_of(trained, data, data_dir)
+    found = checked_data(program, spec, folder)
+    machine = trained.load_machine(program)
+    trainer = make_trainer(machine, threads)
+    result = trainer.evaluate(found.x_test, found.y_test, batch_size)
+    if as_json:
+        from rpucc.cli.output import print_json
+
+        epochs = machine.counters.epoch
+        checkpoint = str(trained.checkpoint)
+        print_json({"checkpoint": checkpoint, "data": spec, "epochs": epochs, **asdict(result)})
+        return
+    from rpucc.cli.console import show
+    from rpucc.report import training
+    from rpucc.report.tables import heading
+
+    state = training.trained_text(machine.counters.epoch, machine.counters.done)
+    title = f" on {found.name}: {result.samples:,} test samples, {state}"
+    show(
+        heading(program.name, title),
+        "",
+        training.evaluation(result),
+    )
+
+
+def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[str, str | None]:
+    """Return the data set to use and its folder: what the user said, else what run.json says."""
+    if data is not None:
+        return data, data_dir
+    saved = trained.run.arguments() if trained.run is not None else {}
+    spec, folder = saved.get("data"), saved.get("data_dir")
+    if not isinstance(spec, str):
+        raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
+    return spec, data_dir or (folder if isinstance(folder, str) else None)

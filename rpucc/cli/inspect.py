@@ -1,0 +1,137 @@
+"""`rpucc inspect`: what is in a compiled program, a checkpoint or a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpucc.cli import options
+from rpucc.errors import ModelError
+
+if TYPE_CHECKING:
+    from rpucc.cli.source import Trained
+    from rpucc.plan import LayerPlan
+    from rpucc.program import Program
+    from rpucc.runtime.machine import Machine
+
+
+@click.command("inspect")
+@click.argument("program")
+@click.option("--layer", default=None, metavar="NAME", help="Show all about one layer.")
+@options.program
+@options.as_json
+def inspect_(program: str, layer: str | None, program_path: str | None, as_json: bool) -> None:
+    """Show a compiled program, checkpoint or run folder.
+
+    PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
+    """
+    from rpucc.cli.source import find_trained
+    from rpucc.program import Program
+
+    trained = find_trained(program, program_path)
+    found = trained.load_program() if trained is not None else Program.load(program)
+    machine = trained.load_machine(found) if trained is not None else None
+    if layer is not None:
+        _one_layer(found, _find(found, layer), machine, as_json)
+    elif as_json:
+        _print_json(found, trained, machine)
+    else:
+        _show(found, trained, machine)
+
+
+def _find(program: Program, name: str) -> LayerPlan:
+    layers = {layer.name: layer for layer in program.plan.layers}
+    if name not in layers:
+        near = difflib.get_close_matches(name, layers, 1)
+        names = list(layers)
+        known = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ModelError(f"--layer {name}: no such layer; {hint}layers: {known}")
+    return layers[name]
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def _print_json(program: Program, trained: Trained | None, machine: Machine | None) -> None:
+    from rpucc.cli.output import print_json
+    from rpucc.report.program import describe
+
+    result = describe(program)
+    if trained is not None and machine is not None:
+        result["checkpoint"] = {
+            "path": str(trained.checkpoint),
+            "seed": machine.seed,
+            "epochs": machine.counters.epoch,
+            "samples": machine.counters.sample,
+            "history": machine.history,
+            "weights": {
+                grid.layer: weight_statistics(machine, grid.layer)
+                for grid in machine.grids.values()
+            },
+        }
+    print_json(result)
+
+
+def _show(program: Program, trained: Trained | None, machine: Machine | None) -> None:
+    from rpucc.cli.compile import show_plan
+    from rpucc.cli.console import show
+    from rpucc.report import training
+
+    show_plan(program)
+    if trained is None or machine is None:
+        return
+    from rpucc.report.tables import heading
+    from rpucc.runtime.trainer import EpochMetrics
+
+    state = training.trained_text(machine.counters.epoch, machine.counters.done)
+    show("", heading(str(trained.checkpoint), f": {state}, seed {machine.seed}"))
+    if machine.history:
+        records = [EpochMetrics.from_record(record) for record in machine.history]
+        rows = [training.epoch_row(m, len(records)) for m in records]
+        show("", "\n".join([training.epoch_header(len(records)), *rows]))
+
+
+# ---------------------------------------------------------------- one layer
+
+
+def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_json: bool) -> None:
+    from rpucc.cli.console import show
+    from rpucc.report.program import find_layer, layer_details, tiles
+
+    layer = find_layer(program, plan.name)
+    policy = program.target.for_layer(plan.name)
+    weights = weight_statistics(machine, plan.name) if machine is not None else {}
+    if not as_json:
+        show(layer_details(plan, policy, layer, weights))
+        return
+    from rpucc.cli.output import print_json
+
+    result: dict[str, Any] = {
+        **dataclasses.asdict(plan),
+        "periphery": policy.periphery.model_dump(),
+        "device": {"model": policy.device.model, **policy.device.parameters},
+        "tile_list": [tile._asdict() for tile in tiles(layer)] if layer is not None else [],
+    }
+    if weights:
+        result["weights"] = weights
+    print_json(result)
+
+
+def weight_statistics(machine: Machine, layer: str) -> dict[str, float]:
+    """Return least, largest, mean and standard deviation of a layer's weights; {} if digital."""
+    import numpy as np
+
+    for grid in machine.grids.values():
+        if grid.layer == layer:
+            W = grid.W
+            return {
+                "min": float(W.min()),
+                "max": float(W.max()),
+                "mean": float(W.mean(dtype=np.float64)),
+                "std": float(W.std(dtype=np.float64)),
+            }
+    return {}

@@ -1,0 +1,141 @@
+"""The `rpucc` command: which commands there are, and how errors become one line and an exit code.
+
+Imports nothing but click, so that help is immediate; a command's module is imported when the
+command runs. Not for what a command does: each has a file of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from rpucc import __version__
+from rpucc.errors import RpuccError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("rpucc.cli.demo:demo", "Compile and train a LeNet on built-in data: the whole path."),
+    "compile": ("rpucc.cli.compile:compile_", "Lay an ONNX model out on a target's arrays."),
+    "inspect": ("rpucc.cli.inspect:inspect_", "Show a compiled program, checkpoint or run folder."),
+    "train": ("rpucc.cli.train:train", "Train a model in situ on simulated arrays."),
+    "eval": ("rpucc.cli.evaluate:evaluate", "Measure a trained network's error on test data."),
+    "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),
+    "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),
+    "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),
+    "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),
+    "devices": ("rpucc.cli.devices:devices", "List the device models, or show one."),
+}
+"""Command -> (module:function, one line of help)."""
+
+
+def fail(message: str, exit_code: int = 1) -> NoReturn:
+    """Print an error as one line and leave."""
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    raise click.exceptions.Exit(exit_code)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands come from COMMANDS, imported when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` start with; suggest the nearest for an unknown one."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands for --help, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse the options of `rpucc` itself."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            _fail_in_one_line(error)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; errors become one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            _fail_in_one_line(error)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except RpuccError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            click.echo("\ninterrupted", err=True)
+            from rpucc.runtime.interrupt import INTERRUPTED
+
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except MemoryError:
+            fail("out of memory; try a smaller model, batch or data set")
+        except Exception as error:  # noqa: BLE001  the last resort: no traceback reaches a user
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            what = f"{type(error).__name__}: {error}"
+            fail(f"internal error: {what}; run with --debug and report it")
+
+
+def _fail_in_one_line(error: click.UsageError) -> NoReturn:
+    """Print a usage error as one line that says where to read on, in place of click's three."""
+    if error.ctx is None or isinstance(error, click.exceptions.NoArgsIsHelpError):
+        raise error
+    message = error.format_message().rstrip(".")
+    fail(f"{message} (see {error.ctx.command_path} --help)", error.exit_code)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", message="rpucc %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def cli(debug: bool) -> None:
+    """Compile ONNX networks onto RPU arrays and train them in situ.
+
+    Start with `rpucc demo`. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 two
+    programs that should compute the same do not, 130 Ctrl-C.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line: the entry point of `rpucc` and `python -m rpucc`."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a terminal without × or µ shows ?, and nothing fails
+            reconfigure(errors="replace")
+    cli.main(prog_name="rpucc")
+    sys.exit(0)

@@ -1,0 +1,148 @@
+"""Options that several commands share, and the checks of single values.
+
+Not for what contradicts what: that is each command's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_TARGET = "rpu-managed"
+LOSSES = ("auto", "cross-entropy", "mse")
+
+
+def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse nan and inf, which click's ranges let through."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+        raise click.BadParameter("must be finite", ctx, parameter)
+    return value
+
+
+target = click.option(
+    "-t",
+    "--target",
+    default=DEFAULT_TARGET,
+    show_default=True,
+    metavar="TARGET",
+    help="A preset (rpucc targets) or a TOML file.",
+)
+overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one key of the target, as in --set update.bl=1; may be repeated.",
+)
+loss = click.option(
+    "--loss",
+    type=click.Choice(LOSSES),
+    default="auto",
+    show_default=True,
+    help="auto: cross-entropy.",
+)
+input_range = click.option(
+    "--input-range",
+    nargs=2,
+    type=float,
+    default=None,
+    metavar="LO HI",
+    callback=_finite,
+    help="The range of the model's input; stored pixels 0..255 map onto it.  [default: 0 1]",
+)
+verify = click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Run the model before and after every pass and compare all values.  "
+    "[default: for models that are cheap to run]",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Fixes the devices, the noise and the order of the samples.",
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="CPU threads; results do not depend on it.",
+)
+batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Samples an update.",
+)
+eval_batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Samples computed at once; results do not depend on it.",
+)
+learning_rate = click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.01,
+    show_default=True,
+    callback=_finite,
+    help="Learning rate.",
+)
+epochs = click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Passes over the training data, in total.",
+)
+data_dir = click.option(
+    "--data-dir",
+    default=None,
+    metavar="FOLDER",
+    help="Where named data sets are kept.  [default: $RPUCC_DATA, else the user's cache]",
+)
+program = click.option(
+    "--program",
+    "program_path",
+    default=None,
+    metavar="FILE",
+    help="The program of a checkpoint.  [default: program.onnx beside it]",
+)
+
+
+def compose(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Apply decorators top to bottom, as if written one below the other."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def given(ctx: click.Context, *names: str) -> list[str]:
+    """Return those of the parameters `names` that the user wrote on the command line."""
+    from click.core import ParameterSource
+
+    return [n for n in names if ctx.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+
+
+def flag_of(ctx: click.Context, name: str) -> str:
+    """Return a parameter as the user writes it: `--batch-size` for batch_size."""
+    for parameter in ctx.command.params:
+        if parameter.name == name:
+            longest = max(parameter.opts, key=len)
+            return longest if longest.startswith("-") else longest.upper()
+    return name

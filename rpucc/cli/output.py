@@ -1,0 +1,107 @@
+"""What commands write: JSON on standard output, and files that appear whole or not at all.
+
+Not for programs and models: those write themselves the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from rpucc.errors import OutputError
+
+
+def print_json(data: object) -> None:
+    """Print `data` as JSON; numbers that JSON cannot hold (NaN, infinity) become null."""
+    click.echo(to_json(data))
+
+
+def to_json(data: object) -> str:
+    """Return `data` as indented JSON with non-finite numbers as null."""
+    return json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(data: object) -> object:
+    if isinstance(data, dict):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data
+
+
+def check_file(path: Path) -> None:
+    """Raise OutputError unless a file can be written at `path`; leaves nothing behind."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        found = "is not a folder" if path.parent.exists() else "does not exist"
+        raise OutputError(f"{path}: cannot write: {path.parent} {found}")
+    _probe(path, path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """Raise OutputError unless the folder is there or can be made, and takes files.
+
+    Leaves nothing behind: what is tried is a nameless file in the nearest folder that exists.
+    """
+    nearest = path
+    with contextlib.suppress(OSError):  # a name too long for the system: the probe tells
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            what = "is" if nearest == path else f"{nearest} is"
+            raise OutputError(f"{path}: cannot write: {what} a file, not a folder")
+    _probe(path, nearest)
+
+
+def _probe(path: Path, folder: Path) -> None:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{path}: cannot write to the folder {folder}: {reason}") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents; OutputError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot make the folder: {error.strerror or error}") from error
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it; OutputError if it fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with temporary.open("wb") as stream:
+                write(stream)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 with \\n line ends, whole or not at all."""
+    write_file(path, lambda stream: stream.write(text.encode()))

@@ -1,0 +1,178 @@
+"""`rpucc run`: inference on the arrays, for inputs from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpucc.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rpucc.program import Program
+    from rpucc.runtime.machine import Machine
+
+COMPILING = ("target", "overrides", "input_range")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's arguments."""
+
+    model: str
+    inputs: str
+    target: str
+    overrides: tuple[str, ...]
+    input_range: tuple[float, float] | None
+    program_path: str | None
+    seed: int
+    batch_size: int
+    threads: int
+    output: str | None
+    as_json: bool
+
+
+@click.command()
+@click.argument("model")
+@click.argument("inputs", metavar="INPUT")
+@options.target
+@options.overrides
+@options.input_range
+@options.program
+@options.seed
+@options.eval_batch_size
+@options.threads
+@click.option("-o", "--output", default=None, metavar="FILE.npy", help="Write all outputs.")
+@options.as_json
+@click.pass_context
+def run(ctx: click.Context, /, **arguments: Any) -> None:
+    """Classify inputs from .npy, .npz or .png files.
+
+    MODEL is a run folder of rpucc train, a checkpoint in one, a program of rpucc compile, an ONNX
+    file or the name of a built-in model (their weights as they are, programmed onto the target's
+    arrays). INPUT holds one sample or many. The score is the softmax of the outputs, or the
+    output itself where the model ends in probabilities.
+    """
+    _run(ctx, Arguments(**arguments))
+
+
+def _run(ctx: click.Context, arguments: Arguments) -> None:
+    from rpucc.cli.output import check_file
+    from rpucc.cli.source import sample_shape
+    from rpucc.cli.training import make_trainer
+    from rpucc.runtime.data import load_inputs
+
+    if arguments.output is not None:
+        check_file(Path(arguments.output))
+    program, machine = _find_machine(ctx, arguments)
+    x = load_inputs(arguments.inputs, sample_shape(program), program.input_range)
+    trainer = make_trainer(machine, arguments.threads)
+    outputs = trainer.predict(x, arguments.batch_size)
+    if arguments.output is not None:
+        _write(Path(arguments.output), outputs)
+    if arguments.as_json:
+        _print_json(arguments, outputs)
+    else:
+        _show(arguments, outputs)
+
+
+def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine]:
+    """Load or compile what MODEL names, and put it on arrays."""
+    from rpucc.cli.source import find_trained, load_compiled, refuse_options
+    from rpucc.runtime.machine import Machine
+
+    trained = find_trained(arguments.model, arguments.program_path)
+    flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
+    if trained is not None:
+        flags += [options.flag_of(ctx, name) for name in options.given(ctx, "seed")]
+        refuse_options(flags, f"{arguments.model}, whose arrays are made already")
+        program = trained.load_program()
+        return program, trained.load_machine(program)
+    if arguments.program_path is not None:
+        refuse_options(["--program"], f"{arguments.model}, which is no checkpoint")
+    found = load_compiled(arguments.model)
+    if found is not None:
+        refuse_options(flags, f"{arguments.model}, which is compiled already")
+        return found, Machine(found, arguments.seed)
+    from rpucc.compiler import compile_model
+
+    found = compile_model(
+        arguments.model,
+        arguments.target,
+        training=False,
+        input_range=arguments.input_range,
+        overrides=arguments.overrides,
+    )
+    return found, Machine(found, arguments.seed)
+
+
+# ---------------------------------------------------------------- results
+
+
+def scores(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return [n, classes] scores: the outputs if they are distributions, else their softmax."""
+    import numpy as np
+
+    x = outputs.astype(np.float64)
+    if x.shape[1] > 1 and x.min() >= 0 and np.allclose(x.sum(axis=1), 1, atol=1e-4):
+        return x
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def _print_json(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
+    from rpucc.cli.output import print_json
+
+    result: dict[str, Any] = {
+        "model": arguments.model,
+        "input": arguments.inputs,
+        "output": arguments.output,
+        "shape": list(outputs.shape),
+    }
+    if outputs.ndim == 2 and outputs.shape[1] > 1:
+        result["predictions"] = [
+            {"input": i, "class": best, "score": score} for i, best, score, _, _ in _ranked(outputs)
+        ]
+    if arguments.output is None:
+        result["outputs"] = outputs.tolist()
+    print_json(result)
+
+
+def _show(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
+    from rpucc.cli.console import say, show
+    from rpucc.report import lists
+
+    if outputs.ndim == 2 and outputs.shape[1] > 1:
+        show(lists.predictions(_ranked(outputs)))
+    elif outputs.ndim == 2:
+        for value in outputs[:, 0]:
+            click.echo(f"{value:.6g}")
+    elif arguments.output is None:
+        say(f"outputs of shape {list(outputs.shape)}; -o FILE.npy writes them")
+    if arguments.output is not None:
+        say(f"wrote {arguments.output}: float32 {list(outputs.shape)}")
+
+
+def _ranked(outputs: NDArray[np.float32]) -> list[tuple[int, int, float, int | None, float]]:
+    """Return, for every input, the class of the largest output, its score, and the runner-up."""
+    import numpy as np
+
+    found = scores(outputs)
+    order = np.argsort(-found, axis=1, kind="stable")[:, :2]
+    return [
+        (i, int(a), float(found[i, a]), int(b), float(found[i, b]))
+        for i, (a, b) in enumerate(order)
+    ]
+
+
+def _write(path: Path, outputs: NDArray[np.float32]) -> None:
+    import numpy as np
+
+    from rpucc.cli.output import write_file
+
+    write_file(path, lambda stream: np.save(stream, outputs, allow_pickle=False))

@@ -1,0 +1,98 @@
+"""A run folder: what one training leaves behind, and how commands find it again.
+
+program.onnx (what was trained), run.json (the arguments), metrics.csv (one row an epoch, the same
+bytes for the same seed), checkpoint.safetensors (the state after the last epoch, or where it was
+interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rpucc.cli.output import to_json, write_text
+from rpucc.errors import CheckpointError, OutputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one training."""
+
+    path: Path
+
+    @property
+    def program(self) -> Path:
+        """The compiled program."""
+        return self.path / "program.onnx"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state of the arrays."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """One row an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def record(self) -> Path:
+        """The arguments of the training."""
+        return self.path / "run.json"
+
+    def exists(self) -> bool:
+        """Tell whether this is a run folder."""
+        return self.record.is_file() or (self.path.is_dir() and self.program.is_file())
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what run.json holds; raises CheckpointError."""
+        try:
+            data = json.loads(self.record.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CheckpointError(f"{self.record}: cannot read: {error.strerror}") from error
+        except ValueError as error:
+            raise CheckpointError(f"{self.record}: is damaged, no valid JSON") from error
+        if not isinstance(data, dict):
+            raise CheckpointError(f"{self.record}: is damaged, no JSON object")
+        return data
+
+    def write_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        write_text(self.record, to_json(dict(arguments)) + "\n")
+
+    def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write metrics.csv: the reproducible metrics of all epochs."""
+        stream = io.StringIO()
+        if history:
+            writer = csv.DictWriter(stream, list(history[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+        write_text(self.metrics, stream.getvalue())
+
+    def refuse_overwriting(self) -> None:
+        """Raise OutputError where training would replace what someone may want to keep."""
+        if self.checkpoint.exists():
+            raise OutputError(
+                f"{self.path}: holds a checkpoint already; --resume continues it, --force starts "
+                "over, -o names another folder"
+            )
+        ours = (self.program, self.metrics, self.record)
+        foreign = [] if self.record.exists() else [path for path in ours if path.exists()]
+        if foreign:
+            raise OutputError(
+                f"{self.path}: is no run folder, but holds a {foreign[0].name}; -o names another "
+                "folder, --force replaces the file"
+            )
+
+    def clear(self) -> None:
+        """Remove what an earlier training left."""
+        try:
+            for path in (self.checkpoint, self.metrics, self.record, self.program):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot remove: {error.strerror}") from error

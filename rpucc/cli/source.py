@@ -1,0 +1,138 @@
+"""What a user means by MODEL, RUN or CHECKPOINT: from a path or a name to a program or a machine.
+
+Not for the options around it: those are each command's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpucc.cli.run_folder import RunFolder
+from rpucc.errors import CheckpointError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.runtime.data import Dataset
+    from rpucc.runtime.machine import Machine
+
+CHECKPOINT_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network's files."""
+
+    program: Path
+    checkpoint: Path
+    run: RunFolder | None
+    """The folder, where it is a run folder."""
+
+    def load_program(self) -> Program:
+        """Read the program."""
+        from rpucc.program import Program
+
+        return Program.load(self.program)
+
+    def load_machine(self, program: Program) -> Machine:
+        """Make the machine as the checkpoint has it."""
+        from rpucc.runtime.checkpoint import load_checkpoint
+
+        return load_checkpoint(self.checkpoint, program)
+
+
+def find_trained(name: str, program: str | None = None) -> Trained | None:
+    """Return the files of a run folder or checkpoint; None where `name` is neither.
+
+    program: the program's file, where it does not lie beside the checkpoint. Raises
+    CheckpointError where a folder or a checkpoint lacks something.
+    """
+    path = Path(name)
+    if path.is_dir():
+        run = RunFolder(path)
+        if not run.exists():
+            raise CheckpointError(f"{name}: is a folder, but no run folder: it has no program.onnx")
+        checkpoint = run.checkpoint
+        if not checkpoint.is_file():
+            raise CheckpointError(
+                f"{name}: has no checkpoint yet; rpucc train writes one after every epoch"
+            )
+    elif path.suffix == CHECKPOINT_SUFFIX:
+        if not path.is_file():
+            raise CheckpointError(f"{name}: no such file")
+        run, checkpoint = RunFolder(path.parent), path
+    else:
+        return None
+    place = Path(program) if program is not None else run.program
+    if not place.is_file():
+        hint = "no such file" if program is not None else "give the checkpoint's with --program"
+        raise CheckpointError(f"{name}: its program {place} is not there; {hint}")
+    return Trained(place, checkpoint, run if run.exists() else None)
+
+
+def load_compiled(name: str) -> Program | None:
+    """Return the program in a file; None where `name` is no file that rpucc compiled.
+
+    What is wrong with other files is for the compiler to say.
+    """
+    from rpucc.program import Program, is_program, read_model
+
+    if not Path(name).is_file():
+        return None
+    try:
+        model = read_model(name)
+    except ModelError:
+        return None
+    return Program.load(name) if is_program(model) else None
+
+
+def refuse_options(flags: list[str], why: str) -> None:
+    """Raise UsageError if the user gave options that have no effect."""
+    if flags:
+        raise UsageError(f"{', '.join(flags)}: no effect on {why}")
+
+
+# ---------------------------------------------------------------- data for a program
+
+
+def sample_shape(program: Program) -> tuple[int, ...]:
+    """Return the shape of one sample; raises ModelError where it is not static."""
+    from rpucc.report.program import input_shape
+
+    shape = input_shape(program)
+    if not all(isinstance(d, int) for d in shape):
+        raise ModelError(f"input {program.input!r}: its shape {list(shape)} is not static")
+    return tuple(int(d) for d in shape)
+
+
+def output_count(program: Program) -> int:
+    """Return the number of outputs: classes, or values of a regression."""
+    for node in program.model.graph:
+        for value in node.outputs:
+            if value.name == program.output and value.shape is not None:
+                dims = list(value.shape)[1:]
+                if dims and isinstance(dims[0], int):
+                    return dims[0]
+    raise ModelError(f"output {program.output!r}: its number of values a sample is not static")
+
+
+def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
+    """Return the data set, checked against the program; raises DataError."""
+    from rpucc.errors import DataError
+    from rpucc.runtime.data import fitted, load_dataset
+
+    dataset = load_dataset(spec, Path(data_dir) if data_dir is not None else None)
+    dataset = fitted(dataset, sample_shape(program), output_count(program))
+    classes = dataset.y_train.dtype.kind != "f"
+    if program.loss == "mse" and classes:
+        raise DataError(
+            f"{dataset.name}: y_train holds integer labels, but the program's loss is mse; store "
+            "floating-point targets, or compile with --loss cross-entropy"
+        )
+    if program.loss == "cross-entropy" and not classes:
+        raise DataError(
+            f"{dataset.name}: y_train holds floating-point targets, but the program's loss is "
+            "cross-entropy; store integer labels, or compile with --loss mse"
+        )
+    return dataset

@@ -1,0 +1,54 @@
+"""`rpucc targets`: the presets, and what one target holds."""
+
+from __future__ import annotations
+
+import click
+
+from rpucc.cli import options
+
+
+@click.group(invoke_without_command=True)
+@options.as_json
+@click.pass_context
+def targets(ctx: click.Context, as_json: bool) -> None:
+    """List the targets, or show one.
+
+    A target says which arrays, converters, devices and policies a model is compiled for. Any
+    command takes a preset's name or your own TOML file: rpucc targets show rpu-managed > my.toml
+    """
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+
+
+@targets.command("list")
+@options.as_json
+def list_(as_json: bool) -> None:
+    """List the presets."""
+    _list(as_json)
+
+
+def _list(as_json: bool) -> None:
+    from rpucc.target_load import list_presets
+
+    rows = list_presets()
+    if as_json:
+        from rpucc.cli.output import print_json
+
+        print_json([{"name": name, "description": text} for name, text in rows])
+        return
+    from rpucc.cli.console import show
+    from rpucc.report import lists
+
+    show(lists.targets(rows))
+
+
+@targets.command()
+@click.argument("name")
+@options.as_json
+def show(name: str, as_json: bool) -> None:
+    """Print a preset's TOML text (or check and print your own file)."""
+    from rpucc.target import Target
+    from rpucc.target_load import read_text
+
+    target = Target.load(name)
+    click.echo(target.to_json() if as_json else read_text(name)[0].rstrip("\n"))

@@ -1,0 +1,311 @@
+"""`rpucc train`: train a model in situ, into a run folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpucc import __version__
+from rpucc.cli import options
+from rpucc.cli.run_folder import RunFolder
+from rpucc.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.runtime.machine import Machine
+
+RUNS = "rpucc-runs"
+FIXED = ("target", "overrides", "loss", "input_range", "data", "batch_size", "lr", "seed")
+"""What a resumed training cannot change."""
+COMPILING = ("target", "overrides", "loss", "input_range", "verify")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's arguments."""
+
+    model: str
+    target: str
+    overrides: tuple[str, ...]
+    loss: str
+    input_range: tuple[float, float] | None
+    verify: bool | None
+    data: str
+    data_dir: str | None
+    epochs: int
+    batch_size: int
+    lr: float
+    seed: int
+    threads: int
+    output: str | None
+    resume: bool
+    force: bool
+    as_json: bool
+
+    def record(self) -> dict[str, Any]:
+        """What run.json keeps: enough to resume, with the data's path made absolute."""
+        kept = {"rpucc": __version__, **asdict(self)}
+        for key in ("output", "resume", "force", "as_json", "verify"):
+            del kept[key]
+        for key in ("data", "data_dir"):
+            if kept[key] is not None and _is_path(kept[key], key):
+                kept[key] = str(Path(kept[key]).expanduser().resolve())
+        return kept
+
+
+@click.command()
+@click.argument("model")
+@options.target
+@options.overrides
+@options.loss
+@options.input_range
+@options.verify
+@click.option(
+    "--data",
+    default="mnist-mini",
+    show_default=True,
+    metavar="DATA",
+    help="A name (mnist-mini, mnist, fashion-mnist), an .npz file or a folder of IDX files.",
+)
+@options.data_dir
+@options.epochs
+@options.batch_size
+@options.learning_rate
+@options.seed
+@options.threads
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="FOLDER",
+    help=f"The run folder.  [default: {RUNS}/MODEL-TARGET-seedSEED]",
+)
+@click.option("--resume", is_flag=True, help="Go on where the run folder's checkpoint stands.")
+@click.option("--force", is_flag=True, help="Replace a training that the run folder holds.")
+@options.as_json
+@click.pass_context
+def train(ctx: click.Context, /, **arguments: Any) -> None:
+    """Train a model in situ on simulated arrays.
+
+    MODEL is an ONNX file, the name of a built-in model, a program of rpucc compile, or (with
+    --resume) a run folder. The run folder gets the program, the metrics of every epoch, and a
+    checkpoint after every epoch and on Ctrl-C.
+    """
+    _train(ctx, Arguments(**arguments))
+
+
+def _train(ctx: click.Context, arguments: Arguments) -> None:
+    from rpucc.cli import training
+
+    if arguments.resume and arguments.force:
+        raise UsageError("--resume and --force: give one of them, they contradict each other")
+    if arguments.resume:
+        run, arguments = _resumed(ctx, arguments)
+        program = load_program(run)
+        data = training.checked_data(program, arguments.data, arguments.data_dir)
+        machine = _resume(run, program, arguments)
+    else:
+        program, run = _prepare(ctx, arguments)
+        data = training.checked_data(program, arguments.data, arguments.data_dir)
+        machine = start(run, program, arguments)
+    training.train_into(run, machine, data, training.Settings.of(arguments))
+    _conclude(run, machine, arguments)
+
+
+# ---------------------------------------------------------------- a new training
+
+
+def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFolder]:
+    """Compile the model (or load the program) and choose the folder; writes nothing."""
+    from rpucc.cli.source import load_compiled, refuse_options
+
+    if RunFolder(Path(arguments.model)).exists():
+        raise UsageError(f"{arguments.model}: is a run folder; --resume continues its training")
+    if arguments.output is not None:
+        _check_run_folder(RunFolder(Path(arguments.output)), arguments)
+    program = load_compiled(arguments.model)
+    if program is not None:
+        flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
+        refuse_options(flags, f"{arguments.model}, which is compiled already")
+        if not program.training:
+            raise UsageError(
+                f"{arguments.model}: was compiled for inference; compile it without --inference"
+            )
+        target = program.target.name
+    else:
+        from rpucc.target import Target
+
+        target = Target.load(arguments.target, arguments.overrides).name
+    run = RunFolder(Path(arguments.output or _default_folder(arguments, target)))
+    _check_run_folder(run, arguments)
+    if program is None:
+        program = _compiled(arguments)
+    return program, run
+
+
+def _check_run_folder(run: RunFolder, arguments: Arguments) -> None:
+    from rpucc.cli.output import check_folder
+
+    check_folder(run.path)
+    if not arguments.force:
+        run.refuse_overwriting()
+
+
+def _compiled(arguments: Arguments) -> Program:
+    from rpucc.compiler import compile_model
+
+    return compile_model(
+        arguments.model,
+        arguments.target,
+        loss=arguments.loss,
+        input_range=arguments.input_range,
+        verify=arguments.verify,
+        overrides=arguments.overrides,
+    )
+
+
+def _default_folder(arguments: Arguments, target: str) -> Path:
+    name = f"{Path(arguments.model).stem}-{target}-seed{arguments.seed}"
+    return Path(RUNS) / re.sub(r"[^\w.+-]+", "_", name)
+
+
+def start(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
+    """Make the machine and then the run folder: from here on something is written."""
+    from rpucc.cli.output import make_folder
+    from rpucc.runtime.machine import Machine
+
+    machine = Machine(program, arguments.seed)
+    make_folder(run.path)
+    run.clear()
+    program.save(run.program)
+    run.write_arguments(arguments.record())
+    return machine
+
+
+# ---------------------------------------------------------------- resuming
+
+
+def _resumed(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Arguments]:
+    """Find the run folder, and take from its run.json what the user did not say again."""
+    run = RunFolder(Path(arguments.model))
+    if run.exists():
+        if arguments.output is not None:
+            raise UsageError(f"-o: {arguments.model} is the run folder already")
+    else:
+        run = _folder_to_resume(arguments)
+    saved = _saved(run)
+    given = set(options.given(ctx, *FIXED, "epochs", "threads", "data_dir"))
+    wanted = arguments.record()
+    for name in FIXED:
+        if name in given and _plain(wanted[name]) != _plain(saved[name]):
+            raise UsageError(
+                f"{options.flag_of(ctx, name)}: {run.path} was started with "
+                f"{_shown(saved[name])}, not {_shown(wanted[name])}; a resumed training keeps it"
+            )
+    kept = {name: value for name, value in saved.items() if name not in given}
+    kept["model"] = saved["model"]
+    return run, replace(arguments, **kept)
+
+
+def load_program(run: RunFolder) -> Program:
+    """Read the program of a run folder."""
+    from rpucc.program import Program
+
+    return Program.load(run.program)
+
+
+def _resume(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
+    """Load the machine, and bring the other files in line with it."""
+    from rpucc.runtime.checkpoint import load_checkpoint
+
+    machine = load_checkpoint(run.checkpoint, program)
+    run.write_arguments(arguments.record())
+    run.write_metrics(machine.history)
+    return machine
+
+
+def _folder_to_resume(arguments: Arguments) -> RunFolder:
+    from rpucc.cli.source import load_compiled
+    from rpucc.target import Target
+
+    if arguments.output is not None:
+        run = RunFolder(Path(arguments.output))
+    else:
+        program = load_compiled(arguments.model)
+        target = (
+            program.target
+            if program is not None
+            else Target.load(arguments.target, arguments.overrides)
+        )
+        run = RunFolder(_default_folder(arguments, target.name))
+    if not run.exists():
+        raise CheckpointError(f"{run.path}: nothing to resume, no such run folder")
+    return run
+
+
+def _saved(run: RunFolder) -> dict[str, Any]:
+    """Return the arguments in run.json; raises CheckpointError where they are not whole."""
+    from rpucc.cli.output import check_folder
+
+    if not run.checkpoint.is_file():
+        raise CheckpointError(
+            f"{run.path}: nothing to resume, its training was stopped before the first "
+            "checkpoint; start it again without --resume"
+        )
+    check_folder(run.path)
+    known = run.arguments()
+    wanted = [*FIXED, "model", "data_dir", "epochs", "threads"]
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise CheckpointError(f"{run.record}: is damaged: {missing[0]!r} is missing")
+    return {name: known[name] for name in wanted}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return "the default" if value is None else str(value)
+
+
+def _is_path(text: str, key: str) -> bool:
+    from rpucc.runtime.data import DATASETS
+
+    return key == "data_dir" or text not in DATASETS
+
+
+# ---------------------------------------------------------------- the end
+
+
+def _conclude(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
+    """Say what there is now and what to do with it."""
+    if arguments.as_json:
+        from rpucc.cli.output import print_json
+
+        print_json(
+            {
+                "run": str(run.path),
+                "program": str(run.program),
+                "checkpoint": str(run.checkpoint),
+                "metrics": str(run.metrics),
+                "target": machine.program.target.name,
+                "seed": machine.seed,
+                "weights": machine.weights,
+                "clipped_weights": machine.clipped,
+                "bytes_per_weight": machine.bytes_per_weight,
+                "epochs": machine.history,
+            }
+        )
+        return
+    from rpucc.cli.console import say
+
+    folder = shlex.quote(str(run.path))
+    say(f"run folder: {folder} (see it: rpucc inspect {folder}; test it: rpucc eval {folder})")

@@ -1,0 +1,144 @@
+"""Training as `train` and `demo` do it: kernels first, then epochs with a bar, rows and Ctrl-C.
+
+Not for options and folders: those are the commands' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpucc.cli.console import ProgressBar, say, status
+from rpucc.runtime.interrupt import INTERRUPTED
+
+if TYPE_CHECKING:
+    from rpucc.cli.run_folder import RunFolder
+    from rpucc.program import Program
+    from rpucc.runtime.data import Dataset
+    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.trainer import EpochMetrics, Progress, Trainer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    threads: int
+    quiet: bool = False
+    """No rows on standard output: it gets JSON at the end."""
+
+    @classmethod
+    def of(cls, arguments: Any) -> Settings:
+        """Take the settings from a command's arguments."""
+        a = arguments
+        return cls(a.epochs, a.batch_size, a.lr, a.threads, quiet=a.as_json)
+
+
+def checked_data(program: Program, spec: str, data_dir: str | None) -> Dataset:
+    """Load the data and check them against the program; warns of a range that does not fit."""
+    from rpucc.cli.source import load_data
+
+    return load_data(spec, data_dir, program)
+
+
+def make_trainer(machine: Machine, threads: int, batch_size: int | None = None) -> Trainer:
+    """Make a trainer whose kernels are compiled (or come from the cache); says so if that is long.
+
+    batch_size: that of the training to come; None for evaluation alone.
+    """
+    from rpucc.runtime.trainer import Trainer
+    from rpucc.runtime.warmup import warm_up
+
+    trainer = Trainer(machine, threads=threads)
+    with status("preparing kernels (compiled once per installation)…"):
+        warm_up(trainer, batch_size or 1, train=batch_size is not None)
+    return trainer
+
+
+def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settings) -> None:
+    """Train a machine in a run folder, saying on standard error what is about to run."""
+    _announce(machine, data, settings)
+    trainer = make_trainer(machine, settings.threads, settings.batch_size)
+    train_epochs(trainer, data, settings, run)
+
+
+def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
+    """Say on standard error what is about to run."""
+    from rpucc.report.training import machine_line
+
+    done = machine.counters
+    if done.epoch >= settings.epochs:
+        say(f"{done.epoch} epochs are trained already; --epochs says how many in total")
+    elif done.epoch or done.done:
+        say(f"going on in epoch {done.epoch + 1} after {done.done:,} samples")
+    else:
+        say(machine_line(machine.weights, machine.clipped, machine.bytes_per_weight))
+    train, test = len(data.x_train), len(data.x_test)
+    say(f"{data.name}: {train:,} samples to train, {test:,} to test")
+
+
+def train_epochs(
+    trainer: Trainer, data: Dataset, settings: Settings, run: RunFolder | None = None
+) -> list[EpochMetrics]:
+    """Train with a bar on standard error and one row an epoch on standard output.
+
+    run: gets metrics and a checkpoint after every epoch, and a checkpoint on Ctrl-C.
+    """
+    from rpucc.report.training import epoch_header, epoch_row
+    from rpucc.runtime.trainer import EpochMetrics
+
+    machine = trainer.machine
+
+    def row(metrics: EpochMetrics) -> str:
+        return epoch_row(metrics, settings.epochs)
+
+    with _resumable(run, machine), ProgressBar() as bar:
+        if not settings.quiet and machine.counters.epoch < settings.epochs:
+            click.echo(epoch_header(settings.epochs))
+            for record in machine.history:
+                click.echo(row(EpochMetrics.from_record(record)))
+
+        def on_epoch(metrics: EpochMetrics) -> None:
+            bar.clear()
+            if run is not None:
+                run.write_metrics(machine.history)
+            if not settings.quiet:
+                click.echo(row(metrics))
+
+        return trainer.fit(
+            data,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            checkpoint=run.checkpoint if run is not None else None,
+            on_epoch=on_epoch,
+            on_progress=bar.update,
+        )
+
+
+# ---------------------------------------------------------------- Ctrl-C
+
+
+@contextlib.contextmanager
+def _resumable(run: RunFolder | None, machine: Machine) -> Iterator[None]:
+    """After Ctrl-C, say where the checkpoint is and how to go on, and exit; without one, pass."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run is None:
+            raise
+        folder = shlex.quote(str(run.path))
+        at = f"epoch {machine.counters.epoch + 1} after {machine.counters.done:,} samples"
+        say(
+            f"interrupted in {at}; checkpoint: {run.checkpoint}; go on with: "
+            f"rpucc train {folder} --resume"
+        )
+        raise click.exceptions.Exit(INTERRUPTED) from None

@@ -1,0 +1,1 @@
+"""What commands print, as pure functions from plans and metrics to text and rich tables."""

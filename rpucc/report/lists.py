@@ -1,0 +1,100 @@
+"""Tables of what there is: targets, models, passes, devices. Pure functions of rows.
+
+Not for finding the rows: those are the tables of the packages themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rpucc.report import units
+from rpucc.report.tables import heading, new_table, pairs
+
+
+def targets(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return the presets: name, description."""
+    table = new_table("target", "what it is", folds=(1,))
+    for name, description in rows:
+        table.add_row(name, description)
+    return table
+
+
+def models(rows: Iterable[tuple[str, str, Sequence[int | str], int, str]]) -> Table:
+    """Return the zoo: name, description, input shape, parameters, source."""
+    table = new_table("model", "what it is", "input", "weights", numeric=(3,), folds=(1,))
+    for name, description, shape, weights, source in rows:
+        text = Text(description)
+        text.append(f"\n{source}", style="dim")
+        table.add_row(name, text, " × ".join(map(str, shape)), units.count(weights))
+    return table
+
+
+def passes(rows: Iterable[tuple[str, str, bool]]) -> Table:
+    """Return the passes in order: name, summary, whether only training programs need it."""
+    table = new_table("", "pass", "what it does", numeric=(0,), folds=(2,))
+    for i, (name, summary, training_only) in enumerate(rows):
+        table.add_row(str(i), name, f"{summary}{' (training only)' if training_only else ''}")
+    return table
+
+
+def devices(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """Return the device models: name, summary, source."""
+    table = new_table("device", "what it is", folds=(1,))
+    for name, summary, source in rows:
+        text = Text(summary)
+        if source:
+            text.append(f"\n{source}", style="dim")
+        table.add_row(name, text)
+    return table
+
+
+def device(
+    name: str,
+    summary: str,
+    source: str,
+    defaults: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    meanings: Mapping[str, str],
+) -> RenderableType:
+    """Return one device model with its parameters."""
+    parts: list[RenderableType] = [heading(name, f": {summary}")]
+    if source:
+        parts.append(pairs([("source", source)]))
+    parts.append(Text())
+    if not defaults:
+        parts.append(Text("It takes no parameters."))
+        return Group(*parts)
+    table = new_table(
+        "parameter", "default", "lowest", "highest", "meaning", numeric=(1, 2, 3), folds=(4,)
+    )
+    for key, value in defaults.items():
+        low, high = ranges.get(key, (float("-inf"), float("inf")))
+        table.add_row(key, f"{value:g}", _end(low), _end(high), meanings.get(key, ""))
+    parts.append(table)
+    return Group(*parts)
+
+
+def _end(value: float) -> str:
+    return units.NONE if value in (float("inf"), float("-inf")) else f"{value:g}"
+
+
+def timings(seconds: Mapping[str, float]) -> Table:
+    """Return the time that each pass took, and the total."""
+    table = new_table("pass", "time", numeric=(1,))
+    for name, value in seconds.items():
+        table.add_row(name, units.seconds(value))
+    table.add_row("total", units.seconds(sum(seconds.values())), style="bold")
+    return table
+
+
+def predictions(rows: Iterable[tuple[int, int, float, int | None, float]]) -> Table:
+    """Return classified inputs: index, class and its score, the runner-up and its score."""
+    table = new_table("input", "class", "score", "next", "score", numeric=(0, 1, 2, 3, 4), folds=())
+    for index, best, score, second, next_score in rows:
+        runner_up = (str(second), f"{next_score:.3f}") if second is not None else (units.NONE,) * 2
+        table.add_row(str(index), str(best), f"{score:.3f}", *runner_up)
+    return table

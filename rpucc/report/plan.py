@@ -1,0 +1,142 @@
+"""The plan as tables: one row a layer, then the totals. Pure functions of a Plan.
+
+Not for deriving numbers: those are the plan's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rpucc.plan import LayerPlan, Plan
+from rpucc.report import units
+from rpucc.report.tables import fits, new_table, pairs
+
+Cell = Callable[[LayerPlan], str]
+
+
+class Column(NamedTuple):
+    """One column of the table of layers."""
+
+    header: str
+    cell: Cell
+    right: bool = False
+
+
+def _analog(cell: Cell) -> Cell:
+    """Show nothing for a digital layer."""
+    return lambda layer: cell(layer) if layer.analog else units.NONE
+
+
+NAME = Column("layer", lambda la: units.plain(la.name))
+PLACE = (
+    Column("op", lambda la: la.op),
+    Column("matrix\nR × C", lambda la: units.matrix(la.R, la.C), right=True),
+    Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
+    Column("array", lambda la: units.plain(la.array) if la.analog else "digital"),
+    Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
+)
+CYCLES = (
+    Column("reads\nfwd", _analog(lambda la: units.count(la.reads_forward)), right=True),
+    Column("a sample\nbwd", _analog(lambda la: _backward(la)), right=True),
+    Column("NM", lambda la: which_cycles(la.noise_forward, la.noise_backward)),
+    Column("BM", lambda la: which_cycles(la.bound_forward, la.bound_backward)),
+    Column("update", lambda la: update_policy(la)),
+)
+
+
+def layer_tables(plan: Plan, width: int) -> list[RenderableType]:
+    """Return the table of layers, split in two where it would not fit into `width` columns."""
+    whole = _table((NAME, *PLACE, *CYCLES), plan.layers)
+    if fits(whole, width):
+        return [whole]
+    return [_table((NAME, *PLACE), plan.layers), Text(), _table((NAME, *CYCLES), plan.layers)]
+
+
+def _table(columns: Sequence[Column], layers: Sequence[LayerPlan]) -> Table:
+    right = [i for i, column in enumerate(columns) if column.right]
+    table = new_table(*(column.header for column in columns), numeric=right)
+    for layer in layers:
+        style = "bold" if layer.is_bottleneck else "" if layer.analog else "dim"
+        table.add_row(*(column.cell(layer) for column in columns), style=style)
+    return table
+
+
+def which_cycles(forward: bool, backward: bool) -> str:
+    """Return the cycles in which a management runs."""
+    if forward and backward:
+        return "both"
+    return "fwd" if forward else "bwd" if backward else units.NONE
+
+
+def update_policy(layer: LayerPlan) -> str:
+    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact"."""
+    policy = layer.update
+    if not policy:
+        return units.NONE
+    if not policy["pulsed"]:
+        return "exact"
+    most = "≤ " if policy["update_bl_management"] else ""
+    managed = " UM" if policy["update_management"] else ""
+    return f"BL {most}{policy['bl']}{managed}"
+
+
+def _backward(layer: LayerPlan) -> str:
+    return units.count(layer.reads_backward) if layer.reads_backward else units.NONE
+
+
+def totals(plan: Plan, *, verified: bool = False) -> RenderableType:
+    """Return what the whole network takes: arrays, work and array time."""
+    lines = total_lines(plan)
+    if verified:
+        lines.append(("verified", "every value, after every pass, against onnxruntime"))
+    return pairs(lines)
+
+
+def total_lines(plan: Plan) -> list[tuple[str, str]]:
+    """Return the totals as label and text."""
+    lines = [("arrays", _arrays(plan)), ("weights", _weights(plan))]
+    work = f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
+    lines.append(("work", work))
+    slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
+    if slowest is not None:
+        per_read = slowest.seconds / slowest.reads_forward
+        lines.append(
+            (
+                "bottleneck",
+                f"{units.plain(slowest.name)}: "
+                f"{units.counted(slowest.reads_forward, 'read')} of {units.seconds(per_read)}",
+            )
+        )
+        times = (
+            f"{units.seconds(plan.image_seconds)} a sample in the pipeline, "
+            f"{units.seconds(plan.latency_seconds)} for one alone"
+        )
+        if plan.training:
+            times += f"; training {units.seconds(plan.training_image_seconds)} a sample"
+        lines.append(("array time", times))
+        lines.append(("", "without digital work, re-reads and transfers"))
+    lines += [("note", units.plain(note)) for note in plan.notes]
+    return lines
+
+
+def _arrays(plan: Plan) -> str:
+    if not plan.analog_layers:
+        return "none: all layers are digital"
+    kinds = {layer.array: layer.array_size for layer in plan.analog_layers}
+    used = (
+        f"{units.count(n)} {units.plain(kind)} ({units.matrix(*kinds[kind])})"
+        for kind, n in plan.arrays.items()
+    )
+    return f"{', '.join(used)}; {units.significant_percent(plan.utilisation)} of them used"
+
+
+def _weights(plan: Plan) -> str:
+    text = f"{units.count(plan.weights)} on arrays"
+    if plan.digital_weights:
+        text += f", {units.count(plan.digital_weights)} digital"
+    return f"{text} ({units.size(plan.weights_bytes)} as float32)"

@@ -1,0 +1,154 @@
+"""A program in words: what it is, and one of its layers in full. Pure functions of a Program.
+
+Not for the table of all layers: that is plan.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from rpucc.layers import AnalogLayer, analog_layers
+from rpucc.report import units
+from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.tables import heading, new_table, pairs
+
+if TYPE_CHECKING:
+    from rpucc.plan import LayerPlan
+    from rpucc.program import Program
+    from rpucc.target import LayerPolicy
+
+MAX_TILES = 20
+"""Tiles that are listed for people; JSON has all."""
+
+
+class Tile(NamedTuple):
+    """One block of a layer's matrix on one array; rows and columns are half-open ranges."""
+
+    array: int
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+
+def input_shape(program: Program) -> tuple[int | str, ...]:
+    """Return the shape of one sample, without the batch axis."""
+    for value in program.model.graph.inputs:
+        if value.name == program.input and value.shape is not None:
+            return tuple(d if isinstance(d, int) else str(d) for d in list(value.shape)[1:])
+    return ()
+
+
+def title(program: Program) -> RenderableType:
+    """Return one line: what was compiled for which target, and what for."""
+    low, high = program.input_range
+    shape = " × ".join(map(str, input_shape(program)))
+    what = f"training with {program.loss} loss" if program.training else "inference"
+    text = f" for {program.target.name}: {what}; input {shape} in {low:g} to {high:g}"
+    return heading(program.name, text)
+
+
+def describe(program: Program) -> dict[str, Any]:
+    """Return what `title` says, and the plan, as plain data for JSON."""
+    return {
+        "model": program.name,
+        "training": program.training,
+        "loss": program.loss,
+        "input_shape": list(input_shape(program)),
+        "input_range": list(program.input_range),
+        "nodes": program.model.graph.num_nodes(),
+        "plan": program.plan.to_dict(),
+    }
+
+
+# ---------------------------------------------------------------- one layer
+
+
+def find_layer(program: Program, name: str) -> AnalogLayer | None:
+    """Return the nodes of a layer on arrays; None for a digital layer or an unknown name."""
+    return next((layer for layer in analog_layers(program.model) if layer.name == name), None)
+
+
+def tiles(layer: AnalogLayer) -> Iterator[Tile]:
+    """Yield a layer's tiles row block by row block, as the program numbers their arrays."""
+    read = layer.forward[0]
+    row_cuts = read.attributes.get_ints("row_cuts", ())
+    col_cuts = read.attributes.get_ints("col_cuts", ())
+    arrays = iter(read.attributes.get_ints("arrays", ()))
+    for rows in pairwise(row_cuts):
+        for columns in pairwise(col_cuts):
+            yield Tile(next(arrays, -1), rows, columns)
+
+
+def layer_details(
+    plan: LayerPlan, policy: LayerPolicy, layer: AnalogLayer | None, weights: Mapping[str, float]
+) -> RenderableType:
+    """Return everything about one layer; `weights` are statistics of its weights, if known."""
+    parts: list[RenderableType] = [heading(plan.name, f" ({plan.op})"), Text()]
+    parts.append(pairs(_facts(plan, policy)))
+    if weights:
+        parts += [Text(), pairs([("weights", _statistics(weights))])]
+    if layer is not None:
+        parts += [Text(), *_tile_table(tiles(layer), plan.tiles)]
+    return Group(*parts)
+
+
+def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
+    yield "matrix", f"{units.matrix(plan.R, plan.C)} ({units.count(plan.weights)} weights)"
+    yield "work", f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
+    if not plan.analog:
+        yield "place", "digital"
+        return
+    size = units.matrix(*plan.array_size)
+    yield (
+        "grid",
+        f"{plan.grid[0]} × {plan.grid[1]} {units.plain(plan.array)} arrays of {size}, "
+        f"{units.significant_percent(plan.utilisation)} used",
+    )
+    yield (
+        "a sample",
+        f"{units.counted(plan.reads_forward, 'read')} forward, "
+        f"{units.count(plan.reads_backward)} backward, {units.counted(plan.updates, 'update')}",
+    )
+    times = f"{units.seconds(plan.seconds)} forward"
+    if plan.updates:
+        times += f", {units.seconds(plan.training_seconds)} with backward and update"
+    yield "array time", f"{times}{' (the bottleneck)' if plan.is_bottleneck else ''}"
+    yield "noise management", which_cycles(plan.noise_forward, plan.noise_backward)
+    yield "bound management", which_cycles(plan.bound_forward, plan.bound_backward)
+    yield "update", update_policy(plan)
+    yield "periphery", _section(policy.periphery.model_dump())
+    device = {**policy.device.parameters}
+    yield "device", f"{policy.device.model}{': ' if device else ''}{_section(device)}"
+
+
+def _section(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
+        for key, value in values.items()
+    )
+
+
+def _statistics(weights: Mapping[str, float]) -> str:
+    return (
+        f"{weights['min']:.4g} to {weights['max']:.4g}, mean {weights['mean']:.3g}, "
+        f"standard deviation {weights['std']:.3g}"
+    )
+
+
+def _tile_table(found: Iterator[Tile], total: int) -> list[RenderableType]:
+    table = new_table("array", "rows", "columns", "size", numeric=(0, 1, 2, 3), folds=())
+    for tile in islice(found, MAX_TILES):
+        height, width = tile.rows[1] - tile.rows[0], tile.columns[1] - tile.columns[0]
+        table.add_row(
+            units.count(tile.array),
+            f"{units.count(tile.rows[0])} … {units.count(tile.rows[1] - 1)}",
+            f"{units.count(tile.columns[0])} … {units.count(tile.columns[1] - 1)}",
+            units.matrix(height, width),
+        )
+    if total <= MAX_TILES:
+        return [table]
+    return [table, Text(f"and {units.count(total - MAX_TILES)} more (--json lists all)")]

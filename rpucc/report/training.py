@@ -1,0 +1,139 @@
+"""Training and evaluation as text: one row an epoch, one line of progress, one block of results.
+
+Pure functions of metrics. Rows are plain text of fixed widths, because each is printed when its
+epoch ends. Not for files: metrics.csv is the run folder's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.console import RenderableType
+
+from rpucc.report import units
+from rpucc.report.tables import pairs
+
+if TYPE_CHECKING:
+    from rpucc.runtime.trainer import EpochMetrics, Evaluation, Progress
+
+
+class EpochColumn(NamedTuple):
+    """One column of the table of epochs."""
+
+    header: tuple[str, str]
+    width: int
+
+
+_COLUMNS = (
+    EpochColumn(("train", "loss"), 7),
+    EpochColumn(("train", "error"), 8),
+    EpochColumn(("test", "error"), 8),
+    EpochColumn(("pulses", "a weight"), 8),
+    EpochColumn(("saturated", "reads"), 9),
+    EpochColumn(("", "re-reads"), 8),
+    EpochColumn(("samples", "a second"), 8),
+    EpochColumn(("", "time"), 8),
+)
+
+
+def epoch_columns(epochs: int) -> tuple[EpochColumn, ...]:
+    """Return the columns of a training of so many epochs; 79 characters below 1,000 epochs."""
+    return (EpochColumn(("", "epoch"), max(7, len(f"{epochs}/{epochs}"))), *_COLUMNS)
+
+
+def epoch_header(epochs: int) -> str:
+    """Return the three lines above the rows: two of names and a rule."""
+    columns = epoch_columns(epochs)
+    names = [" ".join(f"{c.header[i]:>{c.width}}" for c in columns).rstrip() for i in (0, 1)]
+    return "\n".join([*names, "─" * (sum(c.width for c in columns) + len(columns) - 1)])
+
+
+def epoch_row(metrics: EpochMetrics, epochs: int) -> str:
+    """Return the row of one epoch; a regression has no share of wrong answers to show.
+
+    Saturated reads and re-reads are parts of all tile reads of the epoch's training. Times are
+    known only while the process that took them runs.
+    """
+    reads = max(metrics.reads, 1)
+    cells = (
+        f"{metrics.epoch}/{epochs}",
+        units.number(metrics.train_loss),
+        units.percent(metrics.train_error),
+        units.percent(metrics.test_error),
+        units.three_digits(metrics.pulses_per_weight),
+        units.percent(metrics.saturated_reads / reads),
+        units.percent(metrics.rereads / reads),
+        units.count(round(metrics.samples_per_second)) if metrics.seconds else units.NONE,
+        units.duration(metrics.seconds) if metrics.seconds else units.NONE,
+    )
+    columns = epoch_columns(epochs)
+    return " ".join(f"{cell:>{c.width}}" for cell, c in zip(cells, columns, strict=True))
+
+
+def remaining_seconds(progress: Progress) -> float:
+    """Return the seconds until the last epoch's samples are trained, tests not counted."""
+    if not progress.samples_per_second > 0:
+        return float("nan")
+    epochs_after = progress.epochs - progress.epoch
+    left = progress.samples - progress.samples_done + epochs_after * progress.samples
+    return left / progress.samples_per_second
+
+
+def progress_text(progress: Progress) -> str:
+    """Return what stands right of the bar: samples, rate, loss and time left."""
+    done = f"{units.count(progress.samples_done)}/{units.count(progress.samples)}"
+    if progress.samples_done >= progress.samples:
+        return f"{done}  loss {units.number(progress.loss)}  testing…"
+    left = units.clock(remaining_seconds(progress))
+    rate = units.count(round(progress.samples_per_second))
+    return f"{done}  {rate}/s  loss {units.number(progress.loss)}  ETA {left}"
+
+
+def evaluation(result: Evaluation) -> RenderableType:
+    """Return the results of an evaluation."""
+    reads = max(result.reads, 1)
+    lines = [
+        ("loss", units.number(result.loss)),
+        ("reads", _reads(result.reads, result.saturated_reads / reads, result.rereads / reads)),
+        ("time", _time(result.seconds, result.samples)),
+    ]
+    if result.error is not None:  # a regression has no share of wrong answers
+        wrong = _of(round(result.error * result.samples), result.samples)
+        lines.insert(0, ("error", f"{units.percent(result.error)} ({wrong} wrong)"))
+    return pairs(lines)
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{units.count(part)} of {units.count(whole)}"
+
+
+def _reads(reads: int, saturated: float, again: float) -> str:
+    return (
+        f"{units.large(reads)} of single arrays, {units.percent(saturated)} saturated, "
+        f"{units.percent(again)} re-reads"
+    )
+
+
+def _time(seconds: float, samples: int) -> str:
+    rate = f", {units.count(round(samples / seconds))} samples a second" if seconds > 0 else ""
+    return f"{units.duration(seconds)}{rate}"
+
+
+def machine_line(weights: int, clipped: int, bytes_per_weight: float) -> str:
+    """Return one line about a machine as it was made."""
+    size = units.size(round(weights * bytes_per_weight))
+    text = f"{units.count(weights)} weights programmed, {size} of state"
+    if clipped:
+        part = units.significant_percent(clipped / max(weights, 1))
+        text += f"; {units.count(clipped)} ({part}) clipped to their devices' bounds"
+    return text
+
+
+def trained_text(epochs: int, samples_of_next: int) -> str:
+    """Return how long something was trained: "after 2 epochs and 310 samples"."""
+    if not epochs and not samples_of_next:
+        return "not trained"
+    parts = [units.counted(epochs, "epoch")]
+    if samples_of_next:
+        parts.append(f"{units.count(samples_of_next)} samples of the next")
+    return f"after {' and '.join(parts)}"
