@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rpucc.compiler import compile_model as compile  # noqa: A004
+    from rpucc.compiler import compile_model as compile
     from rpucc.errors import RpuccError
     from rpucc.plan import Plan
     from rpucc.program import Program

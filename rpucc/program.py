@@ -90,6 +90,12 @@ class Program:
         return self.model.metadata_props.get("rpucc.loss", "none")
 
     @property
+    def fixed_batch(self) -> int | None:
+        """The only batch size the model works with; None where any does."""
+        text = self.model.metadata_props.get("rpucc.fixed_batch")
+        return None if text is None else int(text)
+
+    @property
     def updates(self) -> dict[str, str]:
         """Weight initializer name to the graph output that holds its new value."""
         updates: dict[str, str] = json.loads(self.model.metadata_props.get("rpucc.updates", "{}"))

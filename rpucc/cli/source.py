@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rpucc.cli.run_folder import RunFolder
 from rpucc.errors import CheckpointError, ModelError, UsageError

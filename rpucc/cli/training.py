@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.trainer import EpochMetrics, Progress, Trainer
+    from rpucc.runtime.trainer import EpochMetrics, Trainer
 
 
 @dataclass(frozen=True)

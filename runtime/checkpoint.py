@@ -1,0 +1,153 @@
+"""Checkpoints: the state of a machine as a safetensors file, the same bytes for the same state.
+
+Holds what training changes (weights, counters, history) and the seed; device parameters are made
+again from the seed. Not the program: a checkpoint names it by its digest and is refused with
+another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rpucc.errors import CheckpointError, OutputError
+from rpucc.runtime.machine import MAX_SEED, Counters, Machine
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+
+FORMAT = "rpucc-checkpoint-1"
+
+
+def save_checkpoint(machine: Machine, path: Path | str) -> None:
+    """Write the machine's state; the file appears whole or not at all."""
+    from safetensors.numpy import save
+
+    path = Path(path)
+    counters = asdict(machine.counters)
+    counters["reads"] = machine.counters.reads.tolist()
+    metadata = {
+        "format": FORMAT,
+        "program": program_digest(machine.program),
+        "seed": str(machine.seed),
+        "counters": json.dumps(counters),
+        "history": json.dumps(machine.history),
+    }
+    tensors = {name: np.ascontiguousarray(a) for name, a in sorted(machine.state().items())}
+    # One string of metadata: safetensors does not keep the order of several.
+    data = save(tensors, {"rpucc": json.dumps(metadata)})
+    if not path.name:
+        raise OutputError(f"{path}: the checkpoint cannot be written: this is no file name")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: the checkpoint cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path | str, program: Program) -> Machine:
+    """The machine that a checkpoint holds, ready to evaluate or to train on.
+
+    Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's.
+    """
+    path = Path(path)
+    metadata, tensors = _read(path)
+    if metadata["program"] != program_digest(program):
+        raise CheckpointError(
+            f"{path}: the checkpoint belongs to another program; use the program.onnx that was "
+            "written beside it"
+        )
+    try:
+        seed = int(metadata["seed"])
+        if not 0 <= seed <= MAX_SEED:
+            raise ValueError(f"seed {seed}")
+        counters, history = _counters(metadata["counters"]), _history(metadata["history"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the checkpoint's metadata is damaged") from error
+    machine = Machine(program, seed)
+    machine.counters, machine.history = counters, history
+    _restore(machine, tensors, path)
+    return machine
+
+
+def _counters(text: str) -> Counters:
+    """Counters from their JSON; raises ValueError, TypeError or KeyError where it is damaged."""
+    found = json.loads(text)
+    loss = found.get("loss_sum", 0.0) if isinstance(found, dict) else None
+    whole = [*found["reads"], *(v for k, v in found.items() if k not in ("reads", "loss_sum"))]
+    if (
+        not all(type(value) is int and 0 <= value < 2**63 for value in whole)
+        or len(found["reads"]) != 3
+        or not isinstance(loss, int | float)
+    ):
+        raise ValueError("counters")
+    return Counters(**{**found, "reads": np.array(found["reads"], np.int64)})
+
+
+def _history(text: str) -> list[dict[str, Any]]:
+    """The metrics of the epochs from their JSON; raises as `_counters`."""
+    from rpucc.runtime.trainer import EpochMetrics
+
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+        raise TypeError("history")
+    return [EpochMetrics.from_record(record).reproducible() for record in found]
+
+
+def program_digest(program: Program) -> str:
+    """SHA-256 of the program as it is saved (its weights included)."""
+    import onnx_ir as ir
+
+    proto = ir.to_proto(program.model)
+    return hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            outer = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = json.loads(outer["rpucc"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of rpucc, or damaged ({type(error).__name__})"
+        ) from error
+    needed = ("format", "program", "seed", "counters", "history")
+    if not isinstance(metadata, dict) or any(key not in metadata for key in needed):
+        raise CheckpointError(f"{path}: not a checkpoint of rpucc")
+    if metadata["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path}: checkpoint format '{metadata['format']}', this rpucc reads '{FORMAT}'"
+        )
+    return metadata, tensors
+
+
+def _restore(machine: Machine, tensors: dict[str, Any], path: Path) -> None:
+    state = machine.state()
+    if set(state) != set(tensors):
+        raise CheckpointError(f"{path}: the checkpoint's weights are not this program's")
+    for name, array in state.items():
+        loaded = tensors[name]
+        if loaded.shape != array.shape or loaded.dtype != array.dtype:
+            raise CheckpointError(
+                f"{path}: weight '{name}' is {loaded.dtype}{list(loaded.shape)}, the program's is "
+                f"{array.dtype}{list(array.shape)}"
+            )
+        if not np.all(np.isfinite(loaded)):
+            raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
+        np.copyto(array, loaded)

@@ -1,0 +1,54 @@
+"""Device models: one file a model, one table of their names; `compile_update` makes kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import isclass
+
+from rpucc.errors import TargetError
+from rpucc.runtime.devices.base import Device
+from rpucc.runtime.devices.constant_step import ConstantStep
+from rpucc.runtime.devices.ideal import Ideal
+
+DEVICES: dict[str, type[Device]] = {model.name: model for model in (Ideal, ConstantStep)}
+
+__all__ = ["DEVICES", "Device", "make_device"]
+
+
+def make_device(model: str, parameters: Mapping[str, float]) -> Device:
+    """The device model `model` (a name of DEVICES or "module:Class") with these parameters.
+
+    Raises TargetError for an unknown model, key or range.
+    """
+    return _find(model)(**parameters)
+
+
+def _find(model: str) -> type[Device]:
+    if model in DEVICES:
+        return DEVICES[model]
+    if ":" not in model:
+        known = ", ".join(DEVICES)
+        raise TargetError(
+            f"device.model = '{model}': no such model ({known}); your own: \"my_module:MyDevice\""
+        )
+    module_name, _, class_name = model.partition(":")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise TargetError(
+            f"device.model = '{model}': cannot import '{module_name}' ({error}); is its folder on "
+            "PYTHONPATH?"
+        ) from error
+    except Exception as error:
+        raise TargetError(
+            f"device.model = '{model}': importing '{module_name}' raises "
+            f"{type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    found = getattr(module, class_name, None)
+    if not (isclass(found) and issubclass(found, Device)):
+        raise TargetError(
+            f"device.model = '{model}': '{module_name}' has no class '{class_name}' derived from "
+            "rpucc.runtime.devices.Device"
+        )
+    return found

@@ -1,0 +1,100 @@
+"""What a device model is: parameters, how devices are fabricated, and one pulse.
+
+A model is a subclass of `Device` in a file of its own. Its `step` is a plain function that the
+simulator compiles into the update kernel, so it uses only arithmetic, comparisons, min, max and
+`math`. A user's own module works the same way (`[device] model = "my_module:MyDevice"`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.errors import TargetError
+
+FloatArray = NDArray[np.float32]
+
+
+class Device:
+    """One crosspoint model with its preset values.
+
+    Subclasses set `name`, `summary`, `defaults` (every parameter with its default), `ranges`
+    (lowest and highest legal value of each), `per_device` and `constants`, and define
+    `fabricate`, `constant_values` and `step`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str] = ""
+    defaults: ClassVar[dict[str, float]]
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
+    meanings: ClassVar[dict[str, str]] = {}
+    per_device: ClassVar[tuple[str, ...]] = ()
+    constants: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a model that lacks what every model needs, when its class is made."""
+        for key in ("name", "defaults"):
+            if not hasattr(cls, key):
+                raise TargetError(f"device class '{cls.__name__}': it must set `{key}`")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", cls.name):
+            raise TargetError(
+                f"device class '{cls.__name__}': name '{cls.name}' must be letters, digits, - and _"
+            )
+
+    def __init__(self, **parameters: float) -> None:
+        for key, value in parameters.items():
+            if key not in self.defaults:
+                known = ", ".join(self.defaults) or "none"
+                raise TargetError(f"device.{key}: device '{self.name}' has no such key ({known})")
+            low, high = self.ranges.get(key, (-np.inf, np.inf))
+            if not low <= value <= high:
+                raise TargetError(
+                    f"device.{key} = {value:g}: device '{self.name}' takes {low:g} to {high:g}"
+                )
+        self.parameters: dict[str, float] = {**self.defaults, **parameters}
+
+    @property
+    def dw_min(self) -> float:
+        """The mean weight change of one pulse, from which the pulse probabilities follow."""
+        if "dw_min" not in self.parameters:
+            raise TargetError(
+                f"device '{self.name}': needs a parameter dw_min among its defaults (or a property "
+                "dw_min), the mean weight change of one pulse"
+            )
+        return self.parameters["dw_min"]
+
+    @property
+    def cycle_noise(self) -> bool:
+        """Whether `step` uses its noise argument; without it no normals are drawn."""
+        return True
+
+    def fabricate(self, normal: Callable[[], FloatArray]) -> tuple[FloatArray, ...]:
+        """Draw the parameters of every device of a grid, in the order of `per_device`.
+
+        Each call of `normal` gives the next standard normals of the grid, float32 [R, C]. Always
+        make the same calls in the same order: a draw is named by its place in that order.
+        """
+        normal()
+        return ()
+
+    def constant_values(self) -> tuple[float, ...]:
+        """The values of `constants`, the same for all devices."""
+        return ()
+
+    def weight_range(self, fabricated: tuple[FloatArray, ...]) -> tuple[FloatArray, FloatArray]:
+        """Lowest and highest weight each device can hold; ±inf where there is no bound."""
+        unbounded = np.float32(np.inf)
+        return np.asarray(-unbounded), np.asarray(unbounded)
+
+    @staticmethod
+    def step(w: float, direction: float, noise: float) -> float:
+        """The weight after one pulse: `direction` is ±1, `noise` a standard normal.
+
+        The arguments that follow are `per_device` and then `constants`, in order.
+        """
+        raise NotImplementedError

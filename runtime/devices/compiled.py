@@ -1,0 +1,134 @@
+"""Compiles the update kernel together with a device's `step`, and keeps it on disk.
+
+Numba's disk cache misses a kernel that gets `step` from a closure or an argument. A module
+written from a template into a cache folder hits it: the file's name carries the hash of the
+template, of the source file that defines the step, of the kernels and of Numba's version, so an
+edited device compiles once more and an unchanged one never.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.resources import files
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from rpucc.errors import TargetError
+from rpucc.runtime.devices.base import Device
+
+_TEMPLATE = "update_template.py.txt"
+
+
+def compile_update(device: Device) -> Callable[..., int]:
+    """The compiled `update` kernel (see the template for its arguments) of a device model."""
+    model, cycle_noise = type(device), device.cycle_noise
+    if (model, cycle_noise) not in _LOADED:
+        _LOADED[model, cycle_noise] = _load(model, cycle_noise)
+    return _LOADED[model, cycle_noise]
+
+
+_LOADED: dict[tuple[type[Device], bool], Callable[..., int]] = {}
+
+
+def _load(model: type[Device], cycle_noise: bool) -> Callable[..., int]:
+    text = _fill_template(model, cycle_noise)
+    sources = text + _source(model) + _kernel_sources() + numba.__version__
+    key = hashlib.sha256(sources.encode()).hexdigest()
+    name = f"rpucc_update_{model.name.replace('-', '_').replace(':', '_')}_{key[:16]}"
+    folder = _cache_folder()
+    if not (folder / f"{name}.py").exists():
+        _check_step(model)
+    path = _write(folder, name, text)
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise OSError(f"cannot load generated kernel {path}")
+    module: Any = module_from_spec(spec)
+    sys.modules[name] = module
+    module.step = _jit(model)
+    spec.loader.exec_module(module)
+    update: Callable[..., int] = module.update
+    return update
+
+
+def _jit(model: type[Device]) -> Any:
+    return numba.njit(nogil=True, fastmath=True, error_model="numpy")(model.step)
+
+
+def _check_step(model: type[Device]) -> None:
+    """Compile the step alone first, so that what is wrong with it is said in one line."""
+    count = 3 + len(model.per_device) + len(model.constants)
+    try:
+        _jit(model).compile((numba.float32,) * count)
+    except (numba.core.errors.NumbaError, TypeError) as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise TargetError(
+            f"device '{model.name}': its step(w, direction, noise, *per_device, *constants) does "
+            f"not compile with {count} numbers: {first.strip()}"
+        ) from error
+
+
+def _kernel_sources() -> str:
+    """The kernels that the generated module uses: Numba's cache does not look beyond one file."""
+    folder = files("rpucc.runtime.kernels")
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py"))
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def _source(model: type[Device]) -> str:
+    """The source of the module that defines `step`, with all that the step may use in it."""
+    try:
+        return Path(inspect.getfile(model.step)).read_text(encoding="utf-8")
+    except (OSError, TypeError) as error:
+        raise TargetError(
+            f"device '{model.name}': the source of its step function cannot be read ({error}); "
+            "define the class in a file"
+        ) from error
+
+
+def _fill_template(model: type[Device], cycle_noise: bool) -> str:
+    arguments = [f"params[{i}, r, c]" for i in range(len(model.per_device))]
+    arguments += [f"constants[{i}]" for i in range(len(model.constants))]
+    template = files("rpucc.runtime.devices").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    fill = (
+        "fill_normals(noise, first, total, r - row_cuts[b], u32(u32(PULSE_NOISE << 24) | tile), "
+        "sample, k0, k1)"
+    )
+    noise = "noise[at + q - a]" if cycle_noise else "f32(0)"
+    replacements = {
+        "$NOISE $ARGUMENTS": ", ".join([noise, *arguments]),
+        "$FILL": fill if cycle_noise else "pass",
+    }
+    for key, value in replacements.items():
+        template = template.replace(key, value)
+    return template
+
+
+def _cache_folder() -> Path:
+    """Where generated modules live: the user's cache, or a temporary folder if that fails."""
+    from platformdirs import user_cache_path
+
+    folder = Path(os.environ.get("RPUCC_CACHE", user_cache_path("rpucc"))) / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="rpucc-kernels-"))
+
+
+def _write(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.py"
+    if not path.exists():
+        temporary = folder / f".{name}.{os.getpid()}"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    return path

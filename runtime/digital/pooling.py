@@ -1,0 +1,91 @@
+"""Pooling forward, and the scatter that is max pooling's gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.runtime.digital.native import Native
+from rpucc.runtime.kernels.windows import max_pool, scatter_add, window_index
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+
+Array = NDArray[Any]
+
+
+def _max_pool(executor: Executor, node: ir.Node) -> Instruction:
+    x = executor.array(node.inputs[0])
+    shape = executor.shape(node.outputs[0]) or ()
+    index = _windows(x, node, shape)
+    out = executor.new(node.outputs[0], shape)
+    if len(node.outputs) > 1:
+        winners = executor.new(node.outputs[1], shape, np.int64)
+    else:
+        winners = np.zeros(shape, np.int64)
+    places = np.ascontiguousarray(index.T)
+    flat = x.reshape(*x.shape[:2], -1)
+    flat_out, flat_winners = out.reshape(*flat.shape[:2], -1), winners.reshape(*flat.shape[:2], -1)
+    return lambda: max_pool(flat, flat_out, flat_winners, places)
+
+
+def _windows(x: Array, node: ir.Node, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """The index table of the pool's windows over x, for an output of `shape`."""
+    rank = x.ndim - 2
+    attributes = node.attributes
+    return window_index(
+        x.shape[2:],
+        attributes["kernel_shape"].as_ints(),
+        attributes.get_ints("strides", (1,) * rank),
+        attributes.get_ints("pads", (0,) * 2 * rank),
+        attributes.get_ints("dilations", (1,) * rank),
+        shape[2:],
+    )
+
+
+def _poolable(executor: Executor, node: ir.Node) -> bool:
+    x, shape = executor.array(node.inputs[0]), executor.shape(node.outputs[0])
+    return (
+        x.dtype == np.float32
+        and x.ndim >= 3
+        and shape is not None
+        and node.attributes.get_int("storage_order", 0) == 0
+        and node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        # With ceil_mode, shape inference counts windows that lie beyond the image; kernels do not.
+        and bool((_windows(x, node, shape) >= 0).any(axis=1).all())
+    )
+
+
+def _scatter(executor: Executor, node: ir.Node) -> Instruction:
+    start, index, updates = (executor.array(v) for v in node.inputs)
+    out = executor.new(node.outputs[0], start.shape)
+    return lambda: scatter_add(start, index, updates, out)
+
+
+def _scatters_flat(executor: Executor, node: ir.Node) -> bool:
+    start, index, updates = (executor.array(v) for v in node.inputs)
+    return (
+        start.ndim == 1
+        and start.dtype == updates.dtype == np.float32
+        and index.dtype == np.int64
+        and _is_of_max_pool(node.inputs[1])
+        and node.attributes.get_string("reduction", "none") == "add"
+    )
+
+
+def _is_of_max_pool(value: ir.Value | None) -> bool:
+    """Whether these are the Indices of a MaxPool: they cannot lie beyond its input."""
+    node = value.producer() if value is not None else None
+    while node is not None and node.op_type in ("Reshape", "Flatten", "Identity"):
+        value = node.inputs[0]
+        node = value.producer() if value is not None else None
+    return node is not None and node.op_type == "MaxPool"
+
+
+POOLING: dict[str, Native] = {
+    "MaxPool": Native(_max_pool, _poolable),
+    "ScatterElements": Native(_scatter, _scatters_flat),
+}

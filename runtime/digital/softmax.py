@@ -1,0 +1,103 @@
+"""Softmax, its loss and the one-hot labels of its gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.errors import DataError
+from rpucc.runtime.digital.native import Native
+from rpucc.runtime.kernels.softmax import cross_entropy_rows, one_hot_rows, softmax_rows
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+
+Array = NDArray[Any]
+
+
+def _softmax(executor: Executor, node: ir.Node) -> Instruction:
+    x = executor.array(node.inputs[0])
+    out = executor.new(node.outputs[0], x.shape)
+    rows, out_rows = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
+    return lambda: softmax_rows(rows, out_rows)
+
+
+def _over_last(executor: Executor, node: ir.Node) -> bool:
+    x = executor.array(node.inputs[0])
+    axis = node.attributes.get_int("axis", -1)
+    return x.dtype == np.float32 and axis % x.ndim == x.ndim - 1
+
+
+def _loss(executor: Executor, node: ir.Node) -> Instruction:
+    logits, labels = (executor.array(v) for v in node.inputs)
+    out = executor.new(node.outputs[0], ())
+    classes = logits.shape[1]
+    unsigned = _unsigned(labels)
+
+    def run() -> None:
+        if unsigned.max() >= classes:
+            bad = labels[unsigned >= classes][0]
+            raise DataError(
+                f"node '{node.name}' (SoftmaxCrossEntropyLoss): label {bad} lies outside the "
+                f"model's classes 0 to {classes - 1}"
+            )
+        cross_entropy_rows(logits, labels, out)
+
+    return run
+
+
+def _unsigned(labels: Array) -> Array:
+    """A view in which negative labels are huge: one maximum finds all that index nothing."""
+    return labels.view(np.dtype(f"u{labels.itemsize}"))
+
+
+def _plain_loss(executor: Executor, node: ir.Node) -> bool:
+    logits, labels = executor.array(node.inputs[0]), executor.array(node.inputs[1])
+    return (
+        len(node.inputs) == 2
+        and len(node.outputs) == 1
+        and logits.ndim == 2
+        and logits.dtype == np.float32
+        and labels.size > 0
+        and node.attributes.get_string("reduction", "mean") == "mean"
+        and "ignore_index" not in node.attributes
+    )
+
+
+def _one_hot(executor: Executor, node: ir.Node) -> Instruction:
+    labels, depth, values = (executor.array(v) for v in node.inputs)
+    classes = int(depth.reshape(-1)[0])
+    out = executor.new(node.outputs[0], (len(labels), classes))
+    unsigned = _unsigned(labels)
+    columns = np.arange(classes)
+
+    def run() -> None:
+        if unsigned.max() < classes:
+            one_hot_rows(labels, values, out)
+        else:  # ONNX: -1 is the last class, and a label that is no class leaves its row off
+            at = np.where(labels < 0, labels + classes, labels)
+            out[...] = np.where(at[:, None] == columns, values[1], values[0])
+
+    return run
+
+
+def _rows_of_labels(executor: Executor, node: ir.Node) -> bool:
+    labels, _, values = (executor.array(v) for v in node.inputs)
+    return (
+        labels.ndim == 1
+        and labels.size > 0
+        and labels.dtype == np.int64
+        and values.dtype == np.float32
+        and executor.constant(node.inputs[1]) is not None
+        and node.attributes.get_int("axis", -1) in (-1, 1)
+    )
+
+
+SOFTMAX: dict[str, Native] = {
+    "Softmax": Native(_softmax, _over_last),
+    "SoftmaxCrossEntropyLoss": Native(_loss, _plain_loss),
+    "OneHot": Native(_one_hot, _rows_of_labels),
+}

@@ -1,0 +1,231 @@
+"""Runs a program on a machine: buffers planned once, then a flat list of instructions.
+
+An executor is made for one batch size and a set of wanted outputs. Making it prunes the graph,
+evaluates what is constant at that batch size (shape arithmetic), gives every value its buffer and
+turns every node (or fused chain of nodes) into one instruction, a function without arguments.
+Running it allocates nothing. How nodes become instructions: `instructions/` for the rpu ops and
+what fuses with them, `digital/` for standard operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.errors import RpuccError
+from rpucc.runtime.digital import build_digital
+from rpucc.runtime.instructions import BUILDERS, find_chains
+from rpucc.runtime.threads import Threads
+
+if TYPE_CHECKING:
+    from rpucc.runtime.instructions.chains import Chain
+    from rpucc.runtime.machine import Machine
+
+Array = NDArray[Any]
+Instruction = Callable[[], None]
+
+FORWARD, BACKWARD = 0, 1
+
+
+@dataclass
+class Run:
+    """What changes from step to step: where the draws are, and the tallies that kernels add to."""
+
+    sample: int = 0
+    """Number of the batch's first sample; addresses the random draws."""
+    pulses: int = 0
+    reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
+    """Tile reads, saturated ones, re-reads (see `kernels.read`)."""
+
+
+class Executor:
+    """A program bound to a machine, a batch size and wanted outputs.
+
+    `evaluating` separates the read noise of an evaluation from that of training.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        batch: int,
+        outputs: Sequence[str],
+        *,
+        threads: Threads | None = None,
+        evaluating: bool = False,
+    ) -> None:
+        fixed = machine.program.fixed_batch
+        if fixed is not None and batch != fixed:
+            raise RpuccError(
+                f"the model works with batches of exactly {fixed} samples, not {batch}: use "
+                f"--batch-size {fixed} and a number of samples that is a multiple of it"
+            )
+        self.machine = machine
+        self.batch = batch
+        self.evaluating = evaluating
+        self.threads = threads or Threads(1)
+        self.run_state = Run()
+        self.graph = machine.program.model.graph
+        self.opset = machine.program.model.opset_imports[""]
+        self._arrays: dict[ir.Value, Array] = {}
+        self._constant: set[ir.Value] = set()
+        self._instructions: list[Instruction] = []
+        self._commits: list[Instruction] = []
+        self._values = {v.name: v for v in _all_values(self.graph)}
+        wanted = [self._value(name) for name in outputs]
+        self._bind_initializers()
+        self._bind_inputs()
+        self._build(wanted)
+
+    def __getitem__(self, name: str) -> Array:
+        """The buffer of a value, by its name in the program."""
+        value = self._value(name)
+        if value not in self._arrays:
+            raise RpuccError(f"value '{name}' is not computed by this executor")
+        return self._arrays[value]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values and self._values[name] in self._arrays
+
+    def names(self) -> list[str]:
+        """The names of all values that have a buffer here."""
+        return [str(value.name) for value in self._arrays]
+
+    def run(self, sample: int = 0) -> None:
+        """One step on what the input buffers hold; the updates come last."""
+        self.run_state.sample = sample
+        with np.errstate(all="ignore"):  # overflow and division by zero give inf, as in ONNX
+            for instruction in self._instructions:
+                instruction()
+            for commit in self._commits:
+                commit()
+
+    # What instruction builders use -------------------------------------------------------------
+
+    def array(self, value: ir.Value | None) -> Array:
+        """The buffer of an input of a node."""
+        if value is None:
+            raise RpuccError("a required input of a node is absent")
+        return self._arrays[value]
+
+    def new(self, value: ir.Value, shape: Sequence[int], dtype: Any = np.float32) -> Array:
+        """Plan the buffer of an output, contiguous and zero."""
+        array = np.zeros(tuple(shape), dtype)
+        self._arrays[value] = array
+        return array
+
+    def bind(self, value: ir.Value, array: Array) -> None:
+        """Let a value be (a view of) an array that exists already."""
+        self._arrays[value] = array
+
+    def constant(self, value: ir.Value | None) -> Array | None:
+        """The value's array if it is the same in every step, else None."""
+        if value is None or value not in self._constant:
+            return None
+        return self._arrays[value]
+
+    def at_end(self, commit: Instruction) -> None:
+        """Run this after all other instructions of a step: it changes weights."""
+        self._commits.append(commit)
+
+    def shape(self, value: ir.Value) -> tuple[int, ...] | None:
+        """The static shape of a value at this batch size, if it is known."""
+        if value.shape is None:
+            return None
+        dims = [d if isinstance(d, int) else self._symbol(d) for d in value.shape]
+        return (
+            None if any(d is None for d in dims) else tuple(int(d) for d in dims if d is not None)
+        )
+
+    # Building ------------------------------------------------------------------------------------
+
+    def _symbol(self, dim: ir.SymbolicDim) -> int | None:
+        return self.batch if str(dim.value) == "N" else None
+
+    def _value(self, name: str) -> ir.Value:
+        if name not in self._values:
+            raise RpuccError(f"the program has no value named '{name}'")
+        return self._values[name]
+
+    def _bind_initializers(self) -> None:
+        for name, value in self.graph.initializers.items():
+            if name in self.machine.grids:
+                self._arrays[value] = self.machine.grids[name].W
+            elif name in self.machine.values:
+                self._arrays[value] = self.machine.values[name]
+                if name not in self.machine.updates:
+                    self._constant.add(value)
+
+    def _bind_inputs(self) -> None:
+        for value in self.graph.inputs:
+            shape = self.shape(value)
+            if shape is None:
+                raise RpuccError(f"input '{value.name}' {value.shape}: its shape is not static")
+            dtype = value.dtype.numpy() if value.dtype is not None else np.float32
+            self._arrays[value] = np.zeros(shape, dtype)
+
+    def _build(self, wanted: Sequence[ir.Value]) -> None:
+        nodes = _needed(self.graph, wanted)
+        chains = find_chains(nodes, set(wanted))
+        for node in nodes:
+            if node in chains.inside:
+                continue
+            chain: Chain | None = chains.ends.get(node)
+            if chain is None and self._is_constant(node):
+                instruction = build_digital(self, node)
+                if instruction is not None:
+                    with np.errstate(all="ignore"):
+                        instruction()
+                self._constant.update(node.outputs)
+                continue
+            if chain is not None:
+                instruction = chain.build(self)
+            elif node.domain == "rpu":
+                instruction = BUILDERS[node.op_type](self, node)
+            else:
+                instruction = build_digital(self, node)
+            if instruction is not None:
+                self._instructions.append(instruction)
+            self._commit_digital(node)
+
+    def _is_constant(self, node: ir.Node) -> bool:
+        """Whether a node gives the same in every step: shapes do, at a fixed batch size."""
+        if node.domain == "" and node.op_type in ("Shape", "Size"):
+            return True
+        # Of CastLike's second input only the type matters, and that never changes.
+        inputs = node.inputs[:1] if node.op_type == "CastLike" else node.inputs
+        return all(v is None or v in self._constant for v in inputs)
+
+    def _commit_digital(self, node: ir.Node) -> None:
+        """Copy the new value of a digital parameter into its place at the end of the step."""
+        for name, next_name in self.machine.updates.items():
+            if name in self.machine.grids:
+                continue
+            for output in node.outputs:
+                if output.name == next_name:
+                    target, source = self.machine.values[name], self._arrays[output]
+                    self.at_end(lambda t=target, s=source: np.copyto(t, s))  # type: ignore[misc]
+
+
+def _all_values(graph: ir.Graph) -> list[ir.Value]:
+    values = [*graph.inputs, *graph.initializers.values()]
+    for node in graph:
+        values.extend(node.outputs)
+    return values
+
+
+def _needed(graph: ir.Graph, wanted: Sequence[ir.Value]) -> list[ir.Node]:
+    """The nodes that the wanted values depend on, in graph order (which is topological)."""
+    needed: set[ir.Node] = set()
+    stack = [v.producer() for v in wanted]
+    while stack:
+        node = stack.pop()
+        if node is None or node in needed:
+            continue
+        needed.add(node)
+        stack.extend(v.producer() for v in node.inputs if v is not None)
+    return [node for node in graph if node in needed]

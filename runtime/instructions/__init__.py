@@ -1,0 +1,24 @@
+"""Instructions of the rpu ops: `array.py` the cycles, `windows.py` im2col, `chains.py` fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rpucc.runtime.instructions.chains import find_chains
+from rpucc.runtime.instructions.update import build_update
+from rpucc.runtime.instructions.windows import build_append_one, build_im2col
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+
+BUILDERS: dict[str, Callable[[Executor, ir.Node], Instruction | None]] = {
+    "Im2Col": build_im2col,
+    "AppendOne": build_append_one,
+    "Update": build_update,
+}
+"""rpu op -> what makes its instruction; Read and its neighbours only occur in chains."""
+
+__all__ = ["BUILDERS", "find_chains"]

@@ -1,0 +1,163 @@
+"""The read cycles as instructions: a NoiseManage, Read, Rescale, ReduceSum chain is one kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.errors import RpuccError
+from rpucc.layers import READS, weight_of
+from rpucc.runtime.kernels import philox
+from rpucc.runtime.kernels.blas import sgemm_address
+from rpucc.runtime.kernels.read import UNBOUNDED, multiply, read
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+    from rpucc.runtime.grid import Grid
+
+# Outputs of a block of rows: 128 KiB of float32, so that they and their normals stay in cache.
+BLOCK_OUTPUTS = 32768
+
+
+@dataclass(frozen=True)
+class Periphery:
+    """The analog part of a Read node, in the kernel's terms (see `kernels.read.read`)."""
+
+    noise_managed: bool
+    max_halvings: int
+    noise: np.float32
+    bound: np.float32
+    dac_levels: np.float32
+    adc_step: np.float32
+
+    @classmethod
+    def of(cls, node: ir.Node, noise_managed: bool) -> Periphery:
+        """From the attributes of a Read or BoundedRead."""
+        attributes = node.attributes
+        bound = attributes.get_float("bound", 0.0)
+        dac_bits, adc_bits = attributes.get_int("dac_bits", 0), attributes.get_int("adc_bits", 0)
+        return cls(
+            noise_managed=noise_managed,
+            max_halvings=attributes.get_int("max_halvings", 0),
+            noise=np.float32(attributes.get_float("noise", 0.0)),
+            bound=np.float32(bound if bound > 0 else UNBOUNDED),
+            dac_levels=np.float32(2 ** (dac_bits - 1) - 1 if dac_bits else 0),
+            adc_step=np.float32(2 * bound / (2**adc_bits - 2) if adc_bits else 0),
+        )
+
+    @property
+    def ideal(self) -> bool:
+        """Whether a read is nothing but a matrix product."""
+        return not (self.noise or self.dac_levels or self.adc_step or self.bound < UNBOUNDED)
+
+
+def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
+    """One grid read, forward or transposed, from the chain's first input to its last output."""
+    by_op = {node.op_type: node for node in nodes}
+    node = by_op.get("Read") or by_op["BoundedRead"]
+    grid = executor.machine.grids[str(weight_of(node).name)]
+    transpose = bool(node.attributes.get_int("transpose", 0))
+    in_cuts, out_cuts = grid.col_cuts, grid.row_cuts
+    tiles = np.ascontiguousarray(grid.tiles.T)
+    if transpose:
+        in_cuts, out_cuts, tiles = out_cuts, in_cuts, grid.tiles
+    managed = "NoiseManage" in by_op
+    if "ReduceSum" not in by_op or managed != ("Rescale" in by_op):
+        raise RpuccError(
+            f"node '{node.name}': the runtime runs a Read followed by the ReduceSum of its "
+            "partial sums (and a Rescale between where a NoiseManage comes before)"
+        )
+    x = executor.array(nodes[0].inputs[0])
+    inputs, outputs = int(in_cuts[-1]), int(out_cuts[-1])
+    y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
+    X, Y = x.reshape(-1, inputs), y.reshape(-1, outputs)
+    periphery = Periphery.of(node, managed)
+    if periphery.ideal:
+        return _ideal(executor, grid, X, Y, transpose)
+    positions = len(X) // executor.batch
+    place = _place(executor, node)
+    return _analog(
+        executor, grid, X, Y, periphery, in_cuts, out_cuts, tiles, positions, place, transpose
+    )
+
+
+def _ideal(
+    executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+) -> Instruction:
+    block = _block(Y.shape[1])
+    sgemm = sgemm_address()
+    parts = executor.threads.split(len(X), block, X.size * Y.shape[1])
+
+    def job(a: int, b: int) -> Instruction:
+        def run() -> None:
+            for m in range(a, b, block):
+                multiply(m, min(m + block, b), sgemm, grid.W, X, Y, transpose, False)
+
+        return run
+
+    jobs = [job(a, b) for a, b in parts]
+    return jobs[0] if len(jobs) == 1 else lambda: executor.threads.run(jobs)
+
+
+def _analog(
+    executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
+    in_cuts: NDArray[np.int64], out_cuts: NDArray[np.int64], tiles: NDArray[np.int64],
+    positions: int, place: int, transpose: bool,
+) -> Instruction:  # fmt: skip
+    longest, widest = int(np.max(np.diff(in_cuts))), int(np.max(np.diff(out_cuts)))
+    block = _block(widest)
+    purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
+    purpose = philox.READ_EVALUATE if executor.evaluating else purpose
+    parts = executor.threads.split(len(X), block, X.size * Y.shape[1])
+    state, sgemm, (k0, k1), W = executor.run_state, sgemm_address(), executor.machine.key, grid.W
+    p = periphery
+
+    def job(a: int, b: int) -> Instruction:
+        xs = np.empty((block + 1) * longest, np.float32)
+        zs = np.empty(block * widest, np.float32)
+        scales = np.empty(block, np.float32)
+        normals = np.empty((block + 1) * widest + 4 * philox.GROUP, np.float32)
+        statistics = np.zeros(3, np.int64)
+
+        def run() -> None:
+            statistics[:] = 0
+            read(
+                a, b, sgemm, W, X, Y, in_cuts, out_cuts, tiles, positions, state.sample, purpose,
+                place, k0, k1, p.noise_managed, p.max_halvings, p.noise, p.bound, p.dac_levels,
+                p.adc_step, transpose, block, xs, zs, scales, normals, statistics,
+            )  # fmt: skip
+
+        run.statistics = statistics  # type: ignore[attr-defined]
+        return run
+
+    jobs = [job(a, b) for a, b in parts]
+    tallies = [job.statistics for job in jobs]  # type: ignore[attr-defined]
+
+    def run_all() -> None:
+        executor.threads.run(jobs)
+        for tally in tallies:
+            np.add(state.reads, tally, out=state.reads)
+
+    return run_all
+
+
+def _place(executor: Executor, node: ir.Node) -> int:
+    """Which of the layer's reads of this cycle the node is: they draw their own noise."""
+    weight, cycle = weight_of(node), node.attributes.get_int("transpose", 0)
+    same = [
+        other
+        for other in executor.graph
+        if other.op_type in READS
+        and weight_of(other) is weight
+        and other.attributes.get_int("transpose", 0) == cycle
+    ]
+    return same.index(node)
+
+
+def _block(outputs: int) -> int:
+    """Rows that are read together: a fixed function of the shape, so that results are too."""
+    return max(16, min(256, BLOCK_OUTPUTS // outputs))

@@ -1,0 +1,114 @@
+"""The update cycle as an instruction: stochastic pulses, or the exact outer product."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.layers import weight_of
+from rpucc.runtime.devices.compiled import compile_update
+from rpucc.runtime.kernels.blas import sgemm_address
+from rpucc.runtime.kernels.read import subtract_outer
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+    from rpucc.runtime.grid import Grid
+
+# Column lists of a chunk of positions: 1 MiB of int32.
+CHUNK_ENTRIES = 262144
+PIECE_ROWS = 16
+
+
+def build_update(executor: Executor, node: ir.Node) -> None:
+    """Change the layer's weights in place, after everything else of the step."""
+    grid = executor.machine.grids[str(weight_of(node).name)]
+    x, d, lr = (executor.array(value) for value in node.inputs[1:4])
+    X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
+    executor.bind(node.outputs[0], grid.W)
+    if node.attributes.get_int("pulsed", 0):
+        executor.at_end(_pulsed(executor, grid, node, X, D, lr))
+    else:
+        executor.at_end(_exact(executor, grid, X, D, lr))
+
+
+def _exact(
+    executor: Executor, grid: Grid, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]
+) -> Instruction:
+    sgemm = sgemm_address()
+    rows = len(grid.W)
+    parts = executor.threads.split(rows, PIECE_ROWS, X.size * rows)
+
+    def job(a: int, b: int) -> Instruction:
+        def run() -> None:
+            rate = np.float32(lr)
+            for r in range(a, b, PIECE_ROWS):
+                subtract_outer(r, min(r + PIECE_ROWS, b), sgemm, grid.W, X, D, rate)
+
+        return run
+
+    jobs = [job(a, b) for a, b in parts]
+    return jobs[0] if len(jobs) == 1 else lambda: executor.threads.run(jobs)
+
+
+def _pulsed(
+    executor: Executor, grid: Grid, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
+    lr: NDArray[Any],
+) -> Instruction:  # fmt: skip
+    attributes = node.attributes
+    bl = attributes.get_int("bl", 1)
+    managed = bool(attributes.get_int("update_management", 0))
+    bl_managed = bool(attributes.get_int("update_bl_management", 0))
+    kernel = compile_update(grid.device)
+    positions = len(X) // executor.batch
+    dw_min = np.float32(grid.device.dw_min)
+    state, (k0, k1) = executor.run_state, executor.machine.key
+    W, g = grid.W, grid
+    # The chance that a second thread helps: about one operation per line, slot and position.
+    parts = executor.threads.split(len(W), PIECE_ROWS, len(X) * bl * sum(W.shape) * 8.0)
+
+    def job(a: int, b: int) -> Instruction:
+        scratch = update_scratch(grid, positions, bl, b - a)
+
+        def run() -> None:
+            run.pulses = kernel(  # type: ignore[attr-defined]
+                a, b, W, g.parameters, g.constants, X, D, np.float32(lr), dw_min, bl, managed,
+                bl_managed, g.row_cuts, g.col_cuts, g.tiles, positions, state.sample, k0, k1,
+                *scratch,
+            )  # fmt: skip
+
+        return run
+
+    jobs = [job(a, b) for a, b in parts]
+
+    def run_all() -> None:
+        executor.threads.run(jobs)
+        for job in jobs:
+            state.pulses += job.pulses  # type: ignore[attr-defined]
+
+    return run_all
+
+
+def update_scratch(grid: Grid, positions: int, bl: int, rows: int) -> tuple[Any, ...]:
+    """The kernel's working arrays, in the order of its arguments."""
+    columns = int(np.max(np.diff(grid.col_cuts)))
+    chunk = max(1, min(positions, CHUNK_ENTRIES // (bl * columns)))
+    lines = chunk * rows + 1
+    return (
+        chunk,
+        np.empty((2, chunk), np.float32),  # gains
+        np.empty(chunk, np.int64),  # lengths
+        np.empty(lines, np.uint32),  # lines
+        np.empty(lines, np.float32),  # limits
+        np.empty(lines, np.uint32),  # fired
+        np.empty(lines, np.int32),  # groups
+        np.empty((chunk, bl + 1), np.int32),  # starts
+        np.empty(chunk * bl * columns + 64, np.int32),  # columns
+        np.empty(columns + 64, np.uint32),  # words
+        np.empty(lines, np.int32),  # order
+        np.empty(rows + 2, np.int32),  # row_starts
+        np.zeros(len(grid.W), np.int64),  # counts
+        np.empty(chunk * bl * columns + 128, np.float32),  # noise
+    )

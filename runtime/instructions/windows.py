@@ -1,0 +1,80 @@
+"""Im2col, its line of ones and its adjoint as instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.errors import RpuccError
+from rpucc.runtime.kernels.windows import col2im, im2col, window_index
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+
+
+def build_im2col(executor: Executor, node: ir.Node) -> Instruction:
+    """Copy every window of an image into a row."""
+    return _im2col(executor, node, node.outputs[0], extra=0)
+
+
+def build_im2col_chain(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
+    """Im2Col then AppendOne: the ones are written once, when the buffer is planned."""
+    return _im2col(executor, nodes[0], nodes[1].outputs[0], extra=1)
+
+
+def build_append_one(executor: Executor, node: ir.Node) -> Instruction:
+    """Copy into a buffer whose last column is 1 from the start."""
+    x = executor.array(node.inputs[0])
+    out = executor.new(node.outputs[0], (*x.shape[:-1], x.shape[-1] + 1))
+    out[..., -1] = 1
+    body = out[..., :-1]
+    return lambda: np.copyto(body, x)
+
+
+def build_col2im_chain(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
+    """(Slice,) Transpose, Col2Im: add the rows' windows back without copying them first."""
+    node = nodes[-1]
+    cols = executor.array(nodes[0].inputs[0])
+    image_shape = executor.constant(node.inputs[1])
+    block_shape = executor.constant(node.inputs[2])
+    if image_shape is None or block_shape is None:
+        raise RpuccError(f"node '{node.name}': Col2Im needs constant shapes")
+    space = [int(v) for v in image_shape]
+    taps = [int(v) for v in block_shape]
+    width = cols.shape[2] - (1 if len(nodes) == 3 else 0)
+    channels = width // int(np.prod(taps))
+    out = executor.new(node.outputs[0], (cols.shape[0], channels, *space))
+    index, run = _index(node, space, taps)
+    flat = out.reshape(cols.shape[0], channels, -1)
+    return lambda: col2im(cols, flat, index, run)
+
+
+def _im2col(executor: Executor, node: ir.Node, output: ir.Value, extra: int) -> Instruction:
+    x = executor.array(node.inputs[0])
+    batch, channels, *space = x.shape
+    taps = [int(v) for v in node.attributes["kernel_shape"].as_ints()]
+    index, run = _index(node, space, taps)
+    out = executor.new(output, (batch, index.shape[0], channels * index.shape[1] + extra))
+    if extra:
+        out[..., -1] = 1
+    flat = x.reshape(batch, channels, -1)
+    return lambda: im2col(flat, out, index, run)
+
+
+def _index(
+    node: ir.Node, space: Sequence[int], taps: Sequence[int]
+) -> tuple[NDArray[np.int32], int]:
+    rank = len(space)
+
+    def ints(name: str, default: Sequence[int]) -> list[int]:
+        return [int(v) for v in node.attributes.get_ints(name, tuple(default))]
+
+    dilations = ints("dilations", [1] * rank)
+    index = window_index(
+        space, taps, ints("strides", [1] * rank), ints("pads", [0] * 2 * rank), dilations
+    )
+    return index, int(taps[-1]) if dilations[-1] == 1 else 1

@@ -1,0 +1,30 @@
+"""Normals for a whole grid, addressed tile by tile: what device parameters are drawn from."""
+
+from __future__ import annotations
+
+import numba as nb
+
+from rpucc.runtime.kernels.jit import kernel
+from rpucc.runtime.kernels.normals import fill_normals
+from rpucc.runtime.kernels.philox import FABRICATE
+
+u32 = nb.uint32
+
+
+@kernel
+def grid_normals(out, row_cuts, col_cuts, tiles, index, k0, k1, scratch):
+    """Fill out [R, C] with standard normals; element r * columns + c of each tile's own stream.
+
+    tiles: int64 [row blocks, column segments]; index: which parameter is drawn; scratch:
+    float32 [>= longest segment + 128].
+    """
+    for b in range(row_cuts.shape[0] - 1):
+        for s in range(col_cuts.shape[0] - 1):
+            c0 = col_cuts[s]
+            columns = col_cuts[s + 1] - c0
+            word = u32(u32(FABRICATE << 24) | u32(tiles[b, s]))
+            for r in range(row_cuts[b], row_cuts[b + 1]):
+                first = (r - row_cuts[b]) * columns
+                fill_normals(scratch, first, columns, index, word, 0, k0, k1)
+                for c in range(columns):
+                    out[r, c0 + c] = scratch[(first & 63) + c]

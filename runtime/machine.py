@@ -1,0 +1,116 @@
+"""A machine: a compiled program on fabricated arrays, with all state that training changes.
+
+Not for running it: that is the executor's (`executor.py`) and the trainer's (`trainer.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.errors import RpuccError
+from rpucc.layers import analog_layers
+from rpucc.runtime.devices import make_device
+from rpucc.runtime.grid import Grid
+from rpucc.runtime.kernels.philox import seed_key
+
+if TYPE_CHECKING:
+    from rpucc.layers import AnalogLayer
+    from rpucc.program import Program
+
+MAX_SEED = 2**64 - 1
+
+
+@dataclass
+class Counters:
+    """Where training stands, and what the epoch under way has seen so far.
+
+    `epoch` epochs are complete; `done` samples of the next one are trained; `sample` samples were
+    trained in all (it addresses every random draw).
+    """
+
+    epoch: int = 0
+    done: int = 0
+    sample: int = 0
+    loss_sum: float = 0.0
+    errors: int = 0
+    pulses: int = 0
+    reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
+    """Tile reads, saturated ones, re-reads."""
+
+
+class Machine:
+    """A program on simulated arrays, made from a seed.
+
+    Fabricates every device of every array, programs the model's weights into them and holds the
+    state: the same program and seed give the same machine.
+
+    >>> import rpucc
+    >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False), seed=1)
+    >>> machine.grids["fc1.W"].W.shape
+    (256, 785)
+    """
+
+    def __init__(self, program: Program, seed: int = 0) -> None:
+        if not 0 <= seed <= MAX_SEED:
+            raise RpuccError(f"seed {seed}: a seed lies between 0 and 2^64 - 1")
+        self.program = program
+        self.seed = seed
+        self.key = seed_key(seed)
+        self.counters = Counters()
+        self.history: list[dict[str, Any]] = []
+        self.grids: dict[str, Grid] = {}
+        for layer in analog_layers(program.model):
+            self.grids[str(layer.weight.name)] = self._make_grid(layer)
+        self.values: dict[str, NDArray[Any]] = {
+            name: np.array(value.const_value.numpy())
+            for name, value in program.model.graph.initializers.items()
+            if name not in self.grids and value.const_value is not None
+        }
+        """Every other initializer: constants and digital weights."""
+        updates = program.model.metadata_props.get("rpucc.updates", "{}")
+        self.updates: dict[str, str] = json.loads(updates)
+
+    def _make_grid(self, layer: AnalogLayer) -> Grid:
+        node = layer.forward[0]
+        row_cuts = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
+        col_cuts = np.array(node.attributes.get_ints("col_cuts", ()), np.int64)
+        tiles = np.array(node.attributes.get_ints("arrays", ()), np.int64)
+        if layer.weight.const_value is None:
+            raise RpuccError(f"layer '{layer.name}': its weights are missing from the program")
+        policy = self.program.target.for_layer(layer.name)
+        device = make_device(policy.device.model, policy.device.parameters)
+        return Grid(
+            layer=layer.name,
+            W=np.array(layer.weight.const_value.numpy(), np.float32, order="C"),
+            row_cuts=row_cuts,
+            col_cuts=col_cuts,
+            tiles=tiles.reshape(len(row_cuts) - 1, len(col_cuts) - 1),
+            device=device,
+            pulsed=policy.update.pulsed,
+            key=self.key,
+        )
+
+    @property
+    def clipped(self) -> int:
+        """Weights that lay outside their device's bounds when they were programmed."""
+        return sum(grid.clipped for grid in self.grids.values())
+
+    @property
+    def weights(self) -> int:
+        """Analog weights of the program."""
+        return sum(grid.W.size for grid in self.grids.values())
+
+    @property
+    def bytes_per_weight(self) -> float:
+        """Bytes of state (weight and device parameters) per analog weight."""
+        return sum(grid.bytes for grid in self.grids.values()) / max(self.weights, 1)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What training changes, by initializer name: analog weights and digital parameters."""
+        digital = {name: self.values[name] for name in self.updates if name in self.values}
+        return {**{name: grid.W for name, grid in self.grids.items()}, **digital}

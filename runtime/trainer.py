@@ -1,0 +1,389 @@
+"""Training and evaluating a machine: epochs, metrics, progress, checkpoints.
+
+Not for how a step is computed: that is the program, run by the executor.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.errors import DataError, RpuccError
+from rpucc.runtime.executor import Executor
+from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
+from rpucc.runtime.kernels.batches import count_errors, gather
+from rpucc.runtime.kernels.philox import shuffle
+from rpucc.runtime.machine import Counters
+from rpucc.runtime.threads import Threads
+
+if TYPE_CHECKING:
+    from rpucc.runtime.data import Dataset
+    from rpucc.runtime.machine import Machine
+
+Array = NDArray[Any]
+
+PROGRESS_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an epoch stands; sent about ten times a second."""
+
+    epoch: int
+    epochs: int
+    samples_done: int
+    samples: int
+    loss: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch did.
+
+    Errors are fractions (None for regression); `seconds` and the rate are not reproducible.
+    """
+
+    epoch: int
+    samples: int
+    train_loss: float
+    train_error: float | None
+    test_loss: float
+    test_error: float | None
+    pulses_per_weight: float
+    reads: int
+    saturated_reads: int
+    rereads: int
+    seconds: float = 0.0
+    samples_per_second: float = 0.0
+
+    def reproducible(self) -> dict[str, Any]:
+        """The fields that the same seed gives again."""
+        timed = ("seconds", "samples_per_second")
+        return {key: value for key, value in asdict(self).items() if key not in timed}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
+        """From what `reproducible` gave."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in record.items() if key in known})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of running a machine over labelled samples.
+
+    `error` is a fraction (None for regression), `loss` nan where the program has none.
+    """
+
+    samples: int
+    loss: float
+    error: float | None
+    reads: int
+    saturated_reads: int
+    rereads: int
+    seconds: float
+
+
+class Trainer:
+    """Trains the machine's weights in place, and evaluates them.
+
+    >>> import rpucc
+    >>> program = rpucc.compile("mlp", "ideal", verify=False)
+    >>> trainer = rpucc.Trainer(rpucc.Machine(program, seed=0))
+    >>> history = trainer.fit(rpucc.load_dataset("mnist-mini"), epochs=1, batch_size=10, lr=1.0)
+    >>> history[0].test_error < 0.5
+    True
+    """
+
+    def __init__(self, machine: Machine, threads: int = 1) -> None:
+        if threads < 1:
+            raise RpuccError(f"threads = {threads}: at least one is needed")
+        self.machine = machine
+        self.threads = Threads(threads)
+        self._executors: dict[tuple[int, bool], Executor] = {}
+        self._interrupt = Interrupt()
+        metadata = machine.program.model.metadata_props
+        graph = machine.program.model.graph
+        self._input = metadata.get("rpucc.input") or str(graph.inputs[0].name)
+        self._output = metadata.get("rpucc.output") or str(graph.outputs[0].name)
+        self._loss = metadata.get("rpucc.loss_value", "")
+        self._labels = metadata.get("rpucc.labels", "")
+        self._lr = metadata.get("rpucc.lr", "")
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        epochs: int,
+        batch_size: int = 1,
+        lr: float = 0.01,
+        checkpoint: Path | str | None = None,
+        on_epoch: Callable[[EpochMetrics], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> list[EpochMetrics]:
+        """Train until `epochs` epochs are complete, counted from the machine's first one.
+
+        Continues where the machine stands (a loaded checkpoint goes on at its very sample).
+        checkpoint: written after every epoch and when interrupted. Returns the metrics of all
+        epochs of the machine. Raises RpuccError if the loss stops being finite.
+        """
+        self._check_fit(dataset, epochs, batch_size, lr)
+        dataset = self._fitted(dataset)
+        machine = self.machine
+        features = _flat(dataset.x_train)
+        history = [EpochMetrics.from_record(record) for record in machine.history]
+        with deferred_interrupt() as self._interrupt:
+            try:
+                while machine.counters.epoch < epochs:
+                    seconds = self._epoch(
+                        features, dataset.y_train, epochs, batch_size, lr, on_progress
+                    )
+                    metrics = self._close_epoch(dataset, *seconds)
+                    machine.history.append(metrics.reproducible())
+                    history.append(metrics)
+                    self._save(checkpoint)
+                    if on_epoch is not None:
+                        on_epoch(metrics)
+                    self._interrupt.check()
+            except KeyboardInterrupt:
+                self._save(checkpoint)
+                raise
+        return history
+
+    def evaluate(self, x: Array, y: Array, batch_size: int = 100) -> Evaluation:
+        """Loss (nan where the program has none) and error over samples, without training."""
+        if len(x) != len(y):
+            raise DataError(f"{len(x)} samples but {len(y)} labels: each sample needs one label")
+        started = time.perf_counter()
+        loss, errors = 0.0, 0
+        reads = np.zeros(3, np.int64)
+        has_loss = bool(self._loss)
+        for first, executor in self._batches(x, batch_size):
+            if has_loss:
+                executor[self._labels][...] = y[first : first + executor.batch]
+            executor.run(self.machine.counters.sample + first)
+            outputs = executor[self._output]
+            errors += _errors(outputs, y[first : first + len(outputs)])
+            if has_loss:
+                loss += float(executor[self._loss]) * executor.batch
+        for executor in self._executors.values():
+            if executor.evaluating:
+                reads += executor.run_state.reads
+                executor.run_state.reads[:] = 0
+        n = len(x)
+        seconds = time.perf_counter() - started
+        loss = loss / n if has_loss else math.nan
+        return Evaluation(
+            samples=n,
+            loss=loss,
+            error=_rate(errors, n, y),
+            reads=int(reads[0]),
+            saturated_reads=int(reads[1]),
+            rereads=int(reads[2]),
+            seconds=seconds,
+        )
+
+    def predict(self, x: Array, batch_size: int = 100) -> NDArray[np.float32]:
+        """The network's outputs (logits) for samples, float32 [n, ...]."""
+        outputs = []
+        for first, executor in self._batches(x, batch_size):
+            executor.run(self.machine.counters.sample + first)
+            outputs.append(executor[self._output].copy())
+        return np.concatenate(outputs)
+
+    def executor(self, batch: int, *, evaluating: bool) -> Executor:
+        """The executor of a batch size; made once."""
+        key = (batch, evaluating)
+        if key not in self._executors:
+            outputs = [self._output] + ([self._loss] if self._loss else [])
+            if not evaluating:
+                outputs += list(self.machine.updates.values())
+            self._executors[key] = Executor(
+                self.machine, batch, outputs, threads=self.threads, evaluating=evaluating
+            )
+        return self._executors[key]
+
+    # -----------------------------------------------------------------------------------------
+
+    def _epoch(
+        self, features: Array, labels: Array, epochs: int, batch_size: int, lr: float,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> tuple[float, float]:  # fmt: skip
+        """Train to the end of the epoch; returns the seconds and the samples a second."""
+        counters = self.machine.counters
+        n = len(features)
+        order = np.arange(n)
+        shuffle(order, counters.epoch, *self.machine.key)
+        started, begun, reported = time.perf_counter(), counters.done, 0.0
+        while counters.done < n:
+            size = min(batch_size, n - counters.done)
+            self._step(features, labels, order, size, lr)
+            now = time.perf_counter()
+            if now - reported > PROGRESS_SECONDS or counters.done == n:
+                reported = now
+                self._check_loss()
+                if on_progress is not None:
+                    rate = (counters.done - begun) / max(now - started, 1e-9)
+                    loss = counters.loss_sum / counters.done
+                    epoch = counters.epoch + 1
+                    on_progress(Progress(epoch, epochs, counters.done, n, loss, rate))
+            self._interrupt.check()
+        seconds = time.perf_counter() - started
+        return seconds, (n - begun) / max(seconds, 1e-9)
+
+    def _step(self, features: Array, labels: Array, order: Array, size: int, lr: float) -> None:
+        counters = self.machine.counters
+        executor = self.executor(size, evaluating=False)
+        scale, shift = self._scaling(features.dtype)
+        x = executor[self._input].reshape(size, -1)
+        gather(features, order, counters.done, x, scale, shift)
+        chosen = labels[order[counters.done : counters.done + size]]
+        executor[self._labels][...] = chosen.reshape(executor[self._labels].shape)
+        executor[self._lr][...] = lr
+        state = executor.run_state
+        state.pulses = 0
+        state.reads[:] = 0
+        executor.run(counters.sample)
+        counters.loss_sum += float(executor[self._loss]) * size
+        counters.errors += _errors(executor[self._output], chosen)
+        counters.pulses += state.pulses
+        counters.reads += state.reads
+        counters.sample += size
+        counters.done += size
+
+    def _close_epoch(self, dataset: Dataset, seconds: float, rate: float) -> EpochMetrics:
+        counters = self.machine.counters
+        n = counters.done
+        test = self.evaluate(dataset.x_test, dataset.y_test)
+        metrics = EpochMetrics(
+            epoch=counters.epoch + 1,
+            samples=n,
+            train_loss=counters.loss_sum / n,
+            train_error=_rate(counters.errors, n, dataset.y_train),
+            test_loss=test.loss,
+            test_error=test.error,
+            pulses_per_weight=counters.pulses / max(self.machine.weights, 1),
+            reads=int(counters.reads[0]),
+            saturated_reads=int(counters.reads[1]),
+            rereads=int(counters.reads[2]),
+            seconds=seconds,
+            samples_per_second=rate,
+        )
+        self.machine.counters = Counters(epoch=counters.epoch + 1, sample=counters.sample)
+        return metrics
+
+    def _batches(self, x: Array, batch_size: int) -> Any:
+        """Yield (first sample, executor with its input filled) over all samples."""
+        if batch_size < 1:
+            raise RpuccError(f"batch size {batch_size}: at least 1 is needed")
+        if not len(x):
+            raise DataError("there are no samples; at least one is needed")
+        batch_size = self.machine.program.fixed_batch or batch_size
+        self._check_range(x)
+        features = _flat(x)
+        order = np.arange(len(x))
+        scale, shift = self._scaling(features.dtype)
+        for first in range(0, len(x), batch_size):
+            executor = self.executor(min(batch_size, len(x) - first), evaluating=True)
+            batch = executor[self._input].reshape(executor.batch, -1)
+            if batch.shape[1] != features.shape[1]:
+                raise DataError(
+                    f"samples of shape {list(x.shape[1:])} do not fit the model's input "
+                    f"{list(executor[self._input].shape[1:])}"
+                )
+            gather(features, order, first, batch, scale, shift)
+            yield first, executor
+
+    def _scaling(self, dtype: np.dtype[Any]) -> tuple[np.float32, np.float32]:
+        """Scale and shift that bring stored samples into the program's input range."""
+        low, high = self.machine.program.input_range
+        if dtype == np.uint8:
+            return np.float32((high - low) / 255), np.float32(low)
+        return np.float32(1), np.float32(0)
+
+    def _check_range(self, x: Array) -> None:
+        """Noise management was planned for inputs within the program's range."""
+        if x.dtype == np.uint8 or not x.size:
+            return
+        low, high = self.machine.program.input_range
+        least, most = float(np.min(x)), float(np.max(x))
+        if not math.isfinite(least + most):
+            raise DataError("the samples hold NaN or infinity; clean them (np.nan_to_num)")
+        slack = 1e-3 * (high - low)
+        if not (low - slack <= least and most <= high + slack):
+            raise DataError(
+                f"the samples span {least:.4g} to {most:.4g}, beyond the program's input range "
+                f"{low:g} to {high:g}: compile with --input-range {math.floor(least)} "
+                f"{math.ceil(most)}, or scale them"
+            )
+
+    def _check_fit(self, dataset: Dataset, epochs: int, batch_size: int, lr: float) -> None:
+        if not self._lr:
+            raise RpuccError(
+                "the program was compiled for inference: compile it without --inference to train"
+            )
+        if epochs < 1 or batch_size < 1:
+            raise RpuccError(f"epochs = {epochs}, batch size = {batch_size}: at least 1 is needed")
+        if not (math.isfinite(lr) and lr > 0):
+            raise RpuccError(f"lr = {lr:g}: the learning rate must be positive and finite")
+        if self.machine.counters.done > len(dataset.x_train):
+            raise DataError("the checkpoint is further into its epoch than this data set is long")
+
+    def _fitted(self, dataset: Dataset) -> Dataset:
+        """The data set with samples of the model's shape; all of it is checked before a step."""
+        from rpucc.runtime.data import fitted
+
+        kind = self.machine.program.loss
+        if (kind == "mse") != (dataset.y_train.dtype.kind == "f"):
+            needed = "floating-point targets" if kind == "mse" else "integer labels"
+            raise DataError(f"{dataset.name}: a program with the loss {kind} needs {needed}")
+        executor = self.executor(self.machine.program.fixed_batch or 1, evaluating=True)
+        shape, classes = executor[self._input].shape[1:], executor[self._output].shape[1]
+        dataset = fitted(dataset, shape, classes)
+        self._check_range(dataset.x_train)
+        self._check_range(dataset.x_test)
+        return dataset
+
+    def _check_loss(self) -> None:
+        counters = self.machine.counters
+        if not math.isfinite(counters.loss_sum):
+            raise RpuccError(
+                f"the loss is not finite at sample {counters.done:,} of epoch "
+                f"{counters.epoch + 1}: training diverged; a smaller --lr may help"
+            )
+
+    def _save(self, checkpoint: Path | str | None) -> None:
+        if checkpoint is not None:
+            from rpucc.runtime.checkpoint import save_checkpoint
+
+            save_checkpoint(self.machine, Path(checkpoint))
+
+
+def _flat(x: Array) -> Array:
+    """Samples as rows, in one of the two types that the kernels take."""
+    x = x.reshape(len(x), -1)
+    return x if x.dtype == np.uint8 else np.asarray(x, np.float32)
+
+
+def _errors(outputs: Array, labels: Array) -> int:
+    """Wrong labels by the largest output; labels [n] or, for outputs [n, K, space], [n, space]."""
+    if labels.dtype.kind not in "iu":
+        return 0
+    if outputs.ndim == 2:
+        return int(count_errors(outputs, labels))
+    return int(np.count_nonzero(outputs.argmax(axis=1) != labels))
+
+
+def _rate(errors: int, samples: int, labels: Array) -> float | None:
+    """Errors as a fraction of the labels (a sample may have one per pixel); None: no labels."""
+    if labels.dtype.kind not in "iu":
+        return None
+    return errors / (samples * int(np.prod(labels.shape[1:], dtype=np.int64)))

@@ -1,0 +1,48 @@
+"""Compiling the kernels before the clock starts: one step on a machine, then put back as it was."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rpucc.runtime.kernels.batches import count_errors, gather
+from rpucc.runtime.kernels.philox import shuffle
+
+if TYPE_CHECKING:
+    from rpucc.runtime.trainer import Trainer
+
+
+def warm_up(trainer: Trainer, batch_size: int = 1, *, train: bool = True) -> None:
+    """Run every kernel that `trainer` will use once, so that all are compiled (or loaded).
+
+    The machine's state is the same afterwards.
+    """
+    machine = trainer.machine
+    saved = {name: array.copy() for name, array in machine.state().items()}
+    counters = copy.deepcopy(machine.counters)
+    try:
+        for evaluating in (False, True) if train else (True,):
+            size = 100 if evaluating else batch_size
+            size = machine.program.fixed_batch or size
+            executor = trainer.executor(size, evaluating=evaluating)
+            executor.run(0)
+            executor.run_state.reads[:] = 0
+            executor.run_state.pulses = 0
+        _warm_batches(machine.key)
+    finally:
+        machine.counters = counters
+        for name, array in machine.state().items():
+            np.copyto(array, saved[name])
+
+
+def _warm_batches(key: tuple[np.uint32, np.uint32]) -> None:
+    """The small kernels around a step, for both kinds of stored samples."""
+    order = np.arange(2)
+    shuffle(order, 0, *key)
+    out = np.zeros((1, 1), np.float32)
+    one, zero = np.float32(1), np.float32(0)
+    for dtype in (np.uint8, np.float32):
+        gather(np.zeros((2, 1), dtype), order, 0, out, one, zero)
+    count_errors(out, np.zeros(1, np.int64))

@@ -1,0 +1,207 @@
+"""Sliding windows against plain loops over positions and taps, for ranks 1 to 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from rpucc.runtime.kernels.windows import (
+    col2im,
+    im2col,
+    max_pool,
+    scatter_add,
+    swap_last,
+    window_index,
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """An image [N, C, *space] and a window over it."""
+
+    batch: int
+    channels: int
+    space: tuple[int, ...]
+    taps: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+
+    @property
+    def out_space(self) -> tuple[int, ...]:
+        rank = len(self.space)
+        return tuple(
+            (
+                self.space[i] + self.pads[i] + self.pads[i + rank]
+                - self.dilations[i] * (self.taps[i] - 1) - 1
+            ) // self.strides[i] + 1
+            for i in range(rank)
+        )  # fmt: skip
+
+    @property
+    def index(self) -> np.ndarray:
+        return window_index(self.space, self.taps, self.strides, self.pads, self.dilations)
+
+    def runs(self) -> set[int]:
+        """The `run` arguments that are legal: 1, and the kernel's width if it lies side by side."""
+        return {1, self.taps[-1]} if self.dilations[-1] == 1 else {1}
+
+    def places(self, position: tuple[int, ...]) -> list[tuple[int, ...] | None]:
+        """Where each tap of a position lies; None in the padding."""
+        result: list[tuple[int, ...] | None] = []
+        for tap in product(*(range(k) for k in self.taps)):
+            place = tuple(
+                position[i] * self.strides[i] - self.pads[i] + tap[i] * self.dilations[i]
+                for i in range(len(self.space))
+            )
+            inside = all(0 <= a < n for a, n in zip(place, self.space, strict=True))
+            result.append(place if inside else None)
+        return result
+
+    def positions(self) -> list[tuple[int, ...]]:
+        return list(product(*(range(n) for n in self.out_space)))
+
+    def columns(self, x: np.ndarray) -> np.ndarray:
+        """Im2col, spelt out: [N, P, C * taps]."""
+        taps = prod(self.taps)
+        out = np.zeros((self.batch, len(self.positions()), self.channels * taps), x.dtype)
+        for p, position in enumerate(self.positions()):
+            for k, place in enumerate(self.places(position)):
+                if place is not None:
+                    for c in range(self.channels):
+                        out[:, p, c * taps + k] = x[:, c, *place]
+        return out
+
+    def image(self, columns: np.ndarray) -> np.ndarray:
+        """Col2im, spelt out: [N, C, *space]."""
+        taps = prod(self.taps)
+        out = np.zeros((self.batch, self.channels, *self.space), columns.dtype)
+        for p, position in enumerate(self.positions()):
+            for k, place in enumerate(self.places(position)):
+                if place is not None:
+                    for c in range(self.channels):
+                        out[:, c, *place] += columns[:, p, c * taps + k]
+        return out
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    rank = draw(st.integers(1, 3))
+
+    def each(low: int, high: int, n: int = rank) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(n))
+
+    window = Window(
+        draw(st.integers(1, 2)), draw(st.integers(1, 3)), each(1, 7),
+        each(1, 3, rank - 1) + each(1, 5, 1),  # widths 3 and 5 have code of their own
+        each(1, 3), each(0, 2, 2 * rank), each(1, 2),
+    )  # fmt: skip
+    assume(min(window.out_space) > 0)
+    return window
+
+
+def numbers(*shape: int, seed: int = 1) -> np.ndarray:
+    """Small integers, so that sums are exact in any order."""
+    return np.random.default_rng(seed).integers(-9, 10, shape).astype(np.float32)
+
+
+def unrolled(window: Window, x: np.ndarray, run: int, extra: int = 0) -> np.ndarray:
+    index = window.index
+    width = window.channels * index.shape[1] + extra
+    out = np.full((window.batch, index.shape[0], width), 55, np.float32)
+    im2col(x.reshape(window.batch, window.channels, -1), out, index, run)
+    return out
+
+
+def folded(window: Window, columns: np.ndarray, run: int) -> np.ndarray:
+    out = np.full((window.batch, window.channels, prod(window.space)), 55, np.float32)
+    col2im(columns, out, window.index, run)
+    return out.reshape(window.batch, window.channels, *window.space)
+
+
+@given(windows())
+@settings(max_examples=120, deadline=None)
+def test_im2col(window: Window) -> None:
+    x = numbers(window.batch, window.channels, *window.space)
+    for run in window.runs():
+        np.testing.assert_array_equal(unrolled(window, x, run), window.columns(x))
+        wider = unrolled(window, x, run, extra=1)
+        np.testing.assert_array_equal(wider[..., :-1], window.columns(x))
+        assert np.all(wider[..., -1] == 55)  # the bias line is left alone
+
+
+@given(windows())
+@settings(max_examples=120, deadline=None)
+def test_col2im(window: Window) -> None:
+    columns = numbers(window.batch, *window.index.shape[:1], window.channels * prod(window.taps))
+    for run in window.runs():
+        np.testing.assert_array_equal(folded(window, columns, run), window.image(columns))
+        wider = np.concatenate([columns, np.ones((*columns.shape[:2], 1), np.float32)], axis=2)
+        np.testing.assert_array_equal(folded(window, wider, run), window.image(columns))
+
+
+@given(windows(), st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_col2im_is_the_adjoint_of_im2col(window: Window, seed: int) -> None:
+    """<im2col x, y> = <x, col2im y> for all x and y."""
+    x = numbers(window.batch, window.channels, *window.space, seed=seed)
+    for run in window.runs():
+        columns = unrolled(window, x, run)
+        y = numbers(*columns.shape, seed=seed + 1)
+        left = np.sum(columns.astype(float) * y)
+        assert left == np.sum(x.astype(float) * folded(window, y, run))
+
+
+@given(windows())
+@settings(max_examples=120, deadline=None)
+def test_max_pool(window: Window) -> None:
+    x = numbers(window.batch, window.channels, *window.space)  # integers: there are ties
+    flat, index = x.reshape(window.batch, window.channels, -1), window.index
+    out = np.empty((window.batch, window.channels, index.shape[0]), np.float32)
+    winners = np.empty(out.shape, np.int64)
+    max_pool(flat, out, winners, np.ascontiguousarray(index.T))
+    for n, c in product(range(window.batch), range(window.channels)):
+        for p, position in enumerate(window.positions()):
+            inside = [place for place in window.places(position) if place is not None]
+            if not inside:
+                continue  # a window of padding only has no largest value
+            values = [x[n, c, *place] for place in inside]
+            best = int(np.argmax(values))  # the first of equals
+            assert out[n, c, p] == values[best]
+            assert winners[n, c, p] == np.ravel_multi_index((n, c, *inside[best]), x.shape)
+
+
+def test_more_positions_where_ceil_mode_adds_them() -> None:
+    """5 values, window 2, stride 2: floor gives 2 positions, ceil 3, the last one half outside."""
+    index = window_index([5], [2], [2], [0, 0], [1], out_space=[3])
+    np.testing.assert_array_equal(index, [[0, 1], [2, 3], [4, -1]])
+    assert index.dtype == np.int32
+
+
+@given(
+    index=st.lists(st.integers(0, 9), max_size=40),
+    size=st.integers(10, 20),
+)
+@settings(max_examples=60, deadline=None)
+def test_scatter_add(index: list[int], size: int) -> None:
+    start, updates = numbers(size), numbers(len(index), seed=2)
+    out = np.full(size, 55, np.float32)
+    scatter_add(start, np.array(index, np.int64), updates, out)
+    expected = start.copy()
+    for place, value in zip(index, updates, strict=True):
+        expected[place] += value
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (3, 16, 5)])
+def test_swap_last(shape: tuple[int, int, int]) -> None:
+    x = numbers(*shape)
+    out = np.empty((shape[0], shape[2], shape[1]), np.float32)
+    swap_last(x, out)
+    np.testing.assert_array_equal(out, x.transpose(0, 2, 1))

@@ -1,0 +1,224 @@
+"""Checkpoints: whole, checked, bound to their program, and one clear line for all else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from rpucc.errors import CheckpointError, OutputError, RpuccError
+from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
+from rpucc.runtime.machine import Machine
+
+from .small import tiny, tiny_data, train
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "good.safetensors"
+    train(tiny(), tiny_data(), seed=9, checkpoint=path)
+    return path
+
+
+def refused(path: Path, program: Any = None) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path, program or tiny())
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def rewritten(good: Path, path: Path, **changes: Any) -> Path:
+    """The checkpoint with other metadata; a change to None leaves the entry out."""
+    with safe_open(good, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = json.loads(file.metadata()["rpucc"])
+    metadata = {k: v for k, v in {**metadata, **changes}.items() if v is not None}
+    save_file(tensors, path, {"rpucc": json.dumps(metadata)})
+    return path
+
+
+def test_a_checkpoint_holds_the_machines_whole_state(good: Path, tmp_path: Path) -> None:
+    machine, metrics = train(tiny(), tiny_data(), seed=9)
+    loaded = load_checkpoint(good, tiny())
+    assert loaded.seed == 9
+    assert loaded.counters.epoch == 2
+    assert loaded.counters.sample == 46
+    assert loaded.history == [m.reproducible() for m in metrics]
+    for name, grid in machine.grids.items():
+        np.testing.assert_array_equal(loaded.grids[name].W, grid.W)
+        np.testing.assert_array_equal(loaded.grids[name].parameters, grid.parameters)
+    save_checkpoint(loaded, tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == good.read_bytes()
+
+
+def test_digital_weights_are_part_of_it(tmp_path: Path) -> None:
+    program = tiny("rpu-managed", '\n[[layer]]\nmatch = "fc"\nanalog = false\n')
+    machine, _ = train(program, tiny_data(), checkpoint=tmp_path / "c", epochs=1)
+    loaded = load_checkpoint(tmp_path / "c", program)
+    assert list(machine.grids) == ["c.W"]
+    assert set(machine.state()) == {"c.W", "fc.W"}
+    for name, array in machine.state().items():
+        np.testing.assert_array_equal(loaded.state()[name], array)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert "no such checkpoint file" in refused(tmp_path / "none")
+    assert "no such checkpoint file" in refused(tmp_path)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_truncated_file(good: Path, data: st.DataObject) -> None:
+    content = good.read_bytes()
+    path = good.with_name("truncated")
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    assert "not a checkpoint of rpucc, or damaged" in refused(path)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_damaged_header_never_ends_in_a_traceback(good: Path, data: st.DataObject) -> None:
+    content = bytearray(good.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, header - 1))] = data.draw(st.integers(0, 255))
+    path = good.with_name("damaged")
+    path.write_bytes(bytes(content))
+    message = f"{path}: "
+    try:
+        load_checkpoint(path, tiny())  # some damage does no harm, such as a changed number
+    except RpuccError as error:
+        message = str(error)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"{}" * 50, b"\x80\x04N."])
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    assert "not a checkpoint of rpucc" in refused(path)
+
+
+def test_the_safetensors_file_of_another_program(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    for metadata in (None, {"format": "pt"}, {"rpucc": "no json"}, {"rpucc": "3"}):
+        save_file({"w": np.zeros(3, np.float32)}, path, metadata)
+        assert "not a checkpoint of rpucc" in refused(path)
+    assert "not a checkpoint of rpucc" in refused(rewritten(good, path, seed=None))
+    assert "checkpoint format 'x'" in refused(rewritten(good, path, format="x"))
+
+
+def test_a_file_with_a_type_that_numpy_has_not(tmp_path: Path) -> None:
+    header = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    path = tmp_path / "bf16.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert "not a checkpoint of rpucc" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("rpu-managed", "", "update.bl=5"), ("ideal", ""), ("rpu-managed", "", "array.rows=3")],
+)
+def test_the_checkpoint_of_another_program(good: Path, other: tuple[str, ...]) -> None:
+    assert "belongs to another program" in refused(good, tiny(*other))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": "abc"},
+        {"seed": "-1"},
+        {"seed": str(2**64)},
+        {"counters": "{}"},
+        {"counters": "[]"},
+        {"counters": "nonsense"},
+        {"counters": 3},
+        {"counters": json.dumps({"epoch": 1, "extra": 2, "reads": [0, 0, 0]})},
+        {"counters": json.dumps({"epoch": "one", "reads": [0, 0, 0]})},
+        {"counters": json.dumps({"epoch": -1, "reads": [0, 0, 0]})},
+        {"counters": json.dumps({"sample": 1.5, "reads": [0, 0, 0]})},
+        {"counters": json.dumps({"reads": [0, 0]})},
+        {"counters": json.dumps({"reads": ["a", 0, 0]})},
+        {"history": "nonsense"},
+        {"history": "3"},
+        {"history": "[3]"},
+        {"history": '[{"epoch": 1}]'},
+    ],
+)
+def test_damaged_metadata(good: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    refused(rewritten(good, tmp_path / "changed", **changes))
+
+
+def test_weights_that_do_not_fit(good: Path, tmp_path: Path) -> None:
+    with safe_open(good, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+
+    def message(**changes: Any) -> str:
+        path = tmp_path / "changed"
+        changed = {**tensors, **changes}
+        save_file({k: v for k, v in changed.items() if v is not None}, path, metadata)
+        return refused(path)
+
+    wrong = np.zeros((3, 37), np.float32)
+    assert "weights are not this program's" in message(**{"fc.W": None})
+    assert "weights are not this program's" in message(extra=wrong)
+    assert "weight 'fc.W' is float32[3, 36]" in message(**{"fc.W": wrong[:, 1:].copy()})
+    assert "weight 'fc.W' is float64[3, 37]" in message(**{"fc.W": wrong.astype(np.float64)})
+    for bad in (np.nan, np.inf):
+        wrong[1, 2] = bad
+        assert "weight 'fc.W' holds NaN or infinity" in message(**{"fc.W": wrong})
+
+
+def unwritable(tmp_path: Path, kind: str) -> Path:
+    (tmp_path / "file").write_text("keep me")
+    (tmp_path / "folder").mkdir()
+    return {
+        "a folder that does not exist": tmp_path / "none" / "c",
+        "a file for a folder": tmp_path / "file" / "c",
+        "a folder for a file": tmp_path / "folder",
+        "too long a name": tmp_path / ("x" * 300),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["a folder that does not exist", "a file for a folder", "a folder for a file",
+     "too long a name"],
+)  # fmt: skip
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path, kind: str) -> None:
+    path = unwritable(tmp_path, kind)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match="the checkpoint cannot be written: ") as caught:
+        save_checkpoint(Machine(tiny()), path)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "file").read_text() == "keep me"
+
+
+def test_a_failed_write_keeps_the_last_checkpoint(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c"
+    path.write_bytes(good.read_bytes())
+    write = Path.write_bytes
+
+    def full_disk(self: Path, data: bytes) -> int:
+        write(self, data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OutputError, match="No space left on device"):
+        save_checkpoint(Machine(tiny()), path)
+    assert list(tmp_path.iterdir()) == [path]
+    load_checkpoint(path, tiny())

@@ -1,0 +1,179 @@
+"""Device models: steps, fabricated spreads, and one line for every wrong parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rpucc.errors import TargetError
+from rpucc.runtime.devices import DEVICES, make_device
+from rpucc.runtime.devices.constant_step import FLOOR, ConstantStep
+from rpucc.runtime.devices.ideal import Ideal
+
+from .bounds import correlation, deviations
+from .tilings import Pulsing, Tiling, make_grid, pulse
+
+SHAPE = (400, 300)
+N = SHAPE[0] * SHAPE[1]
+UP, DOWN, W_MAX, W_MIN = range(4)
+
+
+def normals(seed: int = 1) -> Callable[[], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return lambda: rng.standard_normal(SHAPE, np.float32)
+
+
+def fabricated(**parameters: float) -> tuple[np.ndarray, ...]:
+    return ConstantStep(**parameters).fabricate(normals())
+
+
+def test_constant_step_up_down_and_bounds() -> None:
+    def step(w: float, direction: float, noise: float = 0.0, std: float = 0.3) -> float:
+        return ConstantStep.step(w, direction, noise, 0.01, 0.02, 0.5, -0.4, std)
+
+    assert step(0.1, 1) == pytest.approx(0.11)
+    assert step(0.1, -1) == pytest.approx(0.08)
+    assert step(0.1, 1, 2.0) == pytest.approx(0.1 + 0.01 * 1.6)
+    assert step(0.1, -1, -1.0) == pytest.approx(0.1 - 0.02 * 0.7)
+    assert step(0.1, 1, -5.0) == pytest.approx(0.1 - 0.01 * 0.5)  # noise may turn a pulse round
+    assert step(0.495, 1) == 0.5
+    assert step(-0.39, -1) == -0.4
+    assert step(0.5, -1) == pytest.approx(0.48)  # a bound is no trap
+    assert step(0.1, 1, 9.0, std=0.0) == pytest.approx(0.11)
+
+
+def test_ideal_step() -> None:
+    assert Ideal.step(0.25, 1.0, 7.0, 0.5) == 0.75
+    assert Ideal.step(0.25, -1.0, 7.0, 0.5) == -0.25
+    device = make_device("ideal", {"dw_min": 0.5})
+    assert device.dw_min == 0.5
+    assert device.constant_values() == (0.5,)
+    assert not device.cycle_noise
+    assert device.fabricate(normals()) == ()
+    low, high = device.weight_range(())
+    assert low == -np.inf
+    assert high == np.inf
+
+
+def test_fabricated_means_and_spreads() -> None:
+    """RPU-baseline, Table 1 of the 2017 paper: each of mean and spread within sampling error.
+
+    A floored normal at 3.3 standard deviations has lost 5e-4 of its mass: its mean rises by 4e-5 of
+    the mean, its spread falls by 0.2 %.
+    """
+    values = fabricated()
+    spread, m, s = 0.3, deviations(8) / np.sqrt(N), deviations(8) / np.sqrt(2 * N)
+    means = {UP: 0.001, DOWN: 0.001, W_MAX: 0.6, W_MIN: -0.6}
+    for index, mean in means.items():
+        assert values[index].dtype == np.float32
+        assert abs(values[index].mean() / mean - 1) < spread * m + 1e-4
+        assert abs(abs(values[index].std() / mean) / spread - 1) < s + 0.005
+    step = (values[UP] + values[DOWN]) / 2
+    beta = (values[UP] - values[DOWN]) / (2 * step)
+    assert abs(beta.mean()) < 0.01 * m
+    assert abs(beta.std() / 0.01 - 1) < s
+    assert abs((values[UP] / values[DOWN]).std() / 0.02 - 1) < s + 1e-3  # "up/down ratio, 2 %"
+
+
+def test_fabricated_parameters_are_independent() -> None:
+    up, down, w_max, w_min = fabricated()
+    beta = (up - down) / (up + down)
+    values = [up + down, beta, w_max, w_min]
+    for i, a in enumerate(values):
+        for b in values[:i]:
+            r, error = correlation(a, b)
+            assert abs(r) < deviations(6) * error
+
+
+def test_asymmetry() -> None:
+    up, down, *_ = fabricated(up_down=0.2, up_down_dtod=0.0, dw_min_dtod=0.0)
+    np.testing.assert_allclose(up, 0.0012, rtol=1e-6)
+    np.testing.assert_allclose(down, 0.0008, rtol=1e-6)
+
+
+def test_no_spread_gives_the_means() -> None:
+    values = fabricated(dw_min_dtod=0, up_down_dtod=0, w_max_dtod=0, w_min_dtod=0, w_min=-0.3)
+    for value, expected in zip(values, (0.001, 0.001, 0.6, -0.3), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_floors() -> None:
+    """A wide spread pushes some devices below zero: they are kept at 1 % of the mean."""
+    up, down, w_max, w_min = fabricated(
+        dw_min_dtod=2.0, w_max_dtod=2.0, w_min_dtod=2.0, up_down_dtod=0.0
+    )
+    expected = 0.3103  # P(1 + 2 z < 0.01)
+    for values, mean in ((up, 0.001), (down, 0.001), (w_max, 0.6), (-w_min, 0.6)):
+        floor = np.float32(mean) * np.float32(FLOOR)
+        assert values.min() == pytest.approx(floor, rel=1e-6)
+        share = np.mean(values <= 1.001 * floor)
+        assert abs(share - expected) < deviations(4) * np.sqrt(expected * 0.69 / N) + 1e-3
+    up, down, *_ = fabricated(up_down_dtod=1.0, dw_min_dtod=0.0)
+    assert up.min() == pytest.approx(0.001 * FLOOR)
+    assert down.min() == pytest.approx(0.001 * FLOOR)
+
+
+def test_pulse_noise_without_and_with() -> None:
+    assert ConstantStep().cycle_noise
+    assert not ConstantStep(dw_min_std=0.0).cycle_noise
+    assert ConstantStep(dw_min_std=0.25).constant_values() == (0.25,)
+
+
+def test_pulse_noise_of_the_compiled_update() -> None:
+    """Every line fires: weights move by one step each, with a spread of dw_min_std from noise."""
+    device = make_device(
+        "constant-step",
+        {"dw_min_dtod": 0, "up_down_dtod": 0, "w_max_dtod": 0, "w_min_dtod": 0, "up_down": 0.1},
+    )
+    tiling = Tiling((0, 100, 200), (0, 128, 300))
+    X, D = np.ones((1, 300), np.float32), np.ones((1, 200), np.float32)
+    for sign, mean in ((-1, 0.0011), (1, -0.0009)):
+        grid = make_grid(device, tiling)
+        assert pulse(grid, X, sign * D, Pulsing(lr=0.001, bl=1)) == grid.W.size
+        n = grid.W.size
+        assert abs(grid.W.mean() / mean - 1) < 0.3 * deviations(2) / np.sqrt(n)
+        assert abs(grid.W.std() / abs(mean) / 0.3 - 1) < deviations(2) / np.sqrt(2 * n)
+
+
+def test_the_table_of_models() -> None:
+    assert set(DEVICES) == {"ideal", "constant-step"}
+    for name, model in DEVICES.items():
+        assert model.name == name
+        assert model.summary
+        assert set(model.ranges) <= set(model.defaults)
+        assert set(model.meanings) == set(model.defaults)  # `rpucc devices` prints them
+        for key, value in model.defaults.items():
+            low, high = model.ranges[key]
+            assert low <= value <= high
+        device = make_device(name, {})
+        assert len(device.fabricate(normals())) == len(model.per_device)
+        assert len(device.constant_values()) == len(model.constants)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "parts"),
+    [
+        ("ideal", {"w_max": 1.0}, ["device.w_max", "ideal", "dw_min"]),
+        ("constant-step", {"dw_mni": 1.0}, ["device.dw_mni", "constant-step", "dw_min"]),
+        ("constant-step", {"dw_min": 0.0}, ["device.dw_min = 0", "1e-09 to 1"]),
+        ("constant-step", {"dw_min_dtod": -0.1}, ["device.dw_min_dtod = -0.1", "0 to 10"]),
+        ("constant-step", {"w_min": 0.6}, ["device.w_min = 0.6"]),
+        ("constant-step", {"w_max": float("nan")}, ["device.w_max = nan"]),
+        ("constant-step", {"w_max": float("inf")}, ["device.w_max = inf"]),
+        ("memristor", {}, ["'memristor'", "ideal, constant-step", "my_module:MyDevice"]),
+        ("no_such_module_here:Device", {}, ["no_such_module_here", "PYTHONPATH"]),
+        ("math:sqrt", {}, ["'math'", "'sqrt'", "rpucc.runtime.devices.Device"]),
+        ("math:Absent", {}, ["'math'", "'Absent'"]),
+    ],
+)
+def test_wrong_models_and_parameters(
+    model: str, parameters: dict[str, float], parts: list[str]
+) -> None:
+    with pytest.raises(TargetError) as caught:
+        make_device(model, parameters)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message

@@ -1,0 +1,96 @@
+"""Grids: devices fabricated tile by tile from named draws, weights programmed within range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rpucc.runtime.devices import make_device
+from rpucc.runtime.grid import Grid
+from rpucc.runtime.kernels.fabricate import grid_normals
+from rpucc.runtime.kernels.philox import FABRICATE, seed_key
+from rpucc.runtime.reference.philox import normals
+
+from .bounds import correlation, deviations
+from .tilings import Tiling, make_grid
+
+BASELINE = make_device("constant-step", {})
+TILING = Tiling((0, 3, 7), (0, 70, 75, 139), first_tile=5)
+
+
+def fabricate(tiling: Tiling, index: int, seed: int) -> np.ndarray:
+    out = np.empty(tiling.shape, np.float32)
+    scratch = np.empty(int(np.max(np.diff(tiling.cols))) + 128, np.float32)
+    grid_normals(out, tiling.rows, tiling.cols, tiling.tiles, index, *seed_key(seed), scratch)
+    return out
+
+
+@pytest.mark.parametrize("tiling", [TILING, Tiling((0, 5), (0, 7)), Tiling((0, 1, 2), (0, 1, 2))])
+@pytest.mark.parametrize("index", [0, 3])
+def test_normals_equal_the_reference(tiling: Tiling, index: int) -> None:
+    """Element r * columns + c of each tile's own stream."""
+    out = fabricate(tiling, index, 2**33 + 7)
+    for tile, rows, cols in tiling.blocks():
+        part = out[rows, cols]
+        elements = np.arange(part.size).reshape(part.shape)
+        expected = normals(elements, index, FABRICATE << 24 | tile, 0, (7, 2))
+        np.testing.assert_allclose(part, expected, rtol=0, atol=5e-6)
+
+
+def test_devices_are_named_by_seed_tile_and_parameter() -> None:
+    tiling = Tiling((0, 64, 128), (0, 64, 128))
+    base = make_grid(BASELINE, tiling, seed=1).parameters
+    np.testing.assert_array_equal(base, make_grid(BASELINE, tiling, seed=1).parameters)
+    others = [
+        make_grid(BASELINE, tiling, seed=2).parameters,
+        make_grid(BASELINE, replace(tiling, first_tile=4), seed=1).parameters,
+    ]
+    for other in others:
+        for a, b in zip(base, other, strict=True):
+            r, error = correlation(a, b)
+            assert abs(r) < deviations(8) * error
+    quarters = [base[2, r : r + 64, c : c + 64] for r in (0, 64) for c in (0, 64)]
+    for i, a in enumerate(quarters):
+        for b in quarters[:i]:
+            r, error = correlation(a, b)
+            assert abs(r) < deviations(6) * error
+
+
+def test_a_tile_is_the_same_device_wherever_it_lies() -> None:
+    """Tile 1 alone, and beside tile 0: the same array, the same devices."""
+    both = make_grid(BASELINE, Tiling((0, 6), (0, 4, 9)))
+    alone = make_grid(BASELINE, Tiling((0, 6), (0, 5), first_tile=1))
+    np.testing.assert_array_equal(both.parameters[:, :, 4:], alone.parameters)
+
+
+def test_parameters_are_stored_in_the_order_of_per_device() -> None:
+    grid = make_grid(BASELINE, TILING)
+    assert grid.parameters.shape == (4, *TILING.shape)
+    assert grid.parameters.dtype == np.float32
+    up, down, w_max, w_min = grid.parameters
+    for values, mean in ((up, 0.001), (down, 0.001), (w_max, 0.6), (-w_min, 0.6)):
+        assert abs(values.mean() / mean - 1) < 0.3 * deviations(4) / np.sqrt(values.size)
+    np.testing.assert_array_equal(grid.constants, np.array([0.3], np.float32))
+    assert grid.bytes == 5 * 4 * TILING.shape[0] * TILING.shape[1]
+
+
+def test_weights_are_clipped_to_their_devices() -> None:
+    W = np.random.default_rng(1).uniform(-1, 1, TILING.shape).astype(np.float32)
+    grid = make_grid(BASELINE, TILING, W)
+    low, high = grid.parameters[3], grid.parameters[2]
+    np.testing.assert_array_equal(grid.W, np.clip(W, low, high))
+    assert grid.clipped == np.count_nonzero(grid.W != W) > 100
+    assert make_grid(make_device("ideal", {}), TILING, W).clipped == 0
+
+
+def test_exact_updates_need_no_devices() -> None:
+    """Not pulsed: weights beyond any device's bound stay, and nothing is fabricated."""
+    W = np.full(TILING.shape, 5.0, np.float32)
+    grid = Grid(
+        "test", W, TILING.rows, TILING.cols, TILING.tiles, BASELINE, False, seed_key(1)
+    )  # fmt: skip
+    assert np.all(grid.W == 5)
+    assert grid.clipped == 0
+    assert grid.parameters.shape == (0, *TILING.shape)

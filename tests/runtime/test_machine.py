@@ -1,0 +1,120 @@
+"""Machines: fabricated from a seed, weights clipped to the devices, rules of layers in force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rpucc.errors import RpuccError
+from rpucc.runtime.machine import MAX_SEED, Machine
+
+from .small import tiny
+
+RIGID = ("device.w_max_dtod=0", "device.w_min_dtod=0")
+
+
+def initial(weight: str) -> np.ndarray:
+    value = tiny().model.graph.initializers[weight].const_value
+    assert value is not None
+    return value.numpy()
+
+
+def test_grids_hold_the_layers_weights() -> None:
+    machine = Machine(tiny("ideal"))
+    assert list(machine.grids) == ["c.W", "fc.W"]
+    assert machine.weights == 4 * 10 + 3 * 37
+    for name, grid in machine.grids.items():
+        np.testing.assert_array_equal(grid.W, initial(name))
+        assert grid.W.dtype == np.float32
+        assert grid.W.flags.c_contiguous
+    assert machine.clipped == 0
+
+
+def test_weights_are_clipped_to_the_devices_bounds_and_counted() -> None:
+    machine = Machine(tiny("rpu-managed", "", *RIGID, "device.w_max=0.2", "device.w_min=-0.1"))
+    outside = 0
+    for name, grid in machine.grids.items():
+        before = initial(name)
+        high, low = np.float32(0.2), np.float32(-0.1)
+        np.testing.assert_array_equal(grid.W, np.clip(before, low, high))
+        outside += int(np.count_nonzero((before > high) | (before < low)))
+    assert machine.clipped == outside > 20
+
+
+def test_devices_with_spread_clip_each_at_its_own_bound() -> None:
+    machine = Machine(tiny("rpu-managed", "", "device.w_max=0.2"), seed=4)
+    grid = machine.grids["fc.W"]
+    w_max, w_min = grid.parameters[2], grid.parameters[3]
+    assert len(np.unique(w_max)) > 100
+    assert np.all((w_min <= grid.W) & (w_max >= grid.W))
+    assert machine.clipped == sum(g.clipped for g in machine.grids.values()) > 0
+
+
+def test_bytes_per_weight_count_weight_and_device_parameters() -> None:
+    assert Machine(tiny("ideal")).bytes_per_weight == 4
+    machine = Machine(tiny())
+    per_device = len(machine.grids["c.W"].device.per_device)
+    assert machine.bytes_per_weight == 4 * (1 + per_device)
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
+def test_a_seed_out_of_range_is_one_clear_line(seed: int) -> None:
+    with pytest.raises(RpuccError, match=f"seed {seed}: a seed lies between 0 and") as caught:
+        Machine(tiny("ideal"), seed)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [0, 2**32, MAX_SEED])
+def test_the_seed_alone_decides_the_devices(seed: int) -> None:
+    machines = [Machine(tiny(), each) for each in (seed, seed, seed ^ 1, seed ^ 2**40)]
+    parameters = [machine.grids["fc.W"].parameters for machine in machines]
+    np.testing.assert_array_equal(parameters[0], parameters[1])
+    assert np.mean(parameters[0] == parameters[2]) < 0.01
+    assert np.mean(parameters[0] == parameters[3]) < 0.01
+
+
+def test_layers_have_devices_of_their_own() -> None:
+    machine = Machine(tiny())
+    first, second = (grid.parameters[0].ravel()[:40] for grid in machine.grids.values())
+    assert np.mean(first == second) < 0.05
+
+
+def test_rules_of_layers_reach_their_grids() -> None:
+    rules = """
+[[layer]]
+match = "c"
+[layer.device]
+dw_min = 0.01
+dw_min_dtod = 0.0
+up_down_dtod = 0.0
+[[layer]]
+match = "f*"
+[layer.update]
+pulsed = false
+"""
+    machine = Machine(tiny("rpu-managed", rules))
+    conv, dense = machine.grids["c.W"], machine.grids["fc.W"]
+    assert conv.pulsed
+    assert conv.device.dw_min == 0.01
+    np.testing.assert_allclose(conv.parameters[0], 0.01)
+    assert not dense.pulsed
+    assert dense.parameters.shape == (0, 3, 37)
+    assert dense.device.dw_min == 0.001
+    np.testing.assert_array_equal(dense.W, initial("fc.W"))  # no devices, no clipping
+
+
+def test_tiles_are_numbered_once_in_the_program() -> None:
+    machine = Machine(tiny("rpu-managed", "", "array.rows=3", "array.cols=10"))
+    tiles = [int(t) for grid in machine.grids.values() for t in grid.tiles.ravel()]
+    assert len(set(tiles)) == len(tiles) == 2 * 1 + 1 * 4
+    # One tile with the same devices as in the untiled machine would be a shared draw address.
+    assert machine.grids["fc.W"].tiles.shape == (1, 4)
+
+
+def test_the_program_stays_as_it_was() -> None:
+    program = tiny("rpu-managed", "", "device.w_max=0.2")
+    before = initial("fc.W").copy()
+    machine = Machine(program)
+    machine.grids["fc.W"].W[:] = 9
+    np.testing.assert_array_equal(initial("fc.W"), before)
+    assert Machine(program).grids["fc.W"].W.max() < 1

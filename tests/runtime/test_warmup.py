@@ -1,0 +1,53 @@
+"""Warming up compiles and leaves no trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rpucc
+from rpucc.runtime.checkpoint import save_checkpoint
+from rpucc.runtime.machine import Machine
+from rpucc.runtime.trainer import Trainer
+from rpucc.runtime.warmup import warm_up
+
+from .small import tiny, tiny_cnn, tiny_data
+
+
+@pytest.mark.parametrize("rules", ["", '\n[[layer]]\nmatch = "fc"\nanalog = false\n'])
+def test_training_is_the_same_with_and_without_warming_up(rules: str) -> None:
+    program = tiny("rpu-managed", rules)
+    results = []
+    for warm in (False, True):
+        machine = Machine(program)
+        trainer = Trainer(machine)
+        if warm:
+            warm_up(trainer, 5)
+        metrics = trainer.fit(tiny_data(), epochs=1, batch_size=5, lr=0.05)
+        results.append((machine.state(), metrics[0].reproducible()))
+    assert results[0][1] == results[1][1]
+    for name, array in results[0][0].items():
+        np.testing.assert_array_equal(results[1][0][name], array, err_msg=name)
+
+
+def test_state_counters_and_tallies_are_as_before(tmp_path: object) -> None:
+    machine = Machine(tiny())
+    trainer = Trainer(machine)
+    trainer.fit(tiny_data(), epochs=1, batch_size=5, lr=0.05)
+    path = tmp_path / "a"  # type: ignore[operator]
+    save_checkpoint(machine, path)
+    before = path.read_bytes()
+    warm_up(trainer, 5)
+    save_checkpoint(machine, path)
+    assert path.read_bytes() == before
+    data = tiny_data()
+    evaluation = trainer.evaluate(data.x_test, data.y_test)
+    assert evaluation.reads == 11 * (36 + 1)
+
+
+def test_an_inference_program_warms_up_for_evaluation_only() -> None:
+    program = rpucc.compile(tiny_cnn(), "rpu-managed", training=False, verify=False)
+    machine = Machine(program)
+    before = machine.grids["fc.W"].W.copy()
+    warm_up(Trainer(machine), train=False)
+    np.testing.assert_array_equal(machine.grids["fc.W"].W, before)

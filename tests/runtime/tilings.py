@@ -1,0 +1,284 @@
+"""What the tests of reads, updates and grids share: tilings, kernel calls, plain statements.
+
+The scratch that a kernel gets here is as large as the runtime plans it (`runtime/instructions`)
+and ends in guard values, so that a kernel which writes past its scratch fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.runtime.devices import Device
+from rpucc.runtime.devices.compiled import compile_update
+from rpucc.runtime.grid import Grid
+from rpucc.runtime.instructions.update import update_scratch as updateupdate_scratch
+from rpucc.runtime.kernels.blas import sgemm_address
+from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
+from rpucc.runtime.kernels.pulses import pulse_gains
+from rpucc.runtime.kernels.read import read
+from rpucc.runtime.reference.read import read_tile
+from rpucc.runtime.reference.update import update_tile
+
+FloatArray = NDArray[np.float32]
+GUARD = 64
+GUARD_VALUE = 77
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Where the tiles of a matrix lie; their ids count from `first_tile` in row-major order."""
+
+    row_cuts: tuple[int, ...]
+    col_cuts: tuple[int, ...]
+    first_tile: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.row_cuts[-1], self.col_cuts[-1]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        return np.array(self.row_cuts, np.int64)
+
+    @property
+    def cols(self) -> NDArray[np.int64]:
+        return np.array(self.col_cuts, np.int64)
+
+    @property
+    def tiles(self) -> NDArray[np.int64]:
+        shape = len(self.row_cuts) - 1, len(self.col_cuts) - 1
+        return self.first_tile + np.arange(shape[0] * shape[1]).reshape(shape)
+
+    def blocks(self) -> list[tuple[int, slice, slice]]:
+        """(tile id, rows, columns) of every tile."""
+        return [
+            (
+                int(self.tiles[b, s]),
+                slice(self.row_cuts[b], self.row_cuts[b + 1]),
+                slice(self.col_cuts[s], self.col_cuts[s + 1]),
+            )
+            for b in range(len(self.row_cuts) - 1)
+            for s in range(len(self.col_cuts) - 1)
+        ]
+
+
+class Guarded:
+    """Allocates scratch with guard values behind it, and checks them afterwards."""
+
+    def __init__(self) -> None:
+        self._behind: list[NDArray[Any]] = []
+
+    def __call__(self, shape: int | tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        size = int(np.prod(shape))
+        array = np.full(size + GUARD, GUARD_VALUE, dtype)
+        self._behind.append(array[size:])
+        return array[:size].reshape(shape)
+
+    def check(self) -> None:
+        for guard in self._behind:
+            assert np.all(guard == GUARD_VALUE), "a kernel wrote past its scratch"
+
+
+@dataclass(frozen=True)
+class Periphery:
+    """The settings of a read; bits and bound 0 mean none."""
+
+    noise: float = 0.0
+    bound: float = 0.0
+    dac_bits: int = 0
+    adc_bits: int = 0
+    noise_managed: bool = False
+    max_halvings: int = 0
+
+    @property
+    def adc_step(self) -> float:
+        return 2 * self.bound / (2**self.adc_bits - 2) if self.adc_bits else 0.0
+
+
+def read_rows(
+    W: FloatArray, X: FloatArray, tiling: Tiling, periphery: Periphery, *, positions: int = 1,
+    sample: int = 0, seed: int = 1, transpose: bool = False, purpose: int = 0,
+    ranges: Sequence[tuple[int, int]] = (), block: int = 5, start: float = 0.25,
+) -> tuple[FloatArray, NDArray[np.int64]]:  # fmt: skip
+    """(Y, statistics) of the read kernel over the row ranges (default: one, all rows).
+
+    Y holds `start` before, which must not matter.
+    """
+    in_cuts, out_cuts, tiles = tiling.cols, tiling.rows, np.ascontiguousarray(tiling.tiles.T)
+    if transpose:
+        in_cuts, out_cuts, tiles = tiling.rows, tiling.cols, tiling.tiles
+    longest, widest = int(np.max(np.diff(in_cuts))), int(np.max(np.diff(out_cuts)))
+    Y = np.full((len(X), int(out_cuts[-1])), start, np.float32)
+    statistics = np.zeros(3, np.int64)
+    p, guarded = periphery, Guarded()
+    for m0, m1 in ranges or [(0, len(X))]:
+        read(
+            m0, m1, sgemm_address(), W, X, Y, in_cuts, out_cuts, tiles, positions, sample,
+            purpose or (READ_BACKWARD if transpose else READ_FORWARD), 0, *seed_key(seed),
+            p.noise_managed, p.max_halvings, np.float32(p.noise), np.float32(p.bound or np.inf),
+            np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), np.float32(p.adc_step),
+            transpose, block, guarded((block + 1) * longest, np.float32),
+            guarded(block * widest, np.float32), guarded(block, np.float32),
+            guarded((block + 1) * widest + 256, np.float32), statistics,
+        )  # fmt: skip
+    guarded.check()
+    return Y, statistics
+
+
+@dataclass
+class PlainRead:
+    """The reference's answer: Y, statistics, and how far its ADC outcomes can be off.
+
+    slack [M, outputs]: one ADC step (times the read's scale) for each partial sum that lay within
+    `near` of a step of a rounding border, where float32 and float64 may round apart; 0 elsewhere.
+    """
+
+    Y: NDArray[np.float64]
+    slack: NDArray[np.float64]
+    statistics: NDArray[np.int64]
+
+
+def plain_read(
+    W: FloatArray, X: FloatArray, tiling: Tiling, periphery: Periphery, *, positions: int = 1,
+    sample: int = 0, seed: int = 1, transpose: bool = False, purpose: int = 0, near: float = 1e-3,
+) -> PlainRead:  # fmt: skip
+    """What `read_rows` should give, tile by tile and row by row, by `reference.read_tile`."""
+    purpose = purpose or (READ_BACKWARD if transpose else READ_FORWARD)
+    key = (seed & 0xFFFFFFFF, seed >> 32)
+    settings = dict(vars(periphery), noise=float(np.float32(periphery.noise)))
+    Y = np.zeros((len(X), tiling.shape[1 if transpose else 0]))
+    slack, statistics = np.zeros_like(Y), np.zeros(3, np.int64)
+    for tile, rows, cols in tiling.blocks():
+        inside, outside = (rows, cols) if transpose else (cols, rows)
+        part = W[rows, cols].astype(float)
+        part = part.T if transpose else part
+        for m in range(len(X)):
+            x = X[m, inside].astype(float)
+            at = (m % positions, (purpose << 24 | tile, sample + m // positions), key)
+            y, halvings, saturated = read_tile(part, x, *at, **settings)
+            Y[m, outside] += y
+            if periphery.noise_managed and not x.any():
+                continue
+            statistics += [1, saturated, halvings]
+            if periphery.adc_bits:
+                unrounded, _, _ = read_tile(part, x, *at, **{**settings, "adc_bits": 0})
+                scale = (np.max(np.abs(x)) if periphery.noise_managed else 1.0) * 2.0**halvings
+                step = periphery.adc_step * scale
+                border = np.abs((unrounded / step) % 1 - 0.5)  # 0 on a border, 1/2 on a step
+                slack[m, outside] += np.where(border < near, step, 0)
+    return PlainRead(Y, slack, statistics)
+
+
+def off_dac_borders(
+    rng: np.random.Generator, rows: int, tiling: Tiling, periphery: Periphery, transpose: bool
+) -> FloatArray:
+    """Inputs [rows, …] of which none lies within 1e-4 of a step of a DAC rounding border.
+
+    One input that float32 and float64 round apart would move every output of its read. Rows are
+    drawn again, segment by segment, until none does, at any number of halvings. The largest input
+    of a segment is ±1/2 or ±1: noise management scales it to ±1, and half of that *is* a border
+    ((2^bits − 2) / 4 steps end in ½), which both sides then hit exactly and round up.
+    """
+    cuts = tiling.row_cuts if transpose else tiling.col_cuts
+    X = np.empty((rows, cuts[-1]), np.float32)
+    levels = 2 ** (periphery.dac_bits - 1) - 1 if periphery.dac_bits else 0
+    halved = 0.5 ** np.arange(periphery.max_halvings + 1)
+    for m in range(rows):
+        for c0, c1 in pairwise(cuts):
+            largest = rng.choice([-1.0, -0.5, 0.5, 1.0])
+            scale = abs(largest) if periphery.noise_managed else 1.0
+            while True:
+                x = (0.999 * abs(largest) * rng.uniform(-1, 1, c1 - c0)).astype(np.float32)
+                steps = x.astype(float)[:, None] / scale * halved * levels
+                if not levels or np.min(np.abs(steps % 1 - 0.5)) > 1e-4:
+                    break
+            x[rng.integers(c1 - c0)] = largest
+            X[m, c0:c1] = x
+    return X
+
+
+def make_grid(device: Device, tiling: Tiling, W: FloatArray | None = None, seed: int = 1) -> Grid:
+    """A grid of pulsed devices; weights 0 unless given (a copy is taken)."""
+    W = np.zeros(tiling.shape, np.float32) if W is None else W.copy()
+    return Grid("test", W, tiling.rows, tiling.cols, tiling.tiles, device, True, seed_key(seed))
+
+
+@dataclass(frozen=True)
+class Pulsing:
+    """The settings of an update; `chunk` is how many positions the kernel takes at once."""
+
+    lr: float = 0.01
+    bl: int = 10
+    managed: bool = False
+    bl_managed: bool = False
+    positions: int = 1
+    sample: int = 0
+    chunk: int = 3
+
+
+def pulse(
+    grid: Grid, X: FloatArray, D: FloatArray, how: Pulsing,
+    ranges: Sequence[tuple[int, int]] = (),
+) -> int:  # fmt: skip
+    """Run the compiled update on the grid's weights, a row range after the other; its pulses."""
+    update = compile_update(grid.device)
+    pulses = 0
+    for r0, r1 in ranges or [(0, len(grid.W))]:
+        guarded = Guarded()
+        chunk, *scratch = updateupdate_scratch(grid, how.chunk, how.bl, r1 - r0)
+        assert chunk == how.chunk
+        pulses += update(
+            r0, r1, grid.W, grid.parameters, grid.constants, X, D, np.float32(how.lr),
+            np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed,
+            grid.row_cuts, grid.col_cuts, grid.tiles, how.positions, how.sample, *grid.key,
+            chunk, *(guarded(array.shape, array.dtype) for array in scratch),
+        )  # fmt: skip
+        guarded.check()
+    return pulses
+
+
+def plain_step(grid: Grid, rows: slice, cols: slice) -> Callable[..., float]:
+    """The device's `step` on one tile of a grid, as `reference.update_tile` calls it."""
+    parameters = grid.parameters[:, rows, cols].astype(float)
+    constants = grid.constants.astype(float)
+
+    def step(w: float, direction: float, noise: float, r: int, c: int) -> float:
+        return grid.device.step(w, direction, noise, *parameters[:, r, c], *constants)
+
+    return step
+
+
+def plain_pulse(
+    grid: Grid, X: FloatArray, D: FloatArray, how: Pulsing
+) -> tuple[NDArray[np.float64], int]:
+    """(weights, pulses) that `pulse` should give, by `reference.update_tile`.
+
+    BL, Cx and Cd are the kernel's (float32): the reference's, in float64, would differ in the
+    last bit and so move a threshold by one draw in 2^24. `test_gains` compares them.
+    """
+    W, pulses = grid.W.astype(float), 0
+    key = (int(grid.key[0]), int(grid.key[1]))
+    for b, r0 in enumerate(grid.row_cuts[:-1]):
+        for s, c0 in enumerate(grid.col_cuts[:-1]):
+            rows, cols = slice(r0, grid.row_cuts[b + 1]), slice(c0, grid.col_cuts[s + 1])
+            step, part = plain_step(grid, rows, cols), W[rows, cols]
+            counts = np.zeros(len(part), np.int64)
+            for m in range(len(X)):
+                position = m % how.positions
+                if position == 0:
+                    counts[:] = 0
+                bl, cx, cd = pulse_gains(
+                    X[m], D[m], np.float32(how.lr), np.float32(grid.device.dw_min), how.bl,
+                    how.managed, how.bl_managed,
+                )  # fmt: skip
+                pulses += update_tile(
+                    part, X[m, cols], D[m, rows], position, counts, step, int(grid.tiles[b, s]),
+                    how.sample + m // how.positions, key, bl, cx, cd,
+                )  # fmt: skip
+    return W, pulses
