@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.layers import READS, weight_of
 from rpucc.runtime.kernels import philox
-from rpucc.runtime.kernels.blas import sgemm_address
+from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.read import UNBOUNDED, multiply, read
 
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ def _ideal(
     executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], transpose: bool
 ) -> Instruction:
     block = _block(Y.shape[1])
-    sgemm = sgemm_address()
+    blas = blas_routines()
     parts = executor.threads.split(len(X), block, X.size * Y.shape[1])
 
     def job(a: int, b: int) -> Instruction:
         def run() -> None:
             for m in range(a, b, block):
-                multiply(m, min(m + block, b), sgemm, grid.W, X, Y, transpose, False)
+                multiply(m, min(m + block, b), blas, grid.W, X, Y, transpose, False)
 
         return run
 
@@ -109,26 +109,28 @@ def _analog(
     positions: int, place: int, transpose: bool,
 ) -> Instruction:  # fmt: skip
     longest, widest = int(np.max(np.diff(in_cuts))), int(np.max(np.diff(out_cuts)))
-    block = _block(widest)
+    block = min(_block(widest), len(X))
     purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
     purpose = philox.READ_EVALUATE if executor.evaluating else purpose
     parts = executor.threads.split(len(X), block, X.size * Y.shape[1])
-    state, sgemm, (k0, k1), W = executor.run_state, sgemm_address(), executor.machine.key, grid.W
+    state, blas, (k0, k1), W = executor.run_state, blas_routines(), executor.machine.key, grid.W
     p = periphery
 
     def job(a: int, b: int) -> Instruction:
-        xs = np.empty((block + 1) * longest, np.float32)
-        zs = np.empty(block * widest, np.float32)
-        scales = np.empty(block, np.float32)
+        xs = np.empty(2 * block * longest, np.float32)
+        zs = np.empty(2 * block * widest, np.float32)
+        scales = np.empty(2 * block, np.float32)
         normals = np.empty((block + 1) * widest + 4 * philox.GROUP, np.float32)
+        rows_again = np.empty(2 * block, np.int64)
         statistics = np.zeros(3, np.int64)
 
         def run() -> None:
             statistics[:] = 0
             read(
-                a, b, sgemm, W, X, Y, in_cuts, out_cuts, tiles, positions, state.sample, purpose,
+                a, b, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, state.sample, purpose,
                 place, k0, k1, p.noise_managed, p.max_halvings, p.noise, p.bound, p.dac_levels,
-                p.adc_step, transpose, block, xs, zs, scales, normals, statistics,
+                p.adc_step, transpose, block, xs, zs, scales, normals, rows_again,
+                statistics,
             )  # fmt: skip
 
         run.statistics = statistics  # type: ignore[attr-defined]
@@ -160,4 +162,4 @@ def _place(executor: Executor, node: ir.Node) -> int:
 
 def _block(outputs: int) -> int:
     """Rows that are read together: a fixed function of the shape, so that results are too."""
-    return max(16, min(256, BLOCK_OUTPUTS // outputs))
+    return max(64, min(256, BLOCK_OUTPUTS // outputs))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rpucc.layers import weight_of
 from rpucc.runtime.devices.compiled import compile_update
-from rpucc.runtime.kernels.blas import sgemm_address
+from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.read import subtract_outer
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def build_update(executor: Executor, node: ir.Node) -> None:
 def _exact(
     executor: Executor, grid: Grid, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]
 ) -> Instruction:
-    sgemm = sgemm_address()
+    blas = blas_routines()
     rows = len(grid.W)
     parts = executor.threads.split(rows, PIECE_ROWS, X.size * rows)
 
@@ -45,7 +45,7 @@ def _exact(
         def run() -> None:
             rate = np.float32(lr)
             for r in range(a, b, PIECE_ROWS):
-                subtract_outer(r, min(r + PIECE_ROWS, b), sgemm, grid.W, X, D, rate)
+                subtract_outer(r, min(r + PIECE_ROWS, b), blas, grid.W, X, D, rate)
 
         return run
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 
 import numba as nb
-from llvmlite import ir
-from numba.extending import intrinsic
 
+from rpucc.runtime.kernels.floats import bits_of, float_of
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.philox import philox
 
@@ -20,32 +19,12 @@ i32 = nb.int32
 u32 = nb.uint32
 
 
-@intrinsic
-def _bits_of(typing_context, x):
-    """The bits of a float32 as an int32."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return nb.int32(nb.float32), code
-
-
-@intrinsic
-def _float_of(typing_context, x):
-    """The float32 that has the given int32's bits."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return nb.float32(nb.int32), code
-
-
 @inlined
 def _log(x):
     """Natural logarithm of a positive normal float32 (Cephes logf; error below 1 ulp)."""
-    bits = _bits_of(x)
+    bits = bits_of(x)
     exponent = (bits >> i32(23)) - i32(126)
-    m = _float_of((bits & i32(0x007FFFFF)) | i32(0x3F000000))  # mantissa in [0.5, 1)
+    m = float_of((bits & i32(0x007FFFFF)) | i32(0x3F000000))  # mantissa in [0.5, 1)
     low = m < f32(0.70710678)
     m = m + m if low else m
     e = f32(exponent) - (f32(1) if low else f32(0))

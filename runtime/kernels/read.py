@@ -11,11 +11,12 @@ import numba as nb
 import numpy as np
 
 from rpucc.runtime.kernels.blas import address, gemm, gemm_outer
+from rpucc.runtime.kernels.floats import float_of, floor, largest_magnitude, magnitude_bits
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import fill_normals
-from rpucc.runtime.kernels.rounding import floor
 
 f32 = nb.float32
+i32 = nb.int32
 u32 = nb.uint32
 
 # Outputs that get their noise and are finished together: 16 KiB, so that they stay in L1.
@@ -24,20 +25,14 @@ RUN_OUTPUTS = 4096
 # A bound that no float32 exceeds (not inf: kernels are compiled for finite numbers).
 UNBOUNDED = np.finfo(np.float32).max
 
+# Rows of so many outputs fill whole vectors when they are finished one by one.
+LONG_ROW = 128
+
 # Below the smallest normal float32 the inverse overflows: an input that small counts as 0.
 TINY = np.finfo(np.float32).tiny
 
 # Rows of the statistics vector that reads add to.
 READS, SATURATED, REREADS = 0, 1, 2
-
-
-@inlined
-def _largest(x):
-    """max |x| of a vector (0 when empty)."""
-    largest = f32(0)
-    for value in x:
-        largest = max(largest, abs(value))
-    return largest
 
 
 @inlined
@@ -56,65 +51,131 @@ def _convert(x, out, inverse, dac_levels):
 @inlined
 def _add_noise(z, normals, noise):
     """Z += noise * normals; returns the largest |z| afterwards."""
-    largest = f32(0)
+    largest = i32(0)
     for r in range(z.shape[0]):
         v = z[r] + noise * normals[r]
         z[r] = v
-        largest = max(largest, abs(v))
-    return largest
+        largest = max(largest, magnitude_bits(v))
+    return float_of(largest)
 
 
 @inlined
-def _digitise(z, y, bound, adc_step, factor, accumulate):
-    """Y (+)= ADC(clip(z, ±bound)) * factor; adc_step 0: no ADC; UNBOUNDED: no clip."""
+def _digitise(z, y, bound, adc_step, factor):
+    """Y = ADC(clip(z, ±bound)) * factor; adc_step 0: no ADC; UNBOUNDED: no clip."""
     if adc_step > f32(0):
         inverse = f32(1) / adc_step
         for r in range(z.shape[0]):
             v = min(max(z[r], -bound), bound)
-            z[r] = floor(v * inverse + f32(0.5)) * adc_step
+            y[r] = floor(v * inverse + f32(0.5)) * adc_step * factor
     else:
         for r in range(z.shape[0]):
-            z[r] = min(max(z[r], -bound), bound)
-    if accumulate:
-        for r in range(z.shape[0]):
-            y[r] += z[r] * factor
-    else:
-        for r in range(z.shape[0]):
-            y[r] = z[r] * factor
+            y[r] = min(max(z[r], -bound), bound) * factor
+
+
+@kernel
+def _convert_rows(X, b0, rows, i0, inputs, noise_managed, dac_levels, xs, scales):
+    """Scale and convert rows b0 .. b0 + rows - 1 of a column segment into xs [rows, inputs].
+
+    scales[i] = max |x| of the row (0 below TINY: nothing is read), or 1 without noise management.
+    """
+    if not noise_managed:
+        scales[:rows] = f32(1)
+        if inputs == X.shape[1]:  # one long loop: rows may be too short for vectors
+            _convert(X[b0 : b0 + rows].reshape(-1), xs, f32(1), dac_levels)
+            return
+    for i in range(rows):
+        x = X[b0 + i, i0 : i0 + inputs]
+        if noise_managed:
+            scale = largest_magnitude(x)
+            scales[i] = scale if scale >= TINY else f32(0)
+        inverse = f32(1) / scales[i] if scales[i] > f32(0) else f32(0)
+        _convert(x, xs[i * inputs : (i + 1) * inputs], inverse, dac_levels)
+
+
+@kernel
+def _find_saturated(zs, outputs, first_row, run, scales, bound, rows, count):
+    """Append to rows[count:] the rows of a run of reads that saturate; returns the new count."""
+    for i in range(run):
+        z = zs[i * outputs : (i + 1) * outputs]
+        if scales[i] > f32(0) and largest_magnitude(z) >= bound:
+            rows[count] = first_row + i
+            count += 1
+    return count
 
 
 @kernel
 def _read_again(
-    sgemm, w_address, ld_w, x, z, x_again, normals, inverse, first, place, tile_word, sample,
-    k0, k1, max_halvings, noise, bound, dac_levels, transpose,
+    count, rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs, zs_again, normals,
+    scales, factors, positions, sample0, place, tile_word, k0, k1, max_halvings, noise, bound,
+    dac_levels, transpose, statistics,
 ):  # fmt: skip
-    """Bound management: halve the input and read again, with fresh noise, until nothing saturates.
+    """Bound management: read the saturated rows of a block again, at half the input each time.
 
-    z [outputs of the tile] receives the last read. Returns (halvings, still saturated).
+    rows[:count] are the saturated rows of the block zs [rows, outputs]; every re-read is one
+    matrix product of those that still saturate, with fresh noise, until none does. Their last
+    read is left in zs, and factors[row] is multiplied by 2^halvings.
     """
-    outputs = z.shape[0]
     n = 0
-    largest = bound
-    while n < max_halvings and largest >= bound:
+    while count > 0 and n < max_halvings:
         n += 1
-        _convert(x, x_again, inverse * f32(0.5**n), dac_levels)
+        statistics[REREADS] += count
+        for k in range(count):
+            inverse = f32(0.5**n) / scales[rows[k]]
+            x = X[b0 + rows[k], i0 : i0 + inputs]
+            _convert(x, xs[k * inputs : (k + 1) * inputs], inverse, dac_levels)
         gemm(
-            sgemm, address(z, 0), outputs, address(x_again, 0), x.shape[0], w_address, ld_w,
-            1, x.shape[0], outputs, transpose, f32(1), f32(0),
+            blas, address(zs_again, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
+            count, inputs, outputs, transpose, f32(1), f32(0),
         )  # fmt: skip
-        if noise > f32(0):
-            fill_normals(normals, first, outputs, place << 8 | n, tile_word, sample, k0, k1)
-            largest = _add_noise(z, normals[first & 63 :], noise)
+        left = 0
+        for k in range(count):
+            row = rows[k]
+            z = zs[row * outputs : (row + 1) * outputs]
+            z[:] = zs_again[k * outputs : (k + 1) * outputs]
+            if noise > f32(0):
+                sample = (b0 + row) // positions
+                first = ((b0 + row) - sample * positions) * outputs
+                fill_normals(
+                    normals, first, outputs, place << 8 | n, tile_word, u32(sample0 + sample),
+                    k0, k1,
+                )  # fmt: skip
+                largest = _add_noise(z, normals[first & 63 :], noise)
+            else:
+                largest = largest_magnitude(z)
+            factors[row] = scales[row] * f32(2.0**n)
+            if largest >= bound:
+                rows[left] = row
+                left += 1
+        count = left
+    statistics[SATURATED] += count
+
+
+@kernel
+def _add_up(zs, Y, row, run, o0, outputs, factors, accumulate, bound, adc_step):
+    """Digitise a run of reads zs [run, outputs], rescale by factors and put or add them into Y."""
+    if not accumulate and outputs >= LONG_ROW:
+        for i in range(run):
+            z = zs[i * outputs : (i + 1) * outputs]
+            _digitise(z, Y[row + i, o0 : o0 + outputs], bound, adc_step, factors[i])
+        return
+    _digitise(zs, zs, bound, adc_step, f32(1))  # short rows: one long loop first
+    for i in range(run):
+        z = zs[i * outputs : (i + 1) * outputs]
+        y = Y[row + i, o0 : o0 + outputs]
+        factor = factors[i]
+        if accumulate:
+            for r in range(outputs):
+                y[r] += z[r] * factor
         else:
-            largest = _largest(z)
-    return n, largest >= bound
+            for r in range(outputs):
+                y[r] = z[r] * factor
 
 
 @kernel
 def read(
-    m0, m1, sgemm, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
+    m0, m1, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
     noise_managed, max_halvings, noise, bound, dac_levels, adc_step, transpose,
-    block, xs, zs, scales, normals, statistics,
+    block, xs, zs, scales, normals, rows_again, statistics,
 ):  # fmt: skip
     """Read rows m0 .. m1 - 1 of X through all tiles of W, into Y.
 
@@ -127,96 +188,90 @@ def read(
     dac_levels: 2^(bits - 1) - 1, adc_step: 2 alpha / (2^bits - 2); 0 for no converter.
     place: which of the layer's places in the network reads (a shared matrix has several); with
     purpose, tile, sample, position and retry it addresses the noise.
-    Scratch: xs [(block + 1) * longest segment], zs [block * most outputs of a tile],
-    scales [block], normals [(block + 1) * most outputs of a tile + 256].
+    Scratch: xs [2 * block * longest segment], zs [2 * block * most outputs of a tile],
+    scales [2 * block], normals [(block + 1) * most outputs of a tile + 256], rows_again int64
+    [2 * block].
     statistics: int64 [3] += tile reads, saturated ones, re-reads.
     """
     ld_w = W.shape[1]
+    factors = scales[block:]
     for b0 in range(m0, m1, block):
         rows = min(block, m1 - b0)
         for s in range(in_cuts.shape[0] - 1):
             i0 = in_cuts[s]
             inputs = in_cuts[s + 1] - i0
-            for i in range(rows):
-                x = X[b0 + i, i0 : i0 + inputs]
-                scale = _largest(x) if noise_managed else f32(1)
-                if scale < TINY:
-                    scale = f32(0)
-                scales[i] = scale
-                inverse = f32(1) / scale if scale > f32(0) else f32(0)
-                _convert(x, xs[i * inputs : (i + 1) * inputs], inverse, dac_levels)
+            _convert_rows(X, b0, rows, i0, inputs, noise_managed, dac_levels, xs, scales)
             for t in range(out_cuts.shape[0] - 1):
                 o0 = out_cuts[t]
                 outputs = out_cuts[t + 1] - o0
                 w_address = address(W, i0 * ld_w + o0 if transpose else o0 * ld_w + i0)
                 gemm(
-                    sgemm, address(zs, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
+                    blas, address(zs, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
                     rows, inputs, outputs, transpose, f32(1), f32(0),
                 )  # fmt: skip
                 tile_word = u32(purpose << 24 | tiles[s, t])
-                done = 0  # rows are finished in runs that belong to one sample
-                while done < rows:
+                done = again = waiting = 0
+                factors[:rows] = scales[:rows]
+                while done < rows:  # runs of rows that belong to one sample and fit in L1
                     sample = (b0 + done) // positions
                     p0 = (b0 + done) - sample * positions
                     run = min(rows - done, positions - p0, max(1, RUN_OUTPUTS // outputs))
-                    first = p0 * outputs
+                    z = zs[done * outputs : (done + run) * outputs]
                     if noise > f32(0):
+                        first = p0 * outputs
                         fill_normals(
                             normals, first, run * outputs, place << 8, tile_word,
                             u32(sample0 + sample), k0, k1,
                         )  # fmt: skip
-                    offset = first & 63
-                    for i in range(done, done + run):
-                        z = zs[i * outputs : (i + 1) * outputs]
-                        y = Y[b0 + i, o0 : o0 + outputs]
-                        scale = scales[i]
-                        if scale == f32(0):
-                            if s == 0:
-                                y[:] = f32(0)
-                            continue
-                        statistics[READS] += 1
-                        if noise > f32(0):
-                            at = offset + (i - done) * outputs
-                            largest = _add_noise(z, normals[at : at + outputs], noise)
-                        else:
-                            largest = _largest(z)
-                        if largest >= bound:
-                            saturated = True
-                            if max_halvings > 0:
-                                # The first read's normals of this run are still needed: the
-                                # re-read draws into the space behind them.
-                                spare = normals[(offset + run * outputs + 63) // 64 * 64 :]
-                                n, saturated = _read_again(
-                                    sgemm, w_address, ld_w, X[b0 + i, i0 : i0 + inputs], z,
-                                    xs[block * inputs :], spare, f32(1) / scale,
-                                    (p0 + i - done) * outputs, place, tile_word,
-                                    u32(sample0 + sample), k0, k1, max_halvings, noise, bound,
-                                    dac_levels, transpose,
-                                )  # fmt: skip
-                                statistics[REREADS] += n
-                                scale *= f32(2.0**n)
-                            if saturated:
-                                statistics[SATURATED] += 1
-                        _digitise(z, y, bound, adc_step, scale, s > 0)
+                        largest = _add_noise(z, normals[first & 63 :], noise)
+                    else:
+                        largest = largest_magnitude(z)
+                    if largest >= bound:  # finished below, when all of the block have been seen
+                        again = _find_saturated(
+                            z, outputs, done, run, scales[done:], bound, rows_again, again
+                        )  # fmt: skip
+                        for i in range(run):
+                            rows_again[block + waiting + i] = done + i
+                        waiting += run
+                    else:
+                        _add_up(
+                            z, Y, b0 + done, run, o0, outputs, factors[done:], s > 0, bound,
+                            adc_step,
+                        )  # fmt: skip
                     done += run
+                if waiting > 0:
+                    _read_again(
+                        again, rows_again, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs,
+                        xs[block * inputs :], zs[block * outputs :], normals, scales, factors,
+                        positions, sample0, place, tile_word, k0, k1, max_halvings, noise, bound,
+                        dac_levels, transpose, statistics,
+                    )  # fmt: skip
+                    for i in range(waiting):
+                        row = rows_again[block + i]
+                        _add_up(
+                            zs[row * outputs : (row + 1) * outputs], Y, b0 + row, 1, o0, outputs,
+                            factors[row:], s > 0, bound, adc_step,
+                        )  # fmt: skip
+            for i in range(rows):
+                statistics[READS] += out_cuts.shape[0] - 1 if scales[i] > f32(0) else 0
 
 
 @kernel
-def multiply(m0, m1, sgemm, W, X, Y, transpose, accumulate):
+def multiply(m0, m1, blas, W, X, Y, transpose, accumulate):
     """The ideal read of rows m0 .. m1 - 1: Y = X Wᵀ (or X W), without any periphery."""
     ld_w = W.shape[1]
     gemm(
-        sgemm, address(Y, m0 * Y.shape[1]), Y.shape[1], address(X, m0 * X.shape[1]), X.shape[1],
+        blas, address(Y, m0 * Y.shape[1]), Y.shape[1], address(X, m0 * X.shape[1]), X.shape[1],
         address(W, 0), ld_w, m1 - m0, X.shape[1], Y.shape[1], transpose, f32(1),
         f32(1) if accumulate else f32(0),
     )  # fmt: skip
 
 
 @kernel
-def subtract_outer(r0, r1, sgemm, W, X, D, lr):
+def subtract_outer(r0, r1, blas, W, X, D, lr):
     """The ideal update of rows r0 .. r1 - 1: W -= lr * Dᵀ X with X [M, C] and D [M, R]."""
     ld_w = W.shape[1]
     gemm_outer(
-        sgemm, address(W, r0 * ld_w), ld_w, address(D, r0), D.shape[1], address(X, 0), X.shape[1],
+        blas, address(W, r0 * ld_w), ld_w, address(D, r0), D.shape[1], address(X, 0), X.shape[1],
         X.shape[0], r1 - r0, ld_w, -lr,
     )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.runtime.kernels.jit import inlined, kernel
+from rpucc.runtime.kernels.lanes import LANES, add_lanes, copy_lanes
 
 f32 = nb.float32
 
@@ -52,82 +53,112 @@ def window_index(
     return np.where(inside, index, -1).astype(np.int32)
 
 
-@inlined
-def _copy(x, first, row, at, run):
-    """row[at + k] = x[first + k] for k < run; unrolled for the usual kernel widths."""
-    if run == 3:
-        for k in range(3):
-            row[at + k] = x[first + k]
-    elif run == 5:
-        for k in range(5):
-            row[at + k] = x[first + k]
-    else:
-        for k in range(run):
-            row[at + k] = x[first + k]
+def window_starts(index: NDArray[np.int32], run: int) -> NDArray[np.int32]:
+    """Where the window's rows of `run` taps begin: [positions, taps / run], -1 in the padding.
 
-
-@inlined
-def _add(x, first, row, at, run):
-    """x[first + k] += row[at + k] for k < run; unrolled for the usual kernel widths."""
-    if run == 3:
-        for k in range(3):
-            x[first + k] += row[at + k]
-    elif run == 5:
-        for k in range(5):
-            x[first + k] += row[at + k]
-    else:
-        for k in range(run):
-            x[first + k] += row[at + k]
-
-
-@kernel
-def im2col(x, out, index, run):
-    """out[n, p, c * taps + k] = x[n, c, index[p, k]], 0 in the padding.
-
-    x: float32 [N, C, space]; out: float32 [N, P, >= C * taps] (further columns are left alone);
-    run: taps that lie side by side in x (the kernel's width where its dilation is 1), or 1.
+    run: taps that lie side by side (the kernel's width where its dilation is 1), or 1. A row of
+    taps that is partly in the padding is -1, too: it is copied tap by tap.
     """
-    taps = index.shape[1]
-    for n in range(x.shape[0]):
-        for p in range(index.shape[0]):
-            row = out[n, p]
-            places = index[p]
-            for k0 in range(0, taps, run):
-                first = places[k0]
-                last = places[k0 + run - 1]
-                if first >= 0 and last - first == run - 1:
-                    for c in range(x.shape[1]):
-                        _copy(x[n, c], first, row, c * taps + k0, run)
-                else:
-                    for c in range(x.shape[1]):
-                        o = c * taps + k0
-                        for k in range(run):
-                            place = places[k0 + k]
-                            row[o + k] = x[n, c, place] if place >= 0 else f32(0)
+    rows = index.reshape(len(index), -1, run)
+    return np.where((rows >= 0).all(axis=2), rows[:, :, 0], -1).astype(np.int32)
+
+
+@inlined
+def _copy_rows(x, base, starts, out, at, runs, run):
+    """Eight floats for each row of `run` taps: what is too much is overwritten by the next."""
+    for j in range(runs):
+        copy_lanes(out, at + j * run, x, base + starts[j])
+
+
+@inlined
+def _add_rows(x, base, starts, out, at, runs, run):
+    """The adjoint of _copy_rows."""
+    for j in range(runs):
+        add_lanes(x, base + starts[j], out, at + j * run, run)
+
+
+@inlined
+def _wide_channels(starts, width, positions, p, taps, run, channels, space):
+    """The first channels of a position whose rows, eight floats each, end inside both arrays."""
+    runs = starts.shape[0]
+    for j in range(runs):
+        if starts[j] < 0:
+            return 0
+    if run > LANES:
+        return 0
+    # Floats behind the first channel's last row, in the image and in the rows still to come.
+    source = channels * space - LANES - starts[runs - 1]  # the largest: taps ascend
+    target = (positions - p) * width - LANES - (runs - 1) * run
+    if source >= (channels - 1) * space and target >= (channels - 1) * taps:
+        return channels
+    if source < 0 or target < 0:
+        return 0
+    return min(source // space, target // taps) + 1
 
 
 @kernel
-def col2im(cols, out, index, run):
-    """The adjoint of im2col: out[n, c, index[p, k]] += cols[n, p, c * taps + k], from zero."""
-    taps = index.shape[1]
-    for n in range(out.shape[0]):
-        out[n] = f32(0)
-        for p in range(index.shape[0]):
-            row = cols[n, p]
-            places = index[p]
-            for k0 in range(0, taps, run):
-                first = places[k0]
-                last = places[k0 + run - 1]
-                if first >= 0 and last - first == run - 1:
-                    for c in range(out.shape[1]):
-                        _add(out[n, c], first, row, c * taps + k0, run)
-                else:
-                    for c in range(out.shape[1]):
-                        o = c * taps + k0
-                        for k in range(run):
-                            place = places[k0 + k]
-                            if place >= 0:
-                                out[n, c, place] += row[o + k]
+def im2col(x, out, index, starts, extra, n0, n1):
+    """out[n, p, c * taps + k] = x[n, c, index[p, k]], 0 in the padding, for samples n0 to n1 - 1.
+
+    x: float32 [N, C, space]; out: float32 [N, P, C * taps + extra]; the extra column is 1.
+    index: `window_index`; starts: `window_starts`.
+    """
+    channels, space, positions = x.shape[1], x.shape[2], index.shape[0]
+    runs, taps, width = starts.shape[1], index.shape[1], out.shape[2]
+    run = taps // runs
+    for n in range(n0, n1):
+        image, rows = x[n].reshape(-1), out[n].reshape(-1)
+        for p in range(positions):
+            first = starts[p]
+            row = p * width
+            wide = _wide_channels(first, width, positions, p, taps, run, channels, space)
+            if runs == 5:  # a fixed number keeps the five starts in registers
+                for c in range(wide):
+                    _copy_rows(image, c * space, first, rows, row + c * taps, 5, run)
+            elif runs == 3:
+                for c in range(wide):
+                    _copy_rows(image, c * space, first, rows, row + c * taps, 3, run)
+            else:
+                for c in range(wide):
+                    _copy_rows(image, c * space, first, rows, row + c * taps, runs, run)
+            for c in range(wide, channels):
+                for k in range(taps):
+                    place = index[p, k]
+                    rows[row + c * taps + k] = image[c * space + place] if place >= 0 else f32(0)
+            if extra > 0:
+                rows[row + width - 1] = f32(1)
+
+
+@kernel
+def col2im(cols, out, index, starts, n0, n1):
+    """The adjoint of im2col: out[n, c, index[p, k]] += cols[n, p, c * taps + k], from zero.
+
+    cols may have further columns, which are left out.
+    """
+    channels, space, positions = out.shape[1], out.shape[2], index.shape[0]
+    runs, taps, width = starts.shape[1], index.shape[1], cols.shape[2]
+    run = taps // runs
+    for n in range(n0, n1):
+        image, rows = out[n].reshape(-1), cols[n].reshape(-1)
+        image[:] = f32(0)
+        for p in range(positions):
+            first = starts[p]
+            row = p * width
+            wide = _wide_channels(first, width, positions, p, taps, run, channels, space)
+            if runs == 5:
+                for c in range(wide):
+                    _add_rows(image, c * space, first, rows, row + c * taps, 5, run)
+            elif runs == 3:
+                for c in range(wide):
+                    _add_rows(image, c * space, first, rows, row + c * taps, 3, run)
+            else:
+                for c in range(wide):
+                    _add_rows(image, c * space, first, rows, row + c * taps, runs, run)
+            for c in range(wide, channels):
+                for k in range(taps):
+                    place = index[p, k]
+                    if place >= 0:
+                        image[c * space + place] += rows[row + c * taps + k]
 
 
 @kernel

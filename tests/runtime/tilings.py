@@ -18,10 +18,10 @@ from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.instructions.update import update_scratch as updateupdate_scratch
-from rpucc.runtime.kernels.blas import sgemm_address
+from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
-from rpucc.runtime.kernels.read import read
+from rpucc.runtime.kernels.read import UNBOUNDED, read
 from rpucc.runtime.reference.read import read_tile
 from rpucc.runtime.reference.update import update_tile
 
@@ -119,13 +119,14 @@ def read_rows(
     p, guarded = periphery, Guarded()
     for m0, m1 in ranges or [(0, len(X))]:
         read(
-            m0, m1, sgemm_address(), W, X, Y, in_cuts, out_cuts, tiles, positions, sample,
+            m0, m1, blas_routines(), W, X, Y, in_cuts, out_cuts, tiles, positions, sample,
             purpose or (READ_BACKWARD if transpose else READ_FORWARD), 0, *seed_key(seed),
-            p.noise_managed, p.max_halvings, np.float32(p.noise), np.float32(p.bound or np.inf),
+            p.noise_managed, p.max_halvings, np.float32(p.noise), np.float32(p.bound or UNBOUNDED),
             np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), np.float32(p.adc_step),
-            transpose, block, guarded((block + 1) * longest, np.float32),
-            guarded(block * widest, np.float32), guarded(block, np.float32),
-            guarded((block + 1) * widest + 256, np.float32), statistics,
+            transpose, block, guarded(2 * block * longest, np.float32),
+            guarded(2 * block * widest, np.float32), guarded(2 * block, np.float32),
+            guarded((block + 1) * widest + 256, np.float32), guarded(2 * block, np.int64),
+            statistics,
         )  # fmt: skip
     guarded.check()
     return Y, statistics

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpucc.runtime.kernels.blas import address, gemm, gemm_outer, sgemm_address
+from rpucc.runtime.kernels.blas import address, gemm, gemm_outer, blas_routines
 from rpucc.runtime.kernels.read import multiply, subtract_outer
 
 from ..tilings import Periphery, Tiling, read_rows
@@ -63,7 +63,7 @@ def test_gemm(
     expected[block] = alpha * left @ (right if transpose else right.T) + beta * out[block]
     offsets = [row * array.shape[1] + column for array in (out, x, w)]
     _gemm(
-        sgemm_address(), out, offsets[0], out.shape[1], x, offsets[1], x.shape[1], w, offsets[2],
+        blas_routines(), out, offsets[0], out.shape[1], x, offsets[1], x.shape[1], w, offsets[2],
         w.shape[1], M, K, O, transpose, np.float32(alpha), np.float32(beta),
     )  # fmt: skip
     np.testing.assert_array_equal(out, expected)
@@ -82,7 +82,7 @@ def test_gemm_outer(M: int, R: int, C: int, row: int, column: int) -> None:
     )
     offsets = [row * array.shape[1] + column for array in (w, d, x)]
     _gemm_outer(
-        sgemm_address(), w, offsets[0], w.shape[1], d, offsets[1], d.shape[1], x, offsets[2],
+        blas_routines(), w, offsets[0], w.shape[1], d, offsets[1], d.shape[1], x, offsets[2],
         x.shape[1], M, R, C, np.float32(-0.5),
     )  # fmt: skip
     np.testing.assert_array_equal(w, expected)
@@ -90,7 +90,7 @@ def test_gemm_outer(M: int, R: int, C: int, row: int, column: int) -> None:
 
 def test_beta_0_ignores_what_was_there() -> None:
     out, one = np.full((1, 1), np.nan, np.float32), np.ones((1, 1), np.float32)
-    _gemm(sgemm_address(), out, 0, 1, one, 0, 1, one, 0, 1, 1, 1, 1, False, np.float32(1),
+    _gemm(blas_routines(), out, 0, 1, one, 0, 1, one, 0, 1, 1, 1, 1, False, np.float32(1),
           np.float32(0))  # fmt: skip
     assert out[0, 0] == 1
 
@@ -103,11 +103,11 @@ def test_multiply_and_the_ideal_read(transpose: bool) -> None:
     X = rng.standard_normal((5, 7 if transpose else 11)).astype(np.float32)
     expected = X @ (W if transpose else W.T)
     Y = np.full_like(expected, 3)
-    multiply(1, 4, sgemm_address(), W, X, Y, transpose, False)
+    multiply(1, 4, blas_routines(), W, X, Y, transpose, False)
     np.testing.assert_allclose(Y[1:4], expected[1:4], rtol=1e-5, atol=1e-6)
     assert np.all(Y[[0, 4]] == 3)
-    multiply(0, 5, sgemm_address(), W, X, Y, transpose, False)
-    multiply(0, 5, sgemm_address(), W, X, Y, transpose, True)
+    multiply(0, 5, blas_routines(), W, X, Y, transpose, False)
+    multiply(0, 5, blas_routines(), W, X, Y, transpose, True)
     np.testing.assert_allclose(Y, 2 * expected, rtol=1e-5, atol=1e-6)
     tiling = Tiling((0, 3, 7), (0, 4, 9, 11))
     read, _ = read_rows(W, X, tiling, Periphery(), transpose=transpose)
@@ -122,9 +122,9 @@ def test_subtract_outer() -> None:
     lr = np.float32(0.1)
     expected = W.astype(float) - 0.1 * (D.T.astype(float) @ X)
     part = W.copy()
-    subtract_outer(2, 5, sgemm_address(), part, X, D, lr)
+    subtract_outer(2, 5, blas_routines(), part, X, D, lr)
     np.testing.assert_allclose(part[2:5], expected[2:5], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(part[[0, 1, 5, 6]], W[[0, 1, 5, 6]])
-    subtract_outer(5, 7, sgemm_address(), part, X, D, lr)
-    subtract_outer(0, 2, sgemm_address(), part, X, D, lr)
+    subtract_outer(5, 7, blas_routines(), part, X, D, lr)
+    subtract_outer(0, 2, blas_routines(), part, X, D, lr)
     np.testing.assert_allclose(part, expected, rtol=1e-5, atol=1e-6)
