@@ -5,8 +5,9 @@ State is one contiguous float32 array per quantity, [R, C]; tiles are index rang
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from rpucc.runtime.kernels.fabricate import grid_normals
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+CODES = 65535
+"""The largest code of a packed parameter."""
 
 
 @dataclass
@@ -25,7 +28,8 @@ class Grid:
 
     W: float32 [R, C], changed in place by the update cycle. row_cuts [B + 1], col_cuts [S + 1]:
     the tile borders; tiles int64 [B, S]: tile ids, unique in the program, that address the draws.
-    parameters: float32 [number of device parameters, R, C].
+    codes: the devices' parameters [number of them, R, C]; float32, or if the device is `packed`
+    uint16, where ranges float32 [B, S, number of them, 2] hold each tile's lowest value and step.
     """
 
     layer: str
@@ -36,7 +40,8 @@ class Grid:
     device: Device
     pulsed: bool
     key: tuple[np.uint32, np.uint32]
-    parameters: FloatArray = field(init=False)
+    codes: NDArray[np.uint16] | FloatArray = field(init=False)
+    ranges: FloatArray = field(init=False)
     constants: FloatArray = field(init=False)
     clipped: int = field(init=False, default=0)
     """Weights that did not fit their device's bounds when they were programmed."""
@@ -57,15 +62,45 @@ class Grid:
                 f"device '{self.device.name}': constant_values must return "
                 f"{len(self.device.constants)} numbers ({', '.join(self.device.constants)})"
             )
-        self.parameters = np.empty((len(fabricated), *self.W.shape), np.float32)
-        for slot, values in zip(self.parameters, fabricated, strict=True):
-            slot[:] = values
+        self._store(fabricated)
         self.constants = np.asarray(self.device.constant_values(), np.float32)
         if self.pulsed:
             low, high = self.device.weight_range(tuple(self.parameters))
             programmed = np.clip(self.W, low, high)
             self.clipped = int(np.count_nonzero(programmed != self.W))
             self.W[:] = programmed
+
+    def _tiles(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+        """(row block, column segment, place in W) of every tile."""
+        for b, rows in enumerate(pairwise(self.row_cuts.tolist())):
+            for s, columns in enumerate(pairwise(self.col_cuts.tolist())):
+                yield b, s, (slice(*rows), slice(*columns))
+
+    def _store(self, fabricated: tuple[FloatArray, ...]) -> None:
+        count = len(fabricated)
+        self.ranges = np.zeros((*self.tiles.shape, count, 2), np.float32)
+        self.codes = np.empty(
+            (count, *self.W.shape), np.uint16 if self.device.packed else np.float32
+        )
+        for i, values in enumerate(fabricated):
+            if not self.device.packed:
+                self.codes[i] = values
+                continue
+            for b, s, place in self._tiles():
+                low, high = values[place].min(), values[place].max()
+                scale = np.float32(high - low) / np.float32(CODES) if high > low else np.float32(1)
+                self.ranges[b, s, i] = low, scale
+                self.codes[i][place] = np.rint((values[place] - low) / scale)
+
+    @property
+    def parameters(self) -> FloatArray:
+        """Every device's parameters, float32 [number of them, R, C], as the update uses them."""
+        values = self.codes.astype(np.float32)
+        if self.device.packed:
+            for b, s, place in self._tiles():
+                low, scale = self.ranges[b, s].T[..., None, None]
+                values[:, *place] = values[:, *place] * scale + low
+        return values
 
     def _normals(self) -> Callable[[], FloatArray]:
         """The function that gives a device model the next normals of the grid."""
@@ -84,4 +119,4 @@ class Grid:
     @property
     def bytes(self) -> int:
         """Bytes of weights and device parameters."""
-        return self.W.nbytes + self.parameters.nbytes
+        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes

@@ -23,7 +23,7 @@ class Device:
     """One crosspoint model with its preset values.
 
     Subclasses set `name`, `summary`, `defaults` (every parameter with its default), `ranges`
-    (lowest and highest legal value of each), `per_device` and `constants`, and define
+    (lowest and highest legal value of each), `per_device`, `constants` and `packed`, and define
     `fabricate`, `constant_values` and `step`.
     """
 
@@ -35,6 +35,9 @@ class Device:
     meanings: ClassVar[dict[str, str]] = {}
     per_device: ClassVar[tuple[str, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = ()
+    packed: ClassVar[bool] = False
+    """Whether a device's parameters are kept in 16 bits each (65536 equal steps between the tile's
+    smallest and largest value, so for values of one scale) and not as float32."""
 
     def __init_subclass__(cls) -> None:
         """Refuse a model that lacks what every model needs, when its class is made."""

@@ -19,6 +19,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 
 from rpucc.errors import TargetError
@@ -94,21 +95,53 @@ def _source(model: type[Device]) -> str:
 
 
 def _fill_template(model: type[Device], cycle_noise: bool) -> str:
-    arguments = [f"params[{i}, r, c]" for i in range(len(model.per_device))]
-    arguments += [f"constants[{i}]" for i in range(len(model.constants))]
     template = files("rpucc.runtime.devices").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    count = len(model.per_device)
+    loads = [f"p{i} = params[{i}, r, c0:c1]" for i in range(count)]
+    values = [f"p{i}[c]" for i in range(count)]
+    if model.packed:
+        loads += [f"low{i}, scale{i} = ranges[{i}, 0], ranges[{i}, 1]" for i in range(count)]
+        values = [f"f32({value}) * scale{i} + low{i}" for i, value in enumerate(values)]
+    unpack = [
+        line
+        for i, value in enumerate(values)
+        for line in (f"u{i} = unpacked[{i + 1}]", f"for c in range(c1 - c0): u{i}[c] = {value}")
+    ]
+    unpacked_loads = [f"u{i} = unpacked[{i + 1}]" for i in range(count)]
+    shared = [f"k{i} = constants[{i}]" for i in range(len(model.constants))]
+    constants = [f"k{i}" for i in range(len(model.constants))]
     fill = (
         "fill_normals(noise, first, total, r - row_cuts[b], u32(u32(PULSE_NOISE << 24) | tile), "
         "sample, k0, k1)"
     )
-    noise = "noise[at + q - a]" if cycle_noise else "f32(0)"
+    noise = "row[c]" if cycle_noise else "f32(0)"
+    listed = "noise[at + q]" if cycle_noise else "f32(0)"
     replacements = {
-        "$NOISE $ARGUMENTS": ", ".join([noise, *arguments]),
+        "$LOADS": "\n    ".join(loads + shared) or "pass",
+        "$LISTED": ", ".join([listed, *values, *constants]),
+        "$DENSE": ", ".join([noise, *values, *constants]),
+        "$UNPACKED_LOADS": "\n    ".join(unpacked_loads + shared) or "pass",
+        "$UNPACKED": ", ".join([noise, *(f"u{i}[c]" for i in range(count)), *constants]),
+        "$UNPACK": "\n    ".join(loads + unpack) or "pass",
+        "$SPREAD": (_EXPAND if _has_expand() else _SCATTER) if cycle_noise else "pass",
         "$FILL": fill if cycle_noise else "pass",
     }
-    for key, value in replacements.items():
+    for key, value in sorted(replacements.items(), reverse=True):  # longer keys first
         template = template.replace(key, value)
     return template
+
+
+# Pulses' noise to their columns: whole vectors where the processor can, else one by one (stores
+# that narrow delay the vector loads that follow).
+_EXPAND = """for a in range(0, signs.shape[0], 16):
+        at += expand16(noise, at, signs, a, row)"""
+_SCATTER = """for q in range(n):
+        row[columns[q]] = noise[at + q]"""
+
+
+def _has_expand() -> bool:
+    features = llvmlite.binding.get_host_cpu_features()
+    return bool(features.get("avx512f"))
 
 
 def _cache_folder() -> Path:

@@ -2,7 +2,8 @@
 
 Stochastic pulsed update of Gokmen & Vlasov 2016 (arXiv 1603.07341), equations in the plain
 statement `rpucc.runtime.reference.update`. Exact shortcuts: rows whose d is 0 never fire; a slot
-in which no row fires needs no column bits.
+in which no row fires needs no column bits; a 24-bit draw's top byte decides 255 times out of 256,
+so one counter serves 16 slots or columns, and the other 16 bits are drawn when they are needed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import math
 
 import numba as nb
+import numpy as np
 
-from rpucc.runtime.kernels.jit import kernel
-from rpucc.runtime.kernels.philox import UPDATE_COLUMN, UPDATE_ROW, fill_words, philox
+from rpucc.runtime.kernels.floats import float_of
+from rpucc.runtime.kernels.jit import inlined, kernel
+from rpucc.runtime.kernels.philox import UPDATE_COLUMN, UPDATE_ROW, philox
+from rpucc.runtime.kernels.pulse_lanes import fire16, keep16, largest16, levels16, list16
 
 f32 = nb.float32
 i32 = nb.int32
@@ -20,6 +24,30 @@ u32 = nb.uint32
 
 # A line fires when a 24-bit draw lies below probability * 2^24 (so the resolution is 6e-8).
 _SCALE = 16777216.0
+# Marks the counters that give the low 16 bits of a draw, where its top byte does not decide.
+_REST = u32(0x80000000)
+
+
+@inlined
+def _largest(values):
+    high = i32(0)
+    for a in range(0, values.shape[0], 16):
+        high = max(high, largest16(values, a, values.shape[0]))
+    return float_of(high)
+
+
+@inlined
+def _gains(x_max, d_max, lr, dw_min, bl_max, managed, bl_managed):
+    bl = i32(bl_max)
+    if bl_managed:
+        needed = lr * x_max * d_max / dw_min
+        whole = i32(min(needed, f32(bl_max)))
+        whole += i32(1) if f32(whole) < needed else i32(0)
+        bl = min(i32(bl_max), max(i32(1), whole))
+    used = d_max != f32(0) and (x_max != f32(0) or not (managed or bl_managed))
+    ratio = math.sqrt(d_max / x_max) if managed else f32(1)
+    k = math.sqrt(lr / (f32(bl) * dw_min))
+    return bl if used else i32(0), k * ratio if used else f32(0), k / ratio if used else f32(0)
 
 
 @kernel
@@ -30,129 +58,241 @@ def pulse_gains(x, d, lr, dw_min, bl_max, managed, bl_managed):
     Cx = k sqrt(d_max / x_max), Cd = k sqrt(x_max / d_max); update BL management takes the
     smallest BL that can carry lr x_max d_max (Gokmen et al. 2017).
     """
-    d_max = f32(0)
-    for value in d:
-        d_max = max(d_max, abs(value))
-    if d_max == f32(0):
-        return 0, f32(0), f32(0)
-    bl = bl_max
-    ratio = f32(1)
-    if managed or bl_managed:
-        x_max = f32(0)
-        for value in x:
-            x_max = max(x_max, abs(value))
-        if x_max == f32(0):
-            return 0, f32(0), f32(0)
-        if bl_managed:
-            needed = math.ceil(lr * x_max * d_max / dw_min)
-            bl = min(bl_max, max(1, nb.int64(min(needed, f32(bl_max)))))
-        if managed:
-            ratio = math.sqrt(d_max / x_max)
-    k = math.sqrt(lr / (f32(bl) * dw_min))
-    return bl, k * ratio, k / ratio
+    return _gains(_largest(x), _largest(d), lr, dw_min, bl_max, managed, bl_managed)
+
+
+@kernel
+def all_gains(X, D, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, lengths):
+    """`pulse_gains` of the rows m .. m + length - 1 of X [M, C] and D [M, R].
+
+    lengths[i]: BL; gains[0, i]: Cd; gains[1, i]: Cx.
+    """
+    cd, cx = gains[0], gains[1]
+    for i in range(length):
+        cd[i] = _largest(D[m + i])
+        cx[i] = _largest(X[m + i]) if managed or bl_managed else f32(1)
+    for i in range(length):
+        bl, x_gain, d_gain = _gains(cx[i], cd[i], lr, dw_min, bl_max, managed, bl_managed)
+        lengths[i] = bl
+        cx[i] = x_gain
+        cd[i] = d_gain
+
+
+@inlined
+def _first_byte(level):
+    """A draw whose top byte is below this fires; one that equals it needs its other 16 bits."""
+    return min(level >> i32(16), i32(255))
+
+
+@inlined
+def _rest(c0, c1, c2, sample, k0, k1):
+    """The low 16 bits of a draw whose top byte decided nothing (1 of 256)."""
+    a, _, _, _ = philox(
+        u32(c0), u32(u32(c1) | _REST), u32(c2), u32(sample), u32(k0), u32(k1)
+    )  # fmt: skip
+    return i32(a >> u32(16))
+
+
+@kernel
+def list_lines(D, m, length, o0, o1, gains, lengths, lines, levels):
+    """The lines of fire_rows that can fire at all: d != 0 (1 of 4 after a 2 x 2 max pool).
+
+    Line j is row o0 + (lines[j] & 0xFFFF) at position p + (lines[j] >> 16). Returns their number.
+    """
+    rows = o1 - o0
+    live = 0
+    for i in range(length):
+        if lengths[i] == 0:
+            continue
+        d = D[m + i, o0:o1]
+        for a in range(0, rows, 16):
+            live += list16(d, a, rows, gains[i] * f32(_SCALE), i << 16, live, lines, levels)
+    return live
+
+
+@kernel
+def _compare_slot(slot, live, words, levels, fired, tied):
+    """Set the bit of `slot` for the lines that fire in it, and for those that are undecided."""
+    shift, bit = i32((slot & 3) * 8), i32(1) << i32(slot)
+    for j in range(live):
+        byte = i32((i32(words[j]) >> shift) & i32(255))
+        fired[j] = i32(fired[j]) | (bit if byte < _first_byte(levels[j]) else i32(0))
+    for j in range(live):
+        byte = i32((i32(words[j]) >> shift) & i32(255))
+        tied[j] = i32(tied[j]) | (bit if byte == _first_byte(levels[j]) else i32(0))
 
 
 @kernel
 def fire_rows(
     D, m, length, o0, o1, row0, gains, lengths, p, tile_rows, tile_word, sample, k0, k1,
-    lines, limits, fired,
+    numbers, lines, levels, fired, tied, draws,
 ):  # fmt: skip
     """Which rows fire at the positions p .. p + length - 1 of one sample, and in which slots.
 
     D: float32 [M, R], of which rows m .. m + length - 1 and columns o0 .. o1 - 1 are used;
     row0: the tile's first row, tile_rows: its rows (they address the draws); gains, lengths:
-    Cd and BL of each position. Scratch lines, limits, fired: [length * (o1 - o0) + 1].
-    Returns the number of events: event e is the firing of row o0 + (lines[e] & 0xFFFF) at
-    position p + (lines[e] >> 16) in the slots whose bits are set in fired[e]; in that order.
+    Cd and BL of each position. Scratch numbers, lines, levels, fired,
+    tied, draws [4, ..]: one entry a line. Returns the number of events: event e is the firing of
+    line lines[e] (as list_lines has it) in the slots whose bits are set in fired[e].
 
-    Lines with d = 0 are left out first, so that the draws run over one dense list of lines.
+    16 slots share a counter, one byte each; see _first_byte.
     """
-    live = 0
-    longest = 0
+    live = list_lines(D, m, length, o0, o1, gains, lengths, lines, levels)
+    longest, shortest = 0, 31
     for i in range(length):
-        if lengths[i] == 0:
-            continue
-        gain = gains[i] * f32(_SCALE)
         longest = max(longest, lengths[i])
-        for r in range(o0, o1):
-            d = D[m + i, r]
-            lines[live] = u32(i << 16 | (r - o0))
-            limits[live] = abs(d) * gain
-            live += 1 if d != f32(0) else 0
+        if lengths[i] > 0:
+            shortest = min(shortest, lengths[i])
     first = u32(p * tile_rows + o0 - row0)
     word = u32(u32(UPDATE_ROW << 24) | u32(tile_word))
-    for j in range(live):
-        fired[j] = u32(0)
-    for block in range((longest + 3) // 4):
-        shift = u32(block * 4)
+    fired[:live] = u32(0)
+    tied[:live] = u32(0)
+    for block in range((longest + 15) // 16):
         for j in range(live):
-            line = lines[j]
+            line = u32(lines[j])
             a, b, c, e = philox(
                 u32(first + (line >> u32(16)) * u32(tile_rows) + (line & u32(0xFFFF))),
                 u32(block), word, u32(sample), u32(k0), u32(k1),
             )  # fmt: skip
-            limit = limits[j]
-            hits = u32(1) if f32(i32(a >> u32(8))) < limit else u32(0)
-            hits |= u32(2) if f32(i32(b >> u32(8))) < limit else u32(0)
-            hits |= u32(4) if f32(i32(c >> u32(8))) < limit else u32(0)
-            hits |= u32(8) if f32(i32(e >> u32(8))) < limit else u32(0)
-            fired[j] |= u32(hits << shift)
+            draws[0, j] = a
+            draws[1, j] = b
+            draws[2, j] = c
+            draws[3, j] = e
+        for slot in range(block * 16, min(longest, block * 16 + 16)):
+            _compare_slot(slot, live, draws[(slot >> 2) & 3], levels, fired, tied)
+    if shortest < longest:
+        for j in range(live):
+            used = u32((1 << lengths[u32(lines[j]) >> u32(16)]) - 1)
+            fired[j] &= used
+            tied[j] &= used
+    _settle_rows(
+        live, first, tile_rows, word, sample, k0, k1, numbers, lines, levels, fired, tied,
+    )  # fmt: skip
+    fired[live : live + 16] = u32(0)
     events = 0
-    for j in range(live):
-        line = lines[j]
-        slots = fired[j] & u32((1 << lengths[line >> u32(16)]) - 1)
-        lines[events] = line
-        fired[events] = slots
-        events += 1 if slots != u32(0) else 0
+    for a in range(0, live, 16):
+        events += keep16(fired, lines, a, events)
     return events
 
 
 @kernel
-def fire_columns(x, gain, index, tile_word, sample, k0, k1, words, fired):
-    """The columns that fire in one slot: fired[q] = column << 1 | (x < 0), in column order.
-
-    x: float32 [C] of one tile; index = position << 5 | slot. Scratch: words uint32 [C + 64].
-    Returns how many fire.
-    """
-    fill_words(words, 0, x.shape[0], index, u32(UPDATE_COLUMN << 24 | tile_word), sample, k0, k1)
-    scale = gain * f32(_SCALE)
+def _settle_rows(live, first, tile_rows, word, sample, k0, k1, numbers, lines, levels, fired, tied):
+    """Draw the rest of the lines and slots whose first byte was the limit's."""
+    for j in range(live):
+        numbers[j] = j
+    tied[live : live + 16] = u32(0)
     n = 0
-    for c in range(x.shape[0]):
-        hit = f32(i32(words[c] >> u32(8))) < abs(x[c]) * scale
-        fired[n] = i32(c << 1) | i32(1 if x[c] < f32(0) else 0)
-        n += 1 if hit else 0
-    return n
+    for a in range(0, live, 16):
+        n += keep16(tied, numbers, a, n)
+    for q in range(n):
+        j = numbers[q]
+        line, bits, slot = u32(lines[j]), tied[q], 0
+        c0 = first + (line >> u32(16)) * u32(tile_rows) + (line & u32(0xFFFF))
+        below = levels[j] - (_first_byte(levels[j]) << i32(16))
+        while bits != u32(0):
+            if bits & u32(1) and _rest(c0, slot, word, sample, k0, k1) < below:
+                fired[j] |= u32(1) << u32(slot)
+            bits >>= u32(1)
+            slot += 1
 
 
 @kernel
-def fire_all_columns(
-    X, m, c0, c1, gains, p, bl, tile_word, sample, k0, k1, events, lines, fired, groups, starts,
-    columns, words,
-):  # fmt: skip
-    """The columns that fire, for every position and slot in which some row does.
+def list_pairs(events, p, bl, lines, fired, groups, pairs, pair_lines, pair_slots):
+    """Number the (position, slot) pairs in which some row fires.
 
     events, lines, fired: from `fire_rows`. Event e belongs to group groups[e] (its position);
-    group g's columns in a slot are columns[starts[g, slot] : starts[g, slot + 1]].
+    pairs[group, slot] is a pair's number (-1: no row fires). Returns how many pairs there are.
     """
     e = 0
     group = 0
     n = 0
     while e < events:
-        i = lines[e] >> u32(16)
+        i = u32(lines[e]) >> u32(16)
         union = u32(0)
-        while e < events and lines[e] >> u32(16) == i:
+        while e < events and u32(lines[e]) >> u32(16) == i:
             union |= fired[e]
             groups[e] = group
             e += 1
         for slot in range(bl):
-            starts[group, slot] = n
+            pairs[group, slot] = -1
             if (union >> u32(slot)) & u32(1):
-                n += fire_columns(
-                    X[m + i, c0:c1], gains[i], (p + i) << 5 | slot, tile_word, sample, k0, k1,
-                    words, columns[n:],
-                )  # fmt: skip
-        starts[group, bl] = n
+                pairs[group, slot] = n
+                pair_lines[n] = i
+                pair_slots[n] = (p + i) << 5 | slot
+                n += 1
         group += 1
+    return n
+
+
+@kernel
+def draw_columns(pairs, blocks, pair_slots, word, sample, k0, k1, counters, words):
+    """The random bytes of all pairs' columns: 16 columns share a counter (column >> 4, pair)."""
+    j = 0
+    for pair in range(pairs):
+        for block in range(blocks):
+            counters[0, j] = block
+            counters[1, j] = pair_slots[pair]
+            j += 1
+    blocks_of, pairs_of = counters[0], counters[1]
+    for j in range(pairs * blocks):
+        a, b, c, e = philox(blocks_of[j], pairs_of[j], word, u32(sample), u32(k0), u32(k1))
+        words[4 * j] = a
+        words[4 * j + 1] = b
+        words[4 * j + 2] = c
+        words[4 * j + 3] = e
+
+
+@kernel
+def _settle_columns(
+    a, z, draws, o, tops, sign, levels, word, sample, k0, k1, index, out, columns, n
+):
+    """Decide the columns a .. z - 1 whose byte is their top, and list the ones that fire anew."""
+    count = 0
+    for c in range(a, z):
+        if draws[o + c] == tops[c]:
+            below = levels[c] - (i32(tops[c]) << i32(16))
+            if _rest(c, index, word, sample, k0, k1) < below:
+                out[o + c] = sign[c]
+        columns[n + count] = c
+        count += 1 if out[o + c] != 0 else 0
+    return count
+
+
+@kernel
+def fire_columns(
+    X, m, c0, c1, gains, pairs, tile_word, sample, k0, k1, pair_lines, pair_slots, counters, words,
+    signs, marks, levels, counts, columns,
+):  # fmt: skip
+    """The columns that fire, for each of the pairs that `list_pairs` found.
+
+    Pair q's columns are columns[q * width : q * width + counts[q]], where width is the tile's
+    number of columns rounded up to 16, and signs[q * width + c] is the sign of a firing column's
+    x, 0 where column c does not fire. Scratch: marks, levels: one entry a column; counters, words.
+    """
+    word = u32(u32(UPDATE_COLUMN << 24) | u32(tile_word))
+    blocks = (c1 - c0 + 15) >> 4
+    draw_columns(pairs, blocks, pair_slots, word, sample, k0, k1, counters, words)
+    draws = words.view(np.uint8)
+    n, width = c1 - c0, blocks * 16
+    tops, sign = marks[0].view(np.uint8), marks[1]
+    i = -1
+    for q in range(pairs):
+        if pair_lines[q] != i:
+            i = pair_lines[q]
+            x = X[m + i, c0:c1]
+            for a in range(0, n, 16):
+                levels16(x, a, n, gains[i] * f32(_SCALE), levels, tops, sign)
+        o = q * width
+        count = 0
+        for a in range(0, n, 16):
+            found = fire16(draws, o, a, tops, sign, signs, columns, o + count)
+            if found >> 32:
+                found = _settle_columns(
+                    a, min(a + 16, n), draws, o, tops, sign, levels, word, sample, k0, k1,
+                    pair_slots[q], signs, columns, o + count,
+                )  # fmt: skip
+            count += found
+        counts[q] = count
 
 
 @kernel
@@ -161,11 +301,11 @@ def sort_by_row(events, rows, lines, order, row_starts):
     for r in range(rows + 1):
         row_starts[r] = 0
     for e in range(events):
-        row_starts[(lines[e] & u32(0xFFFF)) + 1] += 1
+        row_starts[(u32(lines[e]) & u32(0xFFFF)) + 1] += 1
     for r in range(rows):
         row_starts[r + 1] += row_starts[r]
     for e in range(events):
-        r = lines[e] & u32(0xFFFF)
+        r = u32(lines[e]) & u32(0xFFFF)
         order[row_starts[r]] = e
         row_starts[r] += 1
     for r in range(rows, 0, -1):

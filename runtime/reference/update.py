@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.runtime.kernels.philox import PULSE_NOISE, UPDATE_COLUMN, UPDATE_ROW
-from rpucc.runtime.reference.philox import normals, philox, words
+from rpucc.runtime.reference.philox import normals, philox
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def gains(
@@ -38,6 +39,26 @@ def threshold(values: Array, gain: float) -> NDArray[np.float32]:
     return np.asarray(scaled * np.float32(2**24), np.float32)
 
 
+def draws(
+    c0: Integers, c1: Integers, byte: Integers, rest0: Integers, rest1: Integers,
+    purpose: tuple[int, int, int], key: tuple[int, int],
+) -> Integers:  # fmt: skip
+    """24-bit draws: byte `byte` of counter (c0, c1) on top, then 16 bits of (rest0, 2^31 + rest1).
+
+    purpose: (what for, tile, sample).
+    """
+
+    def words(first: Integers, second: Integers) -> NDArray[np.uint32]:
+        counter = np.empty((len(first), 4), np.uint32)
+        counter[:, 0], counter[:, 1] = first, second
+        counter[:, 2], counter[:, 3] = purpose[0] << 24 | purpose[1], purpose[2]
+        return philox(counter, key)
+
+    bytes_of = words(c0, c1).astype("<u4").view(np.uint8)
+    top = bytes_of[np.arange(len(byte)), byte].astype(np.int64)
+    return top << 16 | (words(rest0, rest1 | 1 << 31)[:, 0] >> 16)
+
+
 def update_tile(
     W: Array, x: Array, d: Array, position: int, counts: NDArray[np.int64],
     step: Callable[[float, float, float, int, int], float], tile: int, sample: int,
@@ -50,15 +71,16 @@ def update_tile(
     """
     R, C = W.shape
     pulses = 0
-    slots = np.arange(bl)
+    slots, columns = np.arange(bl), np.arange(C)
     for r in range(R):
-        counter = np.zeros((bl, 4), np.uint32)
-        counter[:, 0], counter[:, 1] = position * R + r, slots // 4
-        counter[:, 2], counter[:, 3] = UPDATE_ROW << 24 | tile, sample
-        draw = philox(counter, key)[slots, slots % 4] >> 8
+        line = np.full(bl, position * R + r)
+        draw = draws(line, slots // 16, slots % 16, line, slots, (UPDATE_ROW, tile, sample), key)
         for slot in slots[draw < threshold(d, cd)[r]]:
-            index = position << 5 | int(slot)
-            draw = words(np.arange(C), index, UPDATE_COLUMN << 24 | tile, sample, key) >> 8
+            index = np.full(C, position << 5 | int(slot))
+            draw = draws(
+                columns // 16, index, columns % 16, columns, index, (UPDATE_COLUMN, tile, sample),
+                key,
+            )  # fmt: skip
             for c in np.flatnonzero(draw < threshold(x, cx)):
                 word = PULSE_NOISE << 24 | tile
                 noise = float(normals(counts[r : r + 1], r, word, sample, key)[0])

@@ -235,7 +235,7 @@ def pulse(
         chunk, *scratch = updateupdate_scratch(grid, how.chunk, how.bl, r1 - r0)
         assert chunk == how.chunk
         pulses += update(
-            r0, r1, grid.W, grid.parameters, grid.constants, X, D, np.float32(how.lr),
+            r0, r1, grid.W, grid.codes, grid.ranges, grid.constants, X, D, np.float32(how.lr),
             np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed,
             grid.row_cuts, grid.col_cuts, grid.tiles, how.positions, how.sample, *grid.key,
             chunk, *(guarded(array.shape, array.dtype) for array in scratch),
