@@ -1,0 +1,218 @@
+"""Measurements of rpucc; runs inside a worker, one spec a process.
+
+`measure` takes a spec (see `cases.Spec`) and returns numbers by name: seconds a call or samples a
+second, and bytes. Not for comparing: the report does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import rpucc
+from benchmarks import programs
+from benchmarks.clock import reset_peak, resident_bytes, seconds_per_call
+from rpucc.runtime.data import Dataset
+from rpucc.runtime.executor import Executor
+from rpucc.runtime.machine import Machine
+from rpucc.runtime.threads import Threads
+from rpucc.runtime.trainer import Trainer
+
+Result = dict[str, Any]
+EPOCH_SAMPLES = 512
+
+
+def prepare(side: str) -> dict[str, str]:
+    """Import and compile (or load from the cache) what most measurements need; the versions."""
+    import numba
+    import onnxruntime  # noqa: F401
+
+    for update in ("bl1_um", "ideal"):
+        trainer, data = _lenet({"update": update, "threads": 1})
+        few = Dataset(
+            "digits", data.x_train[:2], data.y_train[:2], data.x_test[:1], data.y_test[:1]
+        )
+        trainer.fit(few, epochs=1)
+    return {"rpucc": rpucc.__version__, "numpy": np.__version__, "numba": numba.__version__}
+
+
+def measure(spec: Result) -> Result:
+    """One measurement in this process."""
+    return MEASURES[spec["what"]](spec)
+
+
+def _lenet(spec: Result) -> tuple[Trainer, Dataset]:
+    program = rpucc.compile("lenet", programs.target(spec["update"]), verify=False)
+    return Trainer(Machine(program, seed=1), threads=spec["threads"]), _digits()
+
+
+def _digits() -> Dataset:
+    return rpucc.load_dataset("mnist-mini")
+
+
+def lenet_train(spec: Result) -> Result:
+    """Samples a second of `Trainer.fit` on the first samples of a training.
+
+    Each epoch starts again from the initial weights: peers see only the first few hundred samples
+    in their time, and the later ones, with their smaller errors, cost fewer pulses.
+    """
+    base = reset_peak()
+    trainer, data = _lenet(spec)
+    samples = max(EPOCH_SAMPLES, spec["batch"])
+    few = Dataset(
+        "digits", data.x_train[:samples], data.y_train[:samples], data.x_test[:1], data.y_test[:1]
+    )
+    initial = {name: array.copy() for name, array in trainer.machine.state().items()}
+    rates: list[float] = []
+    seconds = 0.0
+    while len(rates) < 4 or seconds < spec["seconds"]:
+        for name, array in trainer.machine.state().items():
+            np.copyto(array, initial[name])
+        epochs = len(rates) + 1
+        metrics = trainer.fit(few, epochs=epochs, batch_size=spec["batch"], lr=0.01)[-1]
+        rates.append(metrics.samples_per_second)
+        seconds += metrics.seconds if len(rates) > 1 else 0.0
+    return {
+        "samples_per_second": float(np.median(rates[1:])),  # the first epoch loads the kernels
+        "peak_bytes": resident_bytes("VmHWM") - base,
+        "pulses_per_weight": metrics.pulses_per_weight,
+        "rereads_per_read": metrics.rereads / max(metrics.reads, 1),
+    }
+
+
+def lenet_infer(spec: Result) -> Result:
+    """Samples a second of `Trainer.predict`."""
+    base = reset_peak()
+    trainer, data = _lenet(spec)
+    batch = spec["batch"]
+    samples = data.x_test[: batch * max(1, 256 // batch)]
+    seconds = seconds_per_call(lambda: trainer.predict(samples, batch), spec["seconds"])
+    peak = resident_bytes("VmHWM") - base
+    return {"samples_per_second": len(samples) / seconds, "peak_bytes": peak}
+
+
+# ---------------------------------------------------------------- one weight matrix
+
+
+class Tile:
+    """The three cycles of one weight matrix, each an executor with random inputs.
+
+    x is uniform in ±1, d in ±0.1, lr 0.01, as the peers have it.
+    """
+
+    def __init__(self, spec: Result) -> None:
+        R, C = spec["size"]
+        self.program = programs.tile_program(
+            R, C, spec.get("positions", 1), spec.get("update", "bl10_um"), spec.get("bl", 0),
+            spec.get("cuts", 1),
+        )  # fmt: skip
+        self.machine = Machine(self.program, seed=1)
+        self.batch, self.threads = spec.get("batch", 1), Threads(spec.get("threads", 1))
+        self._rng = np.random.default_rng(1)
+        self._sample = 0
+        self.density = float(spec.get("density", 1.0))
+
+    def cycle(self, op: str) -> tuple[Callable[[], None], Executor]:
+        """A call that runs forward, backward or update once, and its executor."""
+        output = {"forward": "y", "backward": "z", "update": "W2"}[op]
+        executor = Executor(self.machine, self.batch, [output], threads=self.threads)
+        executor["x"][...] = self._uniform(executor["x"].shape)
+        executor["d"][...] = self._uniform(executor["d"].shape) * np.float32(0.1)
+        if self.density < 1:
+            executor["d"][...] *= self._rng.random(executor["d"].shape) < self.density
+        executor["lr"][...] = 0.01
+
+        def call() -> None:
+            executor.run(self._sample)
+            self._sample += self.batch
+
+        return call, executor
+
+    def _uniform(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return self._rng.random(shape, np.float32) * np.float32(2) - np.float32(1)
+
+
+def tile(spec: Result) -> Result:
+    """Seconds a call of each of the ops, and the memory that the tile holds and peaks at."""
+    result: Result = {}
+    base = reset_peak()
+    made = Tile(spec)
+    # Its initial weights stay in the program, in any network: they count.
+    for op in spec["ops"]:
+        call, executor = made.cycle(op)
+        result[f"{op}_seconds"] = seconds_per_call(call, spec["seconds"])
+        state = executor.run_state
+        state.pulses, state.reads[:] = 0, 0
+        call()
+        result[f"{op}_pulses"] = int(state.pulses)
+        result[f"{op}_reads"] = [int(n) for n in state.reads]
+        if op == "update":
+            result["update_words"] = _words(spec, made, executor)
+    weights = spec["size"][0] * spec["size"][1]
+    result["resident_per_weight"] = (resident_bytes() - base) / weights
+    result["peak_per_weight"] = (resident_bytes("VmHWM") - base) / weights
+    result["state_per_weight"] = made.machine.bytes_per_weight
+    return result
+
+
+def _words(spec: Result, made: Tile, executor: Executor) -> float:
+    """The words that the update must draw (see `floors`)."""
+    from benchmarks.floors import expected_words
+
+    update = made.program.target.for_layer("tile").update
+    dw_min = made.machine.grids["W"].device.dw_min
+    x, d = (executor[name].reshape(-1, executor[name].shape[-1]) for name in ("x", "d"))
+    return expected_words(x, d, 0.01, dw_min, spec.get("bl") or update.bl, update.update_management)
+
+
+# ---------------------------------------------------------------- large networks
+
+
+def network(spec: Result) -> Result:
+    """Seconds of one training step of a large network, one image at a time."""
+    model = {"alexnet": programs.alexnet, "resnet18": programs.resnet18}[spec["net"]]()
+    base = reset_peak()
+    program = rpucc.compile(model, programs.target(spec["update"]), verify=False)
+    del model
+    machine = Machine(program, seed=1)
+    trainer = Trainer(machine, threads=spec["threads"])
+    executor = trainer.executor(spec["batch"], evaluating=False)
+    x = executor[program.input]
+    x[...] = np.random.default_rng(1).random(x.shape, np.float32)
+    executor[program.model.metadata_props["rpucc.labels"]][...] = 1
+    executor[program.model.metadata_props["rpucc.lr"]][...] = 0.01
+    steps = iter(range(1_000_000))
+    seconds = seconds_per_call(lambda: executor.run(next(steps)), spec["seconds"])
+    return {
+        "step_seconds": seconds,
+        "weights": machine.weights,
+        "peak_bytes": resident_bytes("VmHWM") - base,
+        "state_per_weight": machine.bytes_per_weight,
+    }
+
+
+def floors(spec: Result) -> Result:
+    """What the machine can do (see `floors.py`)."""
+    from benchmarks.floors import machine_rates
+
+    return machine_rates(spec["seconds"])
+
+
+def series(spec: Result) -> Result:
+    """A scaling series (see `scaling.py`)."""
+    from benchmarks.scaling import run_series
+
+    return run_series(spec["name"], spec["seconds"])
+
+
+MEASURES: dict[str, Callable[[Result], Result]] = {
+    "lenet-train": lenet_train,
+    "lenet-infer": lenet_infer,
+    "tile": tile,
+    "network": network,
+    "floors": floors,
+    "series": series,
+}
