@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class Run:
 class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
-    `evaluating` separates the read noise of an evaluation from that of training.
+    `evaluating` separates the read noise of an evaluation from that of training. Without `fuse`
+    more values have a buffer, and a step takes longer.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Executor:
         *,
         threads: Threads | None = None,
         evaluating: bool = False,
+        fuse: bool = True,
     ) -> None:
         fixed = machine.program.fixed_batch
         if fixed is not None and batch != fixed:
@@ -79,7 +82,7 @@ class Executor:
         wanted = [self._value(name) for name in outputs]
         self._bind_initializers()
         self._bind_inputs()
-        self._build(wanted)
+        self._build(wanted, fuse)
 
     def __getitem__(self, name: str) -> Array:
         """The buffer of a value, by its name in the program."""
@@ -132,6 +135,23 @@ class Executor:
         """Run this after all other instructions of a step: it changes weights."""
         self._commits.append(commit)
 
+    def split(
+        self,
+        total: int,
+        operations: float,
+        run: Callable[..., None],
+        scratch: Callable[[], Any] | None = None,
+    ) -> Instruction:
+        """The instruction that calls run(a, b) for range(total), cut over the threads.
+
+        operations: how much work all of it is; scratch: makes a third argument for each thread.
+        """
+        jobs = [
+            partial(run, a, b) if scratch is None else partial(run, a, b, scratch())
+            for a, b in self.threads.split(total, 1, operations)
+        ]
+        return jobs[0] if len(jobs) == 1 else partial(self.threads.run, jobs)
+
     def shape(self, value: ir.Value) -> tuple[int, ...] | None:
         """The static shape of a value at this batch size, if it is known."""
         if value.shape is None:
@@ -168,9 +188,9 @@ class Executor:
             dtype = value.dtype.numpy() if value.dtype is not None else np.float32
             self._arrays[value] = np.zeros(shape, dtype)
 
-    def _build(self, wanted: Sequence[ir.Value]) -> None:
+    def _build(self, wanted: Sequence[ir.Value], fuse: bool) -> None:
         nodes = _needed(self.graph, wanted)
-        chains = find_chains(nodes, set(wanted))
+        chains = find_chains(nodes, set(wanted), fuse)
         for node in nodes:
             if node in chains.inside:
                 continue

@@ -1,25 +1,31 @@
 """Splitting work over threads, in pieces that never depend on how many there are.
 
 Kernels release the GIL, so plain threads serve. A piece is the unit whose result is fixed; a
-thread gets a run of whole pieces.
+thread gets a run of whole pieces. The workers live as long as their `Threads` and wait on a lock:
+handing them a job and waiting for its end takes about ten microseconds.
 """
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-# Below this many elementary operations a second thread costs more (about 30 us) than it saves.
-MIN_OPERATIONS = 4_000_000
+Job = Callable[[], None]
+
+# Below this many elementary operations (multiply-adds of a matrix product; about 30 us) a second
+# thread costs more than it saves.
+MIN_OPERATIONS = 2_000_000
 
 
 class Threads:
-    """A pool of `count` threads, the caller's included."""
+    """`count` threads that work together, the caller's included."""
 
     def __init__(self, count: int = 1) -> None:
         self.count = count
-        self._pool = ThreadPoolExecutor(count - 1) if count > 1 else None
+        self._workers = [_Worker() for _ in range(count - 1)]
+        weakref.finalize(self, _stop, self._workers)
 
     def split(self, total: int, piece: int, operations: float) -> list[tuple[int, int]]:
         """Cut range(total) into at most `count` runs of whole pieces; one run for little work."""
@@ -28,13 +34,65 @@ class Threads:
         borders = [min(total, pieces * i // parts * piece) for i in range(parts + 1)]
         return [(a, b) for a, b in pairwise(borders) if a < b] or [(0, total)]
 
-    def run(self, jobs: Sequence[Callable[[], None]]) -> None:
-        """Run the jobs at the same time and wait for all of them."""
-        if self._pool is None or len(jobs) == 1:
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run the jobs (at most `count`) at the same time and wait for all of them.
+
+        An error of any of them is raised here, once all are done.
+        """
+        if len(jobs) == 1 or not self._workers:
             for job in jobs:
                 job()
             return
-        futures = [self._pool.submit(job) for job in jobs[1:]]
-        jobs[0]()
-        for future in futures:
-            future.result()
+        busy = self._workers[: len(jobs) - 1]
+        for worker, job in zip(busy, jobs[1:], strict=True):
+            worker.start(job)
+        try:
+            jobs[0]()
+        finally:
+            errors = [worker.wait() for worker in busy]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+class _Worker:
+    """A thread that runs one job after another; two locks hand them over."""
+
+    def __init__(self) -> None:
+        self._go, self._done = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._done.acquire()
+        self._job: Job | None = None
+        self._error: BaseException | None = None
+        self._waited = True
+        threading.Thread(target=self._loop, name="rpucc worker", daemon=True).start()
+
+    def start(self, job: Job | None) -> None:
+        """Let the thread run a job; None ends it."""
+        if not self._waited:  # an exception cut the last wait short
+            self.wait()
+        self._job, self._waited = job, False
+        self._go.release()
+
+    def wait(self) -> BaseException | None:
+        """Wait until the job is done; what it raised, if anything."""
+        self._done.acquire()
+        self._waited = True
+        error, self._error, self._job = self._error, None, None
+        return error
+
+    def _loop(self) -> None:
+        while True:
+            self._go.acquire()
+            if self._job is None:
+                return
+            try:
+                self._job()
+            except BaseException as error:  # noqa: BLE001 (raised again by the caller's thread)
+                self._error = error
+            self._done.release()
+
+
+def _stop(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.start(None)

@@ -109,6 +109,7 @@ class Trainer:
         self.machine = machine
         self.threads = Threads(threads)
         self._executors: dict[tuple[int, bool], Executor] = {}
+        self._steps: dict[int, _Step] = {}
         self._interrupt = Interrupt()
         metadata = machine.program.model.metadata_props
         graph = machine.program.model.graph
@@ -241,23 +242,11 @@ class Trainer:
 
     def _step(self, features: Array, labels: Array, order: Array, size: int, lr: float) -> None:
         counters = self.machine.counters
-        executor = self.executor(size, evaluating=False)
-        scale, shift = self._scaling(features.dtype)
-        x = executor[self._input].reshape(size, -1)
-        gather(features, order, counters.done, x, scale, shift)
+        step = self._steps.get(size)
+        if step is None:
+            step = self._steps[size] = _Step(self, size)
         chosen = labels[order[counters.done : counters.done + size]]
-        executor[self._labels][...] = chosen.reshape(executor[self._labels].shape)
-        executor[self._lr][...] = lr
-        state = executor.run_state
-        state.pulses = 0
-        state.reads[:] = 0
-        executor.run(counters.sample)
-        counters.loss_sum += float(executor[self._loss]) * size
-        counters.errors += _errors(executor[self._output], chosen)
-        counters.pulses += state.pulses
-        counters.reads += state.reads
-        counters.sample += size
-        counters.done += size
+        step.run(features, order, chosen, lr, counters)
 
     def _close_epoch(self, dataset: Dataset, seconds: float, rate: float) -> EpochMetrics:
         counters = self.machine.counters
@@ -365,6 +354,36 @@ class Trainer:
             from rpucc.runtime.checkpoint import save_checkpoint
 
             save_checkpoint(self.machine, Path(checkpoint))
+
+
+class _Step:
+    """A training step of a batch size, with everything looked up beforehand."""
+
+    def __init__(self, trainer: Trainer, size: int) -> None:
+        self.size = size
+        self.executor = executor = trainer.executor(size, evaluating=False)
+        self._x = executor[trainer._input].reshape(size, -1)
+        self._labels, self._lr = executor[trainer._labels], executor[trainer._lr]
+        self._loss, self._output = executor[trainer._loss], executor[trainer._output]
+        self._scaling = trainer._scaling
+
+    def run(
+        self, features: Array, order: Array, chosen: Array, lr: float, counters: Counters
+    ) -> None:
+        """Train on the next samples in `order`; `chosen` are their labels."""
+        size, executor, state = self.size, self.executor, self.executor.run_state
+        gather(features, order, counters.done, self._x, *self._scaling(features.dtype))
+        self._labels[...] = chosen.reshape(self._labels.shape)
+        self._lr[...] = lr
+        state.pulses = 0
+        state.reads[:] = 0
+        executor.run(counters.sample)
+        counters.loss_sum += float(self._loss) * size
+        counters.errors += _errors(self._output, chosen)
+        counters.pulses += state.pulses
+        counters.reads += state.reads
+        counters.sample += size
+        counters.done += size
 
 
 def _flat(x: Array) -> Array:

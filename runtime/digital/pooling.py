@@ -29,7 +29,9 @@ def _max_pool(executor: Executor, node: ir.Node) -> Instruction:
     places = np.ascontiguousarray(index.T)
     flat = x.reshape(*x.shape[:2], -1)
     flat_out, flat_winners = out.reshape(*flat.shape[:2], -1), winners.reshape(*flat.shape[:2], -1)
-    return lambda: max_pool(flat, flat_out, flat_winners, places)
+    return executor.split(
+        len(x), 16 * x.size, lambda a, b: max_pool(flat, flat_out, flat_winners, places, a, b)
+    )
 
 
 def _windows(x: Array, node: ir.Node, shape: tuple[int, ...]) -> NDArray[np.int32]:

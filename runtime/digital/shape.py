@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.runtime.digital.native import Native, always, constants_of, floats_only
-from rpucc.runtime.kernels.windows import swap_last
+from rpucc.runtime.kernels.activations import NONE, turn_and_activate
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
@@ -60,7 +60,9 @@ def _transpose(executor: Executor, node: ir.Node) -> Instruction:
     perm = list(node.attributes.get_ints("perm", tuple(reversed(range(x.ndim)))))
     out = executor.new(node.outputs[0], [x.shape[i] for i in perm])
     if perm == [0, 2, 1]:
-        return lambda: swap_last(x, out)
+        return executor.split(
+            len(x), 16 * x.size, lambda a, b: turn_and_activate(x, out, NONE, a, b)
+        )
     turned = x.transpose(perm)
     return lambda: np.copyto(out, turned)
 

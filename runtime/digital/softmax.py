@@ -39,14 +39,18 @@ def _loss(executor: Executor, node: ir.Node) -> Instruction:
 
     def run() -> None:
         if unsigned.max() >= classes:
-            bad = labels[unsigned >= classes][0]
-            raise DataError(
-                f"node '{node.name}' (SoftmaxCrossEntropyLoss): label {bad} lies outside the "
-                f"model's classes 0 to {classes - 1}"
-            )
+            raise wrong_label(node, labels[unsigned >= classes][0], classes)
         cross_entropy_rows(logits, labels, out)
 
     return run
+
+
+def wrong_label(node: ir.Node, label: int, classes: int) -> DataError:
+    """What to raise for a label that is no class."""
+    return DataError(
+        f"node '{node.name}' (SoftmaxCrossEntropyLoss): label {label} lies outside the "
+        f"model's classes 0 to {classes - 1}"
+    )
 
 
 def _unsigned(labels: Array) -> Array:

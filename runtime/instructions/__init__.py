@@ -1,4 +1,8 @@
-"""Instructions of the rpu ops: `array.py` the cycles, `windows.py` im2col, `chains.py` fusion."""
+"""Instructions: `read.py`, `update.py` the cycles, `windows.py` im2col, `chains.py` what is fused.
+
+More of what is fused: `fused.py` activations, pools and their gradients, `head.py` the loss;
+`patterns.py` is how they look at the graph.
+"""
 
 from __future__ import annotations
 

@@ -3,8 +3,11 @@
     NoiseManage -> Read | BoundedRead -> Rescale -> ReduceSum   one read of a grid
     Im2Col -> AppendOne                                         im2col with a line of ones
     Slice -> Transpose -> Col2Im                                the adjoint, without copies
+    activations, pools and their gradients                      see `fused.py`
+    loss and Softmax - OneHot                                   see `head.py`
 
-A chain is fused only if nothing outside looks at the values inside it.
+A chain is fused only if nothing outside looks at the values inside it. Reads are always chains;
+the others are there for speed, and an executor made with fuse=False goes without them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from rpucc.runtime.instructions.fused import find_turns
+from rpucc.runtime.instructions.head import find_heads
+from rpucc.runtime.instructions.patterns import Graph, drops_last, initial, integers
 from rpucc.runtime.instructions.read import build_read
 from rpucc.runtime.instructions.windows import build_col2im_chain, build_im2col_chain
 
@@ -47,35 +53,38 @@ class Chains:
         self.inside.update(chain.nodes[:-1])
 
 
-def find_chains(nodes: Sequence[ir.Node], wanted: set[ir.Value]) -> Chains:
+def find_chains(nodes: Sequence[ir.Node], wanted: set[ir.Value], fuse: bool = True) -> Chains:
     """All chains among the nodes of a run; `wanted` values are kept visible."""
     chains = Chains()
-    present = set(nodes)
-
-    def only_use(value: ir.Value) -> ir.Node | None:
-        users = {user for user in value.consumers() if user in present}
-        return users.pop() if len(users) == 1 and value not in wanted else None
-
+    graph = Graph(nodes, wanted)
     for node in nodes:
         if node.op_type in ("Read", "BoundedRead") and node.domain == "rpu":
-            chains.add(_read_chain(node, only_use))
+            chains.add(_read_chain(node, graph))
         elif node.op_type == "Im2Col" and node.domain == "rpu":
-            follower = only_use(node.outputs[0])
+            follower = graph.only_use(node.outputs[0])
             if follower is not None and follower.op_type == "AppendOne":
                 chains.add(Chain((node, follower), build_im2col_chain))
         elif node.op_type == "Col2Im":
-            chain = _col2im_chain(node, only_use)
+            chain = _col2im_chain(node, graph)
             if chain is not None:
                 chains.add(chain)
+    if fuse:
+        turns, slopes = find_turns(graph)
+        for turn in turns:
+            chains.add(Chain(turn.nodes, turn.build))
+        for slope in slopes:
+            chains.add(Chain(slope.nodes, slope.build))
+        for head in find_heads(graph):
+            chains.add(Chain(head.nodes, head.build))
     return chains
 
 
-def _read_chain(node: ir.Node, only_use: Callable[[ir.Value], ir.Node | None]) -> Chain:
+def _read_chain(node: ir.Node, graph: Graph) -> Chain:
     nodes = [node]
     before = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if before is not None and before.op_type == "NoiseManage" and only_use(before.outputs[0]):
+    if before is not None and before.op_type == "NoiseManage" and graph.only_use(before.outputs[0]):
         nodes.insert(0, before)
-    while (after := only_use(nodes[-1].outputs[0])) is not None:
+    while (after := graph.only_use(nodes[-1].outputs[0])) is not None:
         if after.op_type not in ("Rescale", "ReduceSum"):
             break
         nodes.append(after)
@@ -84,28 +93,14 @@ def _read_chain(node: ir.Node, only_use: Callable[[ir.Value], ir.Node | None]) -
     return Chain(tuple(nodes), build_read)
 
 
-def _col2im_chain(node: ir.Node, only_use: Callable[[ir.Value], ir.Node | None]) -> Chain | None:
+def _col2im_chain(node: ir.Node, graph: Graph) -> Chain | None:
     nodes = [node]
     for op in ("Transpose", "Slice"):
-        value = nodes[0].inputs[0]
-        producer = value.producer() if value is not None else None
-        if value is None or producer is None or producer.op_type != op or not only_use(value):
+        before = graph.made_for(nodes[0], 0, op)
+        if before is None or (op == "Slice" and not drops_last(before)):
             break
-        if op == "Slice" and not _drops_last(producer):
-            break
-        nodes.insert(0, producer)
-    if len(nodes) == 1 or list(nodes[-2].attributes.get_ints("perm", ())) != [0, 2, 1]:
+        nodes.insert(0, before)
+    if len(nodes) == 1 or integers(nodes[-2], "perm") != [0, 2, 1]:
         return None
-    fixed = all(_initial(shape) is not None for shape in node.inputs[1:3])
+    fixed = all(initial(shape) is not None for shape in node.inputs[1:3])
     return Chain(tuple(nodes), build_col2im_chain) if fixed else None
-
-
-def _drops_last(node: ir.Node) -> bool:
-    """Whether a Slice is the gradient of AppendOne: all but the last column."""
-    return [_initial(value) for value in node.inputs[1:]] == [[0], [-1], [-1]]
-
-
-def _initial(value: ir.Value | None) -> list[int] | None:
-    """The integers of an initializer."""
-    tensor = value.const_value if value is not None and value.is_initializer() else None
-    return None if tensor is None else [int(v) for v in tensor.numpy().reshape(-1)]

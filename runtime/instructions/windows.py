@@ -10,10 +10,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
-from rpucc.runtime.kernels.windows import col2im, im2col, window_index
+from rpucc.runtime.kernels.windows import col2im, im2col, window_index, window_starts
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
+
+# Operations (see `threads.py`) an element that is copied.
+WORK = 8
 
 
 def build_im2col(executor: Executor, node: ir.Node) -> Instruction:
@@ -22,7 +25,7 @@ def build_im2col(executor: Executor, node: ir.Node) -> Instruction:
 
 
 def build_im2col_chain(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
-    """Im2Col then AppendOne: the ones are written once, when the buffer is planned."""
+    """Im2Col then AppendOne."""
     return _im2col(executor, nodes[0], nodes[1].outputs[0], extra=1)
 
 
@@ -48,26 +51,28 @@ def build_col2im_chain(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instru
     width = cols.shape[2] - (1 if len(nodes) == 3 else 0)
     channels = width // int(np.prod(taps))
     out = executor.new(node.outputs[0], (cols.shape[0], channels, *space))
-    index, run = _index(node, space, taps)
+    index, starts = _index(node, space, taps)
     flat = out.reshape(cols.shape[0], channels, -1)
-    return lambda: col2im(cols, flat, index, run)
+    return executor.split(
+        len(flat), WORK * cols.size, lambda a, b: col2im(cols, flat, index, starts, a, b)
+    )
 
 
 def _im2col(executor: Executor, node: ir.Node, output: ir.Value, extra: int) -> Instruction:
     x = executor.array(node.inputs[0])
     batch, channels, *space = x.shape
     taps = [int(v) for v in node.attributes["kernel_shape"].as_ints()]
-    index, run = _index(node, space, taps)
+    index, starts = _index(node, space, taps)
     out = executor.new(output, (batch, index.shape[0], channels * index.shape[1] + extra))
-    if extra:
-        out[..., -1] = 1
     flat = x.reshape(batch, channels, -1)
-    return lambda: im2col(flat, out, index, run)
+    return executor.split(
+        batch, WORK * out.size, lambda a, b: im2col(flat, out, index, starts, extra, a, b)
+    )
 
 
 def _index(
     node: ir.Node, space: Sequence[int], taps: Sequence[int]
-) -> tuple[NDArray[np.int32], int]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     rank = len(space)
 
     def ints(name: str, default: Sequence[int]) -> list[int]:
@@ -77,4 +82,4 @@ def _index(
     index = window_index(
         space, taps, ints("strides", [1] * rank), ints("pads", [0] * 2 * rank), dilations
     )
-    return index, int(taps[-1]) if dilations[-1] == 1 else 1
+    return index, window_starts(index, int(taps[-1]) if dilations[-1] == 1 else 1)

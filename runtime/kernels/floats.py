@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 
 from rpucc.runtime.kernels.jit import inlined
 
+
 @intrinsic
 def bits_of(typing_context, x):
     """The bits of a float32 as an int32."""

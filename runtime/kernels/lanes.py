@@ -24,7 +24,7 @@ def _at(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
     return builder.bitcast(builder.gep(data, [offset]), _FLOATS.as_pointer())
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def copy_lanes(_context: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
     """target[t : t + 8] = source[s : s + 8] (contiguous float32)."""
 
@@ -37,7 +37,7 @@ def copy_lanes(_context: Any, target: Any, t: Any, source: Any, s: Any) -> Any:
     return types.void(target, types.int64, source, types.int64), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def add_lanes(_context: Any, target: Any, t: Any, source: Any, s: Any, run: Any) -> Any:
     """target[t : t + run] += source[s : s + run], run <= 8; up to 8 of both are touched."""
 

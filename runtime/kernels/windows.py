@@ -54,13 +54,14 @@ def window_index(
 
 
 def window_starts(index: NDArray[np.int32], run: int) -> NDArray[np.int32]:
-    """Where the window's rows of `run` taps begin: [positions, taps / run], -1 in the padding.
+    """Where the window's rows of `run` taps begin: [positions, taps / run].
 
-    run: taps that lie side by side (the kernel's width where its dilation is 1), or 1. A row of
-    taps that is partly in the padding is -1, too: it is copied tap by tap.
+    run: taps that lie side by side (the kernel's width where its dilation is 1), or 1. All of a
+    position are -1 if any of its taps lies in the padding: it is copied tap by tap.
     """
     rows = index.reshape(len(index), -1, run)
-    return np.where((rows >= 0).all(axis=2), rows[:, :, 0], -1).astype(np.int32)
+    inside = (index >= 0).all(axis=1, keepdims=True)
+    return np.where(inside, rows[:, :, 0], -1).astype(np.int32)
 
 
 @inlined
@@ -81,10 +82,7 @@ def _add_rows(x, base, starts, out, at, runs, run):
 def _wide_channels(starts, width, positions, p, taps, run, channels, space):
     """The first channels of a position whose rows, eight floats each, end inside both arrays."""
     runs = starts.shape[0]
-    for j in range(runs):
-        if starts[j] < 0:
-            return 0
-    if run > LANES:
+    if starts[0] < 0 or run > LANES:
         return 0
     # Floats behind the first channel's last row, in the image and in the rows still to come.
     source = channels * space - LANES - starts[runs - 1]  # the largest: taps ascend
@@ -162,15 +160,16 @@ def col2im(cols, out, index, starts, n0, n1):
 
 
 @kernel
-def max_pool(x, out, winners, taps):
+def max_pool(x, out, winners, taps, n0, n1):
     """Largest value of each window, and where it lies (the first one of equals).
 
+    For samples n0 to n1 - 1.
     x: float32 [N, C, space]; out: [N, C, P]; winners: int64 [N, C, P], flat indices into x;
     taps: the index table transposed, int32 [taps, P]. Tap by tap, so that positions run side by
     side in vectors and nothing branches on data.
     """
     channels, space = x.shape[1], x.shape[2]
-    for n in range(x.shape[0]):
+    for n in range(n0, n1):
         for c in range(channels):
             values, best, at = x[n, c], out[n, c], winners[n, c]
             base = (n * channels + c) * space
@@ -194,12 +193,3 @@ def scatter_add(start, index, updates, out):
         out[i] = start[i]
     for i in range(index.shape[0]):
         out[index[i]] += updates[i]
-
-
-@kernel
-def swap_last(x, out):
-    """out[n, b, a] = x[n, a, b]."""
-    for n in range(x.shape[0]):
-        for b in range(out.shape[1]):
-            for a in range(out.shape[2]):
-                out[n, b, a] = x[n, a, b]

@@ -10,12 +10,15 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def test_errors(shared: Path, cli, epochs: int = 2) -> None:
+EPOCHS = 2
+
+
+def test_errors(shared: Path, cli) -> None:
     """Managed arrays learn, unmanaged ones hardly, the ideal target as floating point does."""
     errors = {}
     for target in ("ideal", "rpu-baseline", "rpu-managed", "rpu-managed-um"):
         data = shared / "data" / "mnist.npz"
-        options = ["-t", target, "--data", data, "--epochs", epochs, "-o", target]
+        options = ["-t", target, "--data", data, "--epochs", EPOCHS, "-o", target]
         assert cli("train", "lenet", *options).code == 0
         with open(Path(target) / "metrics.csv", newline="", encoding="utf-8") as file:
             errors[target] = [float(row["test_error"]) for row in csv.DictReader(file)]

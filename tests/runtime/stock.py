@@ -82,8 +82,8 @@ def training_feeds(program: rpucc.Program, batch: int, lr: float = 0.1) -> dict[
 def run_executor(
     machine: Machine, feeds: Mapping[str, Array], outputs: Iterable[str], batch: int, **how: Any
 ) -> Executor:
-    """An executor after one step on `feeds`."""
-    executor = Executor(machine, batch, list(outputs), **how)
+    """An executor after one step on `feeds`; it keeps all values that it can."""
+    executor = Executor(machine, batch, list(outputs), **{"fuse": False, **how})
     for name, array in feeds.items():
         if name in executor:
             executor[name][...] = array

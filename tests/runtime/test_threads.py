@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpucc.runtime.threads import MIN_OPERATIONS, Threads
+from rpucc.runtime.threads import MIN_OPERATIONS, Threads, _Worker
 
 
 @given(total=st.integers(1, 200), piece=st.integers(1, 60), count=st.integers(1, 9))
@@ -52,3 +53,51 @@ def test_an_error_in_any_thread_comes_out(failing: int) -> None:
 
     with pytest.raises(ZeroDivisionError):
         Threads(2).run([lambda: job(0), lambda: job(1)])
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_threads_work_on_after_an_error_and_all_jobs_end_before_it_comes_out(failing: int) -> None:
+    threads, done = Threads(2), threading.Event()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def slow() -> None:
+        done.wait(0.05)
+        done.set()
+
+    jobs = [fail, slow] if failing == 0 else [slow, fail]
+    for _ in range(3):
+        done.clear()
+        with pytest.raises(ZeroDivisionError):
+            threads.run(jobs)
+        assert done.is_set()
+    seen: list[int] = []
+    for i in range(50):
+        threads.run([lambda i=i: seen.append(i), lambda i=i: seen.append(-i)])  # type: ignore[misc]
+    assert sorted(seen) == sorted([*range(50), *(-i for i in range(50))])
+
+
+def test_an_exception_in_a_wait_leaves_nothing_behind() -> None:
+    """Ctrl-C may arrive while the caller waits: the next job waits for the last one first."""
+    worker = _Worker()
+    order: list[str] = []
+    slow = threading.Event()
+    worker.start(lambda: (slow.wait(0.05), order.append("first")))  # type: ignore[arg-type,return-value]
+    worker.start(lambda: order.append("second"))  # nobody waited for the first
+    assert worker.wait() is None
+    assert order == ["first", "second"]
+    worker.start(None)
+
+
+def test_workers_end_with_their_threads() -> None:
+    before = set(threading.enumerate())  # workers of earlier tests may still be ending
+    threads = Threads(4)
+    threads.run([lambda: None] * 4)
+    workers = set(threading.enumerate()) - before
+    assert len(workers) == 3
+    del threads
+    gc.collect()
+    for worker in workers:
+        worker.join(timeout=5)
+        assert not worker.is_alive()
