@@ -23,8 +23,8 @@ u32 = nb.uint32
 def _log(x):
     """Natural logarithm of a positive normal float32 (Cephes logf; error below 1 ulp)."""
     bits = bits_of(x)
-    exponent = (bits >> i32(23)) - i32(126)
-    m = float_of((bits & i32(0x007FFFFF)) | i32(0x3F000000))  # mantissa in [0.5, 1)
+    exponent = i32(i32(bits >> i32(23)) - i32(126))
+    m = float_of(i32((bits & i32(0x007FFFFF)) | i32(0x3F000000)))  # mantissa in [0.5, 1)
     low = m < f32(0.70710678)
     m = m + m if low else m
     e = f32(exponent) - (f32(1) if low else f32(0))
@@ -59,9 +59,9 @@ def _sin_half_turns(q):
 @inlined
 def box_muller(a, b):
     """Two independent standard normals from two uint32 words."""
-    u = f32(i32(a >> u32(8)) + i32(1)) * f32(1.0 / 16777216.0)  # (0, 1]
+    u = f32(i32(i32(a >> u32(8)) + i32(1))) * f32(1.0 / 16777216.0)  # (0, 1]
     radius = math.sqrt(f32(-2) * _log(u))
-    v = f32(i32(b) >> i32(8)) * f32(1.0 / 8388608.0)  # [-1, 1): the angle is pi v
+    v = f32(i32(i32(b) >> i32(8))) * f32(1.0 / 8388608.0)  # [-1, 1): the angle is pi v
     turn = abs(v)
     cosine = _sin_half_turns(f32(0.5) - turn)
     sine = _sin_half_turns(turn if turn <= f32(0.5) else f32(1) - turn)
