@@ -88,6 +88,12 @@ class Plan:
     notes: tuple[str, ...] = ()
     """What a user should know: shared matrices, layer rules without effect."""
 
+    def __str__(self) -> str:
+        """The plan as people read it: the table of layers and the totals."""
+        from rpucc.report.plan import as_text
+
+        return as_text(self)
+
     @classmethod
     def from_model(cls, model: ir.Model) -> Plan:
         """Derive the plan of a compiled model (its metadata holds the target).

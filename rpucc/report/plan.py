@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -87,6 +87,14 @@ def update_policy(layer: LayerPlan) -> str:
 
 def _backward(layer: LayerPlan) -> str:
     return units.count(layer.reads_backward) if layer.reads_backward else units.NONE
+
+
+def as_text(plan: Plan, width: int = 100) -> str:
+    """Return the layers and the totals as plain text, for `print(program.plan)`."""
+    console = Console(width=width, no_color=True, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(*layer_tables(plan, width), "", totals(plan), sep="\n")
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def totals(plan: Plan, *, verified: bool = False) -> RenderableType:

@@ -179,3 +179,14 @@ def test_to_dict_is_plain_json(plan: Plan) -> None:
 
 def test_plan_follows_the_model_not_the_weights() -> None:
     assert compile_model(build("lenet", 1)).plan == compile_model(build("lenet", 2)).plan
+
+
+def test_a_printed_plan_is_the_table() -> None:
+    import rpucc
+
+    text = str(rpucc.compile("lenet", "rpu-managed", verify=False).plan)
+    lines = text.splitlines()
+    assert any(line.startswith("conv2  Conv   32 × 401") for line in lines)
+    assert any(line.startswith("bottleneck  conv1") for line in lines)
+    assert max(map(len, lines)) <= 100
+    assert "\x1b" not in text
