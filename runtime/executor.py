@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Instruction = Callable[[], None]
 
-FORWARD, BACKWARD = 0, 1
-
 
 @dataclass
 class Run:

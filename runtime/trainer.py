@@ -168,17 +168,15 @@ class Trainer:
         reads = np.zeros(3, np.int64)
         has_loss = bool(self._loss)
         for first, executor in self._batches(x, batch_size):
+            executor.run_state.reads[:] = 0
             if has_loss:
                 executor[self._labels][...] = y[first : first + executor.batch]
             executor.run(self.machine.counters.sample + first)
             outputs = executor[self._output]
             errors += _errors(outputs, y[first : first + len(outputs)])
+            reads += executor.run_state.reads
             if has_loss:
                 loss += float(executor[self._loss]) * executor.batch
-        for executor in self._executors.values():
-            if executor.evaluating:
-                reads += executor.run_state.reads
-                executor.run_state.reads[:] = 0
         n = len(x)
         seconds = time.perf_counter() - started
         loss = loss / n if has_loss else math.nan

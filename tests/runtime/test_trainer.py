@@ -295,3 +295,12 @@ def test_metrics_survive_their_record() -> None:
     record = metrics[0].reproducible()
     assert "seconds" not in record
     assert EpochMetrics.from_record({**record, "unknown": 1}).reproducible() == record
+
+
+def test_a_prediction_is_not_counted_in_the_next_evaluation() -> None:
+    data = load_dataset("mnist-mini")
+    x, y = data.x_test[:20], data.y_test[:20]
+    trainer = Trainer(Machine(rpucc.compile("mlp", "rpu-managed", verify=False)))
+    reads = trainer.evaluate(x, y, batch_size=10).reads
+    trainer.predict(x, batch_size=10)
+    assert trainer.evaluate(x, y, batch_size=10).reads == reads > 0
