@@ -19,6 +19,7 @@ import numpy as np
 
 from rpucc.errors import CheckpointError, OutputError
 from rpucc.runtime.machine import MAX_SEED, Counters, Machine
+from rpucc.runtime.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -97,8 +98,6 @@ def _counters(text: str) -> Counters:
 
 def _history(text: str) -> list[dict[str, Any]]:
     """The metrics of the epochs from their JSON; raises as `_counters`."""
-    from rpucc.runtime.trainer import EpochMetrics
-
     found = json.loads(text)
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
         raise TypeError("history")

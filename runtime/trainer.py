@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import count_errors, gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.machine import Counters
+from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
@@ -30,66 +30,6 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 PROGRESS_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an epoch stands; sent about ten times a second."""
-
-    epoch: int
-    epochs: int
-    samples_done: int
-    samples: int
-    loss: float
-    samples_per_second: float
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """What one epoch did.
-
-    Errors are fractions (None for regression); `seconds` and the rate are not reproducible.
-    """
-
-    epoch: int
-    samples: int
-    train_loss: float
-    train_error: float | None
-    test_loss: float
-    test_error: float | None
-    pulses_per_weight: float
-    reads: int
-    saturated_reads: int
-    rereads: int
-    seconds: float = 0.0
-    samples_per_second: float = 0.0
-
-    def reproducible(self) -> dict[str, Any]:
-        """The fields that the same seed gives again."""
-        timed = ("seconds", "samples_per_second")
-        return {key: value for key, value in asdict(self).items() if key not in timed}
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
-        """From what `reproducible` gave."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in record.items() if key in known})
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of running a machine over labelled samples.
-
-    `error` is a fraction (None for regression), `loss` nan where the program has none.
-    """
-
-    samples: int
-    loss: float
-    error: float | None
-    reads: int
-    saturated_reads: int
-    rereads: int
-    seconds: float
 
 
 class Trainer:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from rpucc.runtime.trainer import Progress
+    from rpucc.runtime.metrics import Progress
 
 PLAIN_WIDTH = 100
 MAX_WIDTH = 140

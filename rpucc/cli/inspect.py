@@ -85,7 +85,7 @@ def _show(program: Program, trained: Trained | None, machine: Machine | None) ->
     if trained is None or machine is None:
         return
     from rpucc.report.tables import heading
-    from rpucc.runtime.trainer import EpochMetrics
+    from rpucc.runtime.metrics import EpochMetrics
 
     state = training.trained_text(machine.counters.epoch, machine.counters.done)
     show("", heading(str(trained.checkpoint), f": {state}, seed {machine.seed}"))

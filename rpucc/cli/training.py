@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.trainer import EpochMetrics, Trainer
+    from rpucc.runtime.metrics import EpochMetrics
+    from rpucc.runtime.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def train_epochs(
     run: gets metrics and a checkpoint after every epoch, and a checkpoint on Ctrl-C.
     """
     from rpucc.report.training import epoch_header, epoch_row
-    from rpucc.runtime.trainer import EpochMetrics
+    from rpucc.runtime.metrics import EpochMetrics
 
     machine = trainer.machine
 

@@ -14,7 +14,7 @@ from rpucc.report import units
 from rpucc.report.tables import pairs
 
 if TYPE_CHECKING:
-    from rpucc.runtime.trainer import EpochMetrics, Evaluation, Progress
+    from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 
 
 class EpochColumn(NamedTuple):

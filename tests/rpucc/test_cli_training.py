@@ -11,7 +11,7 @@ import pytest
 
 from rpucc.cli import console
 from rpucc.runtime import interrupt
-from rpucc.runtime.trainer import Progress
+from rpucc.runtime.metrics import Progress
 
 
 def test_ctrl_c_waits_for_the_step_and_twice_ends_at_once(monkeypatch):

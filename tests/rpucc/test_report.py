@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import lists, plan, training, units
-from rpucc.runtime.trainer import EpochMetrics, Evaluation, Progress
+from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 
 LAYER = LayerPlan(
     name="conv1",

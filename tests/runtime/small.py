@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 import rpucc
 from rpucc.runtime.data import Dataset
 from rpucc.runtime.machine import Machine
-from rpucc.runtime.trainer import EpochMetrics, Trainer
+from rpucc.runtime.metrics import EpochMetrics
+from rpucc.runtime.trainer import Trainer
 from rpucc.target import Target
 from rpucc.target_load import preset_text
 

@@ -15,8 +15,9 @@ from rpucc.runtime import threads as threads_module
 from rpucc.runtime import trainer as trainer_module
 from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
 from rpucc.runtime.machine import Machine
+from rpucc.runtime.metrics import Progress
 from rpucc.runtime.threads import Threads
-from rpucc.runtime.trainer import Progress, Trainer
+from rpucc.runtime.trainer import Trainer
 
 from .small import tiny, tiny_data, train
 

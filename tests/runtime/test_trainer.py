@@ -14,7 +14,8 @@ from rpucc.errors import DataError, RpuccError
 from rpucc.runtime import trainer as trainer_module
 from rpucc.runtime.data import Dataset, load_dataset
 from rpucc.runtime.machine import Machine
-from rpucc.runtime.trainer import EpochMetrics, Progress, Trainer
+from rpucc.runtime.metrics import EpochMetrics, Progress
+from rpucc.runtime.trainer import Trainer
 from rpucc.runtime.warmup import warm_up
 from rpucc.target import Target
 from rpucc.target_load import preset_text

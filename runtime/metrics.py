@@ -1,0 +1,69 @@
+"""What training and evaluation report.
+
+Not for how the numbers come about: that is the trainer's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an epoch stands; sent about ten times a second."""
+
+    epoch: int
+    epochs: int
+    samples_done: int
+    samples: int
+    loss: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch did.
+
+    Errors are fractions (None for regression); `seconds` and the rate are not reproducible.
+    """
+
+    epoch: int
+    samples: int
+    train_loss: float
+    train_error: float | None
+    test_loss: float
+    test_error: float | None
+    pulses_per_weight: float
+    reads: int
+    saturated_reads: int
+    rereads: int
+    seconds: float = 0.0
+    samples_per_second: float = 0.0
+
+    def reproducible(self) -> dict[str, Any]:
+        """The fields that the same seed gives again."""
+        timed = ("seconds", "samples_per_second")
+        return {key: value for key, value in asdict(self).items() if key not in timed}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
+        """From what `reproducible` gave."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in record.items() if key in known})
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of running a machine over labelled samples.
+
+    `error` is a fraction (None for regression), `loss` nan where the program has none.
+    """
+
+    samples: int
+    loss: float
+    error: float | None
+    reads: int
+    saturated_reads: int
+    rereads: int
+    seconds: float
