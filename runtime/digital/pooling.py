@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ Array = NDArray[Any]
 def _max_pool(executor: Executor, node: ir.Node) -> Instruction:
     x = executor.array(node.inputs[0])
     shape = executor.shape(node.outputs[0]) or ()
-    index = _windows(x, node, shape)
+    index = pool_windows(node, x.shape[2:], shape[2:])
     out = executor.new(node.outputs[0], shape)
     if len(node.outputs) > 1:
         winners = executor.new(node.outputs[1], shape, np.int64)
@@ -34,17 +35,19 @@ def _max_pool(executor: Executor, node: ir.Node) -> Instruction:
     )
 
 
-def _windows(x: Array, node: ir.Node, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """The index table of the pool's windows over x, for an output of `shape`."""
-    rank = x.ndim - 2
-    attributes = node.attributes
+def pool_windows(
+    pool: ir.Node, space: Sequence[int], out_space: Sequence[int]
+) -> NDArray[np.int32]:
+    """The index table (see `kernels.windows`) of a pool's windows over `space`."""
+    rank = len(space)
+    attributes = pool.attributes
     return window_index(
-        x.shape[2:],
+        space,
         attributes["kernel_shape"].as_ints(),
         attributes.get_ints("strides", (1,) * rank),
         attributes.get_ints("pads", (0,) * 2 * rank),
         attributes.get_ints("dilations", (1,) * rank),
-        shape[2:],
+        out_space,
     )
 
 
@@ -57,7 +60,7 @@ def _poolable(executor: Executor, node: ir.Node) -> bool:
         and node.attributes.get_int("storage_order", 0) == 0
         and node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
         # With ceil_mode, shape inference counts windows that lie beyond the image; kernels do not.
-        and bool((_windows(x, node, shape) >= 0).any(axis=1).all())
+        and bool((pool_windows(node, x.shape[2:], shape[2:]) >= 0).any(axis=1).all())
     )
 
 

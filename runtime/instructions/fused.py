@@ -19,9 +19,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.runtime.digital.pooling import pool_windows
 from rpucc.runtime.instructions.patterns import Graph, drops_last, initial, integers
 from rpucc.runtime.kernels import activations as kernels
-from rpucc.runtime.kernels.windows import window_index
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
@@ -64,7 +64,7 @@ class Turn:
         shape = executor.shape(self.pool.outputs[0]) or ()
         out = executor.new(self.pool.outputs[0], shape).reshape(batch, channels, -1)
         image = executor.shape(self.image) or ()
-        taps = self.taps = np.ascontiguousarray(_windows(self.pool, image[2:], shape[2:]).T)
+        taps = self.taps = np.ascontiguousarray(pool_windows(self.pool, image[2:], shape[2:]).T)
         pooled = self.pooled = np.zeros((batch, out.shape[2], channels), np.float32)
         winners = self.winners = np.zeros(pooled.shape, np.int32)
         kind = self.kind
@@ -201,19 +201,6 @@ def _poolable(pool: ir.Node) -> bool:
         and not attributes.get_int("storage_order", 0)
         and attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
         and pool.outputs[0].shape is not None
-    )
-
-
-def _windows(pool: ir.Node, space: tuple[int, ...], out: tuple[int, ...]) -> NDArray[np.int32]:
-    rank = len(space)
-    attributes = pool.attributes
-    return window_index(
-        space,
-        attributes["kernel_shape"].as_ints(),
-        attributes.get_ints("strides", (1,) * rank),
-        attributes.get_ints("pads", (0,) * 2 * rank),
-        attributes.get_ints("dilations", (1,) * rank),
-        out,
     )
 
 
