@@ -79,9 +79,10 @@ class Grid:
     def _store(self, fabricated: tuple[FloatArray, ...]) -> None:
         count = len(fabricated)
         self.ranges = np.zeros((*self.tiles.shape, count, 2), np.float32)
-        self.codes = np.empty(
-            (count, *self.W.shape), np.uint16 if self.device.packed else np.float32
-        )
+        shape = (count, *self.W.shape)
+        # Kernels read codes 16 at a time, up to 15 behind the last.
+        spare = np.empty(count * self.W.size + 16, np.uint16 if self.device.packed else np.float32)
+        self.codes = spare[:-16].reshape(shape)
         for i, values in enumerate(fabricated):
             if not self.device.packed:
                 self.codes[i] = values

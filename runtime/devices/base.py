@@ -39,8 +39,14 @@ class Device:
     """Whether a device's parameters are kept in 16 bits each (65536 equal steps between the tile's
     smallest and largest value, so for values of one scale) and not as float32."""
 
+    counted: ClassVar[bool] = False
+    """Whether pulses may be counted and applied at once: constant steps between two bounds, with
+    the parameters of `ConstantStep` (see `kernels/counted/update.py`)."""
+
     def __init_subclass__(cls) -> None:
         """Refuse a model that lacks what every model needs, when its class is made."""
+        if "step" in vars(cls) and "counted" not in vars(cls):
+            cls.counted = False  # what holds for the parent's step need not hold for this one
         for key in ("name", "defaults"):
             if not hasattr(cls, key):
                 raise TargetError(f"device class '{cls.__name__}': it must set `{key}`")

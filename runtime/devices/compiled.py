@@ -24,12 +24,15 @@ import numba
 
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
+from rpucc.runtime.kernels.counted.update import update as counted_update
 
 _TEMPLATE = "update_template.py.txt"
 
 
 def compile_update(device: Device) -> Callable[..., int]:
     """The compiled `update` kernel (see the template for its arguments) of a device model."""
+    if device.counted:
+        return counted_update
     model, cycle_noise = type(device), device.cycle_noise
     if (model, cycle_noise) not in _LOADED:
         _LOADED[model, cycle_noise] = _load(model, cycle_noise)

@@ -61,6 +61,7 @@ class ConstantStep(Device):
     per_device = ("dw_up", "dw_down", "w_max", "w_min")
     constants = ("dw_min_std",)
     packed = True
+    counted = True
 
     @property
     def cycle_noise(self) -> bool:

@@ -10,8 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding
 import numba
 
+
+def _use_whole_vectors() -> None:
+    """Let LLVM use 512-bit vectors where the processor has them.
+
+    For some processors (Ice Lake) it prefers 256 bits; Philox and the normals take 40 % less time
+    with 512. Whoever set NUMBA_CPU_FEATURES has decided otherwise.
+    """
+    features = llvmlite.binding.get_host_cpu_features()
+    if numba.config.CPU_FEATURES is None and features.get("avx512f"):  # type: ignore[attr-defined]
+        wanted = features.flatten() + ",-prefer-256-bit"
+        numba.config.CPU_FEATURES = wanted  # type: ignore[attr-defined]
+
+
+_use_whole_vectors()
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
 
 

@@ -85,7 +85,7 @@ def _first_byte(level):
 
 
 @inlined
-def _rest(c0, c1, c2, sample, k0, k1):
+def low_bits(c0, c1, c2, sample, k0, k1):
     """The low 16 bits of a draw whose top byte decided nothing (1 of 256)."""
     a, _, _, _ = philox(
         u32(c0), u32(u32(c1) | _REST), u32(c2), u32(sample), u32(k0), u32(k1)
@@ -190,7 +190,7 @@ def _settle_rows(live, first, tile_rows, word, sample, k0, k1, numbers, lines, l
         c0 = first + (line >> u32(16)) * u32(tile_rows) + (line & u32(0xFFFF))
         below = levels[j] - (_first_byte(levels[j]) << i32(16))
         while bits != u32(0):
-            if bits & u32(1) and _rest(c0, slot, word, sample, k0, k1) < below:
+            if bits & u32(1) and low_bits(c0, slot, word, sample, k0, k1) < below:
                 fired[j] |= u32(1) << u32(slot)
             bits >>= u32(1)
             slot += 1
@@ -251,7 +251,7 @@ def _settle_columns(
     for c in range(a, z):
         if draws[o + c] == tops[c]:
             below = levels[c] - (i32(tops[c]) << i32(16))
-            if _rest(c, index, word, sample, k0, k1) < below:
+            if low_bits(c, index, word, sample, k0, k1) < below:
                 out[o + c] = sign[c]
         columns[n + count] = c
         count += 1 if out[o + c] != 0 else 0

@@ -69,22 +69,35 @@ def update_tile(
     step(w, direction, noise, r, c) is the device; counts [R]: pulses that each row had before in
     this sample (they number the noise draws), brought up to date here.
     """
-    R, C = W.shape
-    pulses = 0
-    slots, columns = np.arange(bl), np.arange(C)
+    R, pulses = len(W), 0
+    rows, columns = coincidences(x, d, position, R, tile, sample, key, bl, cx, cd)
     for r in range(R):
-        line = np.full(bl, position * R + r)
-        draw = draws(line, slots // 16, slots % 16, line, slots, (UPDATE_ROW, tile, sample), key)
-        for slot in slots[draw < threshold(d, cd)[r]]:
-            index = np.full(C, position << 5 | int(slot))
-            draw = draws(
-                columns // 16, index, columns % 16, columns, index, (UPDATE_COLUMN, tile, sample),
-                key,
-            )  # fmt: skip
-            for c in np.flatnonzero(draw < threshold(x, cx)):
+        for slot in np.flatnonzero(rows[:, r]):
+            for c in np.flatnonzero(columns[slot]):
                 word = PULSE_NOISE << 24 | tile
                 noise = float(normals(counts[r : r + 1], r, word, sample, key)[0])
                 W[r, c] = step(W[r, c], -float(np.sign(d[r] * x[c])), noise, r, int(c))
                 counts[r] += 1
                 pulses += 1
     return pulses
+
+
+def coincidences(
+    x: Array, d: Array, position: int, tile_rows: int, tile: int, sample: int,
+    key: tuple[int, int], bl: int, cx: float, cd: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
+    """Which rows [bl, R] and columns [bl, C] of a tile fire in each slot of one position."""
+    R, C = len(d), len(x)
+    rows, columns = np.zeros((bl, R), bool), np.zeros((bl, C), bool)
+    slots, numbers = np.arange(bl), np.arange(C)
+    for r in range(R):
+        line = np.full(bl, position * tile_rows + r)
+        draw = draws(line, slots // 16, slots % 16, line, slots, (UPDATE_ROW, tile, sample), key)
+        rows[:, r] = draw < threshold(d, cd)[r]
+    for slot in range(bl):
+        index = np.full(C, position << 5 | slot)
+        draw = draws(
+            numbers // 16, index, numbers % 16, numbers, index, (UPDATE_COLUMN, tile, sample), key
+        )
+        columns[slot] = draw < threshold(x, cx)
+    return rows, columns

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.grid import Grid
-from rpucc.runtime.instructions.update import update_scratch as updateupdate_scratch
+from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
+from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile
-from rpucc.runtime.reference.update import update_tile
+from rpucc.runtime.reference.update import coincidences, update_tile
 
 FloatArray = NDArray[np.float32]
 GUARD = 64
@@ -232,10 +233,10 @@ def pulse(
     pulses = 0
     for r0, r1 in ranges or [(0, len(grid.W))]:
         guarded = Guarded()
-        chunk, *scratch = updateupdate_scratch(grid, how.chunk, how.bl, r1 - r0)
+        chunk, *scratch = update_scratch(grid, len(X), how.positions, how.bl, r1 - r0, how.chunk)
         assert chunk == how.chunk
         pulses += update(
-            r0, r1, grid.W, grid.codes, grid.ranges, grid.constants, X, D, np.float32(how.lr),
+            r0, r1, grid.W, *device_state(grid), X, D, np.float32(how.lr),
             np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed,
             grid.row_cuts, grid.col_cuts, grid.tiles, how.positions, how.sample, *grid.key,
             chunk, *(guarded(array.shape, array.dtype) for array in scratch),
@@ -258,28 +259,64 @@ def plain_step(grid: Grid, rows: slice, cols: slice) -> Callable[..., float]:
 def plain_pulse(
     grid: Grid, X: FloatArray, D: FloatArray, how: Pulsing
 ) -> tuple[NDArray[np.float64], int]:
-    """(weights, pulses) that `pulse` should give, by `reference.update_tile`.
+    """(weights, pulses) that `pulse` should give, by `reference.update` or `reference.counted`.
 
     BL, Cx and Cd are the kernel's (float32): the reference's, in float64, would differ in the
     last bit and so move a threshold by one draw in 2^24. `test_gains` compares them.
     """
     W, pulses = grid.W.astype(float), 0
-    key = (int(grid.key[0]), int(grid.key[1]))
     for b, r0 in enumerate(grid.row_cuts[:-1]):
         for s, c0 in enumerate(grid.col_cuts[:-1]):
             rows, cols = slice(r0, grid.row_cuts[b + 1]), slice(c0, grid.col_cuts[s + 1])
-            step, part = plain_step(grid, rows, cols), W[rows, cols]
-            counts = np.zeros(len(part), np.int64)
-            for m in range(len(X)):
-                position = m % how.positions
-                if position == 0:
-                    counts[:] = 0
-                bl, cx, cd = pulse_gains(
-                    X[m], D[m], np.float32(how.lr), np.float32(grid.device.dw_min), how.bl,
-                    how.managed, how.bl_managed,
-                )  # fmt: skip
-                pulses += update_tile(
-                    part, X[m, cols], D[m, rows], position, counts, step, int(grid.tiles[b, s]),
-                    how.sample + m // how.positions, key, bl, cx, cd,
-                )  # fmt: skip
+            plain = _plain_counted if grid.device.counted else _plain_one_by_one
+            pulses += plain(grid, W[rows, cols], X, D, how, rows, cols, int(grid.tiles[b, s]))
     return W, pulses
+
+
+def _gains_of(
+    grid: Grid, X: FloatArray, D: FloatArray, m: int, how: Pulsing
+) -> tuple[int, float, float]:
+    return pulse_gains(  # type: ignore[no-any-return]
+        X[m], D[m], np.float32(how.lr), np.float32(grid.device.dw_min), how.bl, how.managed,
+        how.bl_managed,
+    )  # fmt: skip
+
+
+def _plain_one_by_one(
+    grid: Grid, part: NDArray[np.float64], X: FloatArray, D: FloatArray, how: Pulsing, rows: slice,
+    cols: slice, tile: int,
+) -> int:  # fmt: skip
+    step, pulses = plain_step(grid, rows, cols), 0
+    key = (int(grid.key[0]), int(grid.key[1]))
+    counts = np.zeros(len(part), np.int64)
+    for m in range(len(X)):
+        position = m % how.positions
+        if position == 0:
+            counts[:] = 0
+        bl, cx, cd = _gains_of(grid, X, D, m, how)
+        pulses += update_tile(
+            part, X[m, cols], D[m, rows], position, counts, step, tile,
+            how.sample + m // how.positions, key, bl, cx, cd,
+        )  # fmt: skip
+    return pulses
+
+
+def _plain_counted(
+    grid: Grid, part: NDArray[np.float64], X: FloatArray, D: FloatArray, how: Pulsing, rows: slice,
+    cols: slice, tile: int,
+) -> int:  # fmt: skip
+    pulses, key = 0, (int(grid.key[0]), int(grid.key[1]))
+    for number, m0 in enumerate(range(0, len(X), how.chunk)):
+        chunk = range(m0, min(m0 + how.chunk, len(X)))
+        fired = []
+        for m in chunk:
+            bl, cx, cd = _gains_of(grid, X, D, m, how)
+            sample = how.sample + m // how.positions
+            lines = (X[m, cols], D[m, rows], m % how.positions, len(part), tile, sample, key)
+            fired.append(coincidences(*lines, bl, cx, cd))
+        pulses += count_tile(
+            part, X[chunk, cols].astype(float), D[chunk, rows].astype(float), fired,
+            grid.parameters[:, rows, cols].astype(float), float(grid.constants[0]), tile, number,
+            how.sample, key, len(chunk) == 1 and how.bl <= 16,
+        )  # fmt: skip
+    return pulses

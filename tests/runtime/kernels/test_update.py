@@ -7,20 +7,30 @@ and weights agree to the rounding of float32 (1e-6), a thousandth of one pulse.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices import Device, make_device
+from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.reference.update import gains
 
 from ..tilings import Pulsing, Tiling, make_grid, plain_pulse, pulse
 
-DEVICE = make_device("constant-step", {})
+
+class OneByOne(ConstantStep):
+    """The same device, pulsed one by one as devices without a counted update are."""
+
+    name = "one-by-one"
+    counted = False
+
+
+COUNTED = make_device("constant-step", {})
+DEVICE = OneByOne()
 NOISELESS = make_device("constant-step", {"dw_min_std": 0.0})
 IDEAL = make_device("ideal", {"dw_min": 0.002})
 TILING = Tiling((0, 3, 7), (0, 4, 9, 11), first_tile=2)
@@ -43,11 +53,14 @@ def start(seed: int = 5, tiling: Tiling = TILING) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, tiling.shape).astype(np.float32)
 
 
+@pytest.mark.parametrize("device", [COUNTED, DEVICE], ids=lambda device: device.name)
 @pytest.mark.parametrize("bl", [1, 10, 31])
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("bl_managed", [False, True])
-def test_update_equals_the_reference(bl: int, managed: bool, bl_managed: bool) -> None:
-    grid = make_grid(DEVICE, TILING, start(), seed=2**40 + 3)
+def test_update_equals_the_reference(
+    device: Device, bl: int, managed: bool, bl_managed: bool
+) -> None:
+    grid = make_grid(device, TILING, start(), seed=2**40 + 3)
     X, D = batch(bl)
     how = Pulsing(0.01, bl, managed, bl_managed, POSITIONS, sample=100, chunk=3)
     W, pulses = plain_pulse(grid, X, D, how)
@@ -69,9 +82,9 @@ def test_every_way_to_apply_pulses_equals_the_reference(
     X = rng.uniform(-1, 1, (4, shape[1])).astype(np.float32)
     X *= 2 * density * rng.uniform(size=X.shape) / np.abs(X)
     D = rng.uniform(-0.4, 0.4, (4, shape[0])).astype(np.float32)
-    for device in (DEVICE, NOISELESS):
+    for device, chunk in product((DEVICE, COUNTED, NOISELESS), (1, 4)):
         grid = make_grid(device, tiling, start(1, tiling))
-        how = Pulsing(0.01, 10, positions=4, chunk=4)
+        how = Pulsing(0.01, 10, positions=4, chunk=chunk)
         W, pulses = plain_pulse(grid, X, D, how)
         assert pulse(grid, X, D, how) == pulses > 5
         np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-6)
@@ -102,9 +115,10 @@ def test_devices_without_pulse_noise(device) -> None:  # type: ignore[no-untyped
     np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-6)
 
 
-def test_weights_stop_at_their_bounds() -> None:
+@pytest.mark.parametrize("model", [ConstantStep, OneByOne])
+def test_weights_stop_at_their_bounds(model: type[Device]) -> None:
     """Enough pulses in one direction drive every weight onto its own bound, as the reference."""
-    device = make_device("constant-step", {"dw_min": 0.05, "w_max": 0.2, "w_min": -0.3})
+    device = model(dw_min=0.05, w_max=0.2, w_min=-0.3)
     grid = make_grid(device, TILING)
     X, D = np.ones((4, 11), np.float32), np.ones((4, 7), np.float32)
     D[:, ::2] = -1

@@ -1,0 +1,1 @@
+"""The pulsed update of constant-step devices: coincidences are counted, pulses added at once."""

@@ -1,0 +1,327 @@
+"""Steps of the counted update on 16 lanes at once (`kernels/pulse_lanes.py` says why).
+
+Columns come in blocks of 16 with their firing bits in 16-bit words, one bit a slot. Buffers of
+bits, signs and counts are padded to whole blocks with zeros; rows of weights are not, so they are
+read and written under a mask. Device parameters may be read up to 15 entries behind a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from rpucc.runtime.kernels.pulse_lanes import (
+    BITS,
+    BYTES,
+    F32,
+    FLOATS,
+    I16,
+    I32,
+    I64,
+    LANES,
+    WORDS,
+    Lanes,
+)
+
+SHORTS = ir.VectorType(I16, LANES)
+# A product and the sum it goes into may be rounded once.
+FUSED = ("contract",)
+
+
+class CountLanes(Lanes):
+    """What the counted update adds to `Lanes`."""
+
+    def shorts(self, value: int) -> Any:
+        """A vector of 16-bit integers, all `value`."""
+        return ir.Constant(SHORTS, [value] * LANES)
+
+    def load_shorts(self, k: int, at: Any) -> Any:
+        """16 16-bit elements of array argument k."""
+        return self.builder.load(self.pointer(k, at, SHORTS), align=2)
+
+    def store_shorts(self, value: Any, k: int, at: Any) -> None:
+        """Write 16 16-bit elements of array argument k."""
+        self.builder.store(value, self.pointer(k, at, SHORTS), align=2)
+
+    def ones(self, shorts: Any) -> Any:
+        """How many bits are set in each 16-bit lane."""
+        count = self.declare("llvm.ctpop.v16i16", SHORTS, [SHORTS])
+        return self.builder.call(count, [shorts])
+
+    def floats(self, shorts: Any) -> Any:
+        """Unsigned 16-bit lanes as float32."""
+        return self.builder.sitofp(self.builder.zext(shorts, WORDS), FLOATS)
+
+    def scalar(self, k: int, index: int) -> Any:
+        """Element `index` of the float32 array argument k, in every lane."""
+        return self.all(self.builder.load(self.pointer(k, I64(index), F32), align=4))
+
+    def linear(self, codes: Any, low: Any, scale: Any) -> Any:
+        """low + scale codes: what packed parameters stand for."""
+        product = self.builder.fmul(self.floats(codes), scale, flags=FUSED)
+        return self.builder.fadd(product, low, flags=FUSED)
+
+    def expanded(self, k: int, n: Any, mask: Any) -> Any:
+        """Elements n .. of the float32 array argument k, spread over the lanes in `mask`."""
+        pointer = self.pointer(k, n, F32)
+        load = self.declare("llvm.masked.expandload.v16f32", FLOATS, [pointer.type, BITS, FLOATS])
+        return self.builder.call(load, [pointer, mask, ir.Constant(FLOATS, [0.0] * LANES)])
+
+    def store_masked(self, value: Any, k: int, at: Any, mask: Any) -> None:
+        """Write the float lanes in `mask` to array argument k."""
+        pointer = self.pointer(k, at, FLOATS)
+        kinds = [FLOATS, pointer.type, I32, BITS]
+        store = self.declare("llvm.masked.store.v16f32.p0", ir.VoidType(), kinds)
+        self.builder.call(store, [value, pointer, I32(4), mask])
+
+    def load_inside(self, k: int, o: Any, at: Any, columns: Any) -> Any:
+        """16 floats of array argument k from o on; 0, and not read, from column `columns` on."""
+        start = self.builder.sub(o, at)
+        return self.load_upto(k, o, self.builder.add(start, columns))
+
+    def store_free(
+        self, o: Any, plane: Any, ranges: int, w: Any, change: Any, up: Any, down: Any, mask: Any
+    ) -> Any:
+        """Write w + change where w + up and w - down keep to the device's own bounds.
+
+        Arguments 0 and 1 are W and codes. Returns the lanes that do not, as the bits of an int64.
+        """
+        builder, codes = self.builder, []
+        for i in (2, 3):
+            start = builder.add(o, builder.mul(plane, I64(i)))
+            low, scale = self.scalar(ranges, 2 * i), self.scalar(ranges, 2 * i + 1)
+            codes.append(self.linear(self.load_shorts(1, start), low, scale))
+        above = builder.fcmp_ordered(">", builder.fadd(w, up), codes[0])
+        below = builder.fcmp_ordered("<", builder.fsub(w, down), codes[1])
+        near = builder.and_(mask, builder.or_(above, below))
+        self.store_masked(builder.fadd(w, change), 0, o, builder.and_(mask, builder.not_(near)))
+        return builder.zext(builder.bitcast(near, I16), I64)
+
+
+@intrinsic
+def fire_bits16(
+    typing_context: Any, draws: Any, o: Any, tops: Any, at: Any, bit: Any, bits: Any, b: Any
+) -> Any:
+    """bits[b:] |= bit for those of 16 columns whose draw's top byte decides that they fire.
+
+    Byte draws[o + i] < tops[at + i] fires. Returns the lanes that are equal, as 16 bits.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        _, o, _, at, bit, _, b = lanes.args
+        draw, top = lanes.load(0, o, BYTES), lanes.load(2, at, BYTES)
+        hit = builder.icmp_unsigned("<", draw, top)
+        new = builder.select(hit, lanes.all(builder.trunc(bit, I16)), lanes.shorts(0))
+        lanes.store_shorts(builder.or_(lanes.load_shorts(5, b), new), 5, b)
+        tied = builder.bitcast(builder.icmp_unsigned("==", draw, top), I16)
+        return builder.zext(tied, I64)
+
+    return nb.int64(draws, o, tops, at, bit, bits, b), code
+
+
+@intrinsic
+def coincide16(
+    typing_context: Any, row: Any, bits: Any, at: Any, counts: Any, o: Any, listed: Any, n: Any
+) -> Any:
+    """Coincidences of one row's slots with those of 16 columns: counts[o:] = ones(row & bits[at:]).
+
+    The counts that are not 0 are appended to the int32 list listed[n:]. Returns how many they are.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        row, _, at, _, o, _, n = lanes.args
+        both = builder.and_(lanes.all(builder.trunc(row, I16)), lanes.load_shorts(1, at))
+        count = lanes.ones(both)
+        lanes.store_shorts(count, 3, o)
+        mask = builder.icmp_unsigned("!=", count, lanes.shorts(0))
+        lanes.compress(builder.zext(count, WORDS), mask, 5, n)
+        return lanes.count(mask)
+
+    return nb.int64(row, bits, at, counts, o, listed, n), code
+
+
+@intrinsic
+def tally16(
+    typing_context: Any, row: Any, bits: Any, signs: Any, at: Any, s: Any, flip: Any, total: Any,
+    net: Any, o: Any,
+) -> Any:  # fmt: skip
+    """Add one event's coincidences: k = ones(row & bits[at:]); total[o:] += k; net[o:] += ±k.
+
+    The sign is that of the column's x, signs[s:] (0 or -1 for a negative one), turned over if
+    flip is -1 (not if it is 0).
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        row, _, _, at, s, flip, _, _, o = lanes.args
+        both = builder.and_(lanes.all(builder.trunc(row, I16)), lanes.load_shorts(1, at))
+        count = lanes.ones(both)
+        lanes.store_shorts(builder.add(lanes.load_shorts(6, o), count), 6, o)
+        sign = builder.xor(lanes.load_shorts(2, s), lanes.all(builder.trunc(flip, I16)))
+        signed = builder.sub(builder.xor(count, sign), sign)
+        lanes.store_shorts(builder.add(lanes.load_shorts(7, o), signed), 7, o)
+        return context.get_dummy_value()
+
+    return nb.void(row, bits, signs, at, s, flip, total, net, o), code
+
+
+@intrinsic
+def present16(typing_context: Any, counts: Any, at: Any) -> Any:
+    """How many of counts[at : at + 16] are not 0, and their sum from bit 32 on."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        count = lanes.load_shorts(0, lanes.args[1])
+        mask = builder.icmp_unsigned("!=", count, lanes.shorts(0))
+        total = lanes.declare("llvm.vector.reduce.add.v16i32", I32, [WORDS])
+        total = builder.zext(builder.call(total, [builder.zext(count, WORDS)]), I64)
+        return builder.add(lanes.count(mask), builder.shl(total, I64(32)))
+
+    return nb.int64(counts, at), code
+
+
+def _direction(lanes: CountLanes, at: Any, o: Any, plane: Any, t: Any, flip: Any) -> Any:
+    """(k, mask, rising, step) of 16 devices pulsed in one direction; arguments as step_one16's."""
+    builder = lanes.builder
+    count = lanes.load_shorts(6, t)
+    sign = builder.xor(lanes.load_shorts(8, at), lanes.all(builder.trunc(flip, I16)))
+    rising = builder.icmp_signed("<", sign, lanes.shorts(0))
+    up, down = lanes.load_shorts(1, o), lanes.load_shorts(1, builder.add(o, plane))
+    first = builder.select(rising, lanes.scalar(12, 0), lanes.scalar(12, 2))
+    scale = builder.select(rising, lanes.scalar(12, 1), lanes.scalar(12, 3))
+    mask = builder.icmp_unsigned("!=", count, lanes.shorts(0))
+    dw = lanes.linear(builder.select(rising, up, down), first, scale)
+    return lanes.floats(count), mask, rising, dw
+
+
+@intrinsic
+def step_one16(
+    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, columns: Any,
+    counts: Any, t: Any, signs: Any, flip: Any, noise: Any, n: Any, ranges: Any, reach: Any,
+    limits: Any, block: Any,
+) -> Any:  # fmt: skip
+    """Apply pulses to 16 devices of a row that got them all in one direction.
+
+    W[o + i] += ±dw (k + noise) where k = counts[t + i] > 0, and dw is the step of that direction;
+    nothing is done if k dw reach takes any of the 16 beyond ±limits[block], which all of them
+    have room for. codes: up and down steps, w_max and w_min, `plane` entries apart; ranges:
+    (lowest, step) of the four. They are columns at .. at + 15 of `columns`; signs[at:], flip: 0
+    or -1, the directions; noise[n:]: one entry a pulsed device. Returns how many are pulsed, and
+    from bit 32 on whether nothing was done.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        _, _, o, plane, at, columns, _, t, _, flip, _, n, _, reach, _, block = lanes.args
+        k, mask, rising, dw = _direction(lanes, at, o, plane, t, flip)
+        w = lanes.load_inside(0, o, at, columns)
+        change = builder.fmul(dw, builder.fadd(k, lanes.expanded(10, n, mask)))
+        change = builder.select(rising, change, builder.fneg(change))
+        size = builder.bitcast(lanes.magnitudes(w), FLOATS)
+        far = builder.fadd(size, builder.fmul(builder.fmul(k, dw), lanes.all(reach)))
+        limit = lanes.all(builder.load(lanes.pointer(14, block, F32), align=4))
+        beyond = builder.and_(mask, builder.fcmp_ordered(">", far, limit))
+        any_beyond = builder.icmp_unsigned("!=", builder.bitcast(beyond, I16), I16(0))
+        written = builder.select(any_beyond, ir.Constant(BITS, [0] * LANES), mask)
+        lanes.store_masked(builder.fadd(w, change), 0, o, written)
+        flag = builder.shl(builder.zext(any_beyond, I64), I64(32))
+        return builder.add(lanes.count(mask), flag)
+
+    kinds = (W, codes, o, plane, at, columns, counts, t, signs, flip, noise, n, ranges)
+    return nb.int64(*kinds, nb.float32, limits, block), code
+
+
+@intrinsic
+def step_one_bounded16(
+    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, columns: Any,
+    counts: Any, t: Any, signs: Any, flip: Any, noise: Any, n: Any, ranges: Any, reach: Any,
+) -> Any:  # fmt: skip
+    """`step_one16` for devices that k dw reach keeps within their own bounds; others keep w.
+
+    Returns the devices that were left, as 16 bits.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        _, _, o, plane, at, columns, _, t, _, flip, _, n, _, reach = lanes.args
+        k, mask, rising, dw = _direction(lanes, at, o, plane, t, flip)
+        w = lanes.load_inside(0, o, at, columns)
+        change = builder.fmul(dw, builder.fadd(k, lanes.expanded(10, n, mask)))
+        change = builder.select(rising, change, builder.fneg(change))
+        far = builder.fmul(builder.fmul(k, dw), lanes.all(reach))
+        return lanes.store_free(o, plane, 12, w, change, far, far, mask)
+
+    kinds = (W, codes, o, plane, at, columns, counts, t, signs, flip, noise, n, ranges)
+    return nb.int64(*kinds, nb.float32), code
+
+
+@intrinsic
+def step_many16(
+    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, columns: Any,
+    total: Any, t: Any, net: Any, noise: Any, n: Any, ranges: Any, std: Any, reach: Any,
+) -> Any:  # fmt: skip
+    """`step_one_bounded16` for devices pulsed in both directions.
+
+    With up + down = total[t:] and up - down = net[t:] pulses,
+    w += up dw_up - down dw_down + std sqrt(up dw_up² + down dw_down²) noise, where that noise
+    within ±reach of its standard deviations keeps all of the way within the bounds. Returns how
+    many are pulsed, and from bit 32 on those that were left.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        _, _, o, plane, at, columns, _, t, _, _, n, _, std, reach = lanes.args
+        total, net = lanes.load_shorts(6, t), lanes.load_shorts(8, t)
+        mask = builder.icmp_unsigned("!=", total, lanes.shorts(0))
+        one = lanes.shorts(1)
+        ups = lanes.floats(builder.lshr(builder.add(total, net), one))
+        downs = lanes.floats(builder.lshr(builder.sub(total, net), one))
+        dw_up = lanes.linear(lanes.load_shorts(1, o), lanes.scalar(11, 0), lanes.scalar(11, 1))
+        down_codes = lanes.load_shorts(1, builder.add(o, plane))
+        dw_down = lanes.linear(down_codes, lanes.scalar(11, 2), lanes.scalar(11, 3))
+        rise, fall = builder.fmul(ups, dw_up), builder.fmul(downs, dw_down)
+        variance = builder.fadd(
+            builder.fmul(rise, dw_up, flags=FUSED), builder.fmul(fall, dw_down, flags=FUSED),
+            flags=FUSED,
+        )  # fmt: skip
+        root = lanes.declare("llvm.sqrt.v16f32", FLOATS, [FLOATS])
+        deviation = builder.fmul(builder.call(root, [variance]), lanes.all(std))
+        noise = builder.fmul(deviation, lanes.expanded(9, n, mask))
+        change = builder.fadd(builder.fsub(rise, fall), noise)
+        far = builder.fmul(deviation, lanes.all(reach))
+        w = lanes.load_inside(0, o, at, columns)
+        up_reach, down_reach = builder.fadd(rise, far), builder.fadd(fall, far)
+        left = lanes.store_free(o, plane, 11, w, change, up_reach, down_reach, mask)
+        return builder.add(lanes.count(mask), builder.shl(left, I64(32)))
+
+    kinds = (W, codes, o, plane, at, columns, total, t, net, noise, n, ranges)
+    return nb.int64(*kinds, nb.float32, nb.float32), code
+
+
+@intrinsic
+def interleave16(typing_context: Any, values: Any, at: Any) -> Any:
+    """Transpose 64 floats in place: values[at + 4 j + w] = values[at + 16 w + j], w = 0 .. 3."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        _, at = lanes.args
+        rows = [lanes.load(0, builder.add(at, I64(16 * w)), FLOATS) for w in range(4)]
+
+        def zip_pair(a: Any, b: Any, half: int) -> Any:
+            order = [16 * (i % 2) + 8 * half + i // 2 for i in range(LANES)]
+            return builder.shuffle_vector(a, b, ir.Constant(WORDS, order))
+
+        for half in range(2):
+            even = zip_pair(rows[0], rows[2], half)  # z0 z2 of eight counters
+            odd = zip_pair(rows[1], rows[3], half)
+            for quarter in range(2):
+                start = builder.add(at, I64(32 * half + 16 * quarter))
+                lanes.store(zip_pair(even, odd, quarter), 0, start)
+        return context.get_dummy_value()
+
+    return nb.void(values, at), code

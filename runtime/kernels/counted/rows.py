@@ -1,0 +1,195 @@
+"""Counted updates: a row's coincidences, their noise, and the step of its devices.
+
+How the counts move a weight, and which devices are pulsed one by one: see `update.py`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+from rpucc.runtime.kernels.counted.lanes import (
+    coincide16,
+    interleave16,
+    present16,
+    step_many16,
+    step_one16,
+    step_one_bounded16,
+    tally16,
+)
+from rpucc.runtime.kernels.jit import inlined, kernel
+from rpucc.runtime.kernels.normals import box_muller
+from rpucc.runtime.kernels.philox import philox
+
+f32 = nb.float32
+i32 = nb.int32
+u32 = nb.uint32
+
+# Standard deviations of pulse noise that a device must be able to hold to count as free.
+REACH = f32(7)
+# Slots in a word of firing bits.
+SLOTS = 16
+
+
+@kernel
+def row_normals(n, counters, word, sample, k0, k1, noise):
+    """Four normals for each of n counters, side by side in noise; 16 counters at a time.
+
+    word, sample, k0, k1: int64, with which LLVM chooses the faster vectors (by a quarter).
+    """
+    for j in range(0, n, 16):
+        o = noise[4 * j : 4 * j + 64]
+        first, second = counters[0, j : j + 16], counters[1, j : j + 16]
+        for i in range(16):
+            a, b, c, d = philox(first[i], second[i], u32(word), u32(sample), u32(k0), u32(k1))
+            z0, z1 = box_muller(a, b)
+            z2, z3 = box_muller(c, d)
+            o[i] = z0
+            o[i + 16] = z1
+            o[i + 32] = z2
+            o[i + 48] = z3
+        interleave16(noise, 4 * j)
+
+
+@inlined
+def name_normals(counters, n, here, index):
+    """List the counters of a row's `here` normals, from normal n on; where the next row's start."""
+    first, second = counters[0], counters[1]
+    for j in range((here + 3) >> 2):
+        first[(n >> 2) + j] = j
+        second[(n >> 2) + j] = index
+    return n + (here + 3) // 4 * 4
+
+
+@inlined
+def spread(noise, counts, n, std):
+    """noise *= std sqrt(counts): the noise of that many pulses, in steps."""
+    for j in range(n):
+        noise[j] *= std * math.sqrt(f32(counts[j]))
+
+
+@kernel
+def tightest(codes, ranges, row_cuts, col_cuts, limits):
+    """limits [R, blocks]: the least of w_max and -w_min of every 16 devices of a row of a tile.
+
+    The blocks of a tile's columns start at its first column; segment after segment, row by row.
+    """
+    for b in range(row_cuts.shape[0] - 1):
+        block = 0
+        for s in range(col_cuts.shape[0] - 1):
+            high, low = ranges[b, s, 2], ranges[b, s, 3]
+            for c in range(col_cuts[s], col_cuts[s + 1], 16):
+                for r in range(row_cuts[b], row_cuts[b + 1]):
+                    least = f32(np.inf)
+                    for i in range(c, min(c + 16, col_cuts[s + 1])):
+                        least = min(least, f32(codes[2, r, i]) * high[1] + high[0])
+                        least = min(least, -(f32(codes[3, r, i]) * low[1] + low[0]))
+                    # Codes are made floats again with one rounding more or less than here.
+                    limits[r, block] = least - f32(1e-6) * abs(least)
+                block += 1
+
+
+@kernel
+def count_one(row, columns, bits, counts, t, listed, n, blocks, k):
+    """Coincidences of a row that has a single event; the ones that are not 0 go to listed[n:].
+
+    counts[t : t + width]; blocks[k, 1:]: the blocks of 16 with any, blocks[k, 0]: how many those
+    are. Returns how many devices are pulsed.
+    """
+    here, found = 0, 1
+    for a in range(0, columns, 16):
+        new = coincide16(row, bits, a, counts, t + a, listed, n + here)
+        blocks[k, found] = a
+        found += 1 if new > 0 else 0
+        here += new
+    blocks[k, 0] = found - 1
+    return here
+
+
+@kernel
+def count_slots(columns, bl, bits, sizes):
+    """sizes[slot]: how many columns fire in it."""
+    for slot in range(bl):
+        size = 0
+        for c in range(columns):
+            size += i32((bits[c] >> slot) & 1)
+        sizes[slot] = size
+
+
+@kernel
+def count_many(
+    order, first, last, columns, width, bl_words, D, m, r, lines, fired, groups, bits, signs,
+    total, net, t,
+):  # fmt: skip
+    """Coincidences of a row with several events: all of them, and those up less those down.
+
+    Returns the same as `count_one`.
+    """
+    total[t : t + width] = 0
+    net[t : t + width] = 0
+    for k in range(first, last):
+        e = order[k]
+        g = groups[e]
+        flip = 0 if D[m + (u32(lines[e]) >> u32(16)), r] < f32(0) else -1
+        for v in range(bl_words):
+            row = fired[e] >> u32(SLOTS * v)
+            o = (g * bl_words + v) * width
+            for a in range(0, columns, 16):
+                tally16(row, bits, signs, o + a, g * width + a, flip, total, net, t + a)
+    here = 0
+    for a in range(0, columns, 16):
+        here += present16(total, t + a)
+    return here
+
+
+@inlined
+def _list_lanes(lanes, first, near, found):
+    """Append first + i for every bit i of `lanes` to near[found:]; how many there are then."""
+    while lanes != 0:
+        if lanes & 1:
+            near[found] = first
+            found += 1
+        lanes >>= 1
+        first += 1
+    return found
+
+
+@kernel
+def step_one(
+    W, codes, o, plane, columns, counts, t, signs, flip, noise, at, ranges, std, limits, limit0,
+    blocks, k, near,
+):  # fmt: skip
+    """Apply the counts of a row with a single event; returns how many devices near[:] got none."""
+    found = 0
+    reach = f32(1) + REACH * std
+    for i in range(1, blocks[k, 0] + 1):
+        a = blocks[k, i]
+        done = step_one16(
+            W, codes, o + a, plane, a, columns, counts, t + a, signs, flip, noise, at, ranges,
+            reach, limits, limit0 + (a >> 4),
+        )  # fmt: skip
+        if done >> 32:
+            left = step_one_bounded16(
+                W, codes, o + a, plane, a, columns, counts, t + a, signs, flip, noise, at, ranges,
+                reach,
+            )  # fmt: skip
+            if left:
+                found = _list_lanes(left, a, near, found)
+        at += done & 0xFFFFFFFF
+    return found
+
+
+@kernel
+def step_many(W, codes, o, plane, columns, total, t, net, noise, at, ranges, std, near):
+    """The same for a row with several events."""
+    found = 0
+    for a in range(0, columns, 16):
+        done = step_many16(
+            W, codes, o + a, plane, a, columns, total, t + a, net, noise, at, ranges, std, REACH
+        )
+        at += done & 0xFFFFFFFF
+        if done >> 32:
+            found = _list_lanes(done >> 32, a, near, found)
+    return found

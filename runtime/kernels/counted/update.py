@@ -1,0 +1,242 @@
+"""The pulsed update of constant-step devices by counting coincidences.
+
+A step that does not depend on the weight lets all pulses of an update be added at once. Between
+the bounds, `up` up pulses and `down` down pulses in any order move a weight by
+
+    up dw_up - down dw_down + std sqrt(up dw_up² + down dw_down²) ξ,    ξ ~ N(0, 1),
+
+because sums of independent normals are normal: the same distribution as pulse by pulse, with one
+draw a device. Rows and columns fire as in `rpucc.runtime.kernels.pulses`. A device that could
+meet one of its bounds on the way is pulsed one by one instead (`replay.py`); "could" means that
+all of its pulses towards that bound and 7 standard deviations of noise reach it: by the reflection
+principle the rest clips with a probability below 3e-12. The plain statement of the same
+computation is `rpucc.runtime.reference.counted`.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+
+from rpucc.runtime.kernels.counted.lines import fire_chunk, fire_columns, list_pairs
+from rpucc.runtime.kernels.counted.replay import replay
+from rpucc.runtime.kernels.counted.rows import (
+    SLOTS,
+    count_many,
+    count_one,
+    count_slots,
+    name_normals,
+    row_normals,
+    spread,
+    step_many,
+    step_one,
+)
+from rpucc.runtime.kernels.jit import kernel
+from rpucc.runtime.kernels.philox import PULSE_NOISE, PULSE_REPLAY, UPDATE_COLUMN
+from rpucc.runtime.kernels.pulses import all_gains, sort_by_row
+
+f32 = nb.float32
+i64 = nb.int64
+u32 = nb.uint32
+
+
+@kernel
+def update(
+    r0, r1, W, codes, ranges, limits, constants, X, D, lr, dw_min, bl_max, managed, bl_managed,
+    row_cuts, col_cuts, tiles, positions, sample0, k0, k1,
+    chunk, gains, lengths, numbers, lines, levels, fired, tied, draws, groups, order, row_starts,
+    slots, samples, counters, words, tops, marks, column_levels, ties, bits, signs,
+    total, net, listed, row_counters, found, noise, near, blocks, sizes,
+):  # fmt: skip
+    """Pulse rows r0 .. r1 - 1 of the grid W [R, C] with all rows of X [M, C] and D [M, R].
+
+    codes: uint16 [4, R, C], ranges: float32 [row blocks, column segments, 4, 2]: the devices, as
+    `ConstantStep.per_device` lists their parameters; limits: from `tightest`. Row m of X and D is
+    position m % positions of sample sample0 + m // positions. Every tile has its own row and
+    column streams; `chunk` rows of X are counted together. Scratch as
+    `runtime/instructions/update_scratch.py` plans it. Returns the number of pulses.
+    """
+    pulses = 0
+    std = constants[0]
+    # Flat, because a view of every row would be counted in and out by the memory manager.
+    weights, params, flat_limits = W.reshape(-1), codes.reshape(-1), limits.reshape(-1)
+    plane = W.size
+    sample = u32(sample0)
+    bl_words = (bl_max + SLOTS - 1) // SLOTS
+    for b in range(row_cuts.shape[0] - 1):
+        o0, o1 = max(r0, row_cuts[b]), min(r1, row_cuts[b + 1])
+        if o0 >= o1:
+            continue
+        tile_rows = row_cuts[b + 1] - row_cuts[b]
+        block0 = 0
+        for s in range(col_cuts.shape[0] - 1):
+            c0, c1 = col_cuts[s], col_cuts[s + 1]
+            columns = c1 - c0
+            tile_ranges = ranges[b, s]
+            width = (columns + 15) // 16 * 16
+            row_block = found.shape[1]
+            tile = u32(tiles[b, s])
+            column_word = u32(u32(UPDATE_COLUMN << 24) | tile)
+            noise_word = u32(u32(PULSE_NOISE << 24) | tile)
+            replay_word = u32(u32(PULSE_REPLAY << 24) | tile)
+            for m in range(0, X.shape[0], chunk):
+                length = min(chunk, X.shape[0] - m)
+                all_gains(X, D, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, lengths)
+                events = fire_chunk(
+                    D,
+                    m,
+                    length,
+                    o0,
+                    o1,
+                    row_cuts[b],
+                    gains[0],
+                    lengths,
+                    positions,
+                    sample0,
+                    tile_rows,
+                    tile,
+                    k0,
+                    k1,
+                    numbers,
+                    lines,
+                    levels,
+                    fired,
+                    tied,
+                    draws,
+                )
+                if events == 0:
+                    continue
+                pairs = list_pairs(
+                    events, m, positions, sample0, bl_max, lines, fired, groups, slots, samples
+                )
+                fire_columns(
+                    X, m, c0, c1, width, gains[1], pairs, bl_words, column_word, k0, k1, slots,
+                    samples, counters, words, tops, marks, column_levels, ties, bits, signs,
+                )  # fmt: skip
+                sort_by_row(events, o1 - o0, lines, order, row_starts)
+                one = length == 1 and bl_words == 1
+                if one:
+                    count_slots(columns, bl_max, bits, sizes)
+                chunk_bits = u32((m // chunk) << 16)
+                for first_row in range(o0, o1, row_block):
+                    last_row = min(o1, first_row + row_block)
+                    n = 0
+                    for r in range(first_row, last_row):
+                        k = r - first_row
+                        first, last = row_starts[r - o0], row_starts[r - o0 + 1]
+                        here = 0
+                        if first < last and one:
+                            row = fired[order[first]]
+                            here = count_one(
+                                row, columns, bits, total, k * width, listed, n, blocks, k
+                            )
+                            for slot in range(bl_max):
+                                pulses += sizes[slot] if (row >> u32(slot)) & u32(1) else 0
+                        elif first < last:
+                            here = count_many(
+                                order,
+                                first,
+                                last,
+                                columns,
+                                width,
+                                bl_words,
+                                D,
+                                m,
+                                r,
+                                lines,
+                                fired,
+                                groups,
+                                bits,
+                                signs,
+                                total,
+                                net,
+                                k * width,
+                            )
+                            pulses += here >> 32
+                            here &= 0xFFFFFFFF
+                        found[0, k] = here
+                        found[1, k] = n
+                        n = name_normals(row_counters, n, here, u32(r - row_cuts[b]) | chunk_bits)
+                    if std > f32(0):
+                        row_normals(
+                            n >> 2, row_counters, i64(noise_word), i64(sample), i64(k0), i64(k1),
+                            noise,
+                        )  # fmt: skip
+                        if one:
+                            spread(noise, listed, n, std)
+                    else:
+                        noise[:n] = f32(0)
+                    for r in range(first_row, last_row):
+                        k = r - first_row
+                        if found[0, k] == 0:
+                            continue
+                        o = r * W.shape[1] + c0
+                        first, last = row_starts[r - o0], row_starts[r - o0 + 1]
+                        if one:
+                            flip = -1 if D[m, r] < f32(0) else 0
+                            left = step_one(
+                                weights,
+                                params,
+                                o,
+                                plane,
+                                columns,
+                                total,
+                                k * width,
+                                signs,
+                                flip,
+                                noise,
+                                found[1, k],
+                                tile_ranges,
+                                std,
+                                flat_limits,
+                                r * limits.shape[1] + block0,
+                                blocks,
+                                k,
+                                near,
+                            )
+                        else:
+                            left = step_many(
+                                weights,
+                                params,
+                                o,
+                                plane,
+                                columns,
+                                total,
+                                k * width,
+                                net,
+                                noise,
+                                found[1, k],
+                                tile_ranges,
+                                std,
+                                near,
+                            )
+                        if left > 0:
+                            replay(
+                                weights,
+                                params,
+                                o,
+                                plane,
+                                tile_ranges,
+                                std,
+                                near,
+                                left,
+                                order,
+                                first,
+                                last,
+                                D,
+                                m,
+                                r,
+                                lines,
+                                fired,
+                                groups,
+                                bits,
+                                signs,
+                                width,
+                                bl_words,
+                                u32(r - row_cuts[b]) | chunk_bits,
+                                replay_word,
+                                sample,
+                                k0,
+                                k1,
+                            )
+            block0 += width // 16
+    return pulses
