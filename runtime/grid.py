@@ -5,7 +5,6 @@ State is one contiguous float32 array per quantity, [R, C]; tiles are index rang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,12 +13,10 @@ from numpy.typing import NDArray
 
 from rpucc.errors import TargetError
 from rpucc.runtime.devices import Device
-from rpucc.runtime.kernels.fabricate import grid_normals
+from rpucc.runtime.fabrication import fabricate
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
-CODES = 65535
-"""The largest code of a packed parameter."""
 
 
 @dataclass
@@ -48,74 +45,32 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Fabricate the devices and program the weights, clipped to each device's range."""
-        # Where updates are exact no device property plays a part.
-        fabricated = self.device.fabricate(self._normals()) if self.pulsed else ()
-        needed = len(self.device.per_device) if self.pulsed else 0
-        if len(fabricated) != needed or any(a.shape != self.W.shape for a in fabricated):
-            raise TargetError(
-                f"device '{self.device.name}': fabricate must return {needed} arrays of shape "
-                f"{list(self.W.shape)} (per_device = {', '.join(self.device.per_device) or '()'}), "
-                f"it returned {[list(np.shape(a)) for a in fabricated]}"
-            )
         if len(self.device.constant_values()) != len(self.device.constants):
             raise TargetError(
                 f"device '{self.device.name}': constant_values must return "
                 f"{len(self.device.constants)} numbers ({', '.join(self.device.constants)})"
             )
-        self._store(fabricated)
+        fabricate(self)
         self.constants = np.asarray(self.device.constant_values(), np.float32)
-        if self.pulsed:
-            low, high = self.device.weight_range(tuple(self.parameters))
-            programmed = np.clip(self.W, low, high)
-            self.clipped = int(np.count_nonzero(programmed != self.W))
-            self.W[:] = programmed
-
-    def _tiles(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-        """(row block, column segment, place in W) of every tile."""
-        for b, rows in enumerate(pairwise(self.row_cuts.tolist())):
-            for s, columns in enumerate(pairwise(self.col_cuts.tolist())):
-                yield b, s, (slice(*rows), slice(*columns))
-
-    def _store(self, fabricated: tuple[FloatArray, ...]) -> None:
-        count = len(fabricated)
-        self.ranges = np.zeros((*self.tiles.shape, count, 2), np.float32)
-        shape = (count, *self.W.shape)
-        # Kernels read codes 16 at a time, up to 15 behind the last.
-        spare = np.empty(count * self.W.size + 16, np.uint16 if self.device.packed else np.float32)
-        self.codes = spare[:-16].reshape(shape)
-        for i, values in enumerate(fabricated):
-            if not self.device.packed:
-                self.codes[i] = values
-                continue
-            for b, s, place in self._tiles():
-                low, high = values[place].min(), values[place].max()
-                scale = np.float32(high - low) / np.float32(CODES) if high > low else np.float32(1)
-                self.ranges[b, s, i] = low, scale
-                self.codes[i][place] = np.rint((values[place] - low) / scale)
 
     @property
     def parameters(self) -> FloatArray:
         """Every device's parameters, float32 [number of them, R, C], as the update uses them."""
-        values = self.codes.astype(np.float32)
+        return self.parameters_of(slice(0, len(self.W)))
+
+    def parameters_of(self, rows: slice) -> FloatArray:
+        """The parameters of the devices of some rows, float32 [number of them, rows, C]."""
+        values = self.codes[:, rows].astype(np.float32)
         if self.device.packed:
-            for b, s, place in self._tiles():
-                low, scale = self.ranges[b, s].T[..., None, None]
-                values[:, *place] = values[:, *place] * scale + low
+            for b, (r0, r1) in enumerate(pairwise(self.row_cuts.tolist())):
+                here = slice(max(r0, rows.start) - rows.start, min(r1, rows.stop) - rows.start)
+                if here.start >= here.stop:
+                    continue
+                for s, (c0, c1) in enumerate(pairwise(self.col_cuts.tolist())):
+                    low, step = self.ranges[b, s].T[..., None, None]
+                    values[:, here, c0:c1] *= step
+                    values[:, here, c0:c1] += low
         return values
-
-    def _normals(self) -> Callable[[], FloatArray]:
-        """The function that gives a device model the next normals of the grid."""
-        drawn = 0
-
-        def normal() -> FloatArray:
-            nonlocal drawn
-            out = np.empty(self.W.shape, np.float32)
-            scratch = np.empty(int(np.max(np.diff(self.col_cuts))) + 128, np.float32)
-            grid_normals(out, self.row_cuts, self.col_cuts, self.tiles, drawn, *self.key, scratch)
-            drawn += 1
-            return out
-
-        return normal
 
     @property
     def bytes(self) -> int:

@@ -83,10 +83,12 @@ class Device:
         return True
 
     def fabricate(self, normal: Callable[[], FloatArray]) -> tuple[FloatArray, ...]:
-        """Draw the parameters of every device of a grid, in the order of `per_device`.
+        """Draw the parameters of a block of devices, in the order of `per_device`.
 
-        Each call of `normal` gives the next standard normals of the grid, float32 [R, C]. Always
-        make the same calls in the same order: a draw is named by its place in that order.
+        Each call of `normal` gives the next standard normals of the block, float32 [rows, C].
+        Always make the same calls in the same order: a draw is named by its place in that order.
+        Large grids are made a block of rows at a time (packed ones twice), so a device's values
+        may depend on nothing but its own normals.
         """
         normal()
         return ()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rpucc.runtime import fabrication
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.fabricate import grid_normals
@@ -23,7 +24,7 @@ TILING = Tiling((0, 3, 7), (0, 70, 75, 139), first_tile=5)
 def fabricate(tiling: Tiling, index: int, seed: int) -> np.ndarray:
     out = np.empty(tiling.shape, np.float32)
     scratch = np.empty(int(np.max(np.diff(tiling.cols))) + 128, np.float32)
-    grid_normals(out, tiling.rows, tiling.cols, tiling.tiles, index, *seed_key(seed), scratch)
+    grid_normals(out, 0, tiling.rows, tiling.cols, tiling.tiles, index, *seed_key(seed), scratch)
     return out
 
 
@@ -65,6 +66,24 @@ def test_a_tile_is_the_same_device_wherever_it_lies() -> None:
     np.testing.assert_array_equal(both.parameters[:, :, 4:], alone.parameters)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_blocks_of_rows_give_the_same_devices(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix that is fabricated in many blocks is the one that is fabricated at once."""
+    device = make_device("constant-step", {"w_max": 0.1})
+    monkeypatch.setattr(type(device), "packed", packed)
+    start = np.random.default_rng(3).uniform(-0.3, 0.3, TILING.shape).astype(np.float32)
+    whole = make_grid(device, TILING, start)
+    for devices in (1, 2 * TILING.shape[1], 3 * TILING.shape[1]):
+        monkeypatch.setattr(fabrication, "BLOCK_DEVICES", devices)
+        parts = make_grid(device, TILING, start)
+        np.testing.assert_array_equal(parts.codes, whole.codes)
+        np.testing.assert_array_equal(parts.ranges, whole.ranges)
+        np.testing.assert_array_equal(parts.W, whole.W)
+        assert parts.clipped == whole.clipped > 0
+
+
 def test_parameters_are_stored_in_the_order_of_per_device() -> None:
     grid = make_grid(BASELINE, TILING)
     assert grid.parameters.shape == (4, *TILING.shape)
@@ -80,7 +99,7 @@ def test_parameters_are_stored_in_the_order_of_per_device() -> None:
 def test_packed_parameters_are_as_fabricated_but_for_half_a_step() -> None:
     """65536 steps between a tile's smallest and largest value: 6 sigma of 30 % in 3e-5 of it."""
     grid = make_grid(BASELINE, TILING)
-    exact = BASELINE.fabricate(grid._normals())
+    exact = fabrication.draw(grid, slice(0, TILING.shape[0]))
     for packed, values in zip(grid.parameters, exact, strict=True):
         for _, rows, cols in TILING.blocks():
             tile, found = values[rows, cols], packed[rows, cols]
