@@ -114,7 +114,8 @@ def show_plan(program: Program) -> None:
     from rpucc.cli.console import result_width, show
     from rpucc.report.plan import layer_tables, totals
     from rpucc.report.program import title
+    from rpucc.runtime.memory import state_bytes
 
     plan = program.plan
-    lines = [totals(plan, verified=program.verified)]
+    lines = [totals(plan, verified=program.verified, state_bytes=state_bytes(program))]
     show(title(program), "", *layer_tables(plan, result_width()), "", *lines)

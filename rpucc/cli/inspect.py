@@ -59,8 +59,9 @@ def _find(program: Program, name: str) -> LayerPlan:
 def _print_json(program: Program, trained: Trained | None, machine: Machine | None) -> None:
     from rpucc.cli.output import print_json
     from rpucc.report.program import describe
+    from rpucc.runtime.memory import state_bytes
 
-    result = describe(program)
+    result = {**describe(program), "state_bytes": state_bytes(program)}
     if trained is not None and machine is not None:
         result["checkpoint"] = {
             "path": str(trained.checkpoint),
@@ -101,18 +102,20 @@ def _show(program: Program, trained: Trained | None, machine: Machine | None) ->
 def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_json: bool) -> None:
     from rpucc.cli.console import show
     from rpucc.report.program import find_layer, layer_details, tiles
+    from rpucc.runtime.memory import bytes_per_weight
 
     layer = find_layer(program, plan.name)
     policy = program.target.for_layer(plan.name)
     weights = weight_statistics(machine, plan.name) if machine is not None else {}
     if not as_json:
-        show(layer_details(plan, policy, layer, weights))
+        show(layer_details(plan, policy, layer, weights, bytes_per_weight(policy)))
         return
     from rpucc.cli.output import print_json
 
     result: dict[str, Any] = {
         **dataclasses.asdict(plan),
         "periphery": policy.periphery.model_dump(),
+        "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
         "device": {"model": policy.device.model, **policy.device.parameters},
         "tile_list": [tile._asdict() for tile in tiles(layer)] if layer is not None else [],
     }

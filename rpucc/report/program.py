@@ -84,11 +84,15 @@ def tiles(layer: AnalogLayer) -> Iterator[Tile]:
 
 
 def layer_details(
-    plan: LayerPlan, policy: LayerPolicy, layer: AnalogLayer | None, weights: Mapping[str, float]
-) -> RenderableType:
+    plan: LayerPlan, policy: LayerPolicy, layer: AnalogLayer | None, weights: Mapping[str, float],
+    bytes_per_weight: int | None = None,
+) -> RenderableType:  # fmt: skip
     """Return everything about one layer; `weights` are statistics of its weights, if known."""
     parts: list[RenderableType] = [heading(plan.name, f" ({plan.op})"), Text()]
-    parts.append(pairs(_facts(plan, policy)))
+    facts = list(_facts(plan, policy))
+    if plan.analog and bytes_per_weight is not None:
+        facts.append(("simulation", f"{bytes_per_weight} bytes a weight"))
+    parts.append(pairs(facts))
     if weights:
         parts += [Text(), pairs([("weights", _statistics(weights))])]
     if layer is not None:

@@ -17,6 +17,7 @@ from rpucc.runtime.kernels.normals import fill_normals
 
 f32 = nb.float32
 i32 = nb.int32
+i64 = nb.int64
 u32 = nb.uint32
 
 # Outputs that get their noise and are finished together: 16 KiB, so that they stay in L1.
@@ -136,8 +137,8 @@ def _read_again(
                 sample = (b0 + row) // positions
                 first = ((b0 + row) - sample * positions) * outputs
                 fill_normals(
-                    normals, first, outputs, place << 8 | n, tile_word, u32(sample0 + sample),
-                    k0, k1,
+                    normals, first, outputs, place << 8 | n, i64(tile_word), sample0 + sample,
+                    i64(k0), i64(k1),
                 )  # fmt: skip
                 largest = _add_noise(z, normals[first & 63 :], noise)
             else:
@@ -220,8 +221,8 @@ def read(
                     if noise > f32(0):
                         first = p0 * outputs
                         fill_normals(
-                            normals, first, run * outputs, place << 8, tile_word,
-                            u32(sample0 + sample), k0, k1,
+                            normals, first, run * outputs, place << 8, i64(tile_word),
+                            sample0 + sample, i64(k0), i64(k1),
                         )  # fmt: skip
                         largest = _add_noise(z, normals[first & 63 :], noise)
                     else:

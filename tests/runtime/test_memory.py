@@ -1,0 +1,28 @@
+"""Bytes a weight: what is said before anything is fabricated is what a machine then takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import rpucc
+from rpucc.runtime.memory import bytes_per_weight, state_bytes
+
+
+@pytest.mark.parametrize(("target", "each"), [("rpu-managed", 12), ("ideal", 4)])
+def test_state_bytes_are_those_of_the_machine(target: str, each: int) -> None:
+    program = rpucc.compile("lenet", target, verify=False)
+    machine = rpucc.Machine(program)
+    ranges = sum(grid.ranges.nbytes for grid in machine.grids.values())
+    assert state_bytes(program) == machine.bytes_per_weight * machine.weights - ranges
+    assert state_bytes(program) == each * 80202
+    assert bytes_per_weight(program.target.for_layer("conv1")) == each
+
+
+def test_an_unknown_device_module_is_no_error() -> None:
+    """A program can be inspected where its target's own device module is not at hand."""
+    target = rpucc.Target.load("rpu-managed")
+    policy = target.for_layer("conv1")
+    device = policy.device.model_copy(update={"model": "no_such_module:Device"})
+    assert bytes_per_weight(replace(policy, device=device)) is None
