@@ -145,7 +145,7 @@ def tile(spec: Result) -> Result:
         call, executor = made.cycle(op)
         result[f"{op}_seconds"] = seconds_per_call(call, spec["seconds"])
         state = executor.run_state
-        state.pulses, state.reads[:] = 0, 0
+        state.reset()
         call()
         result[f"{op}_pulses"] = int(state.pulses)
         result[f"{op}_reads"] = [int(n) for n in state.reads]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.runtime.digital import build_digital
 from rpucc.runtime.instructions import BUILDERS, find_chains
-from rpucc.runtime.threads import Threads
+from rpucc.runtime.threads import Threads, Work
 
 if TYPE_CHECKING:
     from rpucc.runtime.instructions.chains import Chain
@@ -37,9 +37,21 @@ class Run:
 
     sample: int = 0
     """Number of the batch's first sample; addresses the random draws."""
-    pulses: int = 0
     reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
     """Tile reads, saturated ones, re-reads (see `kernels.read`)."""
+    pulse_tallies: list[NDArray[np.int64]] = field(default_factory=list)
+    """Of each job that pulses devices its own, because they run side by side."""
+
+    @property
+    def pulses(self) -> int:
+        """Pulses since they were last set to 0."""
+        return sum(int(tally.sum()) for tally in self.pulse_tallies)
+
+    def reset(self) -> None:
+        """Start all tallies anew."""
+        self.reads[:] = 0
+        for tally in self.pulse_tallies:
+            tally[:] = 0
 
 
 class Executor:
@@ -76,11 +88,14 @@ class Executor:
         self._constant: set[ir.Value] = set()
         self._instructions: list[Instruction] = []
         self._commits: list[Instruction] = []
+        self._works: list[Work] = []
         self._values = {v.name: v for v in _all_values(self.graph)}
         wanted = [self._value(name) for name in outputs]
         self._bind_initializers()
         self._bind_inputs()
         self._build(wanted, fuse)
+        if self._works:
+            self._commits.insert(0, self.threads.share(self._works))
 
     def __getitem__(self, name: str) -> Array:
         """The buffer of a value, by its name in the program."""
@@ -129,8 +144,12 @@ class Executor:
             return None
         return self._arrays[value]
 
+    def at_end_together(self, work: Work) -> None:
+        """Do this after all instructions of a step and beside other such works."""
+        self._works.append(work)
+
     def at_end(self, commit: Instruction) -> None:
-        """Run this after all other instructions of a step: it changes weights."""
+        """Run this after everything else of a step."""
         self._commits.append(commit)
 
     def split(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 Job = Callable[[], None]
@@ -17,6 +19,22 @@ Job = Callable[[], None]
 # Below this many elementary operations (multiply-adds of a matrix product; about 30 us) a second
 # thread costs more than it saves.
 MIN_OPERATIONS = 2_000_000
+# The same for works that run beside each other; each goes through several short calls that wait for
+# Python's lock (half a millisecond).
+MIN_SHARED = 33_000_000
+# A work is cut over the threads if it is more than this times a thread's share.
+TOO_LARGE = 1.25
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something to do beside other works: `parts(n)` gives at most n jobs that together do it."""
+
+    operations: float
+    """How much it is, in multiply-adds of a matrix product."""
+    parts: Callable[[int], Sequence[Job]]
+    on: object
+    """What it changes: works on the same thing are done one after the other."""
 
 
 class Threads:
@@ -29,10 +47,32 @@ class Threads:
 
     def split(self, total: int, piece: int, operations: float) -> list[tuple[int, int]]:
         """Cut range(total) into at most `count` runs of whole pieces; one run for little work."""
-        pieces = -(-total // piece)
-        parts = 1 if operations < MIN_OPERATIONS else min(self.count, pieces)
-        borders = [min(total, pieces * i // parts * piece) for i in range(parts + 1)]
-        return [(a, b) for a, b in pairwise(borders) if a < b] or [(0, total)]
+        return cut(total, piece, 1 if operations < MIN_OPERATIONS else self.count)
+
+    def share(self, works: Sequence[Work]) -> Job:
+        """The job that does all works, each on one thread where that balances, else cut.
+
+        Largest first, each to the thread that has least to do. Cut works cost more in all: what
+        their parts have in common is done twice.
+        """
+        groups: dict[int, list[Work]] = {}
+        for work in works:
+            groups.setdefault(id(work.on), []).append(work)
+        total = sum(work.operations for work in works)
+        threads = 1 if total < MIN_SHARED else self.count
+        bins: list[list[Job]] = [[] for _ in range(threads)]
+        loads = [0.0] * threads
+        for group in sorted(groups.values(), key=lambda g: -sum(w.operations for w in g)):
+            operations = sum(work.operations for work in group)
+            cut = len(group) == 1 and operations > TOO_LARGE * total / threads
+            jobs = [job for work in group for job in work.parts(threads if cut else 1)]
+            parts = [[job] for job in jobs] if cut else [jobs]
+            for part in parts:
+                least = loads.index(min(loads))
+                loads[least] += operations / len(parts)
+                bins[least] += part
+        busy = [partial(_in_turn, jobs) for jobs in bins if jobs]
+        return busy[0] if len(busy) == 1 else partial(self.run, busy)
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run the jobs (at most `count`) at the same time and wait for all of them.
@@ -53,6 +93,19 @@ class Threads:
         for error in errors:
             if error is not None:
                 raise error
+
+
+def cut(total: int, piece: int, count: int) -> list[tuple[int, int]]:
+    """Cut range(total) into at most `count` runs of whole pieces."""
+    pieces = -(-total // piece)
+    parts = min(count, pieces)
+    borders = [min(total, pieces * i // parts * piece) for i in range(parts + 1)] if parts else []
+    return [(a, b) for a, b in pairwise(borders) if a < b] or [(0, total)]
+
+
+def _in_turn(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job()
 
 
 class _Worker:

@@ -313,8 +313,7 @@ class _Step:
         gather(features, order, counters.done, self._x, *self._scaling(features.dtype))
         self._labels[...] = chosen.reshape(self._labels.shape)
         self._lr[...] = lr
-        state.pulses = 0
-        state.reads[:] = 0
+        state.reset()
         executor.run(counters.sample)
         counters.loss_sum += float(self._loss) * size
         counters.errors += _errors(self._output, chosen)

@@ -13,6 +13,7 @@ from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.read import subtract_outer
+from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
@@ -31,18 +32,15 @@ def build_update(executor: Executor, node: ir.Node) -> None:
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
     X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
     executor.bind(node.outputs[0], grid.W)
-    if node.attributes.get_int("pulsed", 0):
-        executor.at_end(_pulsed(executor, grid, node, X, D, lr))
-    else:
-        executor.at_end(_exact(executor, grid, X, D, lr))
+    build = _pulsed if node.attributes.get_int("pulsed", 0) else _exact
+    executor.at_end_together(build(executor, grid, node, X, D, lr))
 
 
 def _exact(
-    executor: Executor, grid: Grid, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]
-) -> Instruction:
+    executor: Executor, grid: Grid, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
+    lr: NDArray[Any],
+) -> Work:  # fmt: skip
     blas = blas_routines()
-    rows = len(grid.W)
-    parts = executor.threads.split(rows, PIECE_ROWS, X.size * rows)
 
     def job(a: int, b: int) -> Instruction:
         def run() -> None:
@@ -52,14 +50,16 @@ def _exact(
 
         return run
 
-    jobs = [job(a, b) for a, b in parts]
-    return jobs[0] if len(jobs) == 1 else lambda: executor.threads.run(jobs)
+    def parts(count: int) -> list[Instruction]:
+        return [job(a, b) for a, b in cut(len(grid.W), PIECE_ROWS, count)]
+
+    return Work(X.size * len(grid.W), parts, grid)
 
 
 def _pulsed(
     executor: Executor, grid: Grid, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
     lr: NDArray[Any],
-) -> Instruction:  # fmt: skip
+) -> Work:  # fmt: skip
     attributes = node.attributes
     bl = attributes.get_int("bl", 1)
     managed = bool(attributes.get_int("update_management", 0))
@@ -69,13 +69,12 @@ def _pulsed(
     dw_min = np.float32(grid.device.dw_min)
     state, (k0, k1) = executor.run_state, executor.machine.key
     W, g, devices = grid.W, grid, device_state(grid)
-    parts = executor.threads.split(len(W), PULSED_PIECE_ROWS, _operations(len(X), *W.shape))
 
-    def job(a: int, b: int) -> Instruction:
+    def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
         scratch = update_scratch(grid, len(X), positions, bl, b - a)
 
         def run() -> None:
-            run.pulses = kernel(  # type: ignore[attr-defined]
+            pulses[0] += kernel(
                 a, b, W, *devices, X, D, np.float32(lr), dw_min, bl, managed,
                 bl_managed, g.row_cuts, g.col_cuts, g.tiles, positions, state.sample, k0, k1,
                 *scratch,
@@ -83,17 +82,17 @@ def _pulsed(
 
         return run
 
-    jobs = [job(a, b) for a, b in parts]
+    def parts(count: int) -> list[Instruction]:
+        rows = cut(len(W), PULSED_PIECE_ROWS, count)
+        tallies = np.zeros((len(rows), 1), np.int64)  # one for each job: they run side by side
+        state.pulse_tallies.append(tallies)
+        return [job(a, b, tally) for (a, b), tally in zip(rows, tallies, strict=True)]
 
-    def run_all() -> None:
-        executor.threads.run(jobs)
-        for job in jobs:
-            state.pulses += job.pulses  # type: ignore[attr-defined]
-
-    return run_all
+    return Work(_operations(len(X), *W.shape), parts, grid)
 
 
 def _operations(positions: int, rows: int, columns: int) -> float:
     """Roughly what a pulsed update costs; measured, because its pulses are not known yet."""
     lines = positions * (1.5 * rows + 0.5 * columns)
-    return PER_NANOSECOND * (lines + 0.3 * rows * columns)
+    coincidences = positions * rows * columns
+    return PER_NANOSECOND * (lines + 0.02 * coincidences + rows * columns)

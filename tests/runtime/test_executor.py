@@ -227,7 +227,7 @@ def test_updates_draw_anew_for_each_sample_and_can_be_repeated() -> None:
             grid.W[:] = start[name]
         for name, array in feeds_of(1).items():
             executor[name][...] = array
-        executor.run_state.pulses = 0
+        executor.run_state.reset()
         executor.run(0)  # the same errors each time; only the update is of another sample
         for name, grid in machine.grids.items():
             grid.W[:] = start[name]

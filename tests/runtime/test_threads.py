@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpucc.runtime.threads import MIN_OPERATIONS, Threads, _Worker
+from rpucc.runtime.threads import MIN_OPERATIONS, MIN_SHARED, Threads, Work, _Worker
 
 
 @given(total=st.integers(1, 200), piece=st.integers(1, 60), count=st.integers(1, 9))
@@ -101,3 +103,43 @@ def test_workers_end_with_their_threads() -> None:
     for worker in workers:
         worker.join(timeout=5)
         assert not worker.is_alive()
+
+
+def works(sizes: list[int], done: list[tuple[int, int, int]], on: list[int]) -> list[Work]:
+    """Works of so many operations; each job notes (work, part, thread)."""
+    things = [object() for _ in sizes]
+
+    def parts(i: int, count: int) -> list[Callable[[], None]]:
+        return [lambda k=k: done.append((i, k, threading.get_ident())) for k in range(count)]  # type: ignore[misc]
+
+    return [Work(float(n), partial(parts, i), things[on[i]]) for i, n in enumerate(sizes)]
+
+
+def test_shared_works_are_all_done_once_and_balanced() -> None:
+    done: list[tuple[int, int, int]] = []
+    sizes = [MIN_SHARED, MIN_SHARED // 2, MIN_SHARED // 2]
+    Threads(2).share(works(sizes, done, [0, 1, 2]))()
+    assert sorted(i for i, _, _ in done) == [0, 1, 2]  # none is worth cutting
+    by_work = {i: thread for i, _, thread in done}
+    assert by_work[1] == by_work[2] != by_work[0]
+
+
+def test_a_work_that_is_most_of_it_is_cut() -> None:
+    done: list[tuple[int, int, int]] = []
+    Threads(2).share(works([4 * MIN_SHARED, MIN_SHARED], done, [0, 1]))()
+    assert sorted((i, k) for i, k, _ in done) == [(0, 0), (0, 1), (1, 0)]
+    assert len({thread for i, _, thread in done if i == 0}) == 2
+
+
+def test_works_on_the_same_thing_keep_their_order_on_one_thread() -> None:
+    done: list[tuple[int, int, int]] = []
+    Threads(2).share(works([MIN_SHARED] * 3, done, [0, 1, 0]))()
+    assert [i for i, _, _ in done if i != 1] == [0, 2]
+    assert len({thread for i, _, thread in done if i != 1}) == 1
+
+
+def test_little_work_is_not_shared() -> None:
+    done: list[tuple[int, int, int]] = []
+    Threads(2).share(works([10, 20, 30], done, [0, 1, 2]))()
+    assert {thread for _, _, thread in done} == {threading.get_ident()}
+    assert len(done) == 3
