@@ -29,6 +29,12 @@ UNBOUNDED = np.finfo(np.float32).max
 # Rows of so many outputs fill whole vectors when they are finished one by one.
 LONG_ROW = 128
 
+# Under bound management a tile of so many outputs is multiplied a block of them at a time: a read
+# known to saturate needs no further ones, because it is repeated and its outputs are dropped.
+PROBED_OUTPUTS = 1024
+# The first block is small: where inputs are too large most of its reads saturate.
+FIRST_PROBE, NEXT_PROBE = 256, 512
+
 # Below the smallest normal float32 the inverse overflows: an input that small counts as 0.
 TINY = np.finfo(np.float32).tiny
 
@@ -152,6 +158,89 @@ def _read_again(
 
 
 @kernel
+def _read_probing(
+    rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs, xs_again, zs_again, normals,
+    scales, factors, alive, positions, sample0, place, tile_word, k0, k1, max_halvings, noise,
+    bound, dac_levels, transpose, statistics,
+):  # fmt: skip
+    """Read a block's rows through a large tile, each at the first scale that does not saturate.
+
+    The same reads with the same noise as the plain way (a product, then `_read_again`), but of a
+    read that saturates only the outputs up to the block that shows it. xs: the converted inputs;
+    zs [rows, outputs] and factors get the results. Scratch: xs_again, zs_again: rows side by
+    side, alive[2 rows].
+    """
+    waiting = alive[rows:]
+    count = 0
+    for i in range(rows):
+        factors[i] = scales[i]
+        if scales[i] > f32(0):
+            waiting[count] = i
+            count += 1
+        else:
+            zs[i * outputs : (i + 1) * outputs] = f32(0)
+    n = 0
+    while count > 0:
+        last = n == max_halvings
+        for k in range(count):
+            alive[k] = waiting[k]
+            if n > 0:
+                x = X[b0 + waiting[k], i0 : i0 + inputs]
+                inverse = f32(0.5**n) / scales[waiting[k]]
+                _convert(x, xs_again[k * inputs : (k + 1) * inputs], inverse, dac_levels)
+            else:
+                row = waiting[k]
+                xs_again[k * inputs : (k + 1) * inputs] = xs[row * inputs : (row + 1) * inputs]
+        left, again = count, 0
+        done, width = 0, FIRST_PROBE
+        while done < outputs and left > 0:
+            width = min(width, outputs - done)
+            offset = done if transpose else done * ld_w
+            gemm(
+                blas, address(zs_again, done), outputs, address(xs_again, 0), inputs,
+                w_address + 4 * offset, ld_w, left, inputs, width, transpose, f32(1), f32(0),
+            )  # fmt: skip
+            kept = 0
+            for k in range(left):
+                row = alive[k]
+                z = zs_again[k * outputs + done : k * outputs + done + width]
+                if noise > f32(0):
+                    sample = (b0 + row) // positions
+                    first = ((b0 + row) - sample * positions) * outputs + done
+                    fill_normals(
+                        normals, first, width, place << 8 | n, i64(tile_word), sample0 + sample,
+                        i64(k0), i64(k1),
+                    )  # fmt: skip
+                    largest = _add_noise(z, normals[first & 63 :], noise)
+                else:
+                    largest = largest_magnitude(z)
+                if largest >= bound and not last:
+                    waiting[again] = row
+                    again += 1
+                    continue
+                if largest >= bound:
+                    factors[row] = f32(-1)  # saturates at the last scale: kept, and counted below
+                if kept < k:  # rows that go on stay side by side
+                    alive[kept] = row
+                    a, b = kept * inputs, k * inputs
+                    xs_again[a : a + inputs] = xs_again[b : b + inputs]
+                    a, b = kept * outputs, k * outputs
+                    zs_again[a : a + done + width] = zs_again[b : b + done + width]
+                kept += 1
+            left = kept
+            done += width
+            width = NEXT_PROBE
+        for k in range(left):
+            row = alive[k]
+            zs[row * outputs : (row + 1) * outputs] = zs_again[k * outputs : (k + 1) * outputs]
+            statistics[SATURATED] += 1 if factors[row] < f32(0) else 0
+            factors[row] = scales[row] * f32(2.0**n)
+        statistics[REREADS] += again
+        count = again
+        n += 1
+
+
+@kernel
 def _add_up(zs, Y, row, run, o0, outputs, factors, accumulate, bound, adc_step):
     """Digitise a run of reads zs [run, outputs], rescale by factors and put or add them into Y."""
     if not accumulate and outputs >= LONG_ROW:
@@ -206,11 +295,20 @@ def read(
                 o0 = out_cuts[t]
                 outputs = out_cuts[t + 1] - o0
                 w_address = address(W, i0 * ld_w + o0 if transpose else o0 * ld_w + i0)
+                tile_word = u32(purpose << 24 | tiles[s, t])
+                if max_halvings > 0 and bound < UNBOUNDED and outputs >= PROBED_OUTPUTS:
+                    _read_probing(
+                        rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs,
+                        xs[block * inputs :], zs[block * outputs :], normals, scales, factors,
+                        rows_again, positions, sample0, place, tile_word, k0, k1, max_halvings,
+                        noise, bound, dac_levels, transpose, statistics,
+                    )  # fmt: skip
+                    _add_up(zs, Y, b0, rows, o0, outputs, factors, s > 0, bound, adc_step)
+                    continue
                 gemm(
                     blas, address(zs, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
                     rows, inputs, outputs, transpose, f32(1), f32(0),
                 )  # fmt: skip
-                tile_word = u32(purpose << 24 | tiles[s, t])
                 done = again = waiting = 0
                 factors[:rows] = scales[:rows]
                 while done < rows:  # runs of rows that belong to one sample and fit in L1
