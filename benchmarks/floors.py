@@ -7,7 +7,8 @@ The floor of a cycle is the least time that its work takes at the measured rates
 
 Bytes are those that must be touched once, in cache or not (the bandwidth is that of a working set
 of the same size). Re-reads of bound management count as work; so does one 32-bit word per line
-and slot, rows whose d is 0 and slots in which no row fires left out; and one normal per pulse.
+and slot, rows whose d is 0 and slots in which no row fires left out; and one normal for each device
+that is pulsed at all.
 The instructions around that are not in a floor.
 """
 
@@ -62,7 +63,7 @@ def machine_rates(seconds: float) -> Result:
     a, b = np.ones((n, n), np.float32), np.ones((n, n), np.float32)
     out = np.empty((n, n), np.float32)
     rates["gemm"] = 2 * n**3 / seconds_per_call(lambda: np.matmul(a, b, out=out), seconds)
-    address = (np.uint32(1), np.uint32(2), np.uint32(3), np.uint32(4), np.uint32(5))
+    address = (1, 2, 3, 4, 5)  # int64: the faster code (see kernels.counted.rows.row_normals)
     words, normals = np.empty(16384, np.uint32), np.empty(16384, np.float32)
     drawn = seconds_per_call(lambda: fill_words(words, 0, len(words), *address), seconds)
     rates["words"] = len(words) / drawn
@@ -78,18 +79,27 @@ def bandwidth(rates: Result, kind: str, size: float) -> float:
     return float(np.interp(math.log(max(size, 1.0)), np.log(sizes), values))
 
 
-def expected_words(
+def expected_draws(
     X: NDArray[np.float32], D: NDArray[np.float32], lr: float, dw_min: float, bl: int, um: bool
-) -> float:
-    """Words an update must draw: live rows and, where some row fires, columns; per slot."""
+) -> tuple[float, float]:
+    """(words, normals) that an update must draw.
+
+    Words: live rows and, where some row fires, columns; per slot. Normals: devices that are
+    pulsed; from at most 64 rows of the matrix, evenly spread.
+    """
     x_max, d_max = np.abs(X).max(axis=1), np.abs(D).max(axis=1)
     gain = np.full(len(D), math.sqrt(lr / (bl * dw_min)))
-    if um:
-        gain *= np.sqrt(x_max / np.maximum(d_max, 1e-30))
-    fires = np.minimum(gain[:, None] * np.abs(D), 1.0)
+    ratio = np.sqrt(x_max / np.maximum(d_max, 1e-30)) if um else np.ones(len(D))
+    fires = np.minimum((gain * ratio)[:, None] * np.abs(D), 1.0)
+    column = np.minimum((gain / np.maximum(ratio, 1e-30))[:, None] * np.abs(X), 1.0)
     active = 1 - np.prod(1 - fires, axis=1)
     live = np.count_nonzero(D, axis=1)
-    return float(bl * np.sum(live + X.shape[1] * active))
+    words = float(bl * np.sum(live + X.shape[1] * active))
+    rows = np.linspace(0, D.shape[1] - 1, min(64, D.shape[1])).astype(int)
+    missed = np.zeros((len(rows), X.shape[1]))
+    for row_fires, column_fires in zip(fires[:, rows], column, strict=True):
+        missed += bl * np.log1p(-np.minimum(np.outer(row_fires, column_fires), 1 - 1e-12))
+    return words, float(np.mean(-np.expm1(missed)) * D.shape[1] * X.shape[1])
 
 
 def floor_seconds(op: str, spec: Result, result: Result, rates: Result) -> tuple[float, str]:
@@ -100,7 +110,7 @@ def floor_seconds(op: str, spec: Result, result: Result, rates: Result) -> tuple
         size = R * C * result["state_per_weight"]
         moved = R * C * (result["state_per_weight"] + 4.0)  # the weights are written back
         draws = result["update_words"] / rates["words"]
-        draws += result["update_pulses"] / rates["normals"]
+        draws += result["update_normals"] / rates["normals"]
         return _larger(moved / bandwidth(rates, "write", size), draws, "draws")
     reads, _, rereads = result[f"{op}_reads"]
     again = 1 + rereads / max(reads, 1)

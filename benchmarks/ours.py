@@ -150,7 +150,8 @@ def tile(spec: Result) -> Result:
         result[f"{op}_pulses"] = int(state.pulses)
         result[f"{op}_reads"] = [int(n) for n in state.reads]
         if op == "update":
-            result["update_words"] = _words(spec, made, executor)
+            draws = _draws(spec, made, executor)
+            result["update_words"], result["update_normals"] = draws
     weights = spec["size"][0] * spec["size"][1]
     result["resident_per_weight"] = (resident_bytes() - base) / weights
     result["peak_per_weight"] = (resident_bytes("VmHWM") - base) / weights
@@ -158,14 +159,15 @@ def tile(spec: Result) -> Result:
     return result
 
 
-def _words(spec: Result, made: Tile, executor: Executor) -> float:
-    """The words that the update must draw (see `floors`)."""
-    from benchmarks.floors import expected_words
+def _draws(spec: Result, made: Tile, executor: Executor) -> tuple[float, float]:
+    """The words and normals that the update must draw (see `floors`)."""
+    from benchmarks.floors import expected_draws
 
     update = made.program.target.for_layer("tile").update
     dw_min = made.machine.grids["W"].device.dw_min
     x, d = (executor[name].reshape(-1, executor[name].shape[-1]) for name in ("x", "d"))
-    return expected_words(x, d, 0.01, dw_min, spec.get("bl") or update.bl, update.update_management)
+    bl = spec.get("bl") or update.bl
+    return expected_draws(x, d, 0.01, dw_min, bl, update.update_management)
 
 
 # ---------------------------------------------------------------- large networks

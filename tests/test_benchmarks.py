@@ -110,13 +110,16 @@ def test_slopes():
     assert scaling.end_slope(n, [1.0, 1.0, 1.0, 2.0]) == pytest.approx(1.0)
 
 
-def test_expected_words_leave_silent_rows_and_slots_out():
+def test_expected_draws_leave_silent_rows_slots_and_devices_out():
     x = np.ones((2, 5), np.float32)
     d = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]], np.float32)
     # lr = BL * dw_min: the gain is 1, so both live rows fire in all ten slots.
-    assert floors.expected_words(x, d, 0.01, 0.001, 10, False) == 10 * (2 + 5)
-    halved = floors.expected_words(x[:1], d[:1] * 0.5, 0.01, 0.001, 10, False)
-    assert halved == pytest.approx(10 * (2 + 5 * 0.75))
+    words, normals = floors.expected_draws(x, d, 0.01, 0.001, 10, False)
+    assert words == 10 * (2 + 5)
+    assert normals == pytest.approx(2 * 5)  # every device of the live rows is pulsed
+    words, normals = floors.expected_draws(x[:1], d[:1] * 0.5, 0.01, 0.001, 10, False)
+    assert words == pytest.approx(10 * (2 + 5 * 0.75))
+    assert normals == pytest.approx(2 * 5 * (1 - 0.5**10))
 
 
 def test_the_floor_of_a_read_is_its_slowest_part():
@@ -140,6 +143,7 @@ def test_small_cases_run():
     assert tile["forward_reads"][0] == 2 * 3 * 4  # samples, positions, tiles
     assert tile["update_pulses"] > 0
     assert tile["update_words"] > 0
+    assert 0 < tile["update_normals"] <= tile["update_pulses"] * 1.5
     infer = {"what": "lenet-infer", "update": "ideal", "batch": 8, "threads": 1, "seconds": 0.0}
     assert ours.measure(infer)["samples_per_second"] > 0
 
