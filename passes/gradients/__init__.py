@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from rpucc.passes.gradients import array, elementwise, pooling, reduce, shape, softmax
+from rpucc.passes.gradients import (
+    activations,
+    array,
+    elementwise,
+    pooling,
+    reduce,
+    resize,
+    shape,
+    softmax,
+)
 from rpucc.passes.gradients.context import Rule
 
 GRADIENTS: dict[str, Rule] = {
@@ -28,6 +37,22 @@ GRADIENTS: dict[str, Rule] = {
     "Log": elementwise.log,
     "Sqrt": elementwise.sqrt,
     "Clip": elementwise.clip,
+    # activations
+    "Elu": activations.elu,
+    "Selu": activations.selu,
+    "Celu": activations.celu,
+    "ThresholdedRelu": activations.thresholded_relu,
+    "Softplus": activations.softplus,
+    "Softsign": activations.softsign,
+    "HardSigmoid": activations.hard_sigmoid,
+    "HardSwish": activations.hard_swish,
+    "Mish": activations.mish,
+    "Gelu": activations.gelu,
+    "Erf": activations.erf,
+    "PRelu": activations.prelu,
+    "Max": activations.extremum,
+    "Min": activations.extremum,
+    # with constants or matrices
     "BatchNormalization": elementwise.batch_normalization,
     "MatMul": elementwise.matmul,
     # pooling
@@ -47,6 +72,10 @@ GRADIENTS: dict[str, Rule] = {
     "Split": shape.split,
     "Slice": shape.slice_,
     "Pad": shape.pad,
+    "Expand": shape.expand,
+    "DepthToSpace": shape.depth_to_space,
+    "SpaceToDepth": shape.space_to_depth,
+    "Resize": resize.resize,
     # softmax
     "Softmax": softmax.softmax,
     "LogSoftmax": softmax.log_softmax,

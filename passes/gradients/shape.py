@@ -33,6 +33,31 @@ def transpose(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     return [e.transpose(the(g), [perm.index(i) for i in range(rank)])]
 
 
+def expand(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Sum g over the axes that were repeated."""
+    return [e.unbroadcast(the(g), input_of(node))]
+
+
+def depth_to_space(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Move the blocks of g back into the channels, in the order of the node's mode."""
+    x = input_of(node)
+    block = node.attributes["blocksize"].as_int()
+    _, channels, height, width = known_shape(x)
+    if not all(isinstance(d, int) for d in (channels, height, width)):
+        refuse(node, f"its input {list(known_shape(x))} has a dynamic size")
+    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "DCR"
+    inside = int(channels) // block**2  # type: ignore[arg-type]
+    parts = e.reshape(the(g), [0, inside, int(height), block, int(width), block])  # type: ignore[arg-type]
+    perm = [0, 3, 5, 1, 2, 4] if mode == "DCR" else [0, 1, 3, 5, 2, 4]
+    return [e.reshape_like(e.transpose(parts, perm), x)]
+
+
+def space_to_depth(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Move the channels of g back into blocks."""
+    block = node.attributes["blocksize"].as_int()
+    return [e.op("DepthToSpace", the(g), blocksize=block, mode="DCR")]
+
+
 def concat(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """Split g."""
     axis = node.attributes["axis"].as_int()

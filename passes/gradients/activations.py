@@ -1,0 +1,144 @@
+"""Gradients of the activation functions that CNN exporters write, each from its ONNX definition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from rpucc.passes.gradients.context import GradientEmitter, input_of, the
+
+Gradients = list[ir.Value | None]
+Found = Sequence[ir.Value | None]
+
+
+def _number(node: ir.Node, name: str, default: float) -> float:
+    return node.attributes[name].as_float() if name in node.attributes else default
+
+
+def _times(e: GradientEmitter, x: ir.Value, factor: float) -> ir.Value:
+    return e.op("Mul", x, e.like(x, factor))
+
+
+def _plus(e: GradientEmitter, x: ir.Value, term: float) -> ir.Value:
+    return e.op("Add", x, e.like(x, term))
+
+
+def _where_positive(e: GradientEmitter, x: ir.Value, above: ir.Value, below: ir.Value) -> ir.Value:
+    """`above` where x > 0, `below` elsewhere."""
+    return e.op("Where", e.op("Greater", x, e.like(x, 0.0)), above, below)
+
+
+def elu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = x, or alpha·(eˣ - 1) below 0, where the slope is y + alpha."""
+    slope = _plus(e, node.outputs[0], _number(node, "alpha", 1.0))
+    return [_where_positive(e, input_of(node), the(g), e.op("Mul", the(g), slope))]
+
+
+def selu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = gamma·x, or gamma·alpha·(eˣ - 1) below 0, where the slope is y + gamma·alpha."""
+    gamma = _number(node, "gamma", 1.0507009873554805)
+    alpha = _number(node, "alpha", 1.6732632423543772)
+    slope = _plus(e, node.outputs[0], gamma * alpha)
+    below = e.op("Mul", the(g), slope)
+    return [_where_positive(e, input_of(node), _times(e, the(g), gamma), below)]
+
+
+def celu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = x, or alpha·(e^(x/alpha) - 1) below 0, where the slope is y/alpha + 1."""
+    slope = _plus(e, _times(e, node.outputs[0], 1 / _number(node, "alpha", 1.0)), 1.0)
+    return [_where_positive(e, input_of(node), the(g), e.op("Mul", the(g), slope))]
+
+
+def thresholded_relu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g where x > alpha."""
+    x = input_of(node)
+    above = e.op("Greater", x, e.like(x, _number(node, "alpha", 1.0)))
+    return [e.op("Where", above, the(g), e.like(x, 0.0))]
+
+
+def softplus(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g·sigmoid(x)."""
+    return [e.op("Mul", the(g), e.op("Sigmoid", input_of(node)))]
+
+
+def softsign(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g/(1 + |x|)²."""
+    size = _plus(e, e.op("Abs", input_of(node)), 1.0)
+    return [e.op("Div", the(g), e.op("Mul", size, size))]
+
+
+def hard_sigmoid(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """alpha·g where 0 < y < 1."""
+    y = node.outputs[0]
+    inside = e.op("And", e.op("Greater", y, e.like(y, 0.0)), e.op("Less", y, e.like(y, 1.0)))
+    return [e.op("Where", inside, _times(e, the(g), _number(node, "alpha", 0.2)), e.like(y, 0.0))]
+
+
+def hard_swish(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = x·clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between."""
+    x = input_of(node)
+    between = e.op("Mul", the(g), _plus(e, _times(e, x, 1 / 3), 0.5))
+    below = e.op("Where", e.op("Less", x, e.like(x, -3.0)), e.like(x, 0.0), between)
+    return [e.op("Where", e.op("Greater", x, e.like(x, 3.0)), the(g), below)]
+
+
+def mish(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = x·t with t = tanh(softplus(x)): slope t + x·(1 - t²)·sigmoid(x)."""
+    x = input_of(node)
+    t = e.op("Tanh", e.op("Softplus", x))
+    inner = e.op("Mul", e.op("Sub", e.like(x, 1.0), e.op("Mul", t, t)), e.op("Sigmoid", x))
+    return [e.op("Mul", the(g), e.op("Add", t, e.op("Mul", x, inner)))]
+
+
+def gelu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = x·Phi(x): slope Phi + x·phi; or the tanh approximation of it."""
+    x = input_of(node)
+    square = e.op("Mul", x, x)
+    if "approximate" in node.attributes and node.attributes["approximate"].as_string() == "tanh":
+        root = math.sqrt(2 / math.pi)
+        cubic = _plus(e, _times(e, square, 0.044715), 1.0)
+        t = e.op("Tanh", _times(e, e.op("Mul", x, cubic), root))
+        share = _times(e, _plus(e, t, 1.0), 0.5)
+        inner = _times(e, _plus(e, _times(e, square, 3 * 0.044715), 1.0), root / 2)
+        density = e.op("Mul", e.op("Sub", e.like(x, 1.0), e.op("Mul", t, t)), inner)
+    else:
+        share = _times(e, _plus(e, e.op("Erf", _times(e, x, math.sqrt(0.5))), 1.0), 0.5)
+        density = _times(e, e.op("Exp", _times(e, square, -0.5)), 1 / math.sqrt(2 * math.pi))
+    return [e.op("Mul", the(g), e.op("Add", share, e.op("Mul", x, density)))]
+
+
+def erf(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = erf(x): slope 2 exp(-x²) / sqrt(pi). PyTorch's older exporter spells Gelu with it."""
+    x = input_of(node)
+    slope = _times(e, e.op("Exp", e.op("Neg", e.op("Mul", x, x))), 2 / math.sqrt(math.pi))
+    return [e.op("Mul", the(g), slope)]
+
+
+def prelu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """y = x, or slope·x below 0: dx = g or slope·g; dslope = g·x summed where x < 0."""
+    x, slope = input_of(node, 0), input_of(node, 1)
+    below = e.op("Less", x, e.like(x, 0.0))
+    dx = dslope = None
+    if e.wants(node, 0):
+        dx = e.op("Where", below, e.op("Mul", the(g), slope), the(g))
+    if e.wants(node, 1):
+        share = e.op("Where", below, e.op("Mul", the(g), x), e.like(x, 0.0))
+        dslope = e.unbroadcast(share, slope)
+    return [dx, dslope]
+
+
+def extremum(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Max and Min: g to the input that is y; inputs that are equal share it evenly."""
+    y = node.outputs[0]
+    one, zero = e.like(y, 1.0), e.like(y, 0.0)
+    hits = [
+        e.op("Where", e.op("Equal", input_of(node, i), y), one, zero)
+        for i in range(len(node.inputs))
+    ]
+    share = e.op("Div", the(g), e.op("Sum", *hits)) if len(hits) > 1 else the(g)
+    return [
+        e.unbroadcast(e.op("Mul", share, hit), input_of(node, i)) if e.wants(node, i) else None
+        for i, hit in enumerate(hits)
+    ]
