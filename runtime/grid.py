@@ -62,10 +62,12 @@ class Grid:
         """The parameters of the devices of some rows, float32 [number of them, rows, C]."""
         values = self.codes[:, rows].astype(np.float32)
         if self.device.packed:
-            for b, (r0, r1) in enumerate(pairwise(self.row_cuts.tolist())):
+            # Row blocks that these rows lie in: asked block by block, all of them would be many.
+            first = int(np.searchsorted(self.row_cuts, rows.start, side="right")) - 1
+            last = int(np.searchsorted(self.row_cuts, rows.stop))
+            for b in range(first, last):
+                r0, r1 = int(self.row_cuts[b]), int(self.row_cuts[b + 1])
                 here = slice(max(r0, rows.start) - rows.start, min(r1, rows.stop) - rows.start)
-                if here.start >= here.stop:
-                    continue
                 for s, (c0, c1) in enumerate(pairwise(self.col_cuts.tolist())):
                     low, step = self.ranges[b, s].T[..., None, None]
                     values[:, here, c0:c1] *= step
