@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import TargetError
+from rpucc.runtime import aligned
 from rpucc.runtime.kernels.fabricate import grid_normals
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def fabricate(grid: Grid) -> None:
     grid.ranges = np.zeros((*grid.tiles.shape, count, 2), np.float32)
     # Kernels read codes 16 at a time, up to 15 behind the last.
     kind: Any = np.uint16 if grid.device.packed else np.float32
-    spare = np.empty(count * grid.W.size + 16, kind)
-    grid.codes = spare[:-16].reshape(count, *grid.W.shape)
+    grid.codes = aligned.empty((count, *grid.W.shape), kind, spare=16)
     if not grid.pulsed:
         return
     for b, (r0, r1) in enumerate(pairwise(grid.row_cuts.tolist())):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
 from rpucc.layers import analog_layers
+from rpucc.runtime import aligned
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.philox import seed_key
@@ -86,7 +87,7 @@ class Machine:
         device = make_device(policy.device.model, policy.device.parameters)
         return Grid(
             layer=layer.name,
-            W=np.array(layer.weight.const_value.numpy(), np.float32, order="C"),
+            W=aligned.copy(layer.weight.const_value.numpy(), np.float32),
             row_cuts=row_cuts,
             col_cuts=col_cuts,
             tiles=tiles.reshape(len(row_cuts) - 1, len(col_cuts) - 1),

@@ -86,7 +86,7 @@ def _counted(grid: Grid, total: int, bl: int, rows: int, chunk: int) -> tuple[An
         np.empty(devices, np.int16),  # total
         np.empty(devices, np.int16),  # net
         np.empty(devices + 4 * row_block + 16, np.int32),  # listed
-        np.empty((2, devices // 4 + row_block + 16), np.uint32),  # row_counters
+        np.empty((2, devices // 4 + row_block + 32), np.uint32),  # row_counters
         np.empty((2, row_block), np.int64),  # found
         np.empty(devices + 4 * row_block + 64, np.float32),  # noise
         np.empty(width, np.int32),  # near

@@ -21,6 +21,7 @@ from rpucc.runtime.kernels.pulse_lanes import (
     I16,
     I32,
     I64,
+    IOTA,
     LANES,
     WORDS,
     Lanes,
@@ -51,6 +52,19 @@ class CountLanes(Lanes):
         count = self.declare("llvm.ctpop.v16i16", SHORTS, [SHORTS])
         return self.builder.call(count, [shorts])
 
+    def coincidences(self, row: Any, k: int, at: Any) -> Any:
+        """In how many of the slots `row` each of 16 columns, bits[at:] in argument k, fires."""
+        slots = self.all(self.builder.trunc(row, I16))
+        return self.ones(self.builder.and_(slots, self.load_shorts(k, at)))
+
+    def bits(self, mask: Any) -> Any:
+        """The lanes in `mask` as the low 16 bits of an int64."""
+        return self.builder.zext(self.builder.bitcast(mask, I16), I64)
+
+    def mask(self, bits: Any) -> Any:
+        """The lanes that are set in the low 16 bits of an int64."""
+        return self.builder.bitcast(self.builder.trunc(bits, I16), BITS)
+
     def floats(self, shorts: Any) -> Any:
         """Unsigned 16-bit lanes as float32."""
         return self.builder.sitofp(self.builder.zext(shorts, WORDS), FLOATS)
@@ -77,6 +91,13 @@ class CountLanes(Lanes):
         store = self.declare("llvm.masked.store.v16f32.p0", ir.VoidType(), kinds)
         self.builder.call(store, [value, pointer, I32(4), mask])
 
+    def load_masked(self, k: int, at: Any, mask: Any) -> Any:
+        """The float lanes in `mask` of array argument k; others are 0 and not read."""
+        pointer = self.pointer(k, at, FLOATS)
+        kinds = [pointer.type, I32, BITS, FLOATS]
+        load = self.declare("llvm.masked.load.v16f32.p0", FLOATS, kinds)
+        return self.builder.call(load, [pointer, I32(4), mask, ir.Constant(FLOATS, [0.0] * LANES)])
+
     def load_inside(self, k: int, o: Any, at: Any, columns: Any) -> Any:
         """16 floats of array argument k from o on; 0, and not read, from column `columns` on."""
         start = self.builder.sub(o, at)
@@ -98,7 +119,18 @@ class CountLanes(Lanes):
         below = builder.fcmp_ordered("<", builder.fsub(w, down), codes[1])
         near = builder.and_(mask, builder.or_(above, below))
         self.store_masked(builder.fadd(w, change), 0, o, builder.and_(mask, builder.not_(near)))
-        return builder.zext(builder.bitcast(near, I16), I64)
+        return self.bits(near)
+
+
+@intrinsic
+def popcount(typing_context: Any, bits: Any) -> Any:
+    """How many of the low 16 bits of an integer are set."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        return lanes.count(lanes.mask(lanes.args[0]))
+
+    return nb.int64(bits), code
 
 
 @intrinsic
@@ -124,25 +156,22 @@ def fire_bits16(
 
 
 @intrinsic
-def coincide16(
-    typing_context: Any, row: Any, bits: Any, at: Any, counts: Any, o: Any, listed: Any, n: Any
-) -> Any:
-    """Coincidences of one row's slots with those of 16 columns: counts[o:] = ones(row & bits[at:]).
+def coincide16(typing_context: Any, row: Any, bits: Any, at: Any, listed: Any, n: Any) -> Any:
+    """Count the coincidences of one row's slots with those of 16 columns, ones(row & bits[at:]).
 
-    The counts that are not 0 are appended to the int32 list listed[n:]. Returns how many they are.
+    The counts that are not 0 are appended to the int32 list listed[n:]. Returns which lanes those
+    are in the low 16 bits, and how many from bit 16 on.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        row, _, at, _, o, _, n = lanes.args
-        both = builder.and_(lanes.all(builder.trunc(row, I16)), lanes.load_shorts(1, at))
-        count = lanes.ones(both)
-        lanes.store_shorts(count, 3, o)
+        row, _, at, _, n = lanes.args
+        count = lanes.coincidences(row, 1, at)
         mask = builder.icmp_unsigned("!=", count, lanes.shorts(0))
-        lanes.compress(builder.zext(count, WORDS), mask, 5, n)
-        return lanes.count(mask)
+        lanes.compress(builder.zext(count, WORDS), mask, 3, n)
+        return builder.or_(lanes.bits(mask), builder.shl(lanes.count(mask), I64(16)))
 
-    return nb.int64(row, bits, at, counts, o, listed, n), code
+    return nb.int64(row, bits, at, listed, n), code
 
 
 @intrinsic
@@ -159,8 +188,7 @@ def tally16(
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
         row, _, _, at, s, flip, _, _, o = lanes.args
-        both = builder.and_(lanes.all(builder.trunc(row, I16)), lanes.load_shorts(1, at))
-        count = lanes.ones(both)
+        count = lanes.coincidences(row, 1, at)
         lanes.store_shorts(builder.add(lanes.load_shorts(6, o), count), 6, o)
         sign = builder.xor(lanes.load_shorts(2, s), lanes.all(builder.trunc(flip, I16)))
         signed = builder.sub(builder.xor(count, sign), sign)
@@ -185,78 +213,76 @@ def present16(typing_context: Any, counts: Any, at: Any) -> Any:
     return nb.int64(counts, at), code
 
 
-def _direction(lanes: CountLanes, at: Any, o: Any, plane: Any, t: Any, flip: Any) -> Any:
-    """(k, mask, rising, step) of 16 devices pulsed in one direction; arguments as step_one16's."""
+def _moves(
+    lanes: CountLanes, o: Any, plane: Any, at: Any, signs: int, flip: Any, noise: int, n: Any,
+    ranges: int, mask: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    """(step, signed change) of 16 devices pulsed in one direction; codes are argument 1."""
     builder = lanes.builder
-    count = lanes.load_shorts(6, t)
-    sign = builder.xor(lanes.load_shorts(8, at), lanes.all(builder.trunc(flip, I16)))
+    sign = builder.xor(lanes.load_shorts(signs, at), lanes.all(builder.trunc(flip, I16)))
     rising = builder.icmp_signed("<", sign, lanes.shorts(0))
     up, down = lanes.load_shorts(1, o), lanes.load_shorts(1, builder.add(o, plane))
-    first = builder.select(rising, lanes.scalar(12, 0), lanes.scalar(12, 2))
-    scale = builder.select(rising, lanes.scalar(12, 1), lanes.scalar(12, 3))
-    mask = builder.icmp_unsigned("!=", count, lanes.shorts(0))
+    first = builder.select(rising, lanes.scalar(ranges, 0), lanes.scalar(ranges, 2))
+    scale = builder.select(rising, lanes.scalar(ranges, 1), lanes.scalar(ranges, 3))
     dw = lanes.linear(builder.select(rising, up, down), first, scale)
-    return lanes.floats(count), mask, rising, dw
+    change = builder.fmul(dw, lanes.expanded(noise, n, mask))
+    return dw, builder.select(rising, change, builder.fneg(change))
 
 
 @intrinsic
 def step_one16(
-    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, columns: Any,
-    counts: Any, t: Any, signs: Any, flip: Any, noise: Any, n: Any, ranges: Any, reach: Any,
-    limits: Any, block: Any,
+    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, pulsed: Any, signs: Any,
+    flip: Any, noise: Any, n: Any, ranges: Any, limits: Any, block: Any, reach: Any,
 ) -> Any:  # fmt: skip
-    """Apply pulses to 16 devices of a row that got them all in one direction.
+    """Apply pulses to those of 16 devices of a row that got any, all in one direction.
 
-    W[o + i] += ±dw (k + noise) where k = counts[t + i] > 0, and dw is the step of that direction;
-    nothing is done if k dw reach takes any of the 16 beyond ±limits[block], which all of them
-    have room for. codes: up and down steps, w_max and w_min, `plane` entries apart; ranges:
-    (lowest, step) of the four. They are columns at .. at + 15 of `columns`; signs[at:], flip: 0
-    or -1, the directions; noise[n:]: one entry a pulsed device. Returns how many are pulsed, and
-    from bit 32 on whether nothing was done.
+    W[o + i] += ±dw noise, where dw is the step of that direction, for the lanes set in `pulsed`;
+    nothing is done if any |w| + dw reach is above limits[block]. codes: up and down steps, `plane`
+    entries apart; ranges: (lowest, step) of the two; signs[at:], flip: 0 or -1, the directions;
+    noise[n:]: one entry a pulsed device. Returns whether nothing was done.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        _, _, o, plane, at, columns, _, t, _, flip, _, n, _, reach, _, block = lanes.args
-        k, mask, rising, dw = _direction(lanes, at, o, plane, t, flip)
-        w = lanes.load_inside(0, o, at, columns)
-        change = builder.fmul(dw, builder.fadd(k, lanes.expanded(10, n, mask)))
-        change = builder.select(rising, change, builder.fneg(change))
+        _, _, o, plane, at, pulsed, _, flip, _, n, _, _, block, reach = lanes.args
+        mask = lanes.mask(pulsed)
+        dw, change = _moves(lanes, o, plane, at, 6, flip, 8, n, 10, mask)
+        w = lanes.load_masked(0, o, mask)
         size = builder.bitcast(lanes.magnitudes(w), FLOATS)
-        far = builder.fadd(size, builder.fmul(builder.fmul(k, dw), lanes.all(reach)))
-        limit = lanes.all(builder.load(lanes.pointer(14, block, F32), align=4))
+        far = builder.fadd(builder.fmul(dw, lanes.all(reach), flags=FUSED), size, flags=FUSED)
+        limit = lanes.all(builder.load(lanes.pointer(11, block, F32), align=4))
         beyond = builder.and_(mask, builder.fcmp_ordered(">", far, limit))
         any_beyond = builder.icmp_unsigned("!=", builder.bitcast(beyond, I16), I16(0))
         written = builder.select(any_beyond, ir.Constant(BITS, [0] * LANES), mask)
         lanes.store_masked(builder.fadd(w, change), 0, o, written)
-        flag = builder.shl(builder.zext(any_beyond, I64), I64(32))
-        return builder.add(lanes.count(mask), flag)
+        return any_beyond
 
-    kinds = (W, codes, o, plane, at, columns, counts, t, signs, flip, noise, n, ranges)
-    return nb.int64(*kinds, nb.float32, limits, block), code
+    kinds = (W, codes, o, plane, at, pulsed, signs, flip, noise, n, ranges, limits, block)
+    return nb.boolean(*kinds, nb.float32), code
 
 
 @intrinsic
 def step_one_bounded16(
-    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, columns: Any,
-    counts: Any, t: Any, signs: Any, flip: Any, noise: Any, n: Any, ranges: Any, reach: Any,
+    typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, pulsed: Any, signs: Any,
+    flip: Any, noise: Any, n: Any, ranges: Any, row: Any, bits: Any, reach: Any,
 ) -> Any:  # fmt: skip
     """`step_one16` for devices that k dw reach keeps within their own bounds; others keep w.
 
+    k: their pulses, the coincidences of row & bits[at:]. codes and ranges: w_max and w_min, too.
     Returns the devices that were left, as 16 bits.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        _, _, o, plane, at, columns, _, t, _, flip, _, n, _, reach = lanes.args
-        k, mask, rising, dw = _direction(lanes, at, o, plane, t, flip)
-        w = lanes.load_inside(0, o, at, columns)
-        change = builder.fmul(dw, builder.fadd(k, lanes.expanded(10, n, mask)))
-        change = builder.select(rising, change, builder.fneg(change))
+        _, _, o, plane, at, pulsed, _, flip, _, n, _, row, _, reach = lanes.args
+        mask = lanes.mask(pulsed)
+        dw, change = _moves(lanes, o, plane, at, 6, flip, 8, n, 10, mask)
+        k = lanes.floats(lanes.coincidences(row, 12, at))
         far = builder.fmul(builder.fmul(k, dw), lanes.all(reach))
-        return lanes.store_free(o, plane, 12, w, change, far, far, mask)
+        w = lanes.load_masked(0, o, mask)
+        return lanes.store_free(o, plane, 10, w, change, far, far, mask)
 
-    kinds = (W, codes, o, plane, at, columns, counts, t, signs, flip, noise, n, ranges)
+    kinds = (W, codes, o, plane, at, pulsed, signs, flip, noise, n, ranges, row, bits)
     return nb.int64(*kinds, nb.float32), code
 
 
@@ -301,6 +327,31 @@ def step_many16(
 
     kinds = (W, codes, o, plane, at, columns, total, t, net, noise, n, ranges)
     return nb.int64(*kinds, nb.float32, nb.float32), code
+
+
+@intrinsic
+def fill16(typing_context: Any, values: Any, at: Any, first: Any, step: Any) -> Any:
+    """values[at + i] = first + i step, for i = 0 .. 15."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        _, at, first, step = lanes.args
+        first, step = (lanes.all(builder.trunc(scalar, I32)) for scalar in (first, step))
+        lanes.store(builder.add(first, builder.mul(step, IOTA)), 0, at)
+        return context.get_dummy_value()
+
+    return nb.void(values, at, first, step), code
+
+
+@intrinsic
+def entry(typing_context: Any, values: Any, at: Any) -> Any:
+    """values[at] of an int32 array, for at >= 0 (which Numba would look at first)."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        return builder.zext(builder.load(lanes.pointer(0, lanes.args[1], I32), align=4), I64)
+
+    return nb.int64(values, at), code
 
 
 @intrinsic

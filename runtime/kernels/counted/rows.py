@@ -12,7 +12,10 @@ import numpy as np
 
 from rpucc.runtime.kernels.counted.lanes import (
     coincide16,
+    entry,
+    fill16,
     interleave16,
+    popcount,
     present16,
     step_many16,
     step_one16,
@@ -57,17 +60,18 @@ def row_normals(n, counters, word, sample, k0, k1, noise):
 def name_normals(counters, n, here, index):
     """List the counters of a row's `here` normals, from normal n on; where the next row's start."""
     first, second = counters[0], counters[1]
-    for j in range((here + 3) >> 2):
-        first[(n >> 2) + j] = j
-        second[(n >> 2) + j] = index
+    for j in range(0, (here + 3) >> 2, 16):
+        fill16(first, (n >> 2) + j, j, 1)
+        fill16(second, (n >> 2) + j, index, 0)
     return n + (here + 3) // 4 * 4
 
 
 @inlined
 def spread(noise, counts, n, std):
-    """noise *= std sqrt(counts): the noise of that many pulses, in steps."""
+    """noise = counts + std sqrt(counts) noise: pulses with the noise of that many, in steps."""
     for j in range(n):
-        noise[j] *= std * math.sqrt(f32(counts[j]))
+        count = f32(counts[j])
+        noise[j] = count + std * math.sqrt(count) * noise[j]
 
 
 @kernel
@@ -92,18 +96,19 @@ def tightest(codes, ranges, row_cuts, col_cuts, limits):
 
 
 @kernel
-def count_one(row, columns, bits, counts, t, listed, n, blocks, k):
+def count_one(row, columns, bits, listed, n, blocks, k):
     """Coincidences of a row that has a single event; the ones that are not 0 go to listed[n:].
 
-    counts[t : t + width]; blocks[k, 1:]: the blocks of 16 with any, blocks[k, 0]: how many those
-    are. Returns how many devices are pulsed.
+    blocks[k, 1:]: the blocks of 16 columns with any, as their number << 16 | which columns;
+    blocks[k, 0]: how many those are. Returns how many devices are pulsed.
     """
     here, found = 0, 1
     for a in range(0, columns, 16):
-        new = coincide16(row, bits, a, counts, t + a, listed, n + here)
-        blocks[k, found] = a
-        found += 1 if new > 0 else 0
-        here += new
+        new = coincide16(row, bits, a, listed, n + here)
+        pulsed = new & 0xFFFF
+        blocks[k, found] = a << 12 | pulsed
+        found += 1 if pulsed else 0
+        here += new >> 16
     blocks[k, 0] = found - 1
     return here
 
@@ -158,26 +163,28 @@ def _list_lanes(lanes, first, near, found):
 
 @kernel
 def step_one(
-    W, codes, o, plane, columns, counts, t, signs, flip, noise, at, ranges, std, limits, limit0,
-    blocks, k, near,
+    W, codes, o, plane, row, bits, signs, flip, noise, at, ranges, std, limits, limit0, blocks, k,
+    near,
 ):  # fmt: skip
     """Apply the counts of a row with a single event; returns how many devices near[:] got none."""
     found = 0
     reach = f32(1) + REACH * std
+    # Of the most pulses that a device of the row can get; rounded up.
+    row_reach = reach * f32(popcount(row)) * f32(1.00001)
     for i in range(1, blocks[k, 0] + 1):
-        a = blocks[k, i]
-        done = step_one16(
-            W, codes, o + a, plane, a, columns, counts, t + a, signs, flip, noise, at, ranges,
-            reach, limits, limit0 + (a >> 4),
-        )  # fmt: skip
-        if done >> 32:
+        here = entry(blocks, k * blocks.shape[1] + i)
+        block, pulsed = here >> 16, here & 0xFFFF
+        a = block << 4
+        if step_one16(
+            W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, limits,
+            limit0 + block, row_reach,
+        ):  # fmt: skip
             left = step_one_bounded16(
-                W, codes, o + a, plane, a, columns, counts, t + a, signs, flip, noise, at, ranges,
-                reach,
-            )  # fmt: skip
+                W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, row, bits, reach
+            )
             if left:
                 found = _list_lanes(left, a, near, found)
-        at += done & 0xFFFFFFFF
+        at += popcount(pulsed)
     return found
 
 

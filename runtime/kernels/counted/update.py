@@ -126,9 +126,7 @@ def update(
                         here = 0
                         if first < last and one:
                             row = fired[order[first]]
-                            here = count_one(
-                                row, columns, bits, total, k * width, listed, n, blocks, k
-                            )
+                            here = count_one(row, columns, bits, listed, n, blocks, k)
                             for slot in range(bl_max):
                                 pulses += sizes[slot] if (row >> u32(slot)) & u32(1) else 0
                         elif first < last:
@@ -161,10 +159,10 @@ def update(
                             n >> 2, row_counters, i64(noise_word), i64(sample), i64(k0), i64(k1),
                             noise,
                         )  # fmt: skip
-                        if one:
-                            spread(noise, listed, n, std)
                     else:
                         noise[:n] = f32(0)
+                    if one:
+                        spread(noise, listed, n, std)
                     for r in range(first_row, last_row):
                         k = r - first_row
                         if found[0, k] == 0:
@@ -174,25 +172,10 @@ def update(
                         if one:
                             flip = -1 if D[m, r] < f32(0) else 0
                             left = step_one(
-                                weights,
-                                params,
-                                o,
-                                plane,
-                                columns,
-                                total,
-                                k * width,
-                                signs,
-                                flip,
-                                noise,
-                                found[1, k],
-                                tile_ranges,
-                                std,
-                                flat_limits,
-                                r * limits.shape[1] + block0,
-                                blocks,
-                                k,
-                                near,
-                            )
+                                weights, params, o, plane, fired[order[first]], bits, signs, flip,
+                                noise, found[1, k], tile_ranges, std, flat_limits,
+                                r * limits.shape[1] + block0, blocks, k, near,
+                            )  # fmt: skip
                         else:
                             left = step_many(
                                 weights,
