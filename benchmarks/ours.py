@@ -100,7 +100,8 @@ def lenet_infer(spec: Result) -> Result:
 class Tile:
     """The three cycles of one weight matrix, each an executor with random inputs.
 
-    x is uniform in ±1, d in ±0.1, lr 0.01, as the peers have it.
+    x is uniform in ±1, d in ±0.1, lr 0.01, as the peers have it. Of two updates in turn the second
+    takes -d, so that the weights stay where they are instead of meeting their bounds.
     """
 
     def __init__(self, spec: Result) -> None:
@@ -126,6 +127,8 @@ class Tile:
         executor["lr"][...] = 0.01
 
         def call() -> None:
+            if op == "update":
+                np.negative(executor["d"], executor["d"])
             executor.run(self._sample)
             self._sample += self.batch
 

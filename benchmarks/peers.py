@@ -183,7 +183,7 @@ def lenet_infer(spec: Result) -> Result:
 
 
 def tile(spec: Result) -> Result:
-    """Seconds a call of each of the ops on one weight matrix [R, C]."""
+    """Seconds a call of each of the ops on one weight matrix [R, C]; updates in turn take -d."""
     (R, C), batch = spec["size"], spec["batch"]
     x, d = torch.rand(batch, C) * 2 - 1, (torch.rand(batch, R) * 2 - 1) * 0.1
     base = reset_peak()
@@ -192,7 +192,7 @@ def tile(spec: Result) -> Result:
         ops = {
             "forward": lambda: x @ weights.t(),
             "backward": lambda: d @ weights,
-            "update": lambda: weights.addmm_(d.t(), x, alpha=-1e-6),
+            "update": lambda: weights.addmm_(d.neg_().t(), x, alpha=-1e-6),
         }
     else:
         from aihwkit.simulator.tiles.analog import AnalogTile
@@ -203,7 +203,7 @@ def tile(spec: Result) -> Result:
         ops = {
             "forward": lambda: made.joint_forward(x),
             "backward": lambda: made.backward(d),
-            "update": lambda: made.update(x, d),
+            "update": lambda: made.update(x, d.neg_()),
         }
         del weights
     result: Result = {}

@@ -130,8 +130,9 @@ NOTES = {
     "network in floating point, whatever the policy; `ideal` is rpucc's exact mode.",
     "LeNet inference": "Samples a second. Analog reads with noise, converters and bound "
     "management; PyTorch runs the ideal network.",
-    "Single tiles": "Time a call. x uniform in ±1, d in ±0.1; updates with BL 10 + UM, lr 0.01. "
-    "PyTorch multiplies the bare matrices. With these inputs most forward reads of the "
+    "Single tiles": "Time a call. x uniform in ±1, d in ±0.1; updates with BL 10 + UM, lr 0.01, "
+    "each with the other sign of d than the one before, so that the weights do not drift to their "
+    "bounds. PyTorch multiplies the bare matrices. With these inputs most forward reads of the "
     "large tiles saturate and are repeated under bound management, by both simulators.",
     "One training step, batch 1, BL 10 + UM": "Random images, no biases; ResNet-18 without batch "
     "normalisation.",
