@@ -7,7 +7,6 @@ matrix.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,22 +38,35 @@ def fabricate(grid: Grid) -> None:
     grid.codes = aligned.empty((count, *grid.W.shape), kind, spare=16)
     if not grid.pulsed:
         return
-    for b, (r0, r1) in enumerate(pairwise(grid.row_cuts.tolist())):
-        blocks = list(_row_blocks(r0, r1, grid.W.shape[1]))
+    for band in _bands(grid):
+        parts = list(_parts(grid, band))
         if grid.device.packed:  # a code's range is the whole tile's: it has to be known first
-            for r in blocks:
-                fabricated = draw(grid, r)
-                _widen(grid, b, fabricated, first=r.start == r0)
-            _scale(grid, b)
-        for r in blocks:
-            if not grid.device.packed or len(blocks) > 1:
-                fabricated = draw(grid, r)
-            _store(grid, b, r, fabricated)
-            _program(grid, r)
+            for rows in parts:
+                fabricated = draw(grid, rows)
+                _widen(grid, band, rows, fabricated)
+            _scale(grid, band)
+        for rows in parts:
+            if not grid.device.packed or len(parts) > 1:
+                fabricated = draw(grid, rows)
+            _store(grid, rows, fabricated)
+            _program(grid, rows)
 
 
-def _row_blocks(r0: int, r1: int, columns: int) -> Iterator[slice]:
-    rows = max(1, BLOCK_DEVICES // columns)
+def _bands(grid: Grid) -> Iterator[slice]:
+    """Row blocks of tiles that are fabricated together: as many as fit, or one that does not."""
+    rows = max(1, BLOCK_DEVICES // grid.W.shape[1])
+    first, last = 0, len(grid.row_cuts) - 1
+    while first < last:
+        fit = int(np.searchsorted(grid.row_cuts, grid.row_cuts[first] + rows, side="right")) - 1
+        end = max(fit, first + 1)
+        yield slice(first, end)
+        first = end
+
+
+def _parts(grid: Grid, band: slice) -> Iterator[slice]:
+    """Rows of a band that are fabricated at once: all of them, or pieces of its only row block."""
+    r0, r1 = int(grid.row_cuts[band.start]), int(grid.row_cuts[band.stop])
+    rows = max(1, BLOCK_DEVICES // grid.W.shape[1])
     for r in range(r0, r1, rows):
         yield slice(r, min(r1, r + rows))
 
@@ -91,35 +103,32 @@ def _normals(grid: Grid, rows: slice) -> Callable[[], FloatArray]:
     return normal
 
 
-def _segments(grid: Grid) -> Iterator[tuple[int, slice]]:
-    for s, (c0, c1) in enumerate(pairwise(grid.col_cuts.tolist())):
-        yield s, slice(c0, c1)
-
-
-def _widen(grid: Grid, b: int, fabricated: tuple[FloatArray, ...], first: bool) -> None:
-    """Let ranges[b, :, i] be the least and largest value so far of parameter i in each tile."""
+def _widen(grid: Grid, band: slice, rows: slice, fabricated: tuple[FloatArray, ...]) -> None:
+    """Let ranges[band, :, i] be the least and largest value so far of parameter i in each tile."""
+    starts = np.maximum(grid.row_cuts[band] - rows.start, 0)
     for i, values in enumerate(fabricated):
-        for s, c in _segments(grid):
-            low, high = values[:, c].min(), values[:, c].max()
-            seen = grid.ranges[b, s, i]
-            grid.ranges[b, s, i] = (low, high) if first else (min(low, seen[0]), max(high, seen[1]))
+        seen = grid.ranges[band, :, i]
+        for extreme, j in ((np.minimum, 0), (np.maximum, 1)):
+            across = extreme.reduceat(values, grid.col_cuts[:-1], axis=1)
+            found = extreme.reduceat(across, starts, axis=0)
+            first = rows.start == grid.row_cuts[band.start]
+            seen[..., j] = found if first else extreme(found, seen[..., j])
 
 
-def _scale(grid: Grid, b: int) -> None:
+def _scale(grid: Grid, band: slice) -> None:
     """Make (lowest, highest) of each tile's parameters (lowest, step of the codes)."""
-    low, high = grid.ranges[b, ..., 0], grid.ranges[b, ..., 1]
+    low, high = grid.ranges[band, ..., 0], grid.ranges[band, ..., 1]
     step = (high - low) / np.float32(CODES)
-    grid.ranges[b, ..., 1] = np.where(step > 0, step, np.float32(1))
+    grid.ranges[band, ..., 1] = np.where(step > 0, step, np.float32(1))
 
 
-def _store(grid: Grid, b: int, rows: slice, fabricated: tuple[FloatArray, ...]) -> None:
+def _store(grid: Grid, rows: slice, fabricated: tuple[FloatArray, ...]) -> None:
     for i, values in enumerate(fabricated):
         if not grid.device.packed:
             grid.codes[i, rows] = values
             continue
-        for s, c in _segments(grid):
-            low, step = grid.ranges[b, s, i]
-            grid.codes[i, rows, c] = np.rint((values[:, c] - low) / step)
+        low, step = grid.ranges_of(rows, i)
+        grid.codes[i, rows] = np.rint((values - low) / step)
 
 
 def _program(grid: Grid, rows: slice) -> None:

@@ -6,7 +6,6 @@ State is one contiguous float32 array per quantity, [R, C]; tiles are index rang
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,17 +61,18 @@ class Grid:
         """The parameters of the devices of some rows, float32 [number of them, rows, C]."""
         values = self.codes[:, rows].astype(np.float32)
         if self.device.packed:
-            # Row blocks that these rows lie in: asked block by block, all of them would be many.
-            first = int(np.searchsorted(self.row_cuts, rows.start, side="right")) - 1
-            last = int(np.searchsorted(self.row_cuts, rows.stop))
-            for b in range(first, last):
-                r0, r1 = int(self.row_cuts[b]), int(self.row_cuts[b + 1])
-                here = slice(max(r0, rows.start) - rows.start, min(r1, rows.stop) - rows.start)
-                for s, (c0, c1) in enumerate(pairwise(self.col_cuts.tolist())):
-                    low, step = self.ranges[b, s].T[..., None, None]
-                    values[:, here, c0:c1] *= step
-                    values[:, here, c0:c1] += low
+            for i, parameter in enumerate(values):
+                low, step = self.ranges_of(rows, i)
+                parameter *= step
+                parameter += low
         return values
+
+    def ranges_of(self, rows: slice, i: int) -> tuple[FloatArray, FloatArray]:
+        """(lowest value, step) of parameter i of the tile that each device is in, [rows, C]."""
+        row_blocks = np.searchsorted(self.row_cuts, np.arange(rows.start, rows.stop), "right") - 1
+        segments = np.searchsorted(self.col_cuts, np.arange(self.W.shape[1]), "right") - 1
+        both = self.ranges[:, :, i][row_blocks][:, segments]
+        return both[..., 0], both[..., 1]
 
     @property
     def bytes(self) -> int:
