@@ -24,6 +24,8 @@ FloatArray = NDArray[np.float32]
 CODES = 65535
 """The largest code of a packed parameter."""
 
+LEAST_STEP = np.float32(1e-30)
+
 # Devices that are fabricated together: 1 MiB a quantity, and a handful of quantities at a time.
 BLOCK_DEVICES = 1 << 18
 
@@ -118,8 +120,8 @@ def _widen(grid: Grid, band: slice, rows: slice, fabricated: tuple[FloatArray, .
 def _scale(grid: Grid, band: slice) -> None:
     """Make (lowest, highest) of each tile's parameters (lowest, step of the codes)."""
     low, high = grid.ranges[band, ..., 0], grid.ranges[band, ..., 1]
-    step = (high - low) / np.float32(CODES)
-    grid.ranges[band, ..., 1] = np.where(step > 0, step, np.float32(1))
+    # All codes of a tile of equal devices are 0, whatever a step is; 0 / 0 would not be.
+    grid.ranges[band, ..., 1] = np.maximum((high - low) / np.float32(CODES), LEAST_STEP)
 
 
 def _store(grid: Grid, rows: slice, fabricated: tuple[FloatArray, ...]) -> None:

@@ -6,13 +6,16 @@ State is one contiguous float32 array per quantity, [R, C]; tiles are index rang
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import TargetError
+from rpucc.runtime import aligned
 from rpucc.runtime.devices import Device
 from rpucc.runtime.fabrication import fabricate
+from rpucc.runtime.kernels.counted.rows import tightest
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -52,6 +55,16 @@ class Grid:
         fabricate(self)
         self.constants = np.asarray(self.device.constant_values(), np.float32)
 
+    @cached_property
+    def limits(self) -> NDArray[np.uint8]:
+        """How large a weight of each device may safely be, for updates that count pulses [R, C].
+
+        See `rpucc.runtime.kernels.counted.rows.tightest`; made when a training first asks.
+        """
+        limits = aligned.empty(self.W.shape, np.uint8, spare=16)
+        tightest(self.codes, self.ranges, self.row_cuts, self.col_cuts, limits)
+        return limits
+
     @property
     def parameters(self) -> FloatArray:
         """Every device's parameters, float32 [number of them, R, C], as the update uses them."""
@@ -76,5 +89,6 @@ class Grid:
 
     @property
     def bytes(self) -> int:
-        """Bytes of weights and device parameters."""
-        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes
+        """Bytes of weights and device parameters, with the limits that a training needs."""
+        counted = self.W.size if self.pulsed and self.device.counted else 0
+        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + counted

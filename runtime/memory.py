@@ -17,11 +17,12 @@ WEIGHT_BYTES = 4
 
 
 def device_bytes(device: Device, pulsed: bool) -> int:
-    """Bytes a device of a layer takes: its float32 weight and its stored parameters.
+    """Bytes a device of a layer takes: its float32 weight and what is stored of it.
 
     Where updates are exact no device property plays a part and none is stored.
     """
     stored = len(device.per_device) * (2 if device.packed else 4)
+    stored += 1 if device.counted else 0  # `Grid.limits`
     return WEIGHT_BYTES + (stored if pulsed else 0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpucc.runtime.kernels.counted.rows import SLOTS, tightest
+from rpucc.runtime.kernels.counted.rows import SLOTS
 
 if TYPE_CHECKING:
     from rpucc.runtime.grid import Grid
@@ -42,10 +42,7 @@ def device_state(grid: Grid) -> tuple[Any, ...]:
     """What the update kernels know of a grid's devices, in the order of their arguments."""
     if not grid.device.counted:
         return grid.codes, grid.ranges, grid.constants
-    blocks = int(np.sum(-(-np.diff(grid.col_cuts) // 16)))
-    limits = np.empty((len(grid.W), blocks), np.float32)
-    tightest(grid.codes, grid.ranges, grid.row_cuts, grid.col_cuts, limits)
-    return grid.codes, grid.ranges, limits, grid.constants
+    return grid.codes, grid.ranges, grid.limits, grid.constants
 
 
 def _counted(grid: Grid, total: int, bl: int, rows: int, chunk: int) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import pytest
 from rpucc.runtime import fabrication
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.grid import Grid
+from rpucc.runtime.kernels.counted.rows import limit_unit
 from rpucc.runtime.kernels.fabricate import grid_normals
 from rpucc.runtime.kernels.philox import FABRICATE, seed_key
 from rpucc.runtime.reference.philox import normals
@@ -92,8 +93,8 @@ def test_parameters_are_stored_in_the_order_of_per_device() -> None:
     for values, mean in ((up, 0.001), (down, 0.001), (w_max, 0.6), (-w_min, 0.6)):
         assert abs(values.mean() / mean - 1) < 0.3 * deviations(4) / np.sqrt(values.size)
     np.testing.assert_array_equal(grid.constants, np.array([0.3], np.float32))
-    # Weights 4 bytes, parameters 2 each; the ranges of a tile's four parameters 32.
-    assert grid.bytes == 12 * TILING.shape[0] * TILING.shape[1] + 32 * TILING.tiles.size
+    # Weights 4 bytes, parameters 2 each, limit 1; the ranges of a tile's four parameters 32.
+    assert grid.bytes == 13 * TILING.shape[0] * TILING.shape[1] + 32 * TILING.tiles.size
 
 
 def test_packed_parameters_are_as_fabricated_but_for_half_a_step() -> None:
@@ -137,3 +138,17 @@ def test_exact_updates_need_no_devices() -> None:
     assert np.all(grid.W == 5)
     assert grid.clipped == 0
     assert grid.parameters.shape == (0, *TILING.shape)
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.0])
+def test_limits_are_the_nearer_bound_rounded_down(spread: float) -> None:
+    """Within a 255th of the tile's highest bound, and never beyond the device's own."""
+    grid = make_grid(make_device("constant-step", {"w_max_dtod": spread}), TILING)
+    nearer = np.minimum(grid.parameters[2], -grid.parameters[3])
+    for b, s in np.ndindex(*grid.tiles.shape):
+        rows, cols = (slice(*cuts[i : i + 2]) for cuts, i in ((TILING.rows, b), (TILING.cols, s)))
+        unit = limit_unit.py_func(grid.ranges[b, s])
+        limits = grid.limits[rows, cols] * unit
+        assert np.all(limits <= nearer[rows, cols])
+        assert np.all(limits > nearer[rows, cols] - 1.001 * unit)
+        assert unit < 1.001 * grid.parameters[2, rows, cols].max() / 255

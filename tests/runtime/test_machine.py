@@ -55,8 +55,9 @@ def test_bytes_per_weight_count_weight_and_device_parameters() -> None:
     machine = Machine(tiny())
     per_device = len(machine.grids["c.W"].device.per_device)
     tiles = sum(grid.tiles.size for grid in machine.grids.values())
-    # Parameters in 16 bits each; a tile keeps the range of each.
-    assert machine.bytes_per_weight == 4 + 2 * per_device + 8 * per_device * tiles / machine.weights
+    # Parameters in 16 bits each and a limit in 8; a tile keeps the range of each parameter.
+    ranges = 8 * per_device * tiles / machine.weights
+    assert machine.bytes_per_weight == pytest.approx(4 + 2 * per_device + 1 + ranges)
 
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])

@@ -10,7 +10,7 @@ import rpucc
 from rpucc.runtime.memory import bytes_per_weight, state_bytes
 
 
-@pytest.mark.parametrize(("target", "each"), [("rpu-managed", 12), ("ideal", 4)])
+@pytest.mark.parametrize(("target", "each"), [("rpu-managed", 13), ("ideal", 4)])
 def test_state_bytes_are_those_of_the_machine(target: str, each: int) -> None:
     program = rpucc.compile("lenet", target, verify=False)
     machine = rpucc.Machine(program)

@@ -65,9 +65,9 @@ class CountLanes(Lanes):
         """The lanes that are set in the low 16 bits of an int64."""
         return self.builder.bitcast(self.builder.trunc(bits, I16), BITS)
 
-    def floats(self, shorts: Any) -> Any:
-        """Unsigned 16-bit lanes as float32."""
-        return self.builder.sitofp(self.builder.zext(shorts, WORDS), FLOATS)
+    def floats(self, small: Any) -> Any:
+        """Unsigned 8- or 16-bit lanes as float32."""
+        return self.builder.sitofp(self.builder.zext(small, WORDS), FLOATS)
 
     def scalar(self, k: int, index: int) -> Any:
         """Element `index` of the float32 array argument k, in every lane."""
@@ -232,33 +232,33 @@ def _moves(
 @intrinsic
 def step_one16(
     typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, pulsed: Any, signs: Any,
-    flip: Any, noise: Any, n: Any, ranges: Any, limits: Any, block: Any, reach: Any,
+    flip: Any, noise: Any, n: Any, ranges: Any, limits: Any, unit: Any, reach: Any,
 ) -> Any:  # fmt: skip
     """Apply pulses to those of 16 devices of a row that got any, all in one direction.
 
     W[o + i] += ±dw noise, where dw is the step of that direction, for the lanes set in `pulsed`;
-    nothing is done if any |w| + dw reach is above limits[block]. codes: up and down steps, `plane`
-    entries apart; ranges: (lowest, step) of the two; signs[at:], flip: 0 or -1, the directions;
-    noise[n:]: one entry a pulsed device. Returns whether nothing was done.
+    nothing is done if any |w| + dw reach is above limits[o + i] unit. codes: up and down steps,
+    `plane` entries apart; ranges: (lowest, step) of the two; signs[at:], flip: 0 or -1, the
+    directions; noise[n:]: one entry a pulsed device. Returns whether nothing was done.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        _, _, o, plane, at, pulsed, _, flip, _, n, _, _, block, reach = lanes.args
+        _, _, o, plane, at, pulsed, _, flip, _, n, _, _, unit, reach = lanes.args
         mask = lanes.mask(pulsed)
         dw, change = _moves(lanes, o, plane, at, 6, flip, 8, n, 10, mask)
         w = lanes.load_masked(0, o, mask)
         size = builder.bitcast(lanes.magnitudes(w), FLOATS)
         far = builder.fadd(builder.fmul(dw, lanes.all(reach), flags=FUSED), size, flags=FUSED)
-        limit = lanes.all(builder.load(lanes.pointer(11, block, F32), align=4))
+        limit = builder.fmul(lanes.floats(lanes.load(11, o, BYTES)), lanes.all(unit))
         beyond = builder.and_(mask, builder.fcmp_ordered(">", far, limit))
         any_beyond = builder.icmp_unsigned("!=", builder.bitcast(beyond, I16), I16(0))
         written = builder.select(any_beyond, ir.Constant(BITS, [0] * LANES), mask)
         lanes.store_masked(builder.fadd(w, change), 0, o, written)
         return any_beyond
 
-    kinds = (W, codes, o, plane, at, pulsed, signs, flip, noise, n, ranges, limits, block)
-    return nb.boolean(*kinds, nb.float32), code
+    kinds = (W, codes, o, plane, at, pulsed, signs, flip, noise, n, ranges, limits)
+    return nb.boolean(*kinds, nb.float32, nb.float32), code
 
 
 @intrinsic

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 import numba as nb
-import numpy as np
 
 from rpucc.runtime.kernels.counted.lanes import (
     coincide16,
@@ -74,25 +73,28 @@ def spread(noise, counts, n, std):
         noise[j] = count + std * math.sqrt(count) * noise[j]
 
 
+@inlined
+def limit_unit(ranges):
+    """What a step of a tile's limits stands for; ranges [4, 2] as in `update`."""
+    return (ranges[2, 0] + f32(65535) * ranges[2, 1]) * f32(1 / 255)
+
+
 @kernel
 def tightest(codes, ranges, row_cuts, col_cuts, limits):
-    """limits [R, blocks]: the least of w_max and -w_min of every 16 devices of a row of a tile.
+    """limits [R, C], 8 bits: the lesser of w_max and -w_min of each device, rounded down.
 
-    The blocks of a tile's columns start at its first column; segment after segment, row by row.
+    In steps of its tile's `limit_unit`, 1/255 of the highest w_max there.
     """
     for b in range(row_cuts.shape[0] - 1):
-        block = 0
         for s in range(col_cuts.shape[0] - 1):
             high, low = ranges[b, s, 2], ranges[b, s, 3]
-            for c in range(col_cuts[s], col_cuts[s + 1], 16):
-                for r in range(row_cuts[b], row_cuts[b + 1]):
-                    least = f32(np.inf)
-                    for i in range(c, min(c + 16, col_cuts[s + 1])):
-                        least = min(least, f32(codes[2, r, i]) * high[1] + high[0])
-                        least = min(least, -(f32(codes[3, r, i]) * low[1] + low[0]))
-                    # Codes are made floats again with one rounding more or less than here.
-                    limits[r, block] = least - f32(1e-6) * abs(least)
-                block += 1
+            # Codes are made floats again with one rounding more or less than here.
+            steps = f32(1 - 1e-6) / limit_unit(ranges[b, s])
+            for r in range(row_cuts[b], row_cuts[b + 1]):
+                for c in range(col_cuts[s], col_cuts[s + 1]):
+                    w_max = f32(codes[2, r, c]) * high[1] + high[0]
+                    w_min = f32(codes[3, r, c]) * low[1] + low[0]
+                    limits[r, c] = nb.uint8(max(f32(0), min(w_max, -w_min)) * steps)
 
 
 @kernel
@@ -163,21 +165,20 @@ def _list_lanes(lanes, first, near, found):
 
 @kernel
 def step_one(
-    W, codes, o, plane, row, bits, signs, flip, noise, at, ranges, std, limits, limit0, blocks, k,
-    near,
+    W, codes, o, plane, row, bits, signs, flip, noise, at, ranges, std, limits, blocks, k, near,
 ):  # fmt: skip
     """Apply the counts of a row with a single event; returns how many devices near[:] got none."""
     found = 0
     reach = f32(1) + REACH * std
     # Of the most pulses that a device of the row can get; rounded up.
     row_reach = reach * f32(popcount(row)) * f32(1.00001)
+    unit = limit_unit(ranges)
     for i in range(1, blocks[k, 0] + 1):
         here = entry(blocks, k * blocks.shape[1] + i)
-        block, pulsed = here >> 16, here & 0xFFFF
-        a = block << 4
+        a, pulsed = here >> 16 << 4, here & 0xFFFF
         if step_one16(
-            W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, limits,
-            limit0 + block, row_reach,
+            W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, limits, unit,
+            row_reach,
         ):  # fmt: skip
             left = step_one_bounded16(
                 W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, row, bits, reach

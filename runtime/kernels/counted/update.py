@@ -67,7 +67,6 @@ def update(
         if o0 >= o1:
             continue
         tile_rows = row_cuts[b + 1] - row_cuts[b]
-        block0 = 0
         for s in range(col_cuts.shape[0] - 1):
             c0, c1 = col_cuts[s], col_cuts[s + 1]
             columns = c1 - c0
@@ -173,8 +172,7 @@ def update(
                             flip = -1 if D[m, r] < f32(0) else 0
                             left = step_one(
                                 weights, params, o, plane, fired[order[first]], bits, signs, flip,
-                                noise, found[1, k], tile_ranges, std, flat_limits,
-                                r * limits.shape[1] + block0, blocks, k, near,
+                                noise, found[1, k], tile_ranges, std, flat_limits, blocks, k, near,
                             )  # fmt: skip
                         else:
                             left = step_many(
@@ -221,5 +219,4 @@ def update(
                                 k0,
                                 k1,
                             )
-            block0 += width // 16
     return pulses
