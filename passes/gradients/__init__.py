@@ -15,9 +15,10 @@ from rpucc.passes.gradients import (
 from rpucc.passes.gradients.context import Rule
 
 GRADIENTS: dict[str, Rule] = {
-    # rpu
+    # arrays
     "Read": array.read,
     "Im2Col": array.im2col,
+    "Col2Im": array.col2im_node,
     "AppendOne": array.append_one,
     # elementwise
     "Add": elementwise.add,

@@ -1,4 +1,4 @@
-"""Gradients of the rpu ops: the backward cycle."""
+"""Gradients of the rpu ops and of Col2Im, Im2Col's adjoint: the backward cycle."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.passes.emit import known_shape
-from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate, input_of, refuse, the
-from rpucc.passes.window import Window
+from rpucc.passes.gradients.context import (
+    GradientEmitter,
+    ReadUpdate,
+    constant_ints,
+    input_of,
+    refuse,
+    the,
+)
+from rpucc.passes.window import Window, ints
 
 
 def read(e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]) -> list[ir.Value | None]:
@@ -51,6 +58,23 @@ def im2col(
     X = input_of(node)
     columns = e.transpose(the(g), (0, 2, 1))
     return [col2im(e, columns, X, Window.of(node))]
+
+
+def col2im_node(
+    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
+) -> list[ir.Value | None]:
+    """Look at g through the same window: Im2Col is the adjoint of Col2Im."""
+    kernel = constant_ints(node, 2) or []
+    ones = (1,) * len(kernel)
+    columns = e.rpu(
+        "Im2Col",
+        the(g),
+        kernel_shape=kernel,
+        strides=list(ints(node, "strides", ones)),
+        pads=list(ints(node, "pads", (0,) * (2 * len(kernel)))),
+        dilations=list(ints(node, "dilations", ones)),
+    )
+    return [e.transpose(columns, (0, 2, 1))]
 
 
 def col2im(e: GradientEmitter, columns: ir.Value, X: ir.Value, window: Window) -> ir.Value:

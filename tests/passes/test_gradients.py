@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -223,6 +225,29 @@ def test_im2col_and_append_one(window: dict[str, list[int]]) -> None:
         f"{{ c = rpu.Im2Col<{attributes}>(x) y = rpu.AppendOne(c) }}"
     )
     x = normal(2, 2, *window["space"])
+    check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(windows())
+def test_col2im(window: dict[str, list[int]]) -> None:
+    rank = len(window["space"])
+    if rank != 2:  # onnxruntime's Col2Im is wrong for dilations in 1 and 3 dimensions
+        window["dilations"] = [1] * rank
+    node = ir.node("MaxPool", [ir.val("x", ir.DataType.FLOAT, ["N", 2, *window["space"]])])
+    for key, values in window.items():
+        if key != "space":
+            node.attributes.add(ir.AttrInt64s(key, values))
+    taps, positions = int(np.prod(window["kernel_shape"])), math.prod(Window.of(node).positions)
+    attributes = ", ".join(f"{key} = {window[key]}" for key in ("strides", "pads", "dilations"))
+    space = ",".join(map(str, window["space"]))
+    text = (
+        f"(float[N,{2 * taps},{positions}] x) => (float[N,2,{space}] y) {{ "
+        f"s = Constant<value_ints = {window['space']}>() "
+        f"k = Constant<value_ints = {window['kernel_shape']}>() "
+        f"y = Col2Im<{attributes}>(x, s, k) }}"
+    )
+    x = normal(2, 2 * taps, positions)
     check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
 
 
