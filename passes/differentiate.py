@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import onnx_ir as ir
 
@@ -184,9 +184,12 @@ def _emit_updates(
         if W in reads:
             read = reads[W].read
             e.metadata[LAYER] = read.metadata_props[LAYER]
-            cuts = {key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")}
+            grid: dict[str, Any] = {
+                key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
+            }
+            grid["groups"] = int_of(read, "groups", 1)
             new = e.rpu(
-                "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **cuts
+                "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **grid
             )
         elif W in gradients:
             layer = _layer_of(W)

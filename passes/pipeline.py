@@ -57,8 +57,8 @@ class Row:
 
 
 PASSES: tuple[Row, ...] = (
-    Row(SelectAnalog, lambda o: SelectAnalog(o.target, training=o.training)),
-    Row(Unroll, lambda o: Unroll(training=o.training)),
+    Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
+    Row(Unroll, lambda o: Unroll(o.target, training=o.training)),
     Row(Differentiate, lambda o: Differentiate(loss=o.loss), training_only=True),
     Row(Tile, lambda o: Tile(o.target)),
     Row(ManageNoise, lambda o: ManageNoise(o.target)),

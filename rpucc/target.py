@@ -32,6 +32,7 @@ from rpucc.target_values import (
     PARAMETER_NAME,
     Bits,
     Bound,
+    Cuts,
     Extent,
     Flag,
     Glob,
@@ -40,6 +41,7 @@ from rpucc.target_values import (
     ModelName,
     Name,
     Parameter,
+    Replicas,
     Seconds,
     Sigma,
     choice,
@@ -52,12 +54,17 @@ __all__ = [
     "LayerPolicy",
     "LayerRule",
     "Management",
+    "Mapping",
     "Periphery",
     "Target",
     "Update",
     "list_presets",
     "preset_names",
 ]
+
+
+AUTOMATIC_KINDS = ("auto", "pipeline")
+"""What stands for a kind of array that rpucc chooses; no kind may be called so."""
 
 
 class Section(BaseModel):
@@ -91,6 +98,26 @@ class Periphery(Section):
     """Input converter over [-1, 1]; 0 is none."""
     adc_bits: Bits = 0
     """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+
+
+class Mapping(Section):
+    """How layers lie on arrays (`[mapping]`)."""
+
+    cuts: Annotated[Literal["balanced", "greedy"], choice("balanced", "greedy")] = "balanced"
+    """balanced: tiles of a layer differ by a line at most; greedy: full tiles, then the rest."""
+    array: KindName = "auto"
+    """The kind of array, by its name. auto: the smallest that holds the layer's matrix in one tile,
+    else the largest. pipeline: as auto, then the slowest layer moves to a faster kind for as long
+    as that makes the pipeline faster."""
+    row_cuts: Cuts = ()
+    """Where to cut the rows, instead of `cuts`: [0, .., R] for an R of the layer's matrix."""
+    col_cuts: Cuts = ()
+    """Where to cut the columns, the bias line included."""
+    replicas: Replicas = 1
+    """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
+    within the `count` of arrays. All copies get every update, so they stay one matrix."""
+    devices_per_weight: Annotated[int, integer(1, 1024)] = 1
+    """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
 
 
 class Management(Section):
@@ -165,6 +192,7 @@ class LayerRule(Section):
     """A glob on layer names, case-sensitive: * ? [abc]."""
     analog: Flag = True
     """False keeps the layers digital."""
+    mapping: Mapping | None = None
     periphery: Periphery | None = None
     management: Management | None = None
     update: Update | None = None
@@ -187,6 +215,7 @@ class LayerPolicy:
     """What holds for one layer: the target's sections with every matching rule merged in."""
 
     analog: bool
+    mapping: Mapping
     periphery: Periphery
     management: Management
     update: Update
@@ -206,6 +235,7 @@ class Target(Section):
     name: Name
     description: Line = ""
     arrays: tuple[ArrayKind, ...] = Field(alias="array")
+    mapping: Mapping = Mapping()
     periphery: Periphery = Periphery()
     device: Device
     management: Management = Management()
@@ -218,14 +248,20 @@ class Target(Section):
             raise _conflict("array", [], target_load.NEEDED["array"])
         names = [kind.name for kind in self.arrays]
         for i, name in enumerate(names):
+            if name in AUTOMATIC_KINDS:
+                taken = "a name other than " + ", ".join(AUTOMATIC_KINDS)
+                raise _conflict(f"array.{i}.name", name, taken)
             if name in names[:i]:
                 raise _conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
             raise _conflict("device.model", None, target_load.NEEDED["model"])
+        _check_kind(self.mapping, names, "mapping")
         _check_adc(self.periphery, "periphery")
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
         for i, rule in enumerate(self.layers):
+            if rule.mapping is not None:
+                _check_kind(rule.mapping, names, f"layer.{i}.mapping")
             if rule.periphery is not None:
                 _check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
         return self
@@ -295,18 +331,20 @@ class Target(Section):
 
     def _merge(self, name: str) -> LayerPolicy:
         """Merge without the check of the whole, for `for_layer` and validation."""
-        analog, periphery, device = True, self.periphery, self.device
+        analog, mapping = True, self.mapping
+        periphery, device = self.periphery, self.device
         management, update = self.management, self.update
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
             if "analog" in rule.model_fields_set:
                 analog = rule.analog
+            mapping = _merged(mapping, rule.mapping)
             periphery = _merged(periphery, rule.periphery)
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
-        return LayerPolicy(analog, periphery, management, update, device)
+        return LayerPolicy(analog, mapping, periphery, management, update, device)
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""
@@ -322,6 +360,12 @@ def _conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
     """An error about `key` that no single value shows."""
     context = {"key": key, "found": found, "allowed": allowed}
     return PydanticCustomError("conflict", "{allowed}", context)
+
+
+def _check_kind(mapping: Mapping, names: Sequence[str], key: str) -> None:
+    if mapping.array not in (*AUTOMATIC_KINDS, *names):
+        known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
+        raise _conflict(f"{key}.array", mapping.array, f"one of {known}")
 
 
 def _check_adc(periphery: Periphery, key: str) -> None:
@@ -353,6 +397,7 @@ def _merged_device(base: Device, over: Device | None) -> Device:
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.alias or key for key, field in Target.model_fields.items()),
     "array": tuple(ArrayKind.model_fields),
+    "mapping": tuple(Mapping.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
     "management": tuple(Management.model_fields),

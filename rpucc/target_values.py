@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -106,3 +107,26 @@ Bits = Annotated[
 ]
 PARAMETER_NAME = "a parameter name of letters, digits and '_'"
 Parameter = Annotated[float, checked("a finite number", is_number)]
+
+
+def _is_cuts(value: object) -> bool:
+    """Hold for numbers that rise from 0."""
+    if not isinstance(value, list | tuple) or len(value) == 1:
+        return False
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+    return whole and list(value[:1]) in ([], [0]) and all(a < b for a, b in pairwise(value))
+
+
+Cuts = Annotated[
+    tuple[int, ...],
+    checked("rising integers from 0 to the number of lines, as in [0, 200, 401]", _is_cuts),
+]
+Replicas = Annotated[
+    int | str,
+    checked(
+        'an integer from 1 to 65536, or "auto"',
+        lambda v: (
+            v == "auto" or (isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 65536)
+        ),
+    ),
+]
