@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices.base import Device
+from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.instructions.update import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
@@ -17,7 +19,17 @@ G, R, C, N, P = 3, 5, 7, 2, 4
 KEY = seed_key(3)
 
 
-def grid(groups: range, model: str) -> Grid:
+class OneByOne(ConstantStep):
+    """The same device, pulsed one by one as devices without a counted update are."""
+
+    name = "one-by-one"
+    counted = False
+
+
+CONSTANT_STEP = make_device("constant-step", {})
+
+
+def grid(groups: range, device: Device) -> Grid:
     """A grid of some of the groups, each cut into 2 by 2 tiles that keep their numbers."""
     rng = np.random.default_rng(0)
     W = rng.uniform(-0.4, 0.4, (G, R, C)).astype(np.float32)
@@ -30,7 +42,7 @@ def grid(groups: range, model: str) -> Grid:
         row_cuts,
         np.array([0, 4, C]),
         tiles,
-        make_device(model, {}),
+        device,
         True,
         KEY,
         groups=len(groups),
@@ -42,16 +54,16 @@ def images(columns: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(N, G, P, columns)).astype(np.float32)
 
 
-@pytest.mark.parametrize("model", ["constant-step", "soft-bounds"])
+@pytest.mark.parametrize("device", [CONSTANT_STEP, OneByOne()], ids=["counted", "one by one"])
 @pytest.mark.parametrize("rows", [(0, G * R), (3, 11)])
-def test_a_pulsed_update(model: str, rows: tuple[int, int]) -> None:
+def test_a_pulsed_update(device: Device, rows: tuple[int, int]) -> None:
     x, d = images(C), images(R)
     X, D = (a.transpose(1, 0, 2, 3).reshape(G, N * P, -1).copy() for a in (x, d))
-    together = grid(range(G), model)
+    together = grid(range(G), device)
     pulses = pulse(together, X, D, *rows)
     alone, expected = 0, []
     for g in range(G):
-        single = grid(range(g, g + 1), model)
+        single = grid(range(g, g + 1), device)
         r0, r1 = (min(max(r - g * R, 0), R) for r in rows)
         alone += pulse(single, X[g : g + 1], D[g : g + 1], r0, r1)
         expected.append(single.W)
@@ -72,12 +84,12 @@ def pulse(on: Grid, X: np.ndarray, D: np.ndarray, r0: int, r1: int) -> int:
 @pytest.mark.parametrize("transpose", [False, True])
 def test_a_managed_read(transpose: bool) -> None:
     """With noise, converters, a bound that is met, and both managements."""
-    together = grid(range(G), "constant-step")
+    together = grid(range(G), CONSTANT_STEP)
     x = images(R if transpose else C)
     y, statistics = read_all(together, x, transpose)
     expected, sums = np.empty_like(y), np.zeros(3, np.int64)
     for g in range(G):
-        single = grid(range(g, g + 1), "constant-step")
+        single = grid(range(g, g + 1), CONSTANT_STEP)
         expected[:, g : g + 1], tally = read_all(single, x[:, g : g + 1].copy(), transpose)
         sums += tally
     np.testing.assert_array_equal(y, expected)
