@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.emit import infer_outputs, int_of, known_shape
 from rpucc.passes.col2im import col2im
+from rpucc.passes.emit import infer_outputs, int_of, known_shape
 from rpucc.passes.gradients.context import GradientEmitter, input_of, rank_of, refuse, the
 from rpucc.passes.gradients.reduce import share_evenly
 from rpucc.passes.window import Window
