@@ -30,8 +30,10 @@ from rpucc.errors import TargetError
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_values import (
     PARAMETER_NAME,
+    ArrayIds,
     Bits,
     Bound,
+    Count,
     Extent,
     Flag,
     Glob,
@@ -53,6 +55,7 @@ __all__ = [
     "LayerRule",
     "Management",
     "Periphery",
+    "PlacementPolicy",
     "Target",
     "Update",
     "list_presets",
@@ -67,7 +70,7 @@ class Section(BaseModel):
 
 
 class ArrayKind(Section):
-    """One kind of physical array (`[[array]]`), of which there are as many as needed."""
+    """One kind of physical array (`[[array]]`)."""
 
     name: KindName
     rows: Extent
@@ -78,6 +81,16 @@ class ArrayKind(Section):
     """Seconds a read (t_meas of the 2017 paper)."""
     t_pulse: Seconds = 1e-9
     """Seconds a pulse slot of the update; 1 ns is an assumption."""
+    count: Count = 0
+    """How many of them there are; 0 is as many as needed."""
+
+
+class PlacementPolicy(Section):
+    """How tiles come to lie on arrays (`[placement]`)."""
+
+    share: Flag = False
+    """Let tiles of any layers share an array, on disjoint rows and columns; else one tile an array
+    (the groups of a grouped convolution lie side by side either way)."""
 
 
 class Periphery(Section):
@@ -165,6 +178,9 @@ class LayerRule(Section):
     """A glob on layer names, case-sensitive: * ? [abc]."""
     analog: Flag = True
     """False keeps the layers digital."""
+    arrays: ArrayIds = ()
+    """The arrays of the layer's kind that its tiles go to: one id a tile, row-major, or one id an
+    array where groups lie side by side. Empty leaves the choice to `place`."""
     periphery: Periphery | None = None
     management: Management | None = None
     update: Update | None = None
@@ -191,6 +207,7 @@ class LayerPolicy:
     management: Management
     update: Update
     device: Device
+    arrays: tuple[int, ...] = ()
 
 
 class Target(Section):
@@ -206,6 +223,7 @@ class Target(Section):
     name: Name
     description: Line = ""
     arrays: tuple[ArrayKind, ...] = Field(alias="array")
+    placement: PlacementPolicy = PlacementPolicy()
     periphery: Periphery = Periphery()
     device: Device
     management: Management = Management()
@@ -297,16 +315,19 @@ class Target(Section):
         """Merge without the check of the whole, for `for_layer` and validation."""
         analog, periphery, device = True, self.periphery, self.device
         management, update = self.management, self.update
+        arrays: tuple[int, ...] = ()
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
             if "analog" in rule.model_fields_set:
                 analog = rule.analog
+            if "arrays" in rule.model_fields_set:
+                arrays = rule.arrays
             periphery = _merged(periphery, rule.periphery)
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
-        return LayerPolicy(analog, periphery, management, update, device)
+        return LayerPolicy(analog, periphery, management, update, device, arrays)
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""
@@ -353,6 +374,7 @@ def _merged_device(base: Device, over: Device | None) -> Device:
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.alias or key for key, field in Target.model_fields.items()),
     "array": tuple(ArrayKind.model_fields),
+    "placement": tuple(PlacementPolicy.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
     "management": tuple(Management.model_fields),

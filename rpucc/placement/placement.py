@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from rpucc.placement.grids import Block, GridSpec, Piece
@@ -50,7 +51,7 @@ class Placement:
         """
         ranges = [range(run.first, run.first + run.arrays.count) for run in self._runs_of[layer]]
         ranges.sort(key=lambda ids: ids.start)
-        if all(a.stop == b.start for a, b in zip(ranges, ranges[1:], strict=False)):
+        if all(a.stop == b.start for a, b in pairwise(ranges)):
             return range(ranges[0].start, ranges[-1].stop)
         return [array for ids in ranges for array in ids]
 
