@@ -223,11 +223,11 @@ class Target(Section):
     name: Name
     description: Line = ""
     arrays: tuple[ArrayKind, ...] = Field(alias="array")
-    placement: PlacementPolicy = PlacementPolicy()
     periphery: Periphery = Periphery()
     device: Device
     management: Management = Management()
     update: Update = Update()
+    placement: PlacementPolicy = PlacementPolicy()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -374,10 +374,10 @@ def _merged_device(base: Device, over: Device | None) -> Device:
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.alias or key for key, field in Target.model_fields.items()),
     "array": tuple(ArrayKind.model_fields),
-    "placement": tuple(PlacementPolicy.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
+    "placement": tuple(PlacementPolicy.model_fields),
     "layer": tuple(LayerRule.model_fields),
 }
