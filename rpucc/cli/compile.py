@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpucc.cli import options
+from rpucc.errors import InfeasibleError
 
 if TYPE_CHECKING:
     from rpucc.passes.callbacks import Dump, Timing
@@ -66,16 +67,23 @@ def _compile(arguments: Arguments) -> None:
 
     timing = Timing()
     dump = Dump(arguments.dump_passes) if arguments.dump_passes is not None else None
-    program = compile_model(
-        arguments.model,
-        arguments.target,
-        training=not arguments.inference,
-        loss=arguments.loss,
-        input_range=arguments.input_range,
-        verify=arguments.verify,
-        callbacks=[timing] if dump is None else [timing, dump],
-        overrides=arguments.overrides,
-    )
+    try:
+        program = compile_model(
+            arguments.model,
+            arguments.target,
+            training=not arguments.inference,
+            loss=arguments.loss,
+            input_range=arguments.input_range,
+            verify=arguments.verify,
+            callbacks=[timing] if dump is None else [timing, dump],
+            overrides=arguments.overrides,
+        )
+    except InfeasibleError as error:
+        if arguments.as_json:
+            from rpucc.cli.output import print_json
+
+            print_json({"infeasible": error.report.to_dict()})
+        raise
     if arguments.output is not None:
         program.save(arguments.output)
     if arguments.as_json:

@@ -30,5 +30,6 @@ def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
         row_cuts=tuple(read.attributes.get_ints("row_cuts", ())),
         col_cuts=tuple(read.attributes.get_ints("col_cuts", ())),
         groups=read.attributes.get_int("groups", 1),
+        devices=int(read.metadata_props.get("rpucc.devices_per_weight", "1")),
         pins=target.for_layer(layer.name).arrays,
     )

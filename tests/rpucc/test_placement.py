@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import pytest
@@ -123,7 +124,7 @@ def test_questions_about_what_is_not_there() -> None:
     for ask in (placed.arrays_of, placed.count_of, lambda name: list(placed.blocks(name))):
         with pytest.raises(KeyError):
             ask("y")
-    with pytest.raises(ValueError, match="layer 'x': a tile of 4 × 4 does not fit .* 3 × 4"):
+    with pytest.raises(ValueError, match=r"layer 'x': a tile of 4 × 4 does not fit .* 3 × 4"):
         place([GridSpec("x", "a", (0, 4), (0, 4))], [kind(3, 4)], share=False)
     with pytest.raises(ValueError, match="no array kind 'b'; there are a"):
         place([GridSpec("x", "b", (0, 4), (0, 4))], [kind(4, 4)], share=False)
@@ -179,12 +180,11 @@ def test_pins_that_say_what_place_chose_change_nothing(
     free = place(grids, [kind(*SIZE)], share=share)
     chosen = data.draw(st.sets(st.sampled_from([grid.layer for grid in grids])))
     pinned = [
-        GridSpec(
-            grid.layer, grid.kind, grid.row_cuts, grid.col_cuts, grid.groups, grid.copies,
-            tuple(b.array for b in free.blocks(grid.layer)) if grid.layer in chosen else (),
-        )
+        replace(grid, pins=tuple(b.array for b in free.blocks(grid.layer)))
+        if grid.layer in chosen
+        else grid
         for grid in grids
-    ]  # fmt: skip
+    ]
     placed = place(pinned, [kind(*SIZE)], share=share)
     check(grids, placed, list(placed.blocks()))
     for layer in chosen:
