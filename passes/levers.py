@@ -87,14 +87,13 @@ def _layer_levers(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iter
     )
     for kind in kinds:
         if kind.name not in short:
-            text = f"layers on {kind.name!r} instead (mapping.array)"
-            yield from _fewest_layers(text, grids, movable, _moved(kind), kinds, share)
-    text = "layers digital (analog = false)"
-    yield from _fewest_layers(text, grids, movable, lambda _: None, kinds, share)
+            setting = f'mapping.array = "{kind.name}"'
+            yield from _fewest_layers(setting, grids, movable, _moved(kind), kinds, share)
+    yield from _fewest_layers("analog = false", grids, movable, lambda _: None, kinds, share)
 
 
 def _fewest_layers(
-    text: str,
+    setting: str,
     grids: Grids,
     layers: Sequence[str],
     change: Change,
@@ -113,7 +112,8 @@ def _fewest_layers(
 
     count = bisect_left(range(len(layers) + 1), True, key=is_enough)
     if count <= len(layers):
-        found = _lever(f"{count} {text}", changed(count), kinds, share=share)
+        text = f"{setting} for {count} layer{'' if count == 1 else 's'}"
+        found = _lever(text, changed(count), kinds, share=share)
         yield replace(found, layers=tuple(layers[:count]))
 
 

@@ -14,12 +14,14 @@ from rpucc.errors import InfeasibleError
 if TYPE_CHECKING:
     from rpucc.passes.callbacks import Dump, Timing
     from rpucc.program import Program
+    from rpucc.target import Target
 
 
 @click.command("compile")
 @click.argument("model")
 @options.target
 @options.overrides
+@options.plan
 @click.option("-o", "--output", default=None, metavar="FILE.onnx", help="Write the program.")
 @click.option("--inference", is_flag=True, help="Leave out loss, backward and update cycles.")
 @options.loss
@@ -44,6 +46,7 @@ class Arguments:
     model: str
     target: str
     overrides: tuple[str, ...]
+    plan_path: str | None
     output: str | None
     inference: bool
     loss: str
@@ -70,7 +73,7 @@ def _compile(arguments: Arguments) -> None:
     try:
         program = compile_model(
             arguments.model,
-            arguments.target,
+            _target(arguments),
             training=not arguments.inference,
             loss=arguments.loss,
             input_range=arguments.input_range,
@@ -90,6 +93,15 @@ def _compile(arguments: Arguments) -> None:
         _print_json(program, arguments, timing, dump)
     else:
         _show(program, arguments, timing, dump)
+
+
+def _target(arguments: Arguments) -> str | Target:
+    """The target with the decisions of a plan file; `--set` comes after both."""
+    if arguments.plan_path is None:
+        return arguments.target
+    from rpucc.target import Target
+
+    return Target.load(arguments.target).with_plan(arguments.plan_path)
 
 
 def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:

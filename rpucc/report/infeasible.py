@@ -28,7 +28,7 @@ def tables(found: Infeasible) -> list[RenderableType]:
         parts.append(Text(f"and {more} on fewer arrays (--json lists all)"))
     if not found.levers:
         return parts
-    return [*parts, Text(), heading("What would change it", " (worked out)"), _levers(found)]
+    return [*parts, Text(), heading("What would help"), _levers(found)]
 
 
 def _shortages(found: Infeasible) -> Table:
