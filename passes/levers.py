@@ -100,7 +100,11 @@ def _fewest_layers(
     kinds: Sequence[ArrayKind],
     share: bool,
 ) -> Iterator[Lever]:
-    """Yield the lever that changes the first so many of `layers` as are enough, if any are."""
+    """Yield the lever that changes the first so many of `layers` as relieve the kinds they are on.
+
+    Another kind that takes them up may then be too few: the lever is shown, and does not fit.
+    """
+    relieved = {grid.kind for grid in grids if grid.layer in layers}
 
     def changed(count: int) -> Grids:
         chosen = set(layers[:count])
@@ -108,7 +112,8 @@ def _fewest_layers(
         return [grid for grid in results if grid is not None]
 
     def is_enough(count: int) -> bool:
-        return not shortages(_needed(changed(count), kinds, share), kinds)
+        short = shortages(_needed(changed(count), kinds, share), kinds)
+        return relieved.isdisjoint(shortage.kind for shortage in short)
 
     count = bisect_left(range(len(layers) + 1), True, key=is_enough)
     if count <= len(layers):
