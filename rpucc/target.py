@@ -30,9 +30,14 @@ from rpucc.errors import TargetError
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_values import (
     PARAMETER_NAME,
+    ArrayIds,
     Bits,
     Bound,
+<<<<<<< HEAD
     Cuts,
+=======
+    Count,
+>>>>>>> place
     Extent,
     Flag,
     Glob,
@@ -56,6 +61,7 @@ __all__ = [
     "Management",
     "Mapping",
     "Periphery",
+    "PlacementPolicy",
     "Target",
     "Update",
     "list_presets",
@@ -74,7 +80,7 @@ class Section(BaseModel):
 
 
 class ArrayKind(Section):
-    """One kind of physical array (`[[array]]`), of which there are as many as needed."""
+    """One kind of physical array (`[[array]]`)."""
 
     name: KindName
     rows: Extent
@@ -85,6 +91,16 @@ class ArrayKind(Section):
     """Seconds a read (t_meas of the 2017 paper)."""
     t_pulse: Seconds = 1e-9
     """Seconds a pulse slot of the update; 1 ns is an assumption."""
+    count: Count = 0
+    """How many of them there are; 0 is as many as needed."""
+
+
+class PlacementPolicy(Section):
+    """How tiles come to lie on arrays (`[placement]`)."""
+
+    share: Flag = False
+    """Let tiles of any layers share an array, on disjoint rows and columns; else one tile an array
+    (the groups of a grouped convolution lie side by side either way)."""
 
 
 class Periphery(Section):
@@ -192,7 +208,13 @@ class LayerRule(Section):
     """A glob on layer names, case-sensitive: * ? [abc]."""
     analog: Flag = True
     """False keeps the layers digital."""
+<<<<<<< HEAD
     mapping: Mapping | None = None
+=======
+    arrays: ArrayIds = ()
+    """The arrays of the layer's kind that its tiles go to: one id a tile, row-major, or one id an
+    array where groups lie side by side. Empty leaves the choice to `place`."""
+>>>>>>> place
     periphery: Periphery | None = None
     management: Management | None = None
     update: Update | None = None
@@ -220,6 +242,14 @@ class LayerPolicy:
     management: Management
     update: Update
     device: Device
+    arrays: tuple[int, ...] = ()
+
+
+class Decisions(Section):
+    """A plan file: what a user decided about single layers, over and above a target."""
+
+    placement: PlacementPolicy | None = None
+    layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
 
 class Target(Section):
@@ -240,6 +270,7 @@ class Target(Section):
     device: Device
     management: Management = Management()
     update: Update = Update()
+    placement: PlacementPolicy = PlacementPolicy()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -284,6 +315,25 @@ class Target(Section):
         data = json.loads(target.to_json())
         touched = target_load.apply_overrides(data, overrides, _KEYS)
         return cls._validated(data, source, touched)
+
+    def with_plan(self, path: str | Path) -> Target:
+        """Return this target with the decisions of a plan file (`rpucc inspect --write-plan`).
+
+        Its `[[layer]]` rules come after the target's own, so that they win. Raises TargetError.
+        """
+        text, source = target_load.read_plan_text(path)
+        found = target_load.parse_toml(text, source, "a plan file needs [[layer]] rules")
+        try:
+            plan = Decisions.model_validate(found)
+        except ValidationError as error:
+            raise TargetError(target_load.describe(error, source, _PLAN_KEYS, {})) from None
+        merged = self.model_copy(
+            update={
+                "placement": _merged(self.placement, plan.placement),
+                "layers": self.layers + plan.layers,
+            }
+        )
+        return self._validated(json.loads(merged.to_json()), f"{source} on target {self.name}")
 
     @classmethod
     def from_toml(cls, text: str, source: str = "target") -> Target:
@@ -334,17 +384,27 @@ class Target(Section):
         analog, mapping = True, self.mapping
         periphery, device = self.periphery, self.device
         management, update = self.management, self.update
+        arrays: tuple[int, ...] = ()
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
             if "analog" in rule.model_fields_set:
                 analog = rule.analog
+<<<<<<< HEAD
             mapping = _merged(mapping, rule.mapping)
+=======
+            if "arrays" in rule.model_fields_set:
+                arrays = rule.arrays
+>>>>>>> place
             periphery = _merged(periphery, rule.periphery)
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
+<<<<<<< HEAD
         return LayerPolicy(analog, mapping, periphery, management, update, device)
+=======
+        return LayerPolicy(analog, periphery, management, update, device, arrays)
+>>>>>>> place
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""
@@ -402,5 +462,10 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "device": ("model",),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
+    "placement": tuple(PlacementPolicy.model_fields),
     "layer": tuple(LayerRule.model_fields),
+}
+_PLAN_KEYS = {
+    **_KEYS,
+    "": tuple(field.alias or key for key, field in Decisions.model_fields.items()),
 }

@@ -63,6 +63,30 @@ def choice(*choices: str) -> BeforeValidator:
 
 
 Flag = Annotated[bool, checked("true or false", lambda v: isinstance(v, bool))]
+MAX_PINS = 100_000
+"""Array ids that a layer rule may hold: more is a slip in a range."""
+
+
+def array_ids(value: Any) -> Any:
+    """Write out ranges of ids: [3, "8-10"] is [3, 8, 9, 10]. What is no list of ids stays."""
+    if not isinstance(value, list | tuple):
+        return value
+    ids: list[Any] = []
+    for item in value:
+        bounds = re.fullmatch(r"(\d{1,9})-(\d{1,9})", item) if isinstance(item, str) else None
+        span = range(int(bounds[1]), int(bounds[2]) + 1) if bounds else [item]
+        if len(span) + len(ids) > MAX_PINS:
+            return value
+        ids += span or [item]
+    return ids
+
+
+def _are_ids(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(i, int) and not isinstance(i, bool) and 0 <= i < 10**9 for i in value
+    )
+
+
 Name = Annotated[
     str, text(r"[A-Za-z][\w.-]{0,63}", "a letter, then letters, digits, '-', '_' or '.' (max 64)")
 ]
@@ -84,6 +108,15 @@ ModelName = Annotated[
     ),
 ]
 Extent = Annotated[int, integer(1, 65536)]
+Count = Annotated[int, integer(0, 10**9)]
+ArrayIds = Annotated[
+    tuple[int, ...],
+    checked(
+        f'at most {MAX_PINS:,} array ids from 0 up and ranges of them, as in [3, "8-10"]',
+        _are_ids,
+    ),
+    BeforeValidator(array_ids),  # the last one runs first
+]
 Seconds = Annotated[
     float,
     checked(
