@@ -14,6 +14,9 @@ import onnx_ir as ir
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
 
+REPLICAS = "rpucc.replicas"
+"""Node metadata of a Read: how many copies of the layer share out its reads, if more than one."""
+
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
 
@@ -53,6 +56,11 @@ class AnalogLayer:
     def group_rows(self) -> int:
         """The rows of one group's matrix."""
         return self.rows // self.groups
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the layer on arrays of their own, which share out its reads."""
+        return int(self.forward[0].metadata_props.get(REPLICAS, "1"))
 
     @property
     def devices(self) -> int:

@@ -33,11 +33,8 @@ from rpucc.target_values import (
     ArrayIds,
     Bits,
     Bound,
-<<<<<<< HEAD
-    Cuts,
-=======
     Count,
->>>>>>> place
+    Cuts,
     Extent,
     Flag,
     Glob,
@@ -208,13 +205,10 @@ class LayerRule(Section):
     """A glob on layer names, case-sensitive: * ? [abc]."""
     analog: Flag = True
     """False keeps the layers digital."""
-<<<<<<< HEAD
     mapping: Mapping | None = None
-=======
     arrays: ArrayIds = ()
     """The arrays of the layer's kind that its tiles go to: one id a tile, row-major, or one id an
     array where groups lie side by side. Empty leaves the choice to `place`."""
->>>>>>> place
     periphery: Periphery | None = None
     management: Management | None = None
     update: Update | None = None
@@ -390,21 +384,14 @@ class Target(Section):
                 continue
             if "analog" in rule.model_fields_set:
                 analog = rule.analog
-<<<<<<< HEAD
             mapping = _merged(mapping, rule.mapping)
-=======
             if "arrays" in rule.model_fields_set:
                 arrays = rule.arrays
->>>>>>> place
             periphery = _merged(periphery, rule.periphery)
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
-<<<<<<< HEAD
-        return LayerPolicy(analog, mapping, periphery, management, update, device)
-=======
-        return LayerPolicy(analog, periphery, management, update, device, arrays)
->>>>>>> place
+        return LayerPolicy(analog, mapping, periphery, management, update, device, arrays)
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""

@@ -29,7 +29,8 @@ def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
         kind=read.metadata_props[ARRAY_KIND],
         row_cuts=tuple(read.attributes.get_ints("row_cuts", ())),
         col_cuts=tuple(read.attributes.get_ints("col_cuts", ())),
-        groups=read.attributes.get_int("groups", 1),
-        devices=int(read.metadata_props.get("rpucc.devices_per_weight", "1")),
+        groups=layer.groups,
+        copies=layer.replicas,
+        devices=layer.devices,
         pins=target.for_layer(layer.name).arrays,
     )
