@@ -91,6 +91,8 @@ class Plan:
     """One image in time: when each layer does which cycle; all three in a training program."""
     critical_path: tuple[str, ...] = ()
     """The layers of the slowest path through the forward cycle, in order."""
+    expected_rereads: float = 0.0
+    """Re-reads of a read under bound management that the times hold (`cost.expected_rereads`)."""
 
     def __str__(self) -> str:
         """The plan as people read it: the table of layers and the totals."""
@@ -129,6 +131,7 @@ class Plan:
             latency_seconds=finish(stages, "forward"),
             stages=stages,
             critical_path=critical_path(steps, "forward"),
+            expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
                 *_notes(analog, [layer.name for layer in layers], target),

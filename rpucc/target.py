@@ -42,13 +42,12 @@ from rpucc.target_values import (
     ModelName,
     Name,
     Parameter,
+    Rereads,
     Seconds,
     Sigma,
     Watts,
-    checked,
     choice,
     integer,
-    is_number,
 )
 
 __all__ = [
@@ -141,7 +140,7 @@ class CostTable(Section):
     Gokmen & Vlasov 2016 (doi 10.3389/fnins.2016.00333).
     """
 
-    expected_rereads: Annotated[float, checked("from 0 to 30", lambda v: is_number(v, 0, 30))] = 0.0
+    expected_rereads: Rereads = 0.0
     """Mean re-reads of a read under bound management; an assumption, measured by a training run."""
     crosspoint_power: Watts = 42e-9
     """Watts in a crosspoint that is read: 1 V over 24 MΩ, Gokmen & Vlasov 2016 from memory."""

@@ -94,6 +94,7 @@ Joules = Annotated[
 ]
 Watts = Annotated[float, checked("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
 Fraction = Annotated[float, checked("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
+Rereads = Annotated[float, checked("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
 Sigma = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
 Bound = Annotated[
     float,

@@ -29,7 +29,7 @@ class Energy:
     @property
     def total(self) -> float:
         """All of it."""
-        return sum(astuple(self))
+        return float(sum(astuple(self)))
 
     def __add__(self, other: Energy) -> Energy:
         return Energy(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))

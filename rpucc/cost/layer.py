@@ -6,10 +6,10 @@ Not for how long images take one after another: that is network.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rpucc.cost.energy import Energy, Lines, movement_energy, read_energy, update_energy
 from rpucc.cost.timing import Cycle, Pace
@@ -50,6 +50,10 @@ class LayerCost:
     def energy(self, *cycles: Cycle) -> Energy:
         """Energy of these cycles for one sample."""
         return total_energy(each.energy for each in self.cycles if each.cycle in cycles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data, for JSON."""
+        return {**asdict(self), "cycles": [asdict(cycle) for cycle in self.cycles]}
 
 
 def total_energy(parts: Iterable[Energy]) -> Energy:

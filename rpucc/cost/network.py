@@ -113,7 +113,7 @@ class NetworkCost:
         serial, pipelined = self.training_serial, self.training_pipelined
         return {
             "table": self.table.model_dump(),
-            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "layers": [layer.to_dict() for layer in self.layers],
             "stages": [dataclasses.asdict(stage) for stage in self.stages],
             "critical_path": list(self.critical_path),
             "latency_seconds": self.latency_seconds,

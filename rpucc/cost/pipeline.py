@@ -57,7 +57,7 @@ def timeline(steps: Sequence[Step]) -> tuple[Stage, ...]:
     for index, step in enumerate(steps):
         late = [i for i in step.after if not 0 <= i < index]
         if late:
-            raise ValueError(f"step {index} ({step.layer}) waits for step {late[0]}, not before it")
+            raise ValueError(f"step {index} waits for step {late[0]}, which is not before it")
         start = max((stages[i].end for i in step.after), default=0.0)
         stages.append(Stage(step.layer, step.cycle, start, step.seconds))
     return tuple(stages)
