@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     "rpucc.compiler",
+    "rpucc.cost.network",
+    "rpucc.cost.pipeline",
     "rpucc.plan",
     "rpucc.program",
     "rpucc.target",
