@@ -19,6 +19,7 @@ from rpucc.passes.differentiate import Differentiate
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.place import Place
+from rpucc.passes.replicate import Replicate
 from rpucc.passes.schedule import Schedule
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.passes.tile import Tile
@@ -61,6 +62,7 @@ PASSES: tuple[Row, ...] = (
     Row(Unroll, lambda o: Unroll(o.target, training=o.training)),
     Row(Differentiate, lambda o: Differentiate(loss=o.loss), training_only=True),
     Row(Tile, lambda o: Tile(o.target)),
+    Row(Replicate, lambda o: Replicate(o.target)),
     Row(ManageNoise, lambda o: ManageNoise(o.target)),
     Row(ManageBounds, lambda o: ManageBounds(o.target)),
     Row(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),

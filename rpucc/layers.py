@@ -19,6 +19,11 @@ REPLICAS = "rpucc.replicas"
 
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
+ARRAY_KIND = "rpucc.array_kind"
+"""Node metadata: the name of the array kind that holds the layer's tiles."""
+
+PER_SAMPLE = "rpucc.per_sample"
+"""Node metadata: vectors that the node takes for one sample."""
 
 
 @dataclass

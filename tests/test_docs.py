@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     "rpucc.compiler",
     "rpucc.placement.grids",
+    "rpucc.cost.network",
+    "rpucc.cost.pipeline",
     "rpucc.plan",
     "rpucc.program",
     "rpucc.target",

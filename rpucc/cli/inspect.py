@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     metavar="FILE.toml",
     help="Write what was decided for each layer, to edit for rpucc compile --plan.",
 )
+@click.option("--cost", is_flag=True, help="Show time, energy and digital work in detail.")
 @options.program
 @options.as_json
 def inspect_(
     program: str,
     layer: str | None,
     plan_file: str | None,
+    cost: bool,
     program_path: str | None,
     as_json: bool,
 ) -> None:
@@ -60,7 +62,7 @@ def inspect_(
     elif as_json:
         _print_json(found, trained, machine)
     else:
-        _show(found, trained, machine)
+        _show(found, trained, machine, cost)
 
 
 def _write_plan(program: Program, path: Path) -> None:
@@ -107,12 +109,17 @@ def _print_json(program: Program, trained: Trained | None, machine: Machine | No
     print_json(result)
 
 
-def _show(program: Program, trained: Trained | None, machine: Machine | None) -> None:
+def _show(
+    program: Program, trained: Trained | None, machine: Machine | None, detailed: bool
+) -> None:
     from rpucc.cli.compile import show_plan
     from rpucc.cli.console import show
-    from rpucc.report import training
+    from rpucc.report import cost, training
 
     show_plan(program)
+    show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, machine)))
+    if detailed:
+        show("", cost.details(program.cost))
     if trained is None or machine is None:
         return
     from rpucc.report.tables import heading
@@ -124,6 +131,17 @@ def _show(program: Program, trained: Trained | None, machine: Machine | None) ->
         records = [EpochMetrics.from_record(record) for record in machine.history]
         rows = [training.epoch_row(m, len(records)) for m in records]
         show("", "\n".join([training.epoch_header(len(records)), *rows]))
+
+
+def _measured_rereads(program: Program, machine: Machine | None) -> float | None:
+    """Re-reads of a managed read in the last epoch of training; None where there is none."""
+    from rpucc.cost.network import measured_rereads
+    from rpucc.runtime.metrics import EpochMetrics
+
+    if machine is None or not machine.history:
+        return None
+    last = EpochMetrics.from_record(machine.history[-1])
+    return measured_rereads(program.plan, last.reads, last.rereads)
 
 
 # ---------------------------------------------------------------- one layer
