@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.layers import DEVICES
+from rpucc.layers import DEVICES, OP
 from rpucc.passes.base import RpuPass
 from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import (
@@ -98,6 +98,7 @@ class _Lowering:
             LAYER: self.layer,
             ANALOG: node.metadata_props[ANALOG],
             CYCLE: "forward",
+            OP: node.op_type,
         }
 
     def run(self) -> None:

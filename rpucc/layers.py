@@ -14,6 +14,9 @@ import onnx_ir as ir
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
 
+OP = "rpucc.op"
+"""Node metadata: the op that the layer was, Conv, ConvTranspose, Gemm or MatMul."""
+
 REPLICAS = "rpucc.replicas"
 """Node metadata of a Read: how many copies of the layer share out its reads, if more than one."""
 

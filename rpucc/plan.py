@@ -11,7 +11,6 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -22,7 +21,15 @@ from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
 from rpucc.cost.timing import Cycle, Pace
 from rpucc.layers import ARRAY_KIND as ARRAY_KIND
 from rpucc.layers import PER_SAMPLE as PER_SAMPLE
-from rpucc.layers import AnalogLayer, analog_layers, reads_per_sample, segments, static_shape
+from rpucc.layers import (
+    OP,
+    READS,
+    AnalogLayer,
+    analog_layers,
+    reads_per_sample,
+    segments,
+    static_shape,
+)
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
@@ -37,10 +44,11 @@ class LayerPlan:
 
     name: str
     op: str
-    """Conv, or Gemm for any dense layer."""
+    """Conv, ConvTranspose, or Gemm for any dense layer."""
     analog: bool
     R: int
-    """Rows: outputs."""
+    """Rows of one group's matrix: outputs; a transposed convolution has one for each tap of them.
+    """
     C: int
     """Columns: inputs; the bias line included where the bias is on the array."""
     grid: tuple[int, int]
@@ -50,8 +58,9 @@ class LayerPlan:
     array_size: tuple[int, int]
     """Rows and columns of that kind."""
     tiles: int
+    """Tiles of all groups and copies."""
     utilisation: float
-    """Weights by crosspoints of the arrays used, 0 to 1."""
+    """Devices by crosspoints of the arrays that hold tiles of the layer, 0 to 1."""
     reads_forward: int
     """Reads of the whole grid for one sample; P for a convolution, 1 for a dense layer."""
     reads_backward: int
@@ -71,11 +80,24 @@ class LayerPlan:
     """Forward and backward reads and the update's pulse slots for one sample."""
     is_bottleneck: bool = False
     """The slowest stage of the forward pipeline."""
+    groups: int = 1
+    """Independent matrices of that shape: the groups of a grouped convolution."""
+    replicas: int = 1
+    """Copies of the layer that share out its reads; each holds all of its weights."""
+    devices_per_weight: int = 1
+    """Devices, one below the other, whose mean is a weight."""
+    arrays: int = 0
+    """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
 
     @property
     def weights(self) -> int:
-        """R · C."""
-        return self.R * self.C
+        """Weights of the network in it: groups · R · C."""
+        return self.groups * self.R * self.C
+
+    @property
+    def devices(self) -> int:
+        """Devices of all copies."""
+        return self.weights * self.devices_per_weight * self.replicas
 
 
 @dataclass(frozen=True)
@@ -87,6 +109,8 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     latency_seconds: float
     """One image on its own: the slowest path through the layers."""
+    placement: Placement
+    """Where every tile lies."""
     notes: tuple[str, ...] = ()
     """What a user should know: shared matrices, layer rules without effect."""
     grids: tuple[GridSpec, ...] = ()
@@ -118,6 +142,7 @@ class Plan:
         >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
         [(16, 26), (32, 401), (128, 513), (10, 129)]
         """
+        from rpucc.placement import place
         from rpucc.placement.program import grids_of
         from rpucc.target import Target
 
@@ -126,7 +151,12 @@ class Plan:
         analog = analog_layers(model)
         paces = {layer.name: pace_of(layer, target) for layer in analog}
         order = {node: i for i, node in enumerate(model.graph)}
-        found = [(order[a.forward[0]], _analog_plan(a, target, paces[a.name])) for a in analog]
+        grids = grids_of(model, target)
+        placement = place(grids, target.arrays, share=target.placement.share)
+        found = [
+            (order[a.forward[0]], _analog_plan(a, grid, placement, target, paces[a.name]))
+            for a, grid in zip(analog, grids, strict=True)
+        ]
         found += [(order[node], _digital_plan(node)) for node in _digital_nodes(model)]
         layers = [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
         slowest = max((layer.seconds for layer in layers), default=0.0)
@@ -145,9 +175,10 @@ class Plan:
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
                 *_notes(analog, [layer.name for layer in layers], target),
             ),
-            grids=grids_of(model, target),
+            grids=grids,
             kinds=target.arrays,
             share=target.placement.share,
+            placement=placement,
         )
 
     @property
@@ -159,13 +190,6 @@ class Plan:
     def arrays(self) -> dict[str, int]:
         """Array kind to the number of arrays used."""
         return self.placement.arrays
-
-    @cached_property
-    def placement(self) -> Placement:
-        """Where every tile lies; worked out when it is asked for."""
-        from rpucc.placement import place
-
-        return place(self.grids, self.kinds, share=self.share)
 
     def arrays_if(self, *, share: bool) -> dict[str, int]:
         """Array kind to the number of arrays with or without sharing, pins of layers left out."""
@@ -254,14 +278,15 @@ def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:
     return sum(pace.seconds(cycle, reads_per_sample(node)) for node in nodes)
 
 
-def _analog_plan(layer: AnalogLayer, target: Target, pace: Pace) -> LayerPlan:
+def _analog_plan(
+    layer: AnalogLayer, spec: GridSpec, placement: Placement, target: Target, pace: Pace
+) -> LayerPlan:
     read = layer.forward[0]
     kind = kind_of(read, target)
-    row_cuts = tuple(read.attributes.get_ints("row_cuts", ()))
-    col_cuts = tuple(read.attributes.get_ints("col_cuts", ()))
-    grid = segments(row_cuts), segments(col_cuts)
-    tiles = grid[0] * grid[1]
-    R, C = layer.rows, layer.columns
+    grid = segments(spec.row_cuts), segments(spec.col_cuts)
+    R, C = layer.group_rows // layer.devices, layer.columns
+    arrays = len(placement.arrays_of(layer.name))
+    devices = layer.rows * C * layer.replicas
     forward = sum(reads_per_sample(node) for node in layer.forward)
     backward = sum(reads_per_sample(node) for node in layer.backward)
     updates = sum(reads_per_sample(node) for node in layer.updates)
@@ -277,8 +302,8 @@ def _analog_plan(layer: AnalogLayer, target: Target, pace: Pace) -> LayerPlan:
         grid=grid,
         array=kind.name,
         array_size=(kind.rows, kind.cols),
-        tiles=tiles,
-        utilisation=R * C / (tiles * kind.rows * kind.cols),
+        tiles=spec.tiles,
+        utilisation=devices / (arrays * kind.rows * kind.cols),
         reads_forward=forward,
         reads_backward=backward,
         updates=updates,
@@ -287,23 +312,20 @@ def _analog_plan(layer: AnalogLayer, target: Target, pace: Pace) -> LayerPlan:
         bound_forward=is_bound_managed(layer.forward),
         bound_backward=is_bound_managed(layer.backward),
         update=update_policy(layer),
-        macs=R * C * forward,
+        macs=layer.groups * R * C * forward,
         seconds=forward_seconds,
         training_seconds=training_seconds,
+        groups=layer.groups,
+        replicas=layer.replicas,
+        devices_per_weight=layer.devices,
+        arrays=arrays,
     )
 
 
 def _original_op(node: ir.Node) -> str:
-    """Conv where an Im2Col feeds the product, else Gemm: a MatMul lowers to the same nodes."""
-    value = node.inputs[0]
-    while value is not None:
-        producer = value.producer()
-        if producer is None or producer.domain != "rpu":
-            break
-        if producer.op_type == "Im2Col":
-            return "Conv"
-        value = producer.inputs[0]
-    return "Gemm"
+    """The op that the layer was before it was lowered; Gemm for a MatMul too."""
+    op = node.metadata_props.get(OP, node.op_type)
+    return "Gemm" if op in ("MatMul", *READS) else op
 
 
 def _is_noise_managed(read: ir.Node) -> bool:
@@ -330,22 +352,23 @@ def _digital_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def _digital_weight(node: ir.Node) -> ir.Value | None:
-    """The constant that the node multiplies by; a training program reads it through Transpose."""
+    """The constant that the node multiplies by; a training program has it transposed, by group."""
     weight = node.inputs[1]
     producer = weight.producer() if weight is not None else None
-    if producer is not None and producer.op_type == "Transpose":
+    while producer is not None and producer.op_type in ("Transpose", "Reshape"):
         weight = producer.inputs[0]
+        producer = weight.producer() if weight is not None else None
     return weight if weight is not None and weight.is_initializer() else None
 
 
 def _digital_plan(node: ir.Node) -> LayerPlan:
     weight = _digital_weight(node)
     assert weight is not None
-    shape = static_shape(weight)
+    shape, groups = static_shape(weight), node.attributes.get_int("group", 1)
     x = node.inputs[0].shape if node.inputs[0] is not None else None
     result = node.outputs[0].shape
     if node.op_type in ("Conv", "ConvTranspose"):
-        R, C = shape[0], math.prod(shape[1:])
+        R, C = shape[0] // groups, math.prod(shape[1:])
         # every input position of a transposed convolution spreads over the kernel
         spaces = x if node.op_type == "ConvTranspose" else result
         places = list(spaces)[2:] if spaces is not None else []
@@ -353,10 +376,14 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
         rows_first = bool(node.attributes.get_int("transB", 0)) or weight is not node.inputs[1]
         R, C = (shape[0], shape[1]) if rows_first else (shape[-1], shape[-2])
         places = list(result)[1:-1] if result is not None else []
+        product = node.inputs[1]
+        if product is not None and product.shape is not None and product.shape.rank() == 3:
+            groups, places = int(product.shape[0]), places[1:]  # [N, G, P, R]
+            R //= groups
     positions = math.prod(dim for dim in places if isinstance(dim, int))
     return LayerPlan(
         name=node.metadata_props.get("rpucc.layer") or node.name or "",
-        op=_original_op(node) if node.op_type == "MatMul" else node.op_type,
+        op=_original_op(node),
         analog=False,
         R=R,
         C=C,
@@ -373,9 +400,10 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
         bound_forward=False,
         bound_backward=False,
         update={},
-        macs=R * C * positions,
+        macs=groups * R * C * positions,
         seconds=0.0,
         training_seconds=0.0,
+        groups=groups,
     )
 
 

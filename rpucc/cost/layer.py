@@ -84,21 +84,26 @@ class LayerCoster:
 
     @property
     def _lines(self) -> Lines:
+        """The lines and crosspoints that one read of all groups of one copy drives."""
         row_blocks, column_segments = self.plan.grid
         return Lines(
-            rows=self.plan.R * column_segments,
-            columns=self.plan.C * row_blocks,
-            crosspoints=self.plan.weights,
+            rows=self._rows * column_segments,
+            columns=self.plan.groups * self.plan.C * row_blocks,
+            crosspoints=self._rows * self.plan.C,
         )
+
+    @property
+    def _rows(self) -> int:
+        return self.plan.groups * self.plan.R * self.plan.devices_per_weight
 
     def _read(self, cycle: Cycle) -> CycleCost:
         lines, (row_blocks, column_segments) = self._lines, self.plan.grid
         if cycle == "forward":
             nodes, inputs, outputs = self.layer.forward, lines.columns, lines.rows
-            results, segments = self.plan.R, column_segments
+            results, segments = self._rows, column_segments
         else:
             nodes, inputs, outputs = self.layer.backward, lines.rows, lines.columns
-            results, segments = self.plan.C, row_blocks
+            results, segments = self.plan.groups * self.plan.C, row_blocks
         counts = [reads_per_sample(node) for node in nodes]
         count = sum(counts)
         rereads = count * self.pace.rereads(cycle)

@@ -20,12 +20,21 @@ def values_in(read: ir.Node, batch: int | str | None) -> int:
     value = read.inputs[0]
     while value is not None:
         producer = value.producer()
-        if producer is None or producer.domain != "rpu" or producer.op_type in _NOT_LOCAL:
+        if producer is None or not _is_local(producer, read):
             break
         value = producer.inputs[0]
     return elements(value, batch) or 0
 
 
+def _is_local(producer: ir.Node, read: ir.Node) -> bool:
+    """Whether a node only lays out what the read gets: of the array machine, or its own layer's."""
+    if producer.domain == "rpu":
+        return producer.op_type not in _NOT_LOCAL
+    layer = read.metadata_props.get("rpucc.layer")
+    return producer.op_type in _LAYOUT and producer.metadata_props.get("rpucc.layer") == layer
+
+
+_LAYOUT = ("Reshape", "Transpose")
 _NOT_LOCAL = ("Read", "BoundedRead", "Rescale")
 """Ops of the domain that are another layer's, or another read's."""
 
