@@ -19,6 +19,7 @@ from rpucc import __version__
 from rpucc.errors import ModelError, UsageError, VerificationError
 from rpucc.passes.callbacks import StructureCheck, check_structure
 from rpucc.passes.execute import weights_bytes
+from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
@@ -79,6 +80,7 @@ def compile_model(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
         )
     original = imported.clone()
+    take_as_inference(original)  # as the importer does: else training mode draws random numbers
     Importer()(imported)
     _describe(imported, chosen, _input_range(imported, input_range), training)
     seconds = time.perf_counter() - start

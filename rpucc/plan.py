@@ -119,7 +119,7 @@ class Plan:
             latency_seconds=_critical_path(model, analog, layers),
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
-                *_notes(analog, [layer.name for layer in layers], target),
+                *_notes(analog, [layer.name for layer in layers] + _batch_norms(model), target),
             ),
         )
 
@@ -380,6 +380,14 @@ def _critical_path(model: ir.Model, analog: list[AnalogLayer], layers: list[Laye
             if successor.metadata_props.get("rpucc.cycle", "forward") == "forward":
                 graph.add_edge(node, successor, seconds=cost.get(node, 0.0))
     return float(nx.dag_longest_path_length(graph, weight="seconds")) if graph else 0.0
+
+
+def _batch_norms(model: ir.Model) -> list[str]:
+    """The names of the model's batch norms, folded or not: layer rules may be about them."""
+    return [
+        str(entry["node"])
+        for entry in json.loads(model.metadata_props.get("rpucc.batch_norms", "[]"))
+    ]
 
 
 def _notes(analog: list[AnalogLayer], names: list[str], target: Target) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ from rpucc.target_values import (
 
 __all__ = [
     "ArrayKind",
+    "BatchNorm",
     "Device",
     "LayerPolicy",
     "LayerRule",
@@ -127,6 +128,19 @@ class Update(Section):
     """UBLM: as few slots as the update needs, at most `bl`."""
 
 
+class BatchNorm(Section):
+    """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name.
+
+    Their mean and variance are always the file's: at minibatch 1 there are no others.
+    """
+
+    policy: Annotated[Literal["fold", "frozen", "train"], choice("fold", "frozen", "train")] = (
+        "fold"
+    )
+    """fold: into the layer before, where that is exact, else frozen; frozen: digital, unchanged by
+    training; train: digital, with scale and bias trained."""
+
+
 class Device(Section):
     """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
 
@@ -169,6 +183,7 @@ class LayerRule(Section):
     management: Management | None = None
     update: Update | None = None
     device: Device | None = None
+    batch_norm: BatchNorm | None = None
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
@@ -191,6 +206,7 @@ class LayerPolicy:
     management: Management
     update: Update
     device: Device
+    batch_norm: BatchNorm
 
 
 class Target(Section):
@@ -210,6 +226,7 @@ class Target(Section):
     device: Device
     management: Management = Management()
     update: Update = Update()
+    batch_norm: BatchNorm = BatchNorm()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -297,6 +314,7 @@ class Target(Section):
         """Merge without the check of the whole, for `for_layer` and validation."""
         analog, periphery, device = True, self.periphery, self.device
         management, update = self.management, self.update
+        batch_norm = self.batch_norm
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
@@ -306,7 +324,8 @@ class Target(Section):
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
-        return LayerPolicy(analog, periphery, management, update, device)
+            batch_norm = _merged(batch_norm, rule.batch_norm)
+        return LayerPolicy(analog, periphery, management, update, device, batch_norm)
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""
@@ -357,5 +376,6 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "device": ("model",),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
+    "batch_norm": tuple(BatchNorm.model_fields),
     "layer": tuple(LayerRule.model_fields),
 }

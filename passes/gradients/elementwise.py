@@ -129,15 +129,29 @@ def clip(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
 
 
 def batch_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """g·scale/√(var + epsilon) in inference mode, its numbers frozen."""
-    x = input_of(node)
-    scale, var = constant_of(input_of(node, 1)), constant_of(input_of(node, 4))
-    if scale is None or var is None or int_of(node, "training_mode", 0):
-        refuse(node, "only a batch norm with constant scale and variance has one")
-    attributes = node.attributes
-    epsilon = attributes["epsilon"].as_float() if "epsilon" in attributes else 1e-5
-    slope = (scale / np.sqrt(var + epsilon)).reshape((-1,) + (1,) * (rank_of(x) - 2))
-    return [e.op("Mul", the(g), e.constant(slope, x.dtype or ir.DataType.FLOAT))]
+    """dx = g·scale/√(var + ε), dscale = Σ g·(x - mean)/√(var + ε), dbias = Σ g.
+
+    In inference mode: mean and variance are constants. The sums are over all axes but 1.
+    """
+    x, scale = input_of(node), input_of(node, 1)
+    mean, var = constant_of(input_of(node, 3)), constant_of(input_of(node, 4))
+    if mean is None or var is None or int_of(node, "training_mode", 0):
+        refuse(node, "only a batch norm with constant mean and variance has one")
+    dtype = x.dtype or ir.DataType.FLOAT
+    inverse = 1.0 / np.sqrt(var + node.attributes.get_float("epsilon", 1e-5))
+    channels = (-1, *[1] * (rank_of(x) - 2))
+    others = [0, *range(2, rank_of(x))]
+    dx = dscale = dbias = None
+    if e.wants(node, 0):
+        slope = e.op("Mul", scale, e.constant(inverse, dtype))
+        dx = e.op("Mul", the(g), e.reshape(slope, channels))
+    if e.wants(node, 1):
+        deviation = e.op("Sub", x, e.constant(mean.reshape(channels), dtype))
+        total = e.reduce_sum(e.op("Mul", the(g), deviation), others)
+        dscale = e.op("Mul", total, e.constant(inverse, dtype))
+    if e.wants(node, 2):
+        dbias = e.reduce_sum(the(g), others)
+    return [dx, dscale, dbias]
 
 
 def matmul(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
