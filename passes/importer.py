@@ -34,6 +34,7 @@ __all__ = [
     "SHARED_KEY",
     "Importer",
     "Source",
+    "Watch",
     "import_notes",
     "load_model",
 ]
@@ -96,6 +97,7 @@ class Importer(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Run all steps; raises ModelError or UnsupportedError."""
         _check_file(model)
+        self.watch("check_file", model)
         notes = _normalise_operators(model, self.problems)
         self.watch("normalise_operators", model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -112,7 +114,7 @@ class Importer(ir.passes.InPlacePass):
         notes += [why_fixed] if why_fixed else []
         self.watch("pin_batch", model)
         common.RemoveUnusedNodesPass()(model)
-        self.watch("remove_unused_nodes", model)
+        self.watch("remove_shape_arithmetic", model)
         separate_weights(model)
         _finish(model, notes)
         return ir.passes.PassResult(model, modified=True)

@@ -59,7 +59,8 @@ def sweep(
             found = _rule(node)(e, node, gradients)
         except UnsupportedError as error:
             problems.add(error)
-            found = node.inputs  # of the right shapes, and no program comes of them
+            # Stand-ins of the right shapes: no program comes of them.
+            found = [e.op("Identity", v) if v in e.wanted else None for v in node.inputs]
         for value, gradient in zip(node.inputs, found, strict=False):
             if value in e.wanted and gradient is not None:
                 pending.setdefault(value, []).append(gradient)
