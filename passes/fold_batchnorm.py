@@ -146,7 +146,7 @@ def _layer_before(node: ir.Node) -> ir.Node | None:
         if inner is None or inner.shape != before.outputs[0].shape:
             return None
         before = inner.producer()
-    if before is None or before.domain or before.op_type not in _SCALED:
+    if before is None or before.domain or before.op_type not in SCALED:
         return None
     weight = constant_of(before.inputs[1])
     if weight is None or (before.op_type in ("Gemm", "MatMul") and weight.ndim != 2):
@@ -195,7 +195,7 @@ def _scale_matrix(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarra
     return weight * (a[:, np.newaxis] if int_of(node, "transB", 0) else a)
 
 
-_SCALED: Mapping[str, Callable[[ir.Node, np.ndarray, np.ndarray], np.ndarray]] = {
+SCALED: Mapping[str, Callable[[ir.Node, np.ndarray, np.ndarray], np.ndarray]] = {
     "Conv": _scale_conv,
     "ConvTranspose": _scale_transposed,
     "Gemm": _scale_matrix,
@@ -218,7 +218,7 @@ class _Fold:
         """Scale the weights, merge the shift, take the batch norm out; return the layer."""
         weight = constant_of(self.layer.inputs[1])
         assert weight is not None
-        scaled = _SCALED[self.layer.op_type](self.layer, weight, self.affine.a)
+        scaled = SCALED[self.layer.op_type](self.layer, weight, self.affine.a)
         self.layer.replace_input_with(1, self._new("folded", scaled, weight.dtype))
         x = self.node.inputs[0]
         assert x is not None
@@ -305,5 +305,6 @@ def _summary(decisions: Iterable[Decision]) -> list[str]:
     for why, names in reasons.items():
         shown = ", ".join(repr(name) for name in names[:NAMES_IN_A_NOTE])
         more = len(names) - NAMES_IN_A_NOTE
-        lines.append(f"{shown}{f' and {more} more' if more > 0 else ''} stay frozen: {why}")
+        verb = "stays" if len(names) == 1 else "stay"
+        lines.append(f"{shown}{f' and {more} more' if more > 0 else ''} {verb} frozen: {why}")
     return lines

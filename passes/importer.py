@@ -35,6 +35,7 @@ __all__ = [
     "Importer",
     "Source",
     "Watch",
+    "check_file",
     "import_notes",
     "load_model",
 ]
@@ -96,7 +97,7 @@ class Importer(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Run all steps; raises ModelError or UnsupportedError."""
-        _check_file(model)
+        check_file(model)
         self.watch("check_file", model)
         notes = _normalise_operators(model, self.problems)
         self.watch("normalise_operators", model)
@@ -120,8 +121,8 @@ class Importer(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=True)
 
 
-def _check_file(model: ir.Model) -> None:
-    """Whether this is a valid ONNX model at all."""
+def check_file(model: ir.Model) -> None:
+    """Refuse what is no valid ONNX model at all; raises ModelError."""
     label = label_of(model)
     enforce(support.FILE_RULES, model, label)
     # Old files (IR 3) must list weights among the inputs; onnxruntime does not mind, nor do we.

@@ -58,6 +58,8 @@ class NodeFate:
     """As the file names it; empty where it does not."""
     layer: str
     """The name that plans and layer rules know it by; empty where the import takes it out."""
+    output: str
+    """Its first output: what tells apart nodes without a name."""
     op: str
     fate: Fate
     why: str
@@ -200,6 +202,7 @@ class Trail:
         return NodeFate(
             node=track.name,
             layer=(node.name or "") if node is not None and track.fate in _NAMED else "",
+            output=track.out,
             op=track.op,
             fate="refused" if blamed else track.fate,
             why="see the problems" if blamed else track.why,

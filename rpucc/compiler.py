@@ -22,7 +22,7 @@ from rpucc.passes.execute import weights_bytes
 from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
-from rpucc.passes.importer import Importer, Watch
+from rpucc.passes.importer import Importer, Watch, check_file
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify, compare_models
 from rpucc.plan import digital_layers
@@ -84,6 +84,7 @@ def compile_model(
         raise ModelError(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
         )
+    check_file(imported)  # only a valid model can be cloned
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     Importer(problems, watch)(imported)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+IDLE_OPS = ("Identity", "Dropout")
+"""Operators that do nothing in inference."""
+
 
 def drop_idle_nodes(model: ir.Model) -> None:
     """Remove Identity and Dropout nodes.
@@ -12,7 +15,7 @@ def drop_idle_nodes(model: ir.Model) -> None:
     graph's interface, an Identity stays.
     """
     for node in list(model.graph):
-        if node.domain != "" or node.op_type not in ("Identity", "Dropout"):
+        if node.domain != "" or node.op_type not in IDLE_OPS:
             continue
         _bypass(model.graph, node)
 

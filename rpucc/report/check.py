@@ -25,8 +25,6 @@ ORDER = ("refused", "array", "digital", "folded", "removed", "constant")
 EXAMPLES = 3
 """Names shown for a row of the summary."""
 
-UNNAMED = "(unnamed)"
-
 
 def report(
     check: Check, inference: Check | None = None, *, every: bool = False
@@ -67,7 +65,7 @@ def _summary(check: Check) -> Table:
     last = ""
     for key in sorted(groups, key=lambda key: (ORDER.index(key[0]), -len(groups[key]), key)):
         fate, op, runs, why = key
-        names = [node.node or node.layer or UNNAMED for node in groups[key]]
+        names = [_name(node) for node in groups[key]]
         more = f", … {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else ""
         table.add_row(
             fate if fate != last else "",
@@ -83,12 +81,17 @@ def _summary(check: Check) -> Table:
 def _all_nodes(check: Check) -> Table:
     table = new_table("node", "op", "fate", "why", folds=(0, 3))
     for node in check.nodes:
-        name = node.node or UNNAMED
-        if node.layer and node.layer != node.node:
+        name = _name(node)
+        if node.layer and node.layer != name:
             name += f" = {node.layer}"
         why = f"{node.why} {node.into}" if node.into else node.why
         table.add_row(units.plain(name), node.op, node.fate, units.plain(_reason(why, node.runs)))
     return table
+
+
+def _name(node: NodeFate) -> str:
+    """Return the file's name for a node, else the compiler's, else the value that it makes."""
+    return node.node or node.layer or f"→ {node.output}"
 
 
 def _reason(why: str, runs: str) -> str:

@@ -239,7 +239,7 @@ def test_what_cannot_be_folded_stays_frozen_and_says_why(case: str) -> None:
     assert imported.graph.node("bn").metadata_props["rpucc.batch_norm"] == "frozen"
     assert import_notes(imported)[-2:] == [
         "batch norms: 1 digital and frozen",
-        f"'bn' stay frozen: {why}",
+        f"'bn' stays frozen: {why}",
     ]
 
 
