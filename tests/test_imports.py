@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CORE = {"errors", "layers", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
+CORE = {"errors", "layers", "light", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report"}
 ALLOWED = {
     "core": CORE,

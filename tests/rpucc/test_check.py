@@ -104,7 +104,7 @@ def test_nodes_of_functions_and_of_the_converter() -> None:
     assert sorted(node.op for node in check.nodes) == ["Add", "Neg", "Relu"]
     assert {node.fate for node in check.nodes} == {"digital"}
     old = net("(float[N,3] x) => (float y) { [c] y = Clip <min = 0.2> (x) }", 10)
-    assert fates(check_model(old, training=False)) == {"c": ("digital", "native")}
+    assert fates(check_model(old, training=False)) == {"c": ("digital", "onnxruntime")}
 
 
 # ---------------------------------------------------------------- true
@@ -236,7 +236,7 @@ def test_refused_operators_and_wrong_layers_together() -> None:
     model.graph.node[1].output.extend(["i2", "i3"])
     check = check_model(model, "ideal")
     refused = [node.node for node in check.nodes if node.fate == "refused"]
-    print(check.problems, refused)
+    assert refused == ["c1", "q", "l"]  # c2's input has no shape that could be right
     assert len(check.problems) == len(refused)
     with pytest.raises(ModelError) as caught:
         rpucc.compile(model, "ideal")
