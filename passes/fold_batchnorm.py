@@ -178,7 +178,7 @@ def _constants(node: ir.Node) -> _Affine | None:
 
 def _scale_conv(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarray:
     """[R, C/group, *kernel]: the output channels come first, whatever the groups."""
-    return weight * a.reshape(-1, *[1] * (weight.ndim - 1))
+    return np.asarray(weight * a.reshape(-1, *[1] * (weight.ndim - 1)))
 
 
 def _scale_transposed(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -187,12 +187,12 @@ def _scale_transposed(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.nd
     C, R, *kernel = weight.shape
     grouped = weight.reshape(group, C // group, R, *kernel)
     scaled = grouped * a.reshape(group, 1, R, *[1] * len(kernel))
-    return scaled.reshape(weight.shape)
+    return np.asarray(scaled.reshape(weight.shape))
 
 
 def _scale_matrix(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarray:
     """[C, R], or [R, C] where transB is set."""
-    return weight * (a[:, np.newaxis] if int_of(node, "transB", 0) else a)
+    return np.asarray(weight * (a[:, np.newaxis] if int_of(node, "transB", 0) else a))
 
 
 SCALED: Mapping[str, Callable[[ir.Node, np.ndarray, np.ndarray], np.ndarray]] = {
@@ -289,7 +289,7 @@ def _describe(model: ir.Model, decisions: list[Decision]) -> None:
 def _summary(decisions: Iterable[Decision]) -> list[str]:
     """Return one line of counts, and one for each reason why some could not be as wanted."""
     decisions = list(decisions)
-    count = Counter(decision.fate for decision in decisions)
+    count: Counter[str] = Counter(decision.fate for decision in decisions)
     texts = {
         "folded": "folded into the layer before",
         "frozen": "digital and frozen",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.check_trail import NodeFate, Trail
 from rpucc.compiler import compile_model
-from rpucc.errors import RpuccError, TargetError, UsageError
+from rpucc.errors import ModelError
 from rpucc.passes.frontend.rules import Problems
 from rpucc.target import Target
 
@@ -81,9 +81,7 @@ def check_model(
             watch=trail.imported,
         )
         notes = program.plan.notes
-    except (TargetError, UsageError):
-        raise
-    except RpuccError as error:
+    except ModelError as error:
         if not trail.started:
             raise
         if not any(error is known for known in problems.found):

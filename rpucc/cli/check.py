@@ -19,10 +19,10 @@ from rpucc.cli import options
 @click.option("--all", "every", is_flag=True, help="List every node, not a summary.")
 @options.as_json
 @click.pass_context
-def check(ctx: click.Context, **arguments: Any) -> None:
-    """Say what would become of every node of an ONNX model, and why.
+def check(ctx: click.Context, /, **arguments: Any) -> None:
+    """Say what would become of every node of an ONNX model.
 
-    Each lies on arrays, is computed digitally, becomes part of another, is left out, is known
+    And why: each lies on arrays, is computed digitally, becomes part of another, is left out, is known
     beforehand, or is refused. MODEL is an ONNX file or the name of a built-in model. Exit code 0
     where the model would compile, 1 where not.
     """

@@ -11,9 +11,10 @@ from rpucc.cli import options
 @click.option("--markdown", is_flag=True, help="Print docs/operators.md, rules included.")
 @options.as_json
 def operators(markdown: bool, as_json: bool) -> None:
-    """List the operators: which lie on arrays, are trained through, run natively, are refused.
+    """List the operators and rules of the compiler.
 
-    About one model: rpucc check MODEL
+    Which operators can lie on arrays, are trained through, run natively or are refused.
+    About the nodes of one model: rpucc check MODEL
     """
     from dataclasses import asdict
 

@@ -42,4 +42,4 @@ class _Shapes:
         """The numbers of an initializer; None for what a run computes."""
         if value is None or value.const_value is None or not value.is_initializer():
             return None
-        return cast("NDArray[Any]", value.const_value.numpy())
+        return value.const_value.numpy()
