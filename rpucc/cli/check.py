@@ -22,9 +22,9 @@ from rpucc.cli import options
 def check(ctx: click.Context, /, **arguments: Any) -> None:
     """Say what would become of every node of an ONNX model.
 
-    And why: each lies on arrays, is computed digitally, becomes part of another, is left out, is known
-    beforehand, or is refused. MODEL is an ONNX file or the name of a built-in model. Exit code 0
-    where the model would compile, 1 where not.
+    And why: each lies on arrays, is computed digitally, becomes part of another, is left out, is
+    known beforehand, or is refused. MODEL is an ONNX file or the name of a built-in model. Exit
+    code 0 where the model would compile, 1 where not.
     """
     from rpucc.check import check_model
 
