@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -16,6 +16,8 @@ from rpucc.opset import add_functions
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.base import RpuPass
 from rpucc.passes.differentiate import Differentiate
+from rpucc.passes.fold_batchnorm import FoldBatchNorm
+from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.place import Place
@@ -36,6 +38,8 @@ class Options:
     target: Target
     training: bool = True
     loss: str = "auto"
+    problems: Problems = field(default_factory=Problems)
+    """Raises the first problem; `rpucc check` collects them all."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,12 @@ class Row:
 
 
 PASSES: tuple[Row, ...] = (
+    Row(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
     Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
     Row(Unroll, lambda o: Unroll(o.target, training=o.training)),
-    Row(Differentiate, lambda o: Differentiate(loss=o.loss), training_only=True),
+    Row(
+        Differentiate, lambda o: Differentiate(loss=o.loss, problems=o.problems), training_only=True
+    ),
     Row(Tile, lambda o: Tile(o.target)),
     Row(Replicate, lambda o: Replicate(o.target)),
     Row(ManageNoise, lambda o: ManageNoise(o.target)),

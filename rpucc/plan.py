@@ -20,7 +20,6 @@ from rpucc.cost.pace import is_bound_managed, kind_of, pace_of, update_policy
 from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
 from rpucc.cost.timing import Cycle, Pace
 from rpucc.layers import ARRAY_KIND as ARRAY_KIND
-from rpucc.layers import PER_SAMPLE as PER_SAMPLE
 from rpucc.layers import (
     OP,
     READS,
@@ -30,6 +29,7 @@ from rpucc.layers import (
     segments,
     static_shape,
 )
+from rpucc.layers import PER_SAMPLE as PER_SAMPLE
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
@@ -173,7 +173,7 @@ class Plan:
             expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
-                *_notes(analog, [layer.name for layer in layers], target),
+                *_notes(analog, [layer.name for layer in layers] + _batch_norms(model), target),
             ),
             grids=grids,
             kinds=target.arrays,
@@ -408,6 +408,14 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
 
 
 # ---------------------------------------------------------------- the whole
+
+
+def _batch_norms(model: ir.Model) -> list[str]:
+    """The names of the model's batch norms, folded or not: layer rules may be about them."""
+    return [
+        str(entry["node"])
+        for entry in json.loads(model.metadata_props.get("rpucc.batch_norms", "[]"))
+    ]
 
 
 def _notes(analog: list[AnalogLayer], names: list[str], target: Target) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ from rpucc.target_values import (
 
 __all__ = [
     "ArrayKind",
+    "BatchNorm",
     "CostTable",
     "Device",
     "LayerPolicy",
@@ -204,6 +205,19 @@ class CostTable(Section):
     """Joules to write and read a byte in a 32 kB buffer: 2 · 20 pJ / 8, Horowitz 2014, memory."""
 
 
+class BatchNorm(Section):
+    """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name.
+
+    Their mean and variance are always the file's: at minibatch 1 there are no others.
+    """
+
+    policy: Annotated[Literal["fold", "frozen", "train"], choice("fold", "frozen", "train")] = (
+        "fold"
+    )
+    """fold: into the layer before, where that is exact, else frozen; frozen: digital, unchanged by
+    training; train: digital, with scale and bias trained."""
+
+
 class Device(Section):
     """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
 
@@ -250,6 +264,7 @@ class LayerRule(Section):
     management: Management | None = None
     update: Update | None = None
     device: Device | None = None
+    batch_norm: BatchNorm | None = None
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
@@ -273,6 +288,7 @@ class LayerPolicy:
     management: Management
     update: Update
     device: Device
+    batch_norm: BatchNorm
     arrays: tuple[int, ...] = ()
 
 
@@ -303,6 +319,7 @@ class Target(Section):
     update: Update = Update()
     placement: PlacementPolicy = PlacementPolicy()
     cost: CostTable = CostTable()
+    batch_norm: BatchNorm = BatchNorm()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -417,6 +434,7 @@ class Target(Section):
         periphery, device = self.periphery, self.device
         management, update = self.management, self.update
         arrays: tuple[int, ...] = ()
+        batch_norm = self.batch_norm
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
@@ -429,7 +447,10 @@ class Target(Section):
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
-        return LayerPolicy(analog, mapping, periphery, management, update, device, arrays)
+            batch_norm = _merged(batch_norm, rule.batch_norm)
+        return LayerPolicy(
+            analog, mapping, periphery, management, update, device, batch_norm, arrays
+        )
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""
@@ -489,6 +510,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "update": tuple(Update.model_fields),
     "placement": tuple(PlacementPolicy.model_fields),
     "cost": tuple(CostTable.model_fields),
+    "batch_norm": tuple(BatchNorm.model_fields),
     "layer": tuple(LayerRule.model_fields),
 }
 _PLAN_KEYS = {

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-CORE = {"errors", "layers", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
+CORE = {"errors", "layers", "light", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
+CORE |= {"placement"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,

@@ -18,6 +18,7 @@ from rpucc.errors import InfeasibleError, RpuccError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("rpucc.cli.demo:demo", "Compile and train a LeNet on built-in data: the whole path."),
+    "check": ("rpucc.cli.check:check", "Say what would become of every node of an ONNX model."),
     "compile": ("rpucc.cli.compile:compile_", "Lay an ONNX model out on a target's arrays."),
     "inspect": ("rpucc.cli.inspect:inspect_", "Show a compiled program, checkpoint or run folder."),
     "train": ("rpucc.cli.train:train", "Train a model in situ on simulated arrays."),
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),
     "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),
+    "operators": ("rpucc.cli.operators:operators", "List the operators and rules of the compiler."),
     "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),
     "devices": ("rpucc.cli.devices:devices", "List the device models, or show one."),
 }
