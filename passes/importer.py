@@ -19,6 +19,7 @@ from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_bat
 from rpucc.passes.frontend.bypass import drop_idle_nodes
 from rpucc.passes.frontend.constants import SHARED_KEY, fold_constants, separate_weights
 from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
 from rpucc.passes.frontend.names import name_nodes
@@ -107,6 +108,8 @@ class Importer(ir.passes.InPlacePass):
         self.watch("drop_idle_nodes", model)
         fold_constants(model)
         self.watch("fold_constants", model)
+        split_gemm_sums(model)
+        self.watch("split_gemm_sums", model)
         common.RemoveUnusedNodesPass()(model)
         self.watch("remove_unused_nodes", model)
         name_nodes(model)

@@ -358,7 +358,9 @@ def _digital_weight(node: ir.Node) -> ir.Value | None:
     while producer is not None and producer.op_type in ("Transpose", "Reshape"):
         weight = producer.inputs[0]
         producer = weight.producer() if weight is not None else None
-    return weight if weight is not None and weight.is_initializer() else None
+    if weight is None or not weight.is_initializer() or len(static_shape(weight)) < 2:
+        return None  # a product with a vector is no layer
+    return weight
 
 
 def _digital_plan(node: ir.Node) -> LayerPlan:
