@@ -18,8 +18,8 @@ from rpucc.passes.frontend import support
 from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
 from rpucc.passes.frontend.bypass import drop_idle_nodes
 from rpucc.passes.frontend.constants import SHARED_KEY, fold_constants, separate_weights
-from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.gemm import split_gemm_sums
+from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
 from rpucc.passes.frontend.names import name_nodes

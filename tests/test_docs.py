@@ -20,6 +20,7 @@ WITH_EXAMPLES = [
     "rpucc.target",
     "rpucc.passes.tile",
     "rpucc.runtime.data.dataset",
+    "rpucc.runtime.data.fit",
     "rpucc.runtime.data.load",
     "rpucc.runtime.machine",
     "rpucc.runtime.trainer",

@@ -1,7 +1,7 @@
 """onnx's own tools (checker, shape inference, version converter) and onnxruntime, on an ir.Model.
 
-The tools work on a serialised model; the weights stay out of it, since none of them looks at
-large tensors and a message above 2 GB cannot be serialised. Not for rules: these only ask.
+The tools work on a serialised model without its weights (rpucc/light.py). Not for rules: these
+only ask.
 """
 
 from __future__ import annotations

@@ -41,15 +41,16 @@ def names(model: ir.Model) -> list[str | None]:
 # --- whole networks ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["lenet", "mlp", "resnet18", "unet"])
 @pytest.mark.parametrize("batch", [1, 4])
 def test_zoo_models_stay_exactly_the_same(name, batch):
     original = build(name, seed=1)
     imported = load_model(original)
-    assert_same(original, imported, images(batch, 1, 28, 28), rtol=0)
+    row = MODELS[name]
+    assert_same(original, imported, images(batch, *row.input_shape[1:]), rtol=0)
     assert names(imported) == [node.name for node in original.graph.node]
     assert list(imported.graph.initializers) == [t.name for t in original.graph.initializer]
-    assert dims(imported.graph.outputs[0]) == ["N", 10]
+    assert dims(imported.graph.outputs[0]) == list(row.output_shape)
     assert imported.metadata_props == {"rpucc.input_range": "0 1", "rpucc.input": "x"}
     assert import_notes(imported) == []
 
