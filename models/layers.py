@@ -43,12 +43,27 @@ def image_classifier(
     classes: int = 10,
 ) -> onnx.ModelProto:
     """Wrap nodes into a checked model: "x" [N, 1, 28, 28] in [0, 1] -> "logits" [N, classes]."""
+    model = finished_model(name, nodes, parameters, IMAGE, (classes,))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def finished_model(
+    name: str,
+    nodes: Sequence[onnx.NodeProto],
+    parameters: Sequence[TensorProto],
+    sample: Sequence[int],
+    output: Sequence[int],
+) -> onnx.ModelProto:
+    """Wrap nodes into a model: "x" [N, *sample] in [0, 1] -> "logits" [N, *output].
+
+    Not checked here: the checker copies all weights several times.
+    """
     graph = helper.make_graph(
         list(nodes),
         name,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *IMAGE])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes])],
-        list(parameters),
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *sample])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", *output])],
     )
     model = helper.make_model(
         graph,
@@ -56,6 +71,6 @@ def image_classifier(
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
+    model.graph.initializer.extend(parameters)  # last: the helpers above copy what they get
     helper.set_model_props(model, {"rpucc.input_range": "0 1"})
-    onnx.checker.check_model(model, full_check=True)
     return model

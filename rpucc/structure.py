@@ -14,6 +14,7 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from rpucc.layers import analog_layers
+from rpucc.light import light_proto
 from rpucc.opset import DOMAIN, register_schemas
 
 NAMED_VALUES = ("rpucc.input", "rpucc.output", "rpucc.loss_value", "rpucc.labels", "rpucc.lr")
@@ -29,11 +30,9 @@ def structure_problems(model: ir.Model) -> Iterator[str]:
     yield from _function_problems(model)
     register_schemas()
     try:
-        onnx.checker.check_model(ir.to_proto(model), full_check=True)
+        onnx.checker.check_model(light_proto(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         yield f"onnx.checker: {' '.join(str(error).split())[:300]}"
-    except ValueError as error:  # over 2 GB, protobuf cannot hold the model in one piece
-        yield f"onnx.checker cannot check the model: {error}"
 
 
 def _name_problems(model: ir.Model) -> Iterator[str]:
@@ -87,7 +86,7 @@ def _grid_problems(model: ir.Model) -> Iterator[str]:
     for layer in analog_layers(model):
         first = layer.forward[0]
         for node in (*layer.forward, *layer.backward):
-            for key, lines in (("row_cuts", layer.rows), ("col_cuts", layer.columns)):
+            for key, lines in (("row_cuts", layer.group_rows), ("col_cuts", layer.columns)):
                 cuts = tuple(node.attributes.get_ints(key, ()))
                 if cuts[:1] != (0,) or cuts[-1:] != (lines,) or list(cuts) != sorted(set(cuts)):
                     yield (
@@ -95,7 +94,13 @@ def _grid_problems(model: ir.Model) -> Iterator[str]:
                         f"the size of {layer.weight.name!r}"
                     )
         for node in (*layer.backward, *layer.updates):
-            for key in ("row_cuts", "col_cuts", "arrays"):
+            for key, default in (("groups", 1), ("first_tile", 0)):
+                if node.attributes.get_int(key, default) != first.attributes.get_int(key, default):
+                    yield (
+                        f"node {node.name!r}: {key} differs from that of {first.name!r}, the same "
+                        "matrix"
+                    )
+            for key in ("row_cuts", "col_cuts"):
                 ours = tuple(node.attributes.get_ints(key, ()))
                 theirs = tuple(first.attributes.get_ints(key, ()))
                 untiled = node.op_type == "Update" and not ours

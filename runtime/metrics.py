@@ -25,7 +25,8 @@ class Progress:
 class EpochMetrics:
     """What one epoch did.
 
-    Errors are fractions (None for regression); `seconds` and the rate are not reproducible.
+    Errors are fractions of the labels, of which a sample may have one a pixel (None for
+    regression); `seconds` and the rate are not reproducible.
     """
 
     epoch: int
@@ -57,7 +58,8 @@ class EpochMetrics:
 class Evaluation:
     """The result of running a machine over labelled samples.
 
-    `error` is a fraction (None for regression), `loss` nan where the program has none.
+    `error` is a fraction of the labels (None for regression), `loss` nan where the program has
+    none.
     """
 
     samples: int
@@ -67,3 +69,5 @@ class Evaluation:
     saturated_reads: int
     rereads: int
     seconds: float
+    labels_per_sample: int = 1
+    """More than one where each pixel has a label."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import DataError, RpuccError
+from rpucc.runtime.data.fit import check_labels, fitted, fitted_labels
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import count_errors, gather
@@ -109,6 +110,8 @@ class Trainer:
         has_loss = bool(self._loss)
         for first, executor in self._batches(x, batch_size):
             executor.run_state.reads[:] = 0
+            if first == 0:
+                y = _checked_labels(y, executor[self._output].shape[1:])
             if has_loss:
                 executor[self._labels][...] = y[first : first + executor.batch]
             executor.run(self.machine.counters.sample + first)
@@ -128,6 +131,7 @@ class Trainer:
             saturated_reads=int(reads[1]),
             rereads=int(reads[2]),
             seconds=seconds,
+            labels_per_sample=_labels_per_sample(y),
         )
 
     def predict(self, x: Array, batch_size: int = 100) -> NDArray[np.float32]:
@@ -266,15 +270,13 @@ class Trainer:
 
     def _fitted(self, dataset: Dataset) -> Dataset:
         """The data set with samples of the model's shape; all of it is checked before a step."""
-        from rpucc.runtime.data import fitted
-
         kind = self.machine.program.loss
         if (kind == "mse") != (dataset.y_train.dtype.kind == "f"):
             needed = "floating-point targets" if kind == "mse" else "integer labels"
             raise DataError(f"{dataset.name}: a program with the loss {kind} needs {needed}")
         executor = self.executor(self.machine.program.fixed_batch or 1, evaluating=True)
-        shape, classes = executor[self._input].shape[1:], executor[self._output].shape[1]
-        dataset = fitted(dataset, shape, classes)
+        sample, output = (executor[name].shape[1:] for name in (self._input, self._output))
+        dataset = fitted(dataset, sample, output)
         self._check_range(dataset.x_train)
         self._check_range(dataset.x_test)
         return dataset
@@ -329,6 +331,14 @@ def _flat(x: Array) -> Array:
     return x if x.dtype == np.uint8 else np.asarray(x, np.float32)
 
 
+def _checked_labels(y: Array, output: tuple[int, ...]) -> Array:
+    """The labels in the shape that the output wants; DataError where they are no classes of it."""
+    y = fitted_labels(np.asarray(y), output, "labels")
+    if y.dtype.kind in "iu":
+        check_labels(y, output[0], "labels")
+    return y
+
+
 def _errors(outputs: Array, labels: Array) -> int:
     """Wrong labels by the largest output; labels [n] or, for outputs [n, K, space], [n, space]."""
     if labels.dtype.kind not in "iu":
@@ -339,7 +349,12 @@ def _errors(outputs: Array, labels: Array) -> int:
 
 
 def _rate(errors: int, samples: int, labels: Array) -> float | None:
-    """Errors as a fraction of the labels (a sample may have one per pixel); None: no labels."""
+    """Errors as a fraction of the labels, None where there are only targets."""
     if labels.dtype.kind not in "iu":
         return None
-    return errors / (samples * int(np.prod(labels.shape[1:], dtype=np.int64)))
+    return errors / (samples * _labels_per_sample(labels))
+
+
+def _labels_per_sample(labels: Array) -> int:
+    """One, or the number of pixels; 1 for regression."""
+    return math.prod(labels.shape[1:]) if labels.dtype.kind in "iu" else 1

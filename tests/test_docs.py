@@ -12,11 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     "rpucc.compiler",
+    "rpucc.placement.grids",
+    "rpucc.cost.network",
+    "rpucc.cost.pipeline",
     "rpucc.plan",
     "rpucc.program",
     "rpucc.target",
     "rpucc.passes.tile",
     "rpucc.runtime.data.dataset",
+    "rpucc.runtime.data.fit",
     "rpucc.runtime.data.load",
     "rpucc.runtime.machine",
     "rpucc.runtime.trainer",

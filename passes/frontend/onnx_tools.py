@@ -1,13 +1,12 @@
 """onnx's own tools (checker, shape inference, version converter) and onnxruntime, on an ir.Model.
 
-The tools work on a serialised model; the weights stay out of it, since none of them looks at
-large tensors and a message above 2 GB cannot be serialised. Not for rules: these only ask.
+The tools work on a serialised model without its weights (rpucc/light.py). Not for rules: these
+only ask.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-_SMALL = 1024  # bytes; tensors up to this size (shapes, axes, pads) decide what the tools infer
+from rpucc.light import light_proto
 
 _SHAPE_KEEPING_OPS = ("GroupNormalization",)  # onnx 1.23 infers no shape for it
 
@@ -40,37 +39,6 @@ class Inferred:
             return None
         numbers = tuple(d for d in self.dims if isinstance(d, int))
         return numbers if len(numbers) == len(self.dims) else None
-
-
-@contextlib.contextmanager
-def _weights_as_inputs(model: ir.Model) -> Iterator[None]:
-    """Turn large initializers into graph inputs for a while."""
-    graph = model.graph
-    inputs, initializers = list(graph.inputs), list(graph.initializers.values())
-    tensors = [value.const_value for value in initializers]
-    for value, tensor in zip(initializers, tensors, strict=True):
-        assert tensor is not None  # read_model has touched every weight
-        value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
-        if tensor.nbytes > _SMALL:
-            graph.initializers.pop(str(value.name))
-            value.const_value = None
-            if not value.is_graph_input():
-                graph.inputs.append(value)
-    try:
-        yield
-    finally:
-        graph.initializers.clear()
-        graph.inputs.clear()
-        graph.inputs.extend(inputs)
-        for value, tensor in zip(initializers, tensors, strict=True):
-            value.const_value = tensor
-            graph.register_initializer(value)
-
-
-def light_proto(model: ir.Model) -> onnx.ModelProto:
-    """Serialise the model without its large weights, which become graph inputs."""
-    with _weights_as_inputs(model):
-        return ir.to_proto(model)
 
 
 def check(model: ir.Model, *, full: bool = False) -> None:

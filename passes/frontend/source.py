@@ -112,7 +112,7 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
             cause = cause.__cause__
         raise ModelError(f"{label}: not a valid ONNX model: {one_line(cause)}") from error
     model.meta[NAME_KEY] = label
-    _touch_weights(model, label)
+    _decode_weights(model, label)
     return model
 
 
@@ -126,14 +126,15 @@ def _sparse_tensor(proto: onnx.ModelProto) -> str | None:
     return None
 
 
-def _touch_weights(model: ir.Model, label: str) -> None:
-    """Decode every weight once: reading is lazy, and a bad one would fail much later."""
+def _decode_weights(model: ir.Model, label: str) -> None:
+    """Decode every weight, once: a bad one would fail much later, and each reading would copy."""
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
         try:
             if tensor is None:
                 raise ValueError("no data")
-            tensor.numpy()
+            if isinstance(tensor, ir.serde.TensorProtoTensor):
+                value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise ModelError(f"{label}: cannot read weight {name!r}: {one_line(error)}") from error
 

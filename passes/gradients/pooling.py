@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import infer_outputs, int_of, known_shape
-from rpucc.passes.gradients.array import col2im
 from rpucc.passes.gradients.context import GradientEmitter, input_of, rank_of, refuse, the
 from rpucc.passes.gradients.reduce import share_evenly
 from rpucc.passes.window import Window
@@ -55,7 +55,7 @@ def average_pool(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     spread = e.op("Expand", scaled, e.constant([1, 1, taps, 1]))
     columns = e.reshape(spread, [-1, C * taps, positions])
     columns.shape = ir.Shape([known_shape(x)[0], C * taps, positions])
-    return [col2im(e, columns, x, window)]
+    return [col2im(e, columns, C, window)]
 
 
 def _reaching(window: Window, node: ir.Node) -> Window:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
@@ -33,7 +32,7 @@ def _list(as_json: bool) -> None:
     from rpucc.models import MODELS
 
     rows = [
-        (name, row.description, row.input_shape, count_weights(name), row.source)
+        (name, row.description, row.input_shape, row.weights, row.source)
         for name, row in MODELS.items()
     ]
     if as_json:
@@ -46,16 +45,6 @@ def _list(as_json: bool) -> None:
     from rpucc.report import lists
 
     show(lists.models(rows))
-
-
-def count_weights(name: str) -> int:
-    """Return the number of floating-point parameters of a model, biases included."""
-    import onnx
-
-    from rpucc.models import build
-
-    weights = build(name).graph.initializer
-    return sum(math.prod(w.dims) for w in weights if w.data_type == onnx.TensorProto.FLOAT)
 
 
 @models.command()
@@ -79,7 +68,7 @@ def build(name: str, output: str | None, seed: int, force: bool, as_json: bool) 
     if name in MODELS and path.exists() and not force:
         raise OutputError(f"{path}: is there already; --force replaces it")
     write(name, path, seed)
-    weights = count_weights(name)
+    weights = MODELS[name].weights
     if as_json:
         from rpucc.cli.output import print_json
 

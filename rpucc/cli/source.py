@@ -106,14 +106,14 @@ def sample_shape(program: Program) -> tuple[int, ...]:
     return tuple(int(d) for d in shape)
 
 
-def output_count(program: Program) -> int:
-    """Return the number of outputs: classes, or values of a regression."""
+def output_shape(program: Program) -> tuple[int, ...]:
+    """Return the shape of one sample's output: [classes, *space], or [values] of a regression."""
     for node in program.model.graph:
         for value in node.outputs:
             if value.name == program.output and value.shape is not None:
-                dims = list(value.shape)[1:]
-                if dims and isinstance(dims[0], int):
-                    return dims[0]
+                dims = [d for d in list(value.shape)[1:] if isinstance(d, int)]
+                if dims and len(dims) == len(value.shape) - 1:
+                    return tuple(dims)
     raise ModelError(f"output {program.output!r}: its number of values a sample is not static")
 
 
@@ -123,7 +123,7 @@ def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
     from rpucc.runtime.data import fitted, load_dataset
 
     dataset = load_dataset(spec, Path(data_dir) if data_dir is not None else None)
-    dataset = fitted(dataset, sample_shape(program), output_count(program))
+    dataset = fitted(dataset, sample_shape(program), output_shape(program))
     classes = dataset.y_train.dtype.kind != "f"
     if program.loss == "mse" and classes:
         raise DataError(

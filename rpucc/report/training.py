@@ -98,8 +98,10 @@ def evaluation(result: Evaluation) -> RenderableType:
         ("time", _time(result.seconds, result.samples)),
     ]
     if result.error is not None:  # a regression has no share of wrong answers
-        wrong = _of(round(result.error * result.samples), result.samples)
-        lines.insert(0, ("error", f"{units.percent(result.error)} ({wrong} wrong)"))
+        labels = result.samples * result.labels_per_sample
+        what = " pixels" if result.labels_per_sample > 1 else ""
+        wrong = f"{_of(round(result.error * labels), labels)}{what} wrong"
+        lines.insert(0, ("error", f"{units.percent(result.error)} ({wrong})"))
     return pairs(lines)
 
 

@@ -5,7 +5,8 @@ Needs only NumPy at import; pooch (downloads) and Pillow (PNG) are imported wher
 
 from __future__ import annotations
 
-from rpucc.runtime.data.dataset import Dataset, check_finite, check_fits, fitted, scaled
+from rpucc.runtime.data.dataset import Dataset, check_finite, scaled
+from rpucc.runtime.data.fit import check_fits, fitted, fitted_labels
 from rpucc.runtime.data.images import load_inputs
 from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.data.named import DATASETS, data_folder
@@ -17,6 +18,7 @@ __all__ = [
     "check_fits",
     "data_folder",
     "fitted",
+    "fitted_labels",
     "load_dataset",
     "load_inputs",
     "scaled",

@@ -1,14 +1,12 @@
-"""A data set in memory: its layout, its scaling to a model's input range, whether it fits a model.
+"""A data set in memory: its layout, and its scaling to a model's input range.
 
 Every source (npz.py, idx.py, named.py) ends here, so data of any origin are checked alike.
-Not for reading files.
+Not for reading files, nor for whether the data fit a model (fit.py).
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +26,8 @@ class Dataset:
     x_train, x_test: [n, C, *spatial] images or [n, features], uint8 (0..255) or floating point,
         kept in the stored type. Grey images [n, H, W] become [n, 1, H, W]; [n, H, W, C] with C of
         1 or 3 becomes [n, C, H, W] (unless the second axis is 1 or 3 already).
-    y_train, y_test: int64 labels [n], or float32 regression targets [n] or [n, outputs].
+    y_train, y_test: int64 labels [n], integer labels of pixels [n, *spatial] in the stored type,
+        or float32 targets [n] or [n, ...].
 
     Raises DataError for empty data, wrong types, and lengths or shapes that do not agree.
 
@@ -105,7 +104,7 @@ def as_samples(x: Array, where: str) -> Array:
 
 
 def as_labels(y: Array, where: str) -> Array:
-    """Return labels as int64 [n] or targets as float32; `where` names them in a DataError."""
+    """Return labels or targets in the layout of `Dataset`; `where` names them in a DataError."""
     y = np.asarray(y)
     if y.dtype.kind not in "biuf":
         raise DataError(
@@ -114,21 +113,19 @@ def as_labels(y: Array, where: str) -> Array:
         )
     if y.size == 0:
         raise DataError(f"{where} is empty (shape {list(y.shape)}); at least one label is needed")
+    if y.ndim == 0:
+        raise DataError(f"{where} is a single number; labels must be [n] or [n, *spatial]")
     if y.dtype.kind == "f":
-        if y.ndim not in (1, 2):
-            raise DataError(f"{where} has shape {list(y.shape)}; targets must be [n] or [n, k]")
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(y, dtype=np.float32)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1:
-        raise DataError(
-            f"{where} has shape {list(y.shape)}; labels must be [n] (turn one-hot rows into "
-            "labels with .argmax(axis=1))"
-        )
     if y.dtype == np.uint64:
         y = np.minimum(y, np.uint64(np.iinfo(np.int64).max))  # out of range anyway, not negative
-    return np.ascontiguousarray(y, dtype=np.int64)
+    if y.ndim == 1 or y.dtype == np.uint64:
+        return np.ascontiguousarray(y, dtype=np.int64)
+    stored = np.uint8 if y.dtype.kind == "b" else y.dtype.newbyteorder("=")
+    return np.ascontiguousarray(y, dtype=stored)  # eight bytes a pixel would be a waste
 
 
 def scaled(
@@ -173,86 +170,6 @@ def check_finite(x: Array, where: str) -> None:
             f"{where}[{', '.join(map(str, index))}] is {found} ({int(bad.sum())} of {x.size} "
             "values are not finite); clean the data, for example with np.nan_to_num"
         )
-
-
-def reshaped(x: Array, sample_shape: Sequence[int], where: str) -> Array:
-    """Return samples [n, *s] as [n, *sample_shape] where that can mean only one thing.
-
-    Allowed: equal shapes; shapes equal but for axes of length 1; images to a flat vector (row by
-    row, channel by channel). All else is a DataError that names both shapes.
-    """
-    wanted = tuple(sample_shape)
-    found = tuple(x.shape[1:])
-    flat = len(wanted) == 1 and math.prod(found) == wanted[0]
-    same = [size for size in found if size != 1] == [size for size in wanted if size != 1]
-    if not (flat or same):
-        raise shape_error(where, found, wanted)
-    return x.reshape(len(x), *wanted)
-
-
-def shape_error(where: str, found: Sequence[int], wanted: Sequence[int]) -> DataError:
-    """Return the error for samples of a shape that the model does not take."""
-    return DataError(
-        f"{where} has samples of shape {list(found)} but the model takes {list(wanted)}; resize "
-        "or reshape the data, or use another model"
-    )
-
-
-def fitted(dataset: Dataset, sample_shape: Sequence[int], classes: int) -> Dataset:
-    """Return the data set with samples of `sample_shape`, checked by `check_fits`.
-
-    Reshapes only where that can mean one thing (see `reshaped`): [1, 28, 28] images fit a model
-    that takes [784]. Raises DataError.
-    """
-    shaped = copy.copy(dataset)  # not `replace`: the layout rules must not run on the result
-    for part in ("x_train", "x_test"):
-        x = reshaped(getattr(dataset, part), sample_shape, f"{dataset.name}: {part}")
-        object.__setattr__(shaped, part, x)
-    check_fits(shaped, sample_shape, classes)
-    return shaped
-
-
-def check_fits(dataset: Dataset, sample_shape: Sequence[int], classes: int) -> None:
-    """Raise a DataError unless a model with these samples and outputs can train on the data.
-
-    sample_shape: the model's input without the batch axis. classes: its number of outputs.
-    Checked: shapes, NaN and infinity in samples and targets, labels in 0..classes-1, and that
-    regression targets have one value an output. (Empty parts and lengths that differ cannot
-    occur: `Dataset` refuses them.) Nothing is reshaped: that is `fitted`.
-    """
-    for part in ("train", "test"):
-        x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
-        if tuple(x.shape[1:]) != tuple(sample_shape):
-            raise shape_error(f"{dataset.name}: x_{part}", x.shape[1:], sample_shape)
-        check_finite(x, f"{dataset.name}: x_{part}")
-        where = f"{dataset.name}: y_{part}"
-        if y.dtype.kind == "f":
-            check_targets(y, classes, where)
-        else:
-            check_labels(y, classes, where)
-
-
-def check_labels(y: Array, classes: int, where: str) -> None:
-    """Raise a DataError that names the first label outside 0..classes-1."""
-    bad = (y < 0) | (y >= classes)
-    if bad.any():
-        index = int(bad.argmax())
-        raise DataError(
-            f"{where}[{index}] is label {int(y[index])}, but the model has {classes} outputs "
-            f"(labels 0..{classes - 1}); {int(bad.sum())} of {len(y)} labels are out of range: "
-            "renumber them or use a model with more outputs"
-        )
-
-
-def check_targets(y: Array, outputs: int, where: str) -> None:
-    """Raise a DataError unless float targets have `outputs` finite values a sample."""
-    values = 1 if y.ndim == 1 else y.shape[1]
-    if values != outputs:
-        raise DataError(
-            f"{where} has {values} floating-point value(s) a sample, but the model has {outputs} "
-            "outputs; labels of classes must be stored as integers"
-        )
-    check_finite(y, where)
 
 
 def describe(x: Array) -> str:

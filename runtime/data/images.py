@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rpucc.errors import DataError
-from rpucc.runtime.data.dataset import as_samples, reshaped, scaled
+from rpucc.runtime.data.dataset import as_samples, scaled
+from rpucc.runtime.data.fit import reshaped
 from rpucc.runtime.data.npy import Array, read_npy_file, unreadable
 from rpucc.runtime.data.npz import npz_keys, one_line, read_npz
 
