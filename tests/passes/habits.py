@@ -170,7 +170,7 @@ def torch_legacy() -> onnx.ModelProto:
 
 
 def mobilenet_v3() -> onnx.ModelProto:
-    """Squeeze and excite behind a hard swish, which old opsets spell Add, Clip, Div, Mul."""
+    """A hard swish as old opsets spell it, a depthwise Conv, squeeze and excite."""
     text = """(float[N,3,6,6] x) => (float[N,4] y) {
         c1 = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
         three = Constant <value = float {3.0}> ()
@@ -180,12 +180,13 @@ def mobilenet_v3() -> onnx.ModelProto:
         cut = Clip (up, low, six)
         part = Div (cut, six)
         swish = Mul (c1, part)
-        squeezed = GlobalAveragePool (swish)
+        deep = Conv <group = 6, pads = [1, 1, 1, 1]> (swish, w6, b6)
+        squeezed = GlobalAveragePool (deep)
         c2 = Conv (squeezed, w2, b2)
         r2 = Relu (c2)
         c3 = Conv (r2, w3, b3)
         gate = HardSigmoid <alpha = 0.166667> (c3)
-        excited = Mul (gate, swish)
+        excited = Mul (gate, deep)
         c4 = Conv (excited, w4)
         h = HardSwish (c4)
         pooled = GlobalAveragePool (h)
@@ -196,6 +197,7 @@ def mobilenet_v3() -> onnx.ModelProto:
         text,
         w1=small(6, 3, 3, 3), b1=small(6), w2=small(3, 6, 1, 1), b2=small(3),
         w3=small(6, 3, 1, 1), b3=small(6), w4=small(8, 6, 1, 1), w5=small(4, 8), b5=small(4),
+        w6=small(6, 1, 3, 3), b6=small(6),
     )  # fmt: skip
 
 
@@ -231,7 +233,7 @@ def shufflenet() -> onnx.ModelProto:
         c1 = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (x, w1)
         r1 = Relu (c1)
         left, right = Split <axis = 1, num_outputs = 2> (r1)
-        c2 = Conv <pads = [1, 1, 1, 1]> (right, w2)
+        c2 = Conv <pads = [1, 1, 1, 1], group = 3> (right, w2)
         r2 = Relu (c2)
         joined = Concat <axis = 1> (left, r2)
         s1 = Constant <value_ints = [-1, 2, 3, 3, 3]> ()
@@ -251,7 +253,7 @@ def shufflenet() -> onnx.ModelProto:
     }"""
     return net(
         text,
-        w1=small(6, 3, 3, 3), w2=small(3, 3, 3, 3), w3=small(8, 3, 1, 1), w4=small(4, 8),
+        w1=small(6, 3, 3, 3), w2=small(3, 1, 3, 3), w3=small(8, 3, 1, 1), w4=small(4, 8),
     )  # fmt: skip
 
 
@@ -389,6 +391,18 @@ def u_net() -> onnx.ModelProto:
     )  # fmt: skip
 
 
+def decoder() -> onnx.ModelProto:
+    """Enlargement by transposed convolutions: keras's output_shape, torch's output_padding."""
+    text = """(float[N,2,3,3] x) => (float[N,1,12,12] y) {
+        c1 = ConvTranspose <strides = [2, 2], output_shape = [6, 6]> (x, w1, b1)
+        r1 = Relu (c1)
+        c2 = ConvTranspose <strides = [2, 2], pads = [1, 1, 1, 1], output_padding = [1, 1]>
+            (r1, w2, b2)
+        y = Sigmoid (c2)
+    }"""
+    return net(text, w1=small(2, 4, 3, 3), b1=small(4), w2=small(4, 1, 3, 3), b2=small(1))
+
+
 def convnext() -> onnx.ModelProto:
     """Layer normalisation of channels last, Gelu by Erf, a scaled residual."""
     text = """(float[N,3,6,6] x) => (float[N,4] y) {
@@ -477,7 +491,7 @@ HABITS = {
     "paddle": Habit(paddle, 2),
     "torch dynamo": Habit(torch_dynamo, 3),
     "torch legacy": Habit(torch_legacy, 3),
-    "mobilenet v3": Habit(mobilenet_v3, 5),
+    "mobilenet v3": Habit(mobilenet_v3, 6),
     "efficientnet": Habit(efficientnet, 5),
     "shufflenet": Habit(shufflenet, 4),
     "densenet": Habit(densenet, 4),
@@ -486,6 +500,7 @@ HABITS = {
     "pixel shuffle": Habit(pixel_shuffle, 2, "mse"),
     "googlenet": Habit(googlenet, 5),
     "u-net": Habit(u_net, 3),
+    "decoder": Habit(decoder, 2, "mse"),
     "convnext": Habit(convnext, 4),
     "attention": Habit(attention, 3),
     "one-dimensional": Habit(one_dimensional, 3),
