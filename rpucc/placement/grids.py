@@ -64,7 +64,8 @@ class GridSpec:
 
     def positions(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield copy, group, row block and column segment of each tile, in that order."""
-        return product(range(self.copies), range(self.groups), *map(range, self.cells))
+        rows, cols = map(range, self.cells)
+        return product(range(self.copies), range(self.groups), rows, cols)
 
     @property
     def weights(self) -> int:
