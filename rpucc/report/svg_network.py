@@ -27,6 +27,14 @@ COLUMN = 880.0
 """Height at which a new column begins, as soon as a single value crosses."""
 COLUMN_GAP = 36.0
 
+_SHORT = {
+    "AveragePool": "AvgPool",
+    "BatchNormalization": "BatchNorm",
+    "GlobalAveragePool": "GlobalAvgPool",
+    "SoftmaxCrossEntropyLoss": "cross-entropy",
+}
+"""Names that would not fit; a node's title has the full ones."""
+
 
 @dataclass(frozen=True)
 class _Box:
@@ -87,7 +95,7 @@ def _with_ends(scene: Scene) -> tuple[list[_Box], list[tuple[int, int]]]:
 
 
 def _box(scene: Scene, index: int, node: NetworkNode) -> _Box:
-    ops = " · ".join(node.ops)
+    ops = " · ".join(_SHORT.get(op, op) for op in node.ops)
     names = "\n".join(f"{op} {name}" for op, name in zip(node.ops, node.names, strict=True))
     if node.layer is None:
         return _Box(index, ((fit(ops, WIDTH - 12), "muted"),), title=f"digital\n{names}")

@@ -1,0 +1,173 @@
+"""The tables of the page: layers, pipeline stages, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from rpucc.plan import LayerPlan
+from rpucc.report import units
+from rpucc.report.html.summary import term
+from rpucc.report.markup import Markup, joined, tag
+from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.scene import Scene
+from rpucc.report.svg import kind_style
+from rpucc.report.svg_latency import cycle_seconds
+from rpucc.report.svg_pipeline import stages
+from rpucc.target import LayerPolicy
+
+NAMES_SHOWN = 6
+"""Layers that a row of the policies names before it counts the others."""
+
+
+class Column(NamedTuple):
+    """A column of the table of layers: a key of the definitions, a heading, what a cell says."""
+
+    key: str
+    heading: str
+    cell: Callable[[LayerPlan], str]
+    numeric: bool = True
+    analog: bool = True
+    """Says nothing about a digital layer."""
+
+
+def _columns(scene: Scene) -> Iterable[Column]:
+    placement, training = scene.placement, scene.plan.training
+    yield Column("op", "op", lambda la: la.op, numeric=False, analog=False)
+    yield Column("matrix", "R × C", lambda la: units.matrix(la.R, la.C), analog=False)
+    yield Column("array", "array", lambda la: la.array or "digital", numeric=False, analog=False)
+    yield Column("grid", "grid", lambda la: f"{la.grid[0]} × {la.grid[1]}")
+    yield Column("arrays", "arrays", lambda la: units.count(placement.count_of(la.name)))
+    yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
+    yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
+    yield Column("reads-forward", "reads", lambda la: units.count(la.reads_forward))
+    if training:
+        yield Column("reads-backward", "backward", lambda la: units.count(la.reads_backward))
+        yield Column("updates", "updates", lambda la: units.count(la.updates))
+    for i, (key, heading) in enumerate(_TIMES[: 3 if training else 1]):
+        yield Column(key, heading, lambda la, i=i: _time(cycle_seconds(la)[i]))
+    noise = lambda la: which_cycles(la.noise_forward, la.noise_backward)  # noqa: E731
+    yield Column("NM", "NM", noise, numeric=False)
+    bound = lambda la: which_cycles(la.bound_forward, la.bound_backward)  # noqa: E731
+    yield Column("BM", "BM", bound, numeric=False)
+    if training:
+        yield Column("update", "update", update_policy, numeric=False)
+
+
+_TIMES = (
+    ("forward-time", "forward time"),
+    ("backward-time", "backward time"),
+    ("update-time", "update time"),
+)
+
+
+def _time(value: float) -> str:
+    return units.seconds(value) if value else units.NONE
+
+
+def layer_table(scene: Scene) -> Markup:
+    """Return one row a layer."""
+    columns = list(_columns(scene))
+    headings = [tag("th", term("layer", "layer"), scope="col")]
+    headings += [
+        tag("th", term(column.key, column.heading), scope="col", class_=_class(column))
+        for column in columns
+    ]
+    rows = [_layer_row(scene, i, layer, columns) for i, layer in enumerate(scene.plan.layers)]
+    return _table(headings, rows)
+
+
+def _layer_row(scene: Scene, index: int, layer: LayerPlan, columns: Sequence[Column]) -> Markup:
+    swatch = kind_style(scene.kind_index(layer.array)) if layer.analog else "digital"
+    mark = tag("em", "bottleneck") if layer.is_bottleneck else None
+    name = tag("th", tag("i", class_=f"swatch {swatch}"), layer.name, mark, scope="row")
+    cells = [
+        tag("td", _cell(column, layer), class_=_class(column)) for column in columns
+    ]
+    classes = "slow" if layer.is_bottleneck else None
+    return tag(
+        "tr", name, *cells, id=f"layer-{index}", data_layer=index, class_=classes, tabindex=-1
+    )
+
+
+def _cell(column: Column, layer: LayerPlan) -> str:
+    return column.cell(layer) if layer.analog or not column.analog else units.NONE
+
+
+def _class(column: Column) -> str | None:
+    return "num" if column.numeric else None
+
+
+def stage_table(scene: Scene) -> Markup:
+    """Return when each stage of the pipeline begins and ends, for one image."""
+    headings = _headings("stage", "begins", "ends", "takes", numeric=(1, 2, 3))
+    rows = []
+    for stage in stages(scene):
+        times = (stage.start, stage.start + stage.seconds, stage.seconds)
+        rows.append(
+            tag(
+                "tr",
+                tag("th", scene.plan.layers[stage.layer].name, scope="row"),
+                *(tag("td", units.seconds(time), class_="num") for time in times),
+                data_layer=stage.layer,
+            )
+        )
+    return _table(headings, rows)
+
+
+def policy_table(scene: Scene) -> Markup:
+    """Return one row for each different policy, with the layers that have it."""
+    groups: dict[tuple[str, ...], list[LayerPlan]] = {}
+    for layer in scene.plan.analog_layers:
+        policy = scene.program.target.for_layer(layer.name)
+        groups.setdefault(_policy(layer, policy), []).append(layer)
+    keys = (("layer", "layers"), ("NM", "NM"), ("BM", "BM"), ("update", "update"))
+    keys += (("device", "device"), ("periphery", "periphery"))
+    headings = [tag("th", term(key, label), scope="col") for key, label in keys]
+    rows = [
+        tag(
+            "tr",
+            tag("th", _names(members), scope="row"),
+            *(tag("td", text) for text in texts),
+            data_layers=" ".join(str(scene.positions[la.name]) for la in members),
+        )
+        for texts, members in groups.items()
+    ]
+    return _table(headings, rows, "prose")
+
+
+def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
+    device = _values(policy.device.parameters)
+    return (
+        which_cycles(layer.noise_forward, layer.noise_backward),
+        which_cycles(layer.bound_forward, layer.bound_backward),
+        update_policy(layer),
+        f"{policy.device.model}{': ' if device else ''}{device}",
+        _values(policy.periphery.model_dump()),
+    )
+
+
+def _values(values: dict[str, object]) -> str:
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
+        for key, value in values.items()
+    )
+
+
+def _names(members: Sequence[LayerPlan]) -> Markup:
+    shown = ", ".join(units.plain(layer.name) for layer in members[:NAMES_SHOWN])
+    more = len(members) - NAMES_SHOWN
+    return joined(shown, f" and {units.count(more)} more" if more > 0 else None)
+
+
+def _headings(*labels: str, numeric: Sequence[int]) -> list[Markup]:
+    return [
+        tag("th", label, scope="col", class_="num" if i in numeric else None)
+        for i, label in enumerate(labels)
+    ]
+
+
+def _table(headings: Sequence[Markup], rows: Sequence[Markup], style: str | None = None) -> Markup:
+    return tag(
+        "table", tag("thead", tag("tr", *headings)), tag("tbody", *rows), class_=style
+    )
