@@ -64,7 +64,7 @@ PASSES: tuple[Row, ...] = (
     Row(ManageNoise, lambda o: ManageNoise(o.target)),
     Row(ManageBounds, lambda o: ManageBounds(o.target)),
     Row(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),
-    Row(Place, lambda o: Place()),
+    Row(Place, lambda o: Place(o.target)),
     Row(Schedule, lambda o: Schedule()),
 )
 """Every pass, in order; the importer (`rpucc.passes.importer`) comes before them."""

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -18,6 +19,7 @@ import onnx_ir as ir
 from rpucc.layers import AnalogLayer, analog_layers, reads_per_sample, segments, static_shape
 
 if TYPE_CHECKING:
+    from rpucc.placement import GridSpec, Placement
     from rpucc.target import ArrayKind, Target
 
 ARRAY_KIND = "rpucc.array_kind"
@@ -87,6 +89,12 @@ class Plan:
     """One image on its own: the slowest path through the layers."""
     notes: tuple[str, ...] = ()
     """What a user should know: shared matrices, layer rules without effect."""
+    grids: tuple[GridSpec, ...] = ()
+    """The grids of the layers on arrays: what `placement` places."""
+    kinds: tuple[ArrayKind, ...] = ()
+    """The target's kinds of array."""
+    share: bool = False
+    """Whether tiles of several layers may share an array (`placement.share` of the target)."""
 
     def __str__(self) -> str:
         """The plan as people read it: the table of layers and the totals."""
@@ -102,6 +110,7 @@ class Plan:
         >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
         [(16, 26), (32, 401), (128, 513), (10, 129)]
         """
+        from rpucc.placement.program import grids_of
         from rpucc.target import Target
 
         target = Target.from_json(model.metadata_props["rpucc.target"])
@@ -121,6 +130,9 @@ class Plan:
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
                 *_notes(analog, [layer.name for layer in layers], target),
             ),
+            grids=grids_of(model, target),
+            kinds=target.arrays,
+            share=target.placement.share,
         )
 
     @property
@@ -131,10 +143,21 @@ class Plan:
     @property
     def arrays(self) -> dict[str, int]:
         """Array kind to the number of arrays used."""
-        counts: dict[str, int] = {}
-        for layer in self.analog_layers:
-            counts[layer.array] = counts.get(layer.array, 0) + layer.tiles
-        return counts
+        return self.placement.arrays
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where every tile lies; worked out when it is asked for."""
+        from rpucc.placement import place
+
+        return place(self.grids, self.kinds, share=self.share)
+
+    def arrays_if(self, *, share: bool) -> dict[str, int]:
+        """Array kind to the number of arrays with or without sharing, pins of layers left out."""
+        from rpucc.placement import place
+
+        free = [dataclasses.replace(grid, pins=()) for grid in self.grids]
+        return place(free, self.kinds, share=share).arrays
 
     @property
     def tiles(self) -> int:
@@ -159,8 +182,7 @@ class Plan:
     @property
     def utilisation(self) -> float:
         """Weights by crosspoints of all arrays used, 0 to 1."""
-        crosspoints = sum(la.tiles * math.prod(la.array_size) for la in self.analog_layers)
-        return self.weights / crosspoints if crosspoints else 0.0
+        return self.placement.utilisation()
 
     @property
     def macs(self) -> int:
@@ -193,6 +215,8 @@ class Plan:
             ],
             "totals": {
                 "arrays": self.arrays,
+                "arrays_apart": self.arrays_if(share=False),
+                "arrays_sharing": self.arrays_if(share=True),
                 "tiles": self.tiles,
                 "weights": self.weights,
                 "digital_weights": self.digital_weights,

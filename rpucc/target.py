@@ -210,6 +210,13 @@ class LayerPolicy:
     arrays: tuple[int, ...] = ()
 
 
+class Decisions(Section):
+    """A plan file: what a user decided about single layers, over and above a target."""
+
+    placement: PlacementPolicy | None = None
+    layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
+
+
 class Target(Section):
     """A compilation target: arrays, periphery, devices, management, update and layer rules.
 
@@ -223,11 +230,11 @@ class Target(Section):
     name: Name
     description: Line = ""
     arrays: tuple[ArrayKind, ...] = Field(alias="array")
-    placement: PlacementPolicy = PlacementPolicy()
     periphery: Periphery = Periphery()
     device: Device
     management: Management = Management()
     update: Update = Update()
+    placement: PlacementPolicy = PlacementPolicy()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -266,6 +273,25 @@ class Target(Section):
         data = json.loads(target.to_json())
         touched = target_load.apply_overrides(data, overrides, _KEYS)
         return cls._validated(data, source, touched)
+
+    def with_plan(self, path: str | Path) -> Target:
+        """Return this target with the decisions of a plan file (`rpucc inspect --write-plan`).
+
+        Its `[[layer]]` rules come after the target's own, so that they win. Raises TargetError.
+        """
+        text, source = target_load.read_plan_text(path)
+        found = target_load.parse_toml(text, source, "a plan file needs [[layer]] rules")
+        try:
+            plan = Decisions.model_validate(found)
+        except ValidationError as error:
+            raise TargetError(target_load.describe(error, source, _PLAN_KEYS, {})) from None
+        merged = self.model_copy(
+            update={
+                "placement": _merged(self.placement, plan.placement),
+                "layers": self.layers + plan.layers,
+            }
+        )
+        return self._validated(json.loads(merged.to_json()), f"{source} on target {self.name}")
 
     @classmethod
     def from_toml(cls, text: str, source: str = "target") -> Target:
@@ -374,10 +400,14 @@ def _merged_device(base: Device, over: Device | None) -> Device:
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.alias or key for key, field in Target.model_fields.items()),
     "array": tuple(ArrayKind.model_fields),
-    "placement": tuple(PlacementPolicy.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
+    "placement": tuple(PlacementPolicy.model_fields),
     "layer": tuple(LayerRule.model_fields),
+}
+_PLAN_KEYS = {
+    **_KEYS,
+    "": tuple(field.alias or key for key, field in Decisions.model_fields.items()),
 }

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     "rpucc.compiler",
+    "rpucc.placement.grids",
     "rpucc.plan",
     "rpucc.program",
     "rpucc.target",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,9 +22,22 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @click.argument("program")
 @click.option("--layer", default=None, metavar="NAME", help="Show all about one layer.")
+@click.option(
+    "--write-plan",
+    "plan_file",
+    default=None,
+    metavar="FILE.toml",
+    help="Write what was decided for each layer, to edit for rpucc compile --plan.",
+)
 @options.program
 @options.as_json
-def inspect_(program: str, layer: str | None, program_path: str | None, as_json: bool) -> None:
+def inspect_(
+    program: str,
+    layer: str | None,
+    plan_file: str | None,
+    program_path: str | None,
+    as_json: bool,
+) -> None:
     """Show a compiled program, checkpoint or run folder.
 
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
@@ -31,8 +45,15 @@ def inspect_(program: str, layer: str | None, program_path: str | None, as_json:
     from rpucc.cli.source import find_trained
     from rpucc.program import Program
 
+    if plan_file is not None:
+        from rpucc.cli.output import check_file
+
+        check_file(Path(plan_file))
     trained = find_trained(program, program_path)
     found = trained.load_program() if trained is not None else Program.load(program)
+    if plan_file is not None:
+        _write_plan(found, Path(plan_file))
+        return
     machine = trained.load_machine(found) if trained is not None else None
     if layer is not None:
         _one_layer(found, _find(found, layer), machine, as_json)
@@ -40,6 +61,15 @@ def inspect_(program: str, layer: str | None, program_path: str | None, as_json:
         _print_json(found, trained, machine)
     else:
         _show(found, trained, machine)
+
+
+def _write_plan(program: Program, path: Path) -> None:
+    from rpucc.cli.console import say
+    from rpucc.cli.output import write_text
+    from rpucc.report.decisions import as_toml
+
+    write_text(path, as_toml(program))
+    say(f"wrote {path}")
 
 
 def _find(program: Program, name: str) -> LayerPlan:

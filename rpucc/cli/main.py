@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from rpucc import __version__
-from rpucc.errors import RpuccError
+from rpucc.errors import InfeasibleError, RpuccError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("rpucc.cli.demo:demo", "Compile and train a LeNet on built-in data: the whole path."),
@@ -95,6 +95,8 @@ class LazyGroup(click.Group):
         except RpuccError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
+            if isinstance(error, InfeasibleError):
+                _show_report(error)
             fail(str(error), error.exit_code)
         except KeyboardInterrupt:
             if ctx.params.get("debug"):
@@ -110,6 +112,14 @@ class LazyGroup(click.Group):
                 traceback.print_exc()
             what = f"{type(error).__name__}: {error}"
             fail(f"internal error: {what}; run with --debug and report it")
+
+
+def _show_report(error: InfeasibleError) -> None:
+    """Print on standard error what a network lacks, layer by layer, and what would help."""
+    from rpucc.cli.console import show
+    from rpucc.report.infeasible import tables
+
+    show(*tables(error.report), "", stream=sys.stderr)
 
 
 def _fail_in_one_line(error: click.UsageError) -> NoReturn:

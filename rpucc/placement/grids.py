@@ -28,6 +28,11 @@ class GridSpec:
     """Independent matrices of that shape: more than one for a grouped convolution."""
     copies: int = 1
     """Replicas of the whole layer."""
+    devices: int = 1
+    """Devices a weight: the rows of a group's matrix are so many times its outputs."""
+    pins: tuple[int, ...] = ()
+    """The arrays that the user chose: one id a tile in the order of `Placement.blocks`, or one id
+    an array where groups lie side by side. Empty leaves the choice to `place`."""
 
     @property
     def shape(self) -> tuple[int, int]:

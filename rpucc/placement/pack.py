@@ -36,6 +36,8 @@ class Alike:
     cols: int
     """Columns still free, right of those in use."""
     parts: tuple[Part, ...] = ()
+    pin: int | None = None
+    """The id of the array (then there is one) where the user named it."""
 
     def split(self, count: int) -> tuple[Alike, Alike]:
         """Return the first `count` arrays and the others."""
