@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,12 +28,20 @@ if TYPE_CHECKING:
     metavar="FILE.toml",
     help="Write what was decided for each layer, to edit for rpucc compile --plan.",
 )
+@click.option("--html", default=None, metavar="FILE.html", help="Write the plan as one page.")
+@click.option("--svg", default=None, metavar="FOLDER", help="Write its drawings as SVG files.")
+@click.option(
+    "--csv", default=None, metavar="FILE.csv", help="Write the table of layers; - is stdout."
+)
 @options.program
 @options.as_json
 def inspect_(
     program: str,
     layer: str | None,
     plan_file: str | None,
+    html: str | None,
+    svg: str | None,
+    csv: str | None,
     program_path: str | None,
     as_json: bool,
 ) -> None:
@@ -42,17 +49,19 @@ def inspect_(
 
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
     """
-    from rpucc.cli.source import find_trained
+    from rpucc.cli.drawings import Files, write_files
+    from rpucc.cli.source import find_trained, refuse_options
     from rpucc.program import Program
 
-    if plan_file is not None:
-        from rpucc.cli.output import check_file
-
-        check_file(Path(plan_file))
+    files = Files(plan=plan_file, html=html, svg=svg, csv=csv)
+    if files.wanted:
+        shown = [flag for flag, given in (("--layer", layer), ("--json", as_json)) if given]
+        refuse_options(shown, f"the files of {', '.join(files.flags())}; ask for them on their own")
+        files.check()
     trained = find_trained(program, program_path)
     found = trained.load_program() if trained is not None else Program.load(program)
-    if plan_file is not None:
-        _write_plan(found, Path(plan_file))
+    if files.wanted:
+        write_files(found, files)
         return
     machine = trained.load_machine(found) if trained is not None else None
     if layer is not None:
@@ -61,15 +70,6 @@ def inspect_(
         _print_json(found, trained, machine)
     else:
         _show(found, trained, machine)
-
-
-def _write_plan(program: Program, path: Path) -> None:
-    from rpucc.cli.console import say
-    from rpucc.cli.output import write_text
-    from rpucc.report.decisions import as_toml
-
-    write_text(path, as_toml(program))
-    say(f"wrote {path}")
 
 
 def _find(program: Program, name: str) -> LayerPlan:

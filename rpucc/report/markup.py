@@ -34,7 +34,7 @@ def escape(text: str) -> Markup:
     return Markup(printable.translate(_ESCAPES))
 
 
-def tag(name: str, *children: str | None, **attributes: Attribute) -> Markup:
+def tag(name: str, /, *children: str | None, **attributes: Attribute) -> Markup:
     """Return one element; children that are no Markup are escaped, None is left out.
 
     Attribute names lose a last underscore, other underscores become hyphens; None leaves an

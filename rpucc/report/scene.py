@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rpucc.layers import AnalogLayer, analog_layers
-from rpucc.placement import GridSpec, Placement, place
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.network import Network, network
 from rpucc.report.plan import update_policy, which_cycles
 
 if TYPE_CHECKING:
+    from rpucc.placement import Placement
     from rpucc.program import Program
     from rpucc.target import ArrayKind
 
@@ -40,13 +39,12 @@ class Scene:
     @cached_property
     def kinds(self) -> tuple[ArrayKind, ...]:
         """The target's kinds of array, also those not used."""
-        return self.program.target.arrays
+        return self.plan.kinds
 
     @cached_property
     def placement(self) -> Placement:
         """Which tile lies on which array."""
-        grids = [_grid(layer, self.layer(layer.name)) for layer in analog_layers(self.program.model)]
-        return place(grids, self.kinds, share=self.program.target.placement.share)
+        return self.plan.placement
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -60,17 +58,6 @@ class Scene:
     def kind_index(self, name: str) -> int:
         """Return the place of a kind of array in the target."""
         return next(i for i, kind in enumerate(self.kinds) if kind.name == name)
-
-
-def _grid(layer: AnalogLayer, plan: LayerPlan) -> GridSpec:
-    read = layer.forward[0]
-    return GridSpec(
-        plan.name,
-        plan.array,
-        tuple(read.attributes.get_ints("row_cuts", ())),
-        tuple(read.attributes.get_ints("col_cuts", ())),
-        groups=read.attributes.get_int("groups", 1),
-    )
 
 
 def layer_summary(layer: LayerPlan) -> str:

@@ -86,7 +86,7 @@ class Drawing:
         )  # fmt: skip
 
 
-def styled(name: str, *children: str | None, style: str, **attributes: Attribute) -> Markup:
+def styled(name: str, /, *children: str | None, style: str, **attributes: Attribute) -> Markup:
     """Return an element of a style: its class, and its looks as attributes."""
     return tag(name, *children, class_=style, **{**STYLES[style], **attributes})
 

@@ -6,6 +6,7 @@ themselves. A picture of thousands of arrays is two paths. Not for placing (`rpu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +19,16 @@ from rpucc.report.svg import Drawing, fit, kind_style, styled, words
 
 MOST_BLOCKS = 12_000
 """Blocks that are drawn of one layer: a picture of more would show nothing."""
-SIDES = (64.0, 40.0, 28.0)
-"""Longer side of an array in pixels: of the kind with the most crosspoints, the next, others."""
-SHARED_SIDE = 84.0
+SIDES = (1.0, 0.65, 0.45)
+"""Relative sizes of kinds: the one with the most crosspoints, the next, all others."""
+MOST_SIDE, LEAST_SIDE = 120.0, 5.0
+"""Bounds of an array's longer side in pixels."""
+PAPER = 1.5e6
+"""Square pixels that all arrays may take before they are drawn smaller."""
+PICTURE_PAPER = 60_000.0
+"""The same for one picture."""
 PICTURE_WIDTH = 1040.0
 """What a row of arrays may take before they are drawn smaller."""
-LEAST_SIDE = 5.0
 LEAST_BLOCK = 1.5
 """Pixels that a block takes at least, however few of the lines it has."""
 LABEL = 18.0
@@ -113,13 +118,21 @@ class Cells:
 def cells(scene: Scene, picture: ArrayPicture) -> Cells:
     """Return the size of the thumbnails: by the kind's size, smaller where many are in a row."""
     kind = scene.kinds[scene.kind_index(picture.kind)]
-    by_size = sorted(scene.kinds, key=lambda k: -k.rows * k.cols)
-    side = SHARED_SIDE if picture.shared else SIDES[min(by_size.index(kind), len(SIDES) - 1)]
-    side = max(LEAST_SIDE, min(side, PICTURE_WIDTH / picture.across))
+    side = max(LEAST_SIDE, min(_side(scene, picture), PICTURE_WIDTH / picture.across - 1))
     gap = 4.0 if side >= 20 else 1.0
     longer = max(kind.rows, kind.cols)
     width = max(side * kind.cols / longer, LEAST_BLOCK)
     return Cells(picture.across, width, max(side * kind.rows / longer, LEAST_BLOCK), gap)
+
+
+def _side(scene: Scene, picture: ArrayPicture) -> float:
+    """What the array's kind, and the number of arrays here and in all, leave room for."""
+    by_size = sorted(scene.kinds, key=lambda k: -k.rows * k.cols)
+    rank = [kind.name for kind in by_size].index(picture.kind)
+    relative = 1.0 if picture.shared else SIDES[min(rank, len(SIDES) - 1)]
+    total = sum(scene.placement.arrays.values())
+    side = relative * max(min(MOST_SIDE, math.sqrt(PAPER / total) / 2), MOST_SIDE / 3)
+    return min(side, math.sqrt(PICTURE_PAPER / len(picture.arrays)))
 
 
 def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
@@ -136,7 +149,7 @@ def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
             style = _block_style(scene, picture, block)
             by_style.setdefault(style, []).append(_block(block, corner, scale, grid))
     body = [styled("path", style="array", d="".join(frames))]
-    body += [styled("path", style=style, d="".join(d)) for style, d in by_style.items()]
+    body += [styled("path", style=style, d="".join(d), fill_opacity=0.85) for style, d in by_style.items()]
     rows = -(-count // grid.across)
     wide = min(count, grid.across) * (grid.width + grid.gap) - grid.gap
     tall = rows * (grid.height + grid.gap) - grid.gap

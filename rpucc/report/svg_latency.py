@@ -12,7 +12,7 @@ from rpucc.report.scene import layer_summary
 from rpucc.report.svg import Drawing, fit, styled, words
 
 ROW = 20.0
-NAMES, BARS = 22.0, 62.0
+NAMES, BARS = 22.0, 48.0
 """Percent of the width for names and for bars; the times have the rest."""
 FILE_WIDTH = 900.0
 CYCLES = ("forward", "backward", "update")
@@ -58,6 +58,7 @@ def _row(n: int, index: int, layer: LayerPlan, longest: float) -> Markup:
             )
         x += width
     text = units.seconds(sum(cycle_seconds(layer)))
+    text += " bottleneck" if layer.is_bottleneck else ""
     parts.append(words(f"{x:.3f}%", y + 14, text, style, dx=5))
     return tag("g", *parts, class_="bar", data_layer=str(index))
 

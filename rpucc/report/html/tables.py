@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from rpucc.plan import LayerPlan
@@ -29,6 +30,11 @@ class Column(NamedTuple):
     numeric: bool = True
     analog: bool = True
     """Says nothing about a digital layer."""
+    group: str = ""
+    """A heading above those of neighbours."""
+
+
+READS, TIME = "reads a sample", "time a sample"
 
 
 def _columns(scene: Scene) -> Iterable[Column]:
@@ -40,25 +46,27 @@ def _columns(scene: Scene) -> Iterable[Column]:
     yield Column("arrays", "arrays", lambda la: units.count(placement.count_of(la.name)))
     yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
     yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
-    yield Column("reads-forward", "reads", lambda la: units.count(la.reads_forward))
+    yield Column("reads-forward", "fwd", lambda la: units.count(la.reads_forward), group=READS)
     if training:
-        yield Column("reads-backward", "backward", lambda la: units.count(la.reads_backward))
-        yield Column("updates", "updates", lambda la: units.count(la.updates))
+        yield Column("reads-backward", "bwd", lambda la: _count(la.reads_backward), group=READS)
+        yield Column("updates", "upd", lambda la: units.count(la.updates), group=READS)
     for i, (key, heading) in enumerate(_TIMES[: 3 if training else 1]):
-        yield Column(key, heading, lambda la, i=i: _time(cycle_seconds(la)[i]))
-    noise = lambda la: which_cycles(la.noise_forward, la.noise_backward)  # noqa: E731
-    yield Column("NM", "NM", noise, numeric=False)
-    bound = lambda la: which_cycles(la.bound_forward, la.bound_backward)  # noqa: E731
-    yield Column("BM", "BM", bound, numeric=False)
+        yield Column(key, heading, lambda la, i=i: _time(cycle_seconds(la)[i]), group=TIME)
+    yield Column(
+        "NM", "NM", lambda la: which_cycles(la.noise_forward, la.noise_backward), numeric=False
+    )
+    yield Column(
+        "BM", "BM", lambda la: which_cycles(la.bound_forward, la.bound_backward), numeric=False
+    )
     if training:
         yield Column("update", "update", update_policy, numeric=False)
 
 
-_TIMES = (
-    ("forward-time", "forward time"),
-    ("backward-time", "backward time"),
-    ("update-time", "update time"),
-)
+_TIMES = (("forward-time", "fwd"), ("backward-time", "bwd"), ("update-time", "upd"))
+
+
+def _count(n: int) -> str:
+    return units.count(n) if n else units.NONE
 
 
 def _time(value: float) -> str:
@@ -68,19 +76,25 @@ def _time(value: float) -> str:
 def layer_table(scene: Scene) -> Markup:
     """Return one row a layer."""
     columns = list(_columns(scene))
+    above = [tag("td")]
+    for group, members in groupby(columns, key=lambda column: column.group):
+        span = len(list(members))
+        above.append(
+            tag("th", group, colspan=span, scope="colgroup") if group else tag("td", colspan=span)
+        )
     headings = [tag("th", term("layer", "layer"), scope="col")]
     headings += [
         tag("th", term(column.key, column.heading), scope="col", class_=_class(column))
         for column in columns
     ]
     rows = [_layer_row(scene, i, layer, columns) for i, layer in enumerate(scene.plan.layers)]
-    return _table(headings, rows)
+    return _table(headings, rows, above=above)
 
 
 def _layer_row(scene: Scene, index: int, layer: LayerPlan, columns: Sequence[Column]) -> Markup:
     swatch = kind_style(scene.kind_index(layer.array)) if layer.analog else "digital"
     mark = tag("em", "bottleneck") if layer.is_bottleneck else None
-    name = tag("th", tag("i", class_=f"swatch {swatch}"), layer.name, mark, scope="row")
+    name = tag("th", tag("i", class_=f"swatch {swatch}"), layer.name, " ", mark, scope="row")
     cells = [
         tag("td", _cell(column, layer), class_=_class(column)) for column in columns
     ]
@@ -167,7 +181,14 @@ def _headings(*labels: str, numeric: Sequence[int]) -> list[Markup]:
     ]
 
 
-def _table(headings: Sequence[Markup], rows: Sequence[Markup], style: str | None = None) -> Markup:
+def _table(
+    headings: Sequence[Markup],
+    rows: Sequence[Markup],
+    style: str | None = None,
+    above: Sequence[Markup] = (),
+) -> Markup:
+    """Return a table; `above` are headings of groups of columns."""
+    head = [tag("tr", *above, class_="above")] if above else []
     return tag(
-        "table", tag("thead", tag("tr", *headings)), tag("tbody", *rows), class_=style
+        "table", tag("thead", *head, tag("tr", *headings)), tag("tbody", *rows), class_=style
     )
