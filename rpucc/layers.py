@@ -14,6 +14,12 @@ import onnx_ir as ir
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
 
+ARRAY_KIND = "rpucc.array_kind"
+"""Node metadata: the name of the array kind that holds the layer's tiles."""
+
+PER_SAMPLE = "rpucc.per_sample"
+"""Node metadata: vectors that the node takes for one sample."""
+
 
 @dataclass
 class AnalogLayer:

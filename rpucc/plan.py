@@ -1,8 +1,8 @@
 """The plan: how a network lies on the arrays and what that costs, derived from a program.
 
 Nothing here is stored: every number follows from the graph and its target. Times are those of the
-arrays alone (reads and pulses); digital operations, re-reads of bound management and transfers
-are not in them.
+arrays alone (reads with the re-reads that the target expects, and pulses); digital operations and
+transfers take none. How times follow, and energy: rpucc/cost.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rpucc.cost.dependencies import array_steps
+from rpucc.cost.pace import is_bound_managed, kind_of, pace_of, update_policy
+from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
+from rpucc.cost.timing import Cycle, Pace
+from rpucc.layers import ARRAY_KIND as ARRAY_KIND
+from rpucc.layers import PER_SAMPLE as PER_SAMPLE
 from rpucc.layers import AnalogLayer, analog_layers, reads_per_sample, segments, static_shape
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
     from rpucc.target import ArrayKind, Target
-
-ARRAY_KIND = "rpucc.array_kind"
-"""Node metadata: the name of the array kind that holds the layer's tiles."""
-
-PER_SAMPLE = "rpucc.per_sample"
-"""Node metadata: vectors that the node takes for one sample."""
 
 _DIGITAL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -95,6 +95,12 @@ class Plan:
     """The target's kinds of array."""
     share: bool = False
     """Whether tiles of several layers may share an array (`placement.share` of the target)."""
+    stages: tuple[Stage, ...] = ()
+    """One image in time: when each layer does which cycle; all three in a training program."""
+    critical_path: tuple[str, ...] = ()
+    """The layers of the slowest path through the forward cycle, in order."""
+    expected_rereads: float = 0.0
+    """Re-reads of a read under bound management that the times hold (`cost.expected_rereads`)."""
 
     def __str__(self) -> str:
         """The plan as people read it: the table of layers and the totals."""
@@ -103,8 +109,10 @@ class Plan:
         return as_text(self)
 
     @classmethod
-    def from_model(cls, model: ir.Model) -> Plan:
-        """Derive the plan of a compiled model (its metadata holds the target).
+    def from_model(cls, model: ir.Model, target: Target | None = None) -> Plan:
+        """Derive the plan of a compiled model.
+
+        target: what times are taken from in place of the target in the model's metadata.
 
         >>> import rpucc
         >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
@@ -113,19 +121,26 @@ class Plan:
         from rpucc.placement.program import grids_of
         from rpucc.target import Target
 
-        target = Target.from_json(model.metadata_props["rpucc.target"])
+        if target is None:
+            target = Target.from_json(model.metadata_props["rpucc.target"])
         analog = analog_layers(model)
+        paces = {layer.name: pace_of(layer, target) for layer in analog}
         order = {node: i for i, node in enumerate(model.graph)}
-        found = [(order[a.forward[0]], _analog_plan(a, target)) for a in analog]
+        found = [(order[a.forward[0]], _analog_plan(a, target, paces[a.name])) for a in analog]
         found += [(order[node], _digital_plan(node)) for node in _digital_nodes(model)]
         layers = [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
         slowest = max((layer.seconds for layer in layers), default=0.0)
         first = next((la for la in layers if la.analog and la.seconds == slowest), None)
+        steps = array_steps(model, analog, lambda a, *work: paces[a.name].seconds(*work))
+        stages = timeline(steps)
         return cls(
             target=target.name,
             training=bool(model.metadata_props.get("rpucc.updates", "{}") not in ("", "{}")),
             layers=tuple(dataclasses.replace(la, is_bottleneck=la is first) for la in layers),
-            latency_seconds=_critical_path(model, analog, layers),
+            latency_seconds=finish(stages, "forward"),
+            stages=stages,
+            critical_path=critical_path(steps, "forward"),
+            expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
                 *_notes(analog, [layer.name for layer in layers], target),
@@ -235,9 +250,13 @@ class Plan:
 # ---------------------------------------------------------------- one layer
 
 
-def _analog_plan(layer: AnalogLayer, target: Target) -> LayerPlan:
+def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:
+    return sum(pace.seconds(cycle, reads_per_sample(node)) for node in nodes)
+
+
+def _analog_plan(layer: AnalogLayer, target: Target, pace: Pace) -> LayerPlan:
     read = layer.forward[0]
-    kind = _kind(read, target)
+    kind = kind_of(read, target)
     row_cuts = tuple(read.attributes.get_ints("row_cuts", ()))
     col_cuts = tuple(read.attributes.get_ints("col_cuts", ()))
     grid = segments(row_cuts), segments(col_cuts)
@@ -246,8 +265,9 @@ def _analog_plan(layer: AnalogLayer, target: Target) -> LayerPlan:
     forward = sum(reads_per_sample(node) for node in layer.forward)
     backward = sum(reads_per_sample(node) for node in layer.backward)
     updates = sum(reads_per_sample(node) for node in layer.updates)
-    update = _update_policy(layer)
-    slots = int(update.get("bl", 0))
+    forward_seconds = _seconds(pace, "forward", layer.forward)
+    training_seconds = forward_seconds + _seconds(pace, "backward", layer.backward)
+    training_seconds += _seconds(pace, "update", layer.updates)
     return LayerPlan(
         name=layer.name,
         op=_original_op(read),
@@ -264,33 +284,13 @@ def _analog_plan(layer: AnalogLayer, target: Target) -> LayerPlan:
         updates=updates,
         noise_forward=any(_is_noise_managed(node) for node in layer.forward),
         noise_backward=any(_is_noise_managed(node) for node in layer.backward),
-        bound_forward=any(node.op_type == "BoundedRead" for node in layer.forward),
-        bound_backward=any(node.op_type == "BoundedRead" for node in layer.backward),
-        update=update,
+        bound_forward=is_bound_managed(layer.forward),
+        bound_backward=is_bound_managed(layer.backward),
+        update=update_policy(layer),
         macs=R * C * forward,
-        seconds=forward * kind.t_read,
-        training_seconds=(forward + backward) * kind.t_read + updates * slots * kind.t_pulse,
+        seconds=forward_seconds,
+        training_seconds=training_seconds,
     )
-
-
-def _kind(read: ir.Node, target: Target) -> ArrayKind:
-    name = read.metadata_props.get(ARRAY_KIND)
-    for kind in target.arrays:
-        if kind.name == name:
-            return kind
-    raise ValueError(f"node {read.name!r}: the target has no array kind {name!r}")
-
-
-def _update_policy(layer: AnalogLayer) -> dict[str, bool | int]:
-    if not layer.updates:
-        return {}
-    attributes = layer.updates[0].attributes
-    return {
-        "pulsed": bool(attributes.get_int("pulsed", 0)),
-        "bl": attributes.get_int("bl", 0),
-        "update_management": bool(attributes.get_int("update_management", 0)),
-        "update_bl_management": bool(attributes.get_int("update_bl_management", 0)),
-    }
 
 
 def _original_op(node: ir.Node) -> str:
@@ -380,30 +380,6 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
 
 
 # ---------------------------------------------------------------- the whole
-
-
-def _critical_path(model: ir.Model, analog: list[AnalogLayer], layers: list[LayerPlan]) -> float:
-    """Time of one image alone: the longest path through the forward graph, reads as lengths.
-
-    A matrix that several places share counts at each of them with its share of the reads.
-    """
-    import networkx as nx
-
-    per_read = {la.name: la.seconds / la.reads_forward for la in layers if la.reads_forward}
-    cost = {
-        node: reads_per_sample(node) * per_read[layer.name]
-        for layer in analog
-        for node in layer.forward
-    }
-    graph = nx.DiGraph()
-    for node in model.graph:
-        if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
-            continue
-        graph.add_edge(node, "end of the image", seconds=cost.get(node, 0.0))
-        for successor in node.successors():
-            if successor.metadata_props.get("rpucc.cycle", "forward") == "forward":
-                graph.add_edge(node, successor, seconds=cost.get(node, 0.0))
-    return float(nx.dag_longest_path_length(graph, weight="seconds")) if graph else 0.0
 
 
 def _notes(analog: list[AnalogLayer], names: list[str], target: Target) -> tuple[str, ...]:

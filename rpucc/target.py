@@ -36,20 +36,25 @@ from rpucc.target_values import (
     Count,
     Extent,
     Flag,
+    Fraction,
     Glob,
+    Joules,
     KindName,
     Line,
     ModelName,
     Name,
     Parameter,
+    Rereads,
     Seconds,
     Sigma,
+    Watts,
     choice,
     integer,
 )
 
 __all__ = [
     "ArrayKind",
+    "CostTable",
     "Device",
     "LayerPolicy",
     "LayerRule",
@@ -138,6 +143,38 @@ class Update(Section):
     """UM: both sides fire with equal peak probability, the mean update stays."""
     update_bl_management: Flag = False
     """UBLM: as few slots as the update needs, at most `bl`."""
+
+
+class CostTable(Section):
+    """What the plan's times and energies assume (`[cost]`); docs/cost.md derives each default.
+
+    Nothing here changes what a program computes. Sources: ISAAC (Shafiee et al. 2016, doi
+    10.1109/ISCA.2016.12, 32 nm), Horowitz 2014 (doi 10.1109/ISSCC.2014.6757323, 45 nm, 0.9 V),
+    Gokmen & Vlasov 2016 (doi 10.3389/fnins.2016.00333).
+    """
+
+    expected_rereads: Rereads = 0.0
+    """Mean re-reads of a read under bound management; an assumption, measured by a training run."""
+    crosspoint_power: Watts = 42e-9
+    """Watts in a crosspoint that is read: 1 V over 24 MΩ, Gokmen & Vlasov 2016 from memory."""
+    dac_energy: Joules = 0.39e-12
+    """Joules to drive one input line for one read: ISAAC, 4 mW / (8 · 128 lines) · 100 ns."""
+    adc_step_energy: Joules = 6.5e-15
+    """Joules a step, of which a conversion has 2^adc_bits: ISAAC, 16 mW / 8 / 1.2 GS/s / 2^8."""
+    pulse_energy: Joules = 0.3e-12
+    """Joules to charge one line for one pulse, C V² of 0.3 pF at 1 V: an assumption."""
+    pulse_density: Fraction = 1.0
+    """Share of the pulse slots in which a line fires; 1 is the upper bound, an assumption."""
+    add_energy: Joules = 0.9e-12
+    """Joules an addition or comparison in float32: Horowitz 2014."""
+    multiply_energy: Joules = 3.7e-12
+    """Joules a multiplication in float32: Horowitz 2014."""
+    function_energy: Joules = 26e-12
+    """Joules a division, root, exponential and the like: 7 multiplications, an assumption."""
+    value_bits: Annotated[int, integer(1, 64)] = 32
+    """Bits of a digital value that moves from layer to layer: float32, as it is simulated."""
+    byte_energy: Joules = 5e-12
+    """Joules to write and read a byte in a 32 kB buffer: 2 · 20 pJ / 8, Horowitz 2014, memory."""
 
 
 class Device(Section):
@@ -235,6 +272,7 @@ class Target(Section):
     management: Management = Management()
     update: Update = Update()
     placement: PlacementPolicy = PlacementPolicy()
+    cost: CostTable = CostTable()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -405,6 +443,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
     "placement": tuple(PlacementPolicy.model_fields),
+    "cost": tuple(CostTable.model_fields),
     "layer": tuple(LayerRule.model_fields),
 }
 _PLAN_KEYS = {

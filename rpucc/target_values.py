@@ -122,6 +122,12 @@ Seconds = Annotated[
         "a time in seconds above 0, at most 1 (80 ns is 80e-9)", lambda v: is_number(v, 1e-18, 1)
     ),
 ]
+Joules = Annotated[
+    float, checked("joules from 0 to 1 (1 pJ is 1e-12)", lambda v: is_number(v, 0, 1))
+]
+Watts = Annotated[float, checked("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
+Fraction = Annotated[float, checked("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
+Rereads = Annotated[float, checked("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
 Sigma = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
 Bound = Annotated[
     float,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CORE = {"errors", "layers", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
-CORE |= {"structure", "target", "target_load", "target_values", "targets", "report"}
+CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
 ALLOWED = {
     "core": CORE,
     "passes": CORE | {"passes"},

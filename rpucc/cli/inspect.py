@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @click.argument("program")
 @click.option("--layer", default=None, metavar="NAME", help="Show all about one layer.")
+@click.option("--cost", is_flag=True, help="Show time, energy and digital work in detail.")
 @click.option(
     "--write-plan",
     "plan_file",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 def inspect_(
     program: str,
     layer: str | None,
+    cost: bool,
     plan_file: str | None,
     html: str | None,
     svg: str | None,
@@ -55,7 +57,11 @@ def inspect_(
 
     files = Files(plan=plan_file, html=html, svg=svg, csv=csv)
     if files.wanted:
-        shown = [flag for flag, given in (("--layer", layer), ("--json", as_json)) if given]
+        shown = [
+            flag
+            for flag, given in (("--layer", layer), ("--json", as_json), ("--cost", cost))
+            if given
+        ]
         refuse_options(shown, f"the files of {', '.join(files.flags())}; ask for them on their own")
         files.check()
     trained = find_trained(program, program_path)
@@ -69,7 +75,7 @@ def inspect_(
     elif as_json:
         _print_json(found, trained, machine)
     else:
-        _show(found, trained, machine)
+        _show(found, trained, machine, cost)
 
 
 def _find(program: Program, name: str) -> LayerPlan:
@@ -107,12 +113,17 @@ def _print_json(program: Program, trained: Trained | None, machine: Machine | No
     print_json(result)
 
 
-def _show(program: Program, trained: Trained | None, machine: Machine | None) -> None:
+def _show(
+    program: Program, trained: Trained | None, machine: Machine | None, detailed: bool
+) -> None:
     from rpucc.cli.compile import show_plan
     from rpucc.cli.console import show
-    from rpucc.report import training
+    from rpucc.report import cost, training
 
     show_plan(program)
+    show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, machine)))
+    if detailed:
+        show("", cost.details(program.cost))
     if trained is None or machine is None:
         return
     from rpucc.report.tables import heading
@@ -124,6 +135,17 @@ def _show(program: Program, trained: Trained | None, machine: Machine | None) ->
         records = [EpochMetrics.from_record(record) for record in machine.history]
         rows = [training.epoch_row(m, len(records)) for m in records]
         show("", "\n".join([training.epoch_header(len(records)), *rows]))
+
+
+def _measured_rereads(program: Program, machine: Machine | None) -> float | None:
+    """Re-reads of a managed read in the last epoch of training; None where there is none."""
+    from rpucc.cost.network import measured_rereads
+    from rpucc.runtime.metrics import EpochMetrics
+
+    if machine is None or not machine.history:
+        return None
+    last = EpochMetrics.from_record(machine.history[-1])
+    return measured_rereads(program.plan, last.reads, last.rereads)
 
 
 # ---------------------------------------------------------------- one layer

@@ -131,7 +131,11 @@ def total_lines(plan: Plan) -> list[tuple[str, str]]:
         if plan.training:
             times += f"; training {units.seconds(plan.training_image_seconds)} a sample"
         lines.append(("array time", times))
-        lines.append(("", "without digital work, re-reads and transfers"))
+        again = plan.expected_rereads
+        held = f"with {again:g} re-reads a managed read, " if again else ""
+        lines.append(
+            ("", f"{held}without digital work{'' if again else ', re-reads'} and transfers")
+        )
     lines += [("note", units.plain(note)) for note in plan.notes]
     return lines
 

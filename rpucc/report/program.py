@@ -61,6 +61,7 @@ def describe(program: Program) -> dict[str, Any]:
         "input_range": list(program.input_range),
         "nodes": program.model.graph.num_nodes(),
         "plan": program.plan.to_dict(),
+        "cost": program.cost.to_dict(),
     }
 
 
