@@ -83,7 +83,7 @@ def drawings(program: Program) -> Iterator[tuple[str, str]]:
     from rpucc.report.svg_arrays import array_pictures, kind_drawing
     from rpucc.report.svg_latency import latency_drawing
     from rpucc.report.svg_network import network_drawing
-    from rpucc.report.svg_pipeline import pipeline_drawing
+    from rpucc.report.svg_pipeline import pipeline_drawing, training_drawing
 
     scene = Scene(program)
     pictures = array_pictures(scene)
@@ -91,4 +91,6 @@ def drawings(program: Program) -> Iterator[tuple[str, str]]:
     for kind in scene.placement.arrays:
         yield f"arrays-{kind}.svg", kind_drawing(scene, kind, pictures).file()
     yield "latency.svg", latency_drawing(scene.plan).file()
-    yield "pipeline.svg", pipeline_drawing(scene).file()
+    yield "pipeline.svg", pipeline_drawing(scene.plan).file()
+    if scene.plan.training:
+        yield "training.svg", training_drawing(scene.plan).file()

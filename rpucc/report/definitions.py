@@ -39,7 +39,9 @@ DEFINITIONS: tuple[Definition, ...] = (
         "are added digitally.",
     ),
     Definition(
-        "tiles", "tiles", "Blocks of the matrix, row blocks · column segments; each lies on an array."
+        "tiles",
+        "tiles",
+        "Blocks of the matrix, row blocks · column segments; each lies on an array.",
     ),
     Definition("arrays", "arrays", "Physical arrays that hold tiles of the layer."),
     Definition(
@@ -47,9 +49,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "used",
         "Crosspoints that hold a weight, by the crosspoints of the arrays used.",
     ),
-    Definition(
-        "weights", "weights", "R · C: devices, or numbers where the layer is digital."
-    ),
+    Definition("weights", "weights", "R · C: devices, or numbers where the layer is digital."),
     Definition(
         "reads-forward",
         "reads, forward",
@@ -61,9 +61,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "reads, backward",
         "Transposed reads for one sample. None for a first layer: no error leaves it.",
     ),
-    Definition(
-        "updates", "updates", "Vector pairs that the update cycle takes for one sample."
-    ),
+    Definition("updates", "updates", "Vector pairs that the update cycle takes for one sample."),
     Definition(
         "macs",
         "multiply-accumulates",
@@ -72,14 +70,16 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "forward-time",
         "forward time",
-        "Forward reads of one sample × t_read of the kind of array. All arrays of a grid read at "
-        "once. Without digital work, re-reads of bound management and transfers.",
+        "Forward reads of one sample × t_read of the kind of array, expected re-reads included. All "
+        "arrays of a grid read at once. Digital work and transfers are not in it.",
     ),
     Definition(
         "backward-time", "backward time", "Transposed reads of one sample × t_read of the kind."
     ),
     Definition(
-        "update-time", "update time", "Updates of one sample × BL pulse slots × t_pulse of the kind."
+        "update-time",
+        "update time",
+        "Updates of one sample × BL pulse slots × t_pulse of the kind.",
     ),
     Definition(
         "training-time",
@@ -101,7 +101,43 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "latency",
         "time of one sample alone",
-        "The longest path through the forward network, each layer as long as its forward time.",
+        "The longest path through the forward network; each layer starts when its input is whole.",
+    ),
+    Definition(
+        "images-per-second",
+        "images a second",
+        "Inference: one image every time of the bottleneck. Training one by one: each image after "
+        "the one before, as plain SGD does. Training pipelined: every layer works on another "
+        "image, so that updates are delayed. Below it the energy of an image and the mean power.",
+    ),
+    Definition(
+        "energy",
+        "energy",
+        "Joules of a sample in crosspoints, converters, pulses and bytes that move, by the "
+        "target's [cost] table; digital operations count for the whole network only.",
+    ),
+    Definition(
+        "conversions",
+        "DAC, ADC",
+        "Conversions of a sample in all cycles, re-reads too: inputs of a read times row blocks, "
+        "outputs times column segments. None where the target has no converter.",
+    ),
+    Definition(
+        "moved",
+        "moved",
+        "Bytes of a sample that come to the layer in all cycles, and its partial sums where there "
+        "are several segments.",
+    ),
+    Definition(
+        "rereads",
+        "re-reads",
+        "Reads that bound management is expected to repeat: cost.expected_rereads a read.",
+    ),
+    Definition(
+        "digital-operations",
+        "digital operations",
+        "Additions, multiplications and functions of a sample outside the arrays, from the shapes "
+        "of the graph, all cycles.",
     ),
     Definition(
         "NM",

@@ -7,7 +7,7 @@ day compare alike. Not for reading files: that is the command.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import RenderableType
@@ -47,7 +47,7 @@ class PlanDiff:
     added: tuple[str, ...]
     same_layers: int
     """Layers that are alike on both sides."""
-    moved: bool = field(default=False)
+    moved: bool = False
     """The layers that both have come in another order."""
 
     @property
@@ -99,7 +99,11 @@ def differs(before: Any, after: Any) -> bool:
 def _changes(before: Data, after: Data) -> Iterator[Change]:
     for key in dict.fromkeys((*before, *after)):
         one, other = before.get(key), after.get(key)
-        if key not in FOLLOWS and differs(one, other):
+        if key in FOLLOWS or not differs(one, other):
+            continue
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and one and other:
+            yield from (replace(c, key=f"{key} {c.key}") for c in _changes(one, other))
+        else:
             yield Change(key, one, other)
 
 

@@ -15,6 +15,7 @@ from rpucc.report.network import Network, network
 from rpucc.report.plan import update_policy, which_cycles
 
 if TYPE_CHECKING:
+    from rpucc.cost.network import NetworkCost
     from rpucc.placement import Placement
     from rpucc.program import Program
     from rpucc.target import ArrayKind
@@ -45,6 +46,13 @@ class Scene:
     def placement(self) -> Placement:
         """Which tile lies on which array."""
         return self.plan.placement
+
+    @cached_property
+    def cost(self) -> NetworkCost:
+        """What a sample costs."""
+        from rpucc.cost.network import NetworkCost
+
+        return NetworkCost.from_model(self.program.model)
 
     @cached_property
     def positions(self) -> dict[str, int]:

@@ -13,6 +13,8 @@ from rpucc.report.markup import Attribute, Markup, joined, number, tag
 
 FONT = "ui-sans-serif, system-ui, Segoe UI, Helvetica, Arial, sans-serif"
 FONT_SIZE = 11
+MARGIN = 16
+NAMESPACE = "http://www.w3.org/2000/svg"
 CHARACTER = 6.1
 """Mean width of a character of that size; names are cut by it."""
 
@@ -50,34 +52,26 @@ class Drawing:
 
     def inline(self, **attributes: Attribute) -> Markup:
         """Return an svg element for a page, at its natural size."""
-        return self._element(
-            viewBox=f"0 0 {number(self.width)} {number(self.height)}", width=self.width, **attributes
-        )
+        box = f"0 0 {number(self.width)} {number(self.height)}"
+        return self._element(viewBox=box, width=self.width, **attributes)
 
     def fluid(self, **attributes: Attribute) -> Markup:
         """Return an svg element as wide as its place; for drawings in percent of the width."""
         return self._element(width="100%", **attributes)
 
-    def file(self) -> Markup:
-        """Return an svg document that stands alone, on white paper."""
-        margin = 16
+    def file(self, *, header: bool = True) -> Markup:
+        """Return an svg document that stands alone, on white paper.
+
+        header: begin with the XML declaration; a page that holds the document has none.
+        """
+        width, height = self.width + 2 * MARGIN, self.height + 2 * MARGIN
         paper = styled("rect", style="paper", width="100%", height="100%")
-        inner = tag(
-            "svg", self.body, x=margin, y=margin, width=self.width, height=self.height,
-            overflow="visible",
-        )  # fmt: skip
-        whole = Drawing(
-            joined(tag("title", self.label), paper, inner),
-            self.width + 2 * margin,
-            self.height + 2 * margin,
-            self.label,
-        )
-        element = whole._element(
-            xmlns="http://www.w3.org/2000/svg",
-            viewBox=f"0 0 {number(whole.width)} {number(whole.height)}",
-            width=whole.width,
-        )
-        return Markup(f'<?xml version="1.0" encoding="UTF-8"?>\n{element}\n')
+        size = {"width": self.width, "height": self.height, "overflow": "visible"}
+        inner = tag("svg", self.body, x=MARGIN, y=MARGIN, **size)
+        body = joined(tag("title", self.label), paper, inner)
+        element = Drawing(body, width, height, self.label).inline(xmlns=NAMESPACE)
+        start = '<?xml version="1.0" encoding="UTF-8"?>\n' if header else ""
+        return Markup(f"{start}{element}\n")
 
     def _element(self, **attributes: Attribute) -> Markup:
         return tag(

@@ -149,7 +149,10 @@ def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
             style = _block_style(scene, picture, block)
             by_style.setdefault(style, []).append(_block(block, corner, scale, grid))
     body = [styled("path", style="array", d="".join(frames))]
-    body += [styled("path", style=style, d="".join(d), fill_opacity=0.85) for style, d in by_style.items()]
+    body += [
+        styled("path", style=style, d="".join(d), fill_opacity=0.85)
+        for style, d in by_style.items()
+    ]
     rows = -(-count // grid.across)
     wide = min(count, grid.across) * (grid.width + grid.gap) - grid.gap
     tall = rows * (grid.height + grid.gap) - grid.gap
@@ -227,10 +230,7 @@ def tile_table(scene: Scene, pictures: Sequence[ArrayPicture]) -> list[dict[str,
         on = [
             [
                 array,
-                *(
-                    [scene.positions[b.layer], b.copy, b.group, b.row, b.col, *b.at]
-                    for b in blocks
-                ),
+                *([scene.positions[b.layer], b.copy, b.group, b.row, b.col, *b.at] for b in blocks),
             ]
             for array, blocks in picture.arrays
         ]

@@ -5,6 +5,8 @@ Widths in percent, so that a drawing fits a phone and a poster. Not for deriving
 
 from __future__ import annotations
 
+from rpucc.cost.pipeline import busy
+from rpucc.cost.timing import CYCLES
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, tag
@@ -15,57 +17,48 @@ ROW = 20.0
 NAMES, BARS = 22.0, 48.0
 """Percent of the width for names and for bars; the times have the rest."""
 FILE_WIDTH = 900.0
-CYCLES = ("forward", "backward", "update")
 
 
-def cycle_seconds(layer: LayerPlan) -> tuple[float, float, float]:
-    """Return the time of a layer's forward, backward and update cycles for one sample.
+def cycle_seconds(plan: Plan) -> dict[str, tuple[float, ...]]:
+    """Return the time of each layer's forward, backward and update cycles for one sample.
 
     >>> import rpucc
-    >>> conv1 = rpucc.compile("lenet", "rpu-managed").plan.layers[0]
-    >>> [round(seconds * 1e6, 2) for seconds in cycle_seconds(conv1)]
+    >>> times = cycle_seconds(rpucc.compile("lenet", "rpu-managed").plan)
+    >>> [round(seconds * 1e6, 2) for seconds in times["conv1"]]
     [5.76, 0.0, 5.76]
     """
-    read = layer.seconds / layer.reads_forward if layer.reads_forward else 0.0
-    backward = layer.reads_backward * read
-    return layer.seconds, backward, max(layer.training_seconds - layer.seconds - backward, 0.0)
+    times = [busy(plan.stages, cycle) for cycle in CYCLES]
+    return {la.name: tuple(each.get(la.name, 0.0) for each in times) for la in plan.analog_layers}
 
 
 def latency_drawing(plan: Plan) -> Drawing:
     """Draw a bar for each layer on arrays: its forward cycle, then backward and update."""
+    times = cycle_seconds(plan)
+    longest = max((sum(each) for each in times.values()), default=0.0) or 1.0
     layers = [(i, layer) for i, layer in enumerate(plan.layers) if layer.analog]
-    longest = max((sum(cycle_seconds(layer)) for _, layer in layers), default=0.0) or 1.0
-    rows = [_row(n, i, layer, longest) for n, (i, layer) in enumerate(layers)]
+    rows = [_row(n, i, la, times[la.name], longest) for n, (i, la) in enumerate(layers)]
     label = "Time of each layer's arrays for one sample"
     if plan.bottleneck is not None:
         label += f"; the bottleneck is {units.plain(plan.bottleneck)}"
     return Drawing(joined(*rows), FILE_WIDTH, ROW * len(layers), label)
 
 
-def _row(n: int, index: int, layer: LayerPlan, longest: float) -> Markup:
+def _row(n: int, index: int, layer: LayerPlan, times: tuple[float, ...], longest: float) -> Markup:
     y = n * ROW
     style = "slow-text" if layer.is_bottleneck else "text"
-    parts = [
-        tag("title", f"{layer_summary(layer)}\n{_cycles(layer)}"),
-        name_column(layer.name, y, style),
-    ]
+    named = [(cycle, seconds) for cycle, seconds in zip(CYCLES, times, strict=True) if seconds]
+    each = ", ".join(f"{cycle} {units.seconds(seconds)}" for cycle, seconds in named)
+    parts = [tag("title", f"{layer_summary(layer)}\n{each}"), name_column(layer.name, y, style)]
     x = NAMES
-    for cycle, seconds in zip(CYCLES, cycle_seconds(layer), strict=True):
+    for cycle, seconds in named:
         width = BARS * seconds / longest
-        if seconds:
-            parts.append(
-                styled("rect", style=cycle, x=f"{x:.3f}%", y=y + 4, width=f"{width:.3f}%", height=12)
-            )
+        at = {"x": f"{x:.3f}%", "y": y + 4, "width": f"{width:.3f}%", "height": 12}
+        parts.append(styled("rect", style=cycle, **at))
         x += width
-    text = units.seconds(sum(cycle_seconds(layer)))
+    text = units.seconds(sum(times))
     text += " bottleneck" if layer.is_bottleneck else ""
     parts.append(words(f"{x:.3f}%", y + 14, text, style, dx=5))
     return tag("g", *parts, class_="bar", data_layer=str(index))
-
-
-def _cycles(layer: LayerPlan) -> str:
-    times = zip(CYCLES, cycle_seconds(layer), strict=True)
-    return ", ".join(f"{cycle} {units.seconds(time)}" for cycle, time in times if time)
 
 
 def name_column(name: str, y: float, style: str = "text") -> Markup:

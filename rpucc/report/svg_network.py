@@ -143,10 +143,10 @@ def _breaks(boxes: list[_Box], edges: list[tuple[int, int]], rank: list[int]) ->
     columns = max(1, round(total / COLUMN))
     found, height, last = [], 0.0, 0.0
     for r, h in enumerate(heights):
-        if height - last >= total / columns - h / 2 and len(crossing[r]) == 1:
-            if total - height > COLUMN / 4:
-                found.append(r)
-                last = height
+        full = height - last >= total / columns - h / 2 and total - height > COLUMN / 4
+        if full and len(crossing[r]) == 1:
+            found.append(r)
+            last = height
         height += h
     return found
 
@@ -201,7 +201,7 @@ def _node(scene: Scene, box: _Box, corner: Point, links: bool) -> Markup:
         parts += [_frame(box.size, "array"), words(8, 15, box.lines[0][0], "text")]
     else:
         parts += _layer(scene, box)
-    attributes: dict[str, str] = {"transform": f"translate({number(corner[0])} {number(corner[1])})"}
+    attributes = {"transform": f"translate({number(corner[0])} {number(corner[1])})"}
     if box.layer is None:
         return tag("g", *parts, **attributes)
     position = scene.positions[box.layer]

@@ -1,128 +1,120 @@
-"""The forward pipeline as a Gantt chart: each layer is a stage, consecutive images overlap.
+"""When each layer works, as Gantt charts: the forward pipeline, and one training image.
 
-An image enters every `Plan.image_seconds`, the time of the slowest stage; a stage begins when the
-stages before it in the network have finished with that image. No stage is longer than the time
-between images, so none waits for itself. Not for deriving the stages' times: those are the plan's.
+In the pipeline an image enters every `Plan.image_seconds`, the time of the slowest layer, and goes
+its way as if it were alone: no layer takes longer than the time between images, so none is still
+busy with the image before. Not for deriving the stages: those are `Plan.stages`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rpucc.cost.pipeline import Stage, finish
+from rpucc.plan import Plan
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.scene import Scene
 from rpucc.report.svg import Drawing, kind_style, styled, words
 from rpucc.report.svg_latency import FILE_WIDTH, NAMES, name_column
 
 ROW = 18.0
 AXIS = 22.0
 IMAGES = 4
-"""Images whose whole way is shown; more are drawn as far as they come in that time."""
+"""Images whose whole way is shown; later ones as far as they come in that time."""
 CHART = 100.0 - NAMES
 LEAST = 0.12
 """Percent of the chart that a stage takes at least."""
+SHADES = (1.0, 0.62, 0.8, 0.46)
+"""Opacities that tell consecutive images apart."""
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One layer for one image."""
-
-    layer: int
-    """The layer's place in the plan."""
+class _Bar:
     start: float
-    """Seconds after the image came in."""
     seconds: float
+    style: str
+    shade: float = 1.0
 
 
-def stages(scene: Scene) -> list[Stage]:
-    """Return the stages of one image, in forward order; a shared matrix is one at each place."""
-    net, plan = scene.network, scene.plan
-    reads = [scene.positions[node.layer] if node.layer else None for node in net.nodes]
-    places = [reads.count(i) for i in range(len(plan.layers))]
-    ends = [0.0] * len(net.nodes)
-    before: list[list[int]] = [[] for _ in net.nodes]
-    for a, b in net.edges:
-        before[b].append(a)
-    found = []
-    for i, layer in enumerate(reads):
-        start = max((ends[a] for a in before[i]), default=0.0)
-        seconds = plan.layers[layer].seconds / places[layer] if layer is not None else 0.0
-        ends[i] = start + seconds
-        if layer is not None and plan.layers[layer].analog:
-            found.append(Stage(layer, start, seconds))
-    return found
+def pipeline_drawing(plan: Plan) -> Drawing:
+    """Draw the forward stages of consecutive images against time."""
+    stages = [stage for stage in plan.stages if stage.cycle == "forward"]
+    period = plan.image_seconds
+    span = finish(stages) + (IMAGES - 1) * period
+    kinds = {kind.name: kind_style(i) for i, kind in enumerate(plan.kinds)}
+    styles = {layer.name: kinds[layer.array] for layer in plan.analog_layers}
+    bars: dict[str, list[_Bar]] = {}
+    for stage in stages:
+        images = math.ceil((span - stage.start) / period) if period else 0
+        bars.setdefault(stage.layer, []).extend(
+            _Bar(start, min(stage.seconds, span - start), styles[stage.layer], SHADES[k % 4])
+            for k in range(images)
+            if (start := stage.start + k * period) < span
+        )
+    label = f"Forward pipeline: an image comes in every {units.seconds(period)}"
+    return _chart(plan, stages, bars, span, label)
 
 
-def pipeline_drawing(scene: Scene) -> Drawing:
-    """Draw the stages of consecutive images against time."""
-    found = stages(scene)
-    period = scene.plan.image_seconds
-    latency = max((stage.start + stage.seconds for stage in found), default=0.0)
-    span = (latency + (IMAGES - 1) * period) or 1.0
-    order = sorted({stage.layer for stage in found})
-    parts = [_axis(span, len(order))]
-    for row, layer in enumerate(order):
-        mine = [stage for stage in found if stage.layer == layer]
-        parts.append(_row(scene, row, layer, mine, span))
-    label = f"Pipeline: an image comes in every {units.seconds(period)}"
-    return Drawing(joined(*parts), FILE_WIDTH, AXIS + ROW * len(order), label)
+def training_drawing(plan: Plan) -> Drawing:
+    """Draw the three cycles of one image against time."""
+    bars: dict[str, list[_Bar]] = {}
+    for stage in plan.stages:
+        bars.setdefault(stage.layer, []).append(_Bar(stage.start, stage.seconds, stage.cycle))
+    span = finish(plan.stages)
+    label = f"One training image: {units.seconds(span)} of forward, backward and update cycles"
+    return _chart(plan, plan.stages, bars, span, label)
 
 
-def _row(scene: Scene, row: int, layer: int, mine: Sequence[Stage], span: float) -> Markup:
-    plan = scene.plan.layers[layer]
-    y = AXIS + row * ROW
-    period = scene.plan.image_seconds
-    style = kind_style(scene.kind_index(plan.array))
-    bars = []
-    for image in range(math.ceil(span / period) if period else 1):
-        for stage in mine:
-            start = image * period + stage.start
-            if start < span:
-                bars.append(_bar(start, min(stage.seconds, span - start), span, style, image))
-    names = name_column(plan.name, y, "slow-text" if plan.is_bottleneck else "text")
-    chart = tag("svg", *bars, x=f"{NAMES:g}%", y=y, width=f"{CHART:g}%", height=ROW)
-    times = ", ".join(
-        f"{units.seconds(stage.start)} to {units.seconds(stage.start + stage.seconds)}"
-        for stage in mine
-    )
-    title = f"{plan.name}: {times} after an image came in"
-    return tag("g", tag("title", title), names, chart, class_="stage", data_layer=str(layer))
+def _chart(
+    plan: Plan, stages: Sequence[Stage], bars: dict[str, list[_Bar]], span: float, label: str
+) -> Drawing:
+    span = span or 1.0
+    parts = [_axis(span, len(bars))]
+    rows = [(i, layer) for i, layer in enumerate(plan.layers) if layer.name in bars]
+    for row, (index, layer) in enumerate(rows):
+        y = AXIS + row * ROW
+        drawn = [_bar(bar, span) for bar in bars[layer.name]]
+        chart = tag("svg", *drawn, x=f"{NAMES:g}%", y=y, width=f"{CHART:g}%", height=ROW)
+        style = "slow-text" if layer.is_bottleneck else "text"
+        title = tag("title", "\n".join([layer.name, *_times(stages, layer.name)]))
+        names = name_column(layer.name, y, style)
+        parts.append(tag("g", title, names, chart, class_="stage", data_layer=str(index)))
+    return Drawing(joined(*parts), FILE_WIDTH, AXIS + ROW * len(rows), label)
 
 
-def _bar(start: float, seconds: float, span: float, style: str, image: int) -> Markup:
-    """A stage of one image; every other image is paler, and numbered where there is room."""
-    width = max(100 * seconds / span, LEAST)
-    x = 100 * start / span
-    bar = styled(
-        "rect", style=style, x=f"{x:.3f}%", y=2, width=f"{width:.3f}%", height=ROW - 4,
-        fill_opacity=(1.0, 0.62, 0.8, 0.46)[image % 4],
-    )  # fmt: skip
-    return bar
+def _times(stages: Sequence[Stage], layer: str) -> Iterator[str]:
+    """Yield when a layer works for one image, a line a stage."""
+    for stage in stages:
+        if stage.layer == layer:
+            yield f"{stage.cycle} {units.seconds(stage.start)} to {units.seconds(stage.end)}"
+
+
+def _bar(bar: _Bar, span: float) -> Markup:
+    width = max(100 * bar.seconds / span, LEAST)
+    at = {"x": f"{100 * bar.start / span:.3f}%", "width": f"{width:.3f}%"}
+    shade = bar.shade if bar.shade < 1 else None
+    return styled("rect", style=bar.style, y=2, height=ROW - 4, fill_opacity=shade, **at)
 
 
 def _axis(span: float, rows: int) -> Markup:
     """Times above vertical rules, at round steps."""
-    step = _round_step(span / 4)
+    step = round_step(span / 4)
     parts = []
     for k in range(math.floor(span / step) + 1):
         x = NAMES + CHART * k * step / span
-        anchor = "end" if x > 92 else "start"
+        ends = x > 92
         line = {"x1": f"{x:.3f}%", "x2": f"{x:.3f}%", "y1": 4, "y2": AXIS + ROW * rows}
         parts.append(styled("line", style="rule", **line))
-        dx = -4 if anchor == "end" else 4
-        parts.append(
-            words(f"{x:.3f}%", 12, units.seconds(k * step), "muted", text_anchor=anchor, dx=dx)
-        )
+        anchor = {"text_anchor": "end" if ends else "start", "dx": -4 if ends else 4}
+        parts.append(words(f"{x:.3f}%", 12, units.seconds(k * step), "muted", **anchor))
     return tag("g", *parts)
 
 
-def _round_step(least: float) -> float:
+def round_step(least: float) -> float:
     """Return the next 1, 2 or 5 times a power of ten.
 
-    >>> _round_step(0.0031)
+    >>> round_step(0.0031)
     0.005
     """
     size = 10.0 ** math.floor(math.log10(least))

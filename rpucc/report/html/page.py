@@ -12,8 +12,9 @@ import json
 from importlib import resources
 
 from rpucc.report.html import sections
+from rpucc.report.html.cost import cost
 from rpucc.report.html.summary import header
-from rpucc.report.markup import Markup, joined, tag
+from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
 from rpucc.report.svg_arrays import array_pictures, tile_table
 
@@ -23,6 +24,7 @@ CONTENTS = (
     ("arrays", "Arrays"),
     ("time", "Time"),
     ("pipeline", "Pipeline"),
+    ("cost", "Cost"),
     ("policies", "Policies"),
     ("terms", "Terms"),
 )
@@ -39,6 +41,7 @@ def page(scene: Scene) -> str:
         sections.arrays(scene, pictures),
         sections.time(scene),
         sections.pipeline(scene),
+        cost(scene),
         sections.policies(scene),
         sections.terms(),
     )

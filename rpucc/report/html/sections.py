@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rpucc.layers import analog_layers
+from rpucc.cost.timing import CYCLES
 from rpucc.report import units
 from rpucc.report.definitions import DEFINITIONS
+from rpucc.report.html.parts import kind_legend, legend, scrolling, section
 from rpucc.report.html.tables import layer_table, policy_table, stage_table
 from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
-from rpucc.report.svg import kind_style
+from rpucc.report.svg import Drawing
 from rpucc.report.svg_arrays import ArrayPicture, caption, picture_drawing
-from rpucc.report.svg_latency import CYCLES, latency_drawing
+from rpucc.report.svg_latency import latency_drawing
 from rpucc.report.svg_network import network_columns
-from rpucc.report.svg_pipeline import pipeline_drawing
+from rpucc.report.svg_pipeline import pipeline_drawing, training_drawing
 
 
 def network(scene: Scene) -> Markup:
@@ -23,7 +24,7 @@ def network(scene: Scene) -> Markup:
         tag("div", drawing.inline(), class_="scroll")
         for drawing in network_columns(scene, links=True)
     ]
-    return _section(
+    return section(
         "network",
         "Network",
         "The forward network, top to bottom and column by column. Digital operations in grey go "
@@ -35,11 +36,11 @@ def network(scene: Scene) -> Markup:
 
 def layers(scene: Scene) -> Markup:
     """Return the table of layers."""
-    return _section(
+    return section(
         "layers",
         "Layers",
         "One row a layer, in forward order. Counts and times are for one sample.",
-        _scrolling(layer_table(scene), "Layers"),
+        scrolling(layer_table(scene), "Layers"),
     )
 
 
@@ -54,7 +55,7 @@ def arrays(scene: Scene, pictures: Sequence[ArrayPicture]) -> Markup:
         what = tag("figcaption", tag("b", names), tag("span", text))
         figure = tag("div", svg, class_="scroll")
         figures.append(tag("figure", what, figure, data_layers=positions))
-    return _section(
+    return section(
         "arrays",
         "Arrays",
         "Every array, with the blocks of the matrices that live on it in place and to scale (a "
@@ -66,43 +67,51 @@ def arrays(scene: Scene, pictures: Sequence[ArrayPicture]) -> Markup:
 
 def time(scene: Scene) -> Markup:
     """Return the bars of array time."""
-    cycles = CYCLES if scene.plan.training else CYCLES[:1]
-    items = [(cycle, cycle) for cycle in cycles]
-    return _section(
+    items = [(cycle, cycle) for cycle in (CYCLES if scene.plan.training else CYCLES[:1])]
+    return section(
         "time",
         "Time",
         "Time that a layer's arrays are busy for one sample. The bottleneck of the forward "
         "pipeline is in red. Digital work, re-reads and transfers are not in it.",
-        _legend(items),
-        _chart(latency_drawing(scene.plan).fluid()),
+        legend(items),
+        _chart(latency_drawing(scene.plan)),
     )
 
 
 def pipeline(scene: Scene) -> Markup:
-    """Return the Gantt chart and the same as a table."""
-    return _section(
+    """Return the Gantt charts and the same as a table."""
+    period = units.seconds(scene.plan.image_seconds)
+    charts = [kind_legend(scene, digital=False), _chart(pipeline_drawing(scene.plan))]
+    if scene.plan.training:
+        charts += [
+            tag("h3", "One training image"),
+            legend([(cycle, cycle) for cycle in CYCLES]),
+            _chart(training_drawing(scene.plan)),
+        ]
+    numbers = tag(
+        "details", tag("summary", "The stages as a table"), scrolling(stage_table(scene), "Stages")
+    )
+    return section(
         "pipeline",
         "Pipeline",
         "Each layer is a stage of the forward pipeline and works on one image at a time; shades "
-        f"tell consecutive images apart. One comes in every {units.seconds(scene.plan.image_seconds)}"
-        ", the bottleneck's time.",
-        kind_legend(scene, digital=False),
-        _chart(pipeline_drawing(scene).fluid()),
-        tag(
-            "details",
-            tag("summary", "The stages as a table"),
-            _scrolling(stage_table(scene), "Stages"),
-        ),
+        f"tell consecutive images apart. One comes in every {period}, the bottleneck's time.",
+        *charts,
+        numbers,
     )
+
+
+def _chart(drawing: Drawing) -> Markup:
+    return tag("div", drawing.fluid(), class_="chart")
 
 
 def policies(scene: Scene) -> Markup:
     """Return the policy of each layer; layers with the same policy share a row."""
-    return _section(
+    return section(
         "policies",
         "Policies",
         "How layers are read, updated and built: the target's sections after all layer rules.",
-        _scrolling(policy_table(scene), "Policies"),
+        scrolling(policy_table(scene), "Policies"),
     )
 
 
@@ -112,7 +121,7 @@ def terms() -> Markup:
         tag("div", tag("dt", each.term), tag("dd", each.text), id=f"def-{each.key}")
         for each in DEFINITIONS
     ]
-    return _section("terms", "Terms", "What the numbers mean.", tag("dl", *items, class_="terms"))
+    return section("terms", "Terms", "What the numbers mean.", tag("dl", *items, class_="terms"))
 
 
 def cuts(scene: Scene) -> list[list[tuple[int, ...]]]:
@@ -121,38 +130,3 @@ def cuts(scene: Scene) -> list[list[tuple[int, ...]]]:
     for grid in scene.placement.grids:
         found[scene.positions[grid.layer]] = [grid.row_cuts, grid.col_cuts]
     return found
-
-
-# ---------------------------------------------------------------- parts
-
-
-def kind_legend(scene: Scene, *, digital: bool) -> Markup:
-    """Return the colours of the kinds of array, and of what is on none."""
-    used = scene.placement.arrays
-    items = [
-        (kind_style(i), f"{kind.name} {units.matrix(kind.rows, kind.cols)}")
-        for i, kind in enumerate(scene.kinds)
-        if kind.name in used
-    ]
-    return _legend([*items, *([("digital", "digital")] if digital else [])])
-
-
-def _legend(items: Sequence[tuple[str, str]]) -> Markup:
-    return tag(
-        "ul",
-        *(tag("li", tag("i", class_=f"swatch {style}"), text) for style, text in items),
-        class_="legend",
-    )
-
-
-def _section(anchor: str, title: str, text: str, *children: Markup) -> Markup:
-    return tag("section", tag("h2", title), tag("p", text), *children, id=anchor)
-
-
-def _scrolling(table: Markup, label: str) -> Markup:
-    """A table in a frame that scrolls sideways, by touch and by keyboard."""
-    return tag("div", table, class_="scroll table", role="region", aria_label=label, tabindex=0)
-
-
-def _chart(svg: Markup) -> Markup:
-    return tag("div", svg, class_="chart")

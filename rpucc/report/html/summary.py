@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rpucc.report import units
-from rpucc.report.definitions import definition
+from rpucc.report.html.parts import fact
 from rpucc.report.markup import Markup, tag
 from rpucc.report.program import input_shape
 from rpucc.report.scene import Scene
@@ -17,10 +17,7 @@ def header(scene: Scene) -> Markup:
     low, high = program.input_range
     shape = " × ".join(map(str, input_shape(program)))
     what = f"training with {program.loss} loss" if program.training else "inference"
-    facts = [
-        tag("div", tag("dt", term(key, label)), tag("dd", value, tag("small", more)), class_="fact")
-        for key, label, value, more in _facts(scene)
-    ]
+    facts = [fact(*words) for words in _facts(scene)]
     notes = [tag("li", note) for note in plan.notes]
     return tag(
         "header",
@@ -29,11 +26,6 @@ def header(scene: Scene) -> Markup:
         tag("dl", *facts, class_="facts"),
         tag("ul", *notes, class_="notes") if notes else None,
     )
-
-
-def term(key: str, label: str) -> Markup:
-    """Return a label that says what it means and links to the glossary."""
-    return tag("a", label, href=f"#def-{key}", class_="term", data_tip=definition(key).text)
 
 
 def _facts(scene: Scene) -> Iterator[tuple[str, str, str, str]]:

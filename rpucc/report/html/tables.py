@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from rpucc.plan import LayerPlan
 from rpucc.report import units
-from rpucc.report.html.summary import term
+from rpucc.report.html.parts import table, term
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.plan import update_policy, which_cycles
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
-from rpucc.report.svg_pipeline import stages
 from rpucc.target import LayerPolicy
 
 NAMES_SHOWN = 6
@@ -39,6 +38,7 @@ READS, TIME = "reads a sample", "time a sample"
 
 def _columns(scene: Scene) -> Iterable[Column]:
     placement, training = scene.placement, scene.plan.training
+    times = cycle_seconds(scene.plan)
     yield Column("op", "op", lambda la: la.op, numeric=False, analog=False)
     yield Column("matrix", "R × C", lambda la: units.matrix(la.R, la.C), analog=False)
     yield Column("array", "array", lambda la: la.array or "digital", numeric=False, analog=False)
@@ -51,7 +51,7 @@ def _columns(scene: Scene) -> Iterable[Column]:
         yield Column("reads-backward", "bwd", lambda la: _count(la.reads_backward), group=READS)
         yield Column("updates", "upd", lambda la: units.count(la.updates), group=READS)
     for i, (key, heading) in enumerate(_TIMES[: 3 if training else 1]):
-        yield Column(key, heading, lambda la, i=i: _time(cycle_seconds(la)[i]), group=TIME)
+        yield Column(key, heading, lambda la, i=i: _time(times[la.name][i]), group=TIME)
     yield Column(
         "NM", "NM", lambda la: which_cycles(la.noise_forward, la.noise_backward), numeric=False
     )
@@ -88,16 +88,14 @@ def layer_table(scene: Scene) -> Markup:
         for column in columns
     ]
     rows = [_layer_row(scene, i, layer, columns) for i, layer in enumerate(scene.plan.layers)]
-    return _table(headings, rows, above=above)
+    return table(headings, rows, above=above)
 
 
 def _layer_row(scene: Scene, index: int, layer: LayerPlan, columns: Sequence[Column]) -> Markup:
     swatch = kind_style(scene.kind_index(layer.array)) if layer.analog else "digital"
     mark = tag("em", "bottleneck") if layer.is_bottleneck else None
     name = tag("th", tag("i", class_=f"swatch {swatch}"), layer.name, " ", mark, scope="row")
-    cells = [
-        tag("td", _cell(column, layer), class_=_class(column)) for column in columns
-    ]
+    cells = [tag("td", _cell(column, layer), class_=_class(column)) for column in columns]
     classes = "slow" if layer.is_bottleneck else None
     return tag(
         "tr", name, *cells, id=f"layer-{index}", data_layer=index, class_=classes, tabindex=-1
@@ -113,20 +111,19 @@ def _class(column: Column) -> str | None:
 
 
 def stage_table(scene: Scene) -> Markup:
-    """Return when each stage of the pipeline begins and ends, for one image."""
-    headings = _headings("stage", "begins", "ends", "takes", numeric=(1, 2, 3))
+    """Return when each stage of one image begins and ends."""
+    headings = [tag("th", label, scope="col") for label in ("stage", "cycle")]
+    headings += [
+        tag("th", label, scope="col", class_="num") for label in ("begins", "ends", "takes")
+    ]
     rows = []
-    for stage in stages(scene):
-        times = (stage.start, stage.start + stage.seconds, stage.seconds)
-        rows.append(
-            tag(
-                "tr",
-                tag("th", scene.plan.layers[stage.layer].name, scope="row"),
-                *(tag("td", units.seconds(time), class_="num") for time in times),
-                data_layer=stage.layer,
-            )
-        )
-    return _table(headings, rows)
+    for stage in scene.plan.stages:
+        times = (stage.start, stage.end, stage.seconds)
+        cells = [tag("td", units.seconds(time), class_="num") for time in times]
+        name = tag("th", stage.layer, scope="row")
+        position = scene.positions[stage.layer]
+        rows.append(tag("tr", name, tag("td", stage.cycle), *cells, data_layer=position))
+    return table(headings, rows)
 
 
 def policy_table(scene: Scene) -> Markup:
@@ -147,7 +144,7 @@ def policy_table(scene: Scene) -> Markup:
         )
         for texts, members in groups.items()
     ]
-    return _table(headings, rows, "prose")
+    return table(headings, rows, "prose")
 
 
 def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
@@ -172,23 +169,3 @@ def _names(members: Sequence[LayerPlan]) -> Markup:
     shown = ", ".join(units.plain(layer.name) for layer in members[:NAMES_SHOWN])
     more = len(members) - NAMES_SHOWN
     return joined(shown, f" and {units.count(more)} more" if more > 0 else None)
-
-
-def _headings(*labels: str, numeric: Sequence[int]) -> list[Markup]:
-    return [
-        tag("th", label, scope="col", class_="num" if i in numeric else None)
-        for i, label in enumerate(labels)
-    ]
-
-
-def _table(
-    headings: Sequence[Markup],
-    rows: Sequence[Markup],
-    style: str | None = None,
-    above: Sequence[Markup] = (),
-) -> Markup:
-    """Return a table; `above` are headings of groups of columns."""
-    head = [tag("tr", *above, class_="above")] if above else []
-    return tag(
-        "table", tag("thead", *head, tag("tr", *headings)), tag("tbody", *rows), class_=style
-    )
