@@ -70,8 +70,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "forward-time",
         "forward time",
-        "Forward reads of one sample × t_read of the kind of array, expected re-reads included. All "
-        "arrays of a grid read at once. Digital work and transfers are not in it.",
+        "Forward reads of one sample × t_read of the kind of array, expected re-reads included. "
+        "All arrays of a grid read at once. Digital work and transfers are not in it.",
     ),
     Definition(
         "backward-time", "backward time", "Transposed reads of one sample × t_read of the kind."
@@ -142,8 +142,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "NM",
         "NM, noise management",
-        "Each vector is divided by its largest magnitude before a read and the result multiplied "
-        "by it, so that small signals stand above the read noise; shown are the cycles that do it.",
+        "Each vector is divided by its largest magnitude before a read and the result is "
+        "multiplied by it, so that small signals stand above the read noise; shown are the cycles "
+        "that do it.",
     ),
     Definition(
         "BM",

@@ -5,6 +5,9 @@ Widths in percent, so that a drawing fits a phone and a poster. Not for deriving
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from rpucc.cost.pipeline import busy
 from rpucc.cost.timing import CYCLES
 from rpucc.plan import LayerPlan, Plan
@@ -14,9 +17,11 @@ from rpucc.report.scene import layer_summary
 from rpucc.report.svg import Drawing, fit, styled, words
 
 ROW = 20.0
-NAMES, BARS = 22.0, 48.0
+NAMES, BARS = 22.0, 44.0
 """Percent of the width for names and for bars; the times have the rest."""
 FILE_WIDTH = 900.0
+
+T = TypeVar("T")
 
 
 def cycle_seconds(plan: Plan) -> dict[str, tuple[float, ...]]:
@@ -33,14 +38,28 @@ def cycle_seconds(plan: Plan) -> dict[str, tuple[float, ...]]:
 
 def latency_drawing(plan: Plan) -> Drawing:
     """Draw a bar for each layer on arrays: its forward cycle, then backward and update."""
+    (whole,) = latency_drawings(plan, len(plan.layers) + 1)
+    return whole
+
+
+def latency_drawings(plan: Plan, most: int) -> list[Drawing]:
+    """Draw the bars of at most `most` layers a drawing, so that pages can break between."""
     times = cycle_seconds(plan)
     longest = max((sum(each) for each in times.values()), default=0.0) or 1.0
     layers = [(i, layer) for i, layer in enumerate(plan.layers) if layer.analog]
-    rows = [_row(n, i, la, times[la.name], longest) for n, (i, la) in enumerate(layers)]
     label = "Time of each layer's arrays for one sample"
     if plan.bottleneck is not None:
         label += f"; the bottleneck is {units.plain(plan.bottleneck)}"
-    return Drawing(joined(*rows), FILE_WIDTH, ROW * len(layers), label)
+    found = []
+    for some in parts(layers, most):
+        rows = [_row(n, i, la, times[la.name], longest) for n, (i, la) in enumerate(some)]
+        found.append(Drawing(joined(*rows), FILE_WIDTH, ROW * len(some), label))
+    return found
+
+
+def parts(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Return items in parts of at most `most`; one empty part for no items."""
+    return [items[i : i + most] for i in range(0, len(items), most)] or [items]
 
 
 def _row(n: int, index: int, layer: LayerPlan, times: tuple[float, ...], longest: float) -> Markup:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rpucc.cost.pipeline import Stage, finish
-from rpucc.plan import Plan
+from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.svg import Drawing, kind_style, styled, words
-from rpucc.report.svg_latency import FILE_WIDTH, NAMES, name_column
+from rpucc.report.svg_latency import FILE_WIDTH, NAMES, name_column, parts
 
 ROW = 18.0
 AXIS = 22.0
@@ -39,6 +39,18 @@ class _Bar:
 
 def pipeline_drawing(plan: Plan) -> Drawing:
     """Draw the forward stages of consecutive images against time."""
+    (whole,) = pipeline_drawings(plan, len(plan.layers) + 1)
+    return whole
+
+
+def training_drawing(plan: Plan) -> Drawing:
+    """Draw the three cycles of one image against time."""
+    (whole,) = training_drawings(plan, len(plan.layers) + 1)
+    return whole
+
+
+def pipeline_drawings(plan: Plan, most: int) -> list[Drawing]:
+    """Draw the pipeline with at most `most` layers a drawing, so that pages can break between."""
     stages = [stage for stage in plan.stages if stage.cycle == "forward"]
     period = plan.image_seconds
     span = finish(stages) + (IMAGES - 1) * period
@@ -53,34 +65,44 @@ def pipeline_drawing(plan: Plan) -> Drawing:
             if (start := stage.start + k * period) < span
         )
     label = f"Forward pipeline: an image comes in every {units.seconds(period)}"
-    return _chart(plan, stages, bars, span, label)
+    return _charts(plan, stages, bars, span, label, most)
 
 
-def training_drawing(plan: Plan) -> Drawing:
-    """Draw the three cycles of one image against time."""
+def training_drawings(plan: Plan, most: int) -> list[Drawing]:
+    """Draw one training image with at most `most` layers a drawing."""
     bars: dict[str, list[_Bar]] = {}
     for stage in plan.stages:
         bars.setdefault(stage.layer, []).append(_Bar(stage.start, stage.seconds, stage.cycle))
     span = finish(plan.stages)
     label = f"One training image: {units.seconds(span)} of forward, backward and update cycles"
-    return _chart(plan, plan.stages, bars, span, label)
+    return _charts(plan, plan.stages, bars, span, label, most)
 
 
-def _chart(
-    plan: Plan, stages: Sequence[Stage], bars: dict[str, list[_Bar]], span: float, label: str
-) -> Drawing:
+def _charts(
+    plan: Plan,
+    stages: Sequence[Stage],
+    bars: dict[str, list[_Bar]],
+    span: float,
+    label: str,
+    most: int,
+) -> list[Drawing]:
     span = span or 1.0
-    parts = [_axis(span, len(bars))]
+    found = []
     rows = [(i, layer) for i, layer in enumerate(plan.layers) if layer.name in bars]
-    for row, (index, layer) in enumerate(rows):
-        y = AXIS + row * ROW
-        drawn = [_bar(bar, span) for bar in bars[layer.name]]
-        chart = tag("svg", *drawn, x=f"{NAMES:g}%", y=y, width=f"{CHART:g}%", height=ROW)
-        style = "slow-text" if layer.is_bottleneck else "text"
-        title = tag("title", "\n".join([layer.name, *_times(stages, layer.name)]))
-        names = name_column(layer.name, y, style)
-        parts.append(tag("g", title, names, chart, class_="stage", data_layer=str(index)))
-    return Drawing(joined(*parts), FILE_WIDTH, AXIS + ROW * len(rows), label)
+    for some in parts(rows, most):
+        body = [_axis(span, len(some))]
+        for row, (index, layer) in enumerate(some):
+            title = "\n".join([layer.name, *_times(stages, layer.name)])
+            body.append(_row(row, index, layer, [_bar(b, span) for b in bars[layer.name]], title))
+        found.append(Drawing(joined(*body), FILE_WIDTH, AXIS + ROW * len(some), label))
+    return found
+
+
+def _row(row: int, index: int, layer: LayerPlan, drawn: Sequence[Markup], title: str) -> Markup:
+    y = AXIS + row * ROW
+    chart = tag("svg", *drawn, x=f"{NAMES:g}%", y=y, width=f"{CHART:g}%", height=ROW)
+    names = name_column(layer.name, y, "slow-text" if layer.is_bottleneck else "text")
+    return tag("g", tag("title", title), names, chart, class_="stage", data_layer=str(index))
 
 
 def _times(stages: Sequence[Stage], layer: str) -> Iterator[str]:

@@ -13,9 +13,12 @@ from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
 from rpucc.report.svg import Drawing
 from rpucc.report.svg_arrays import ArrayPicture, caption, picture_drawing
-from rpucc.report.svg_latency import latency_drawing
+from rpucc.report.svg_latency import latency_drawings
 from rpucc.report.svg_network import network_columns
-from rpucc.report.svg_pipeline import pipeline_drawing, training_drawing
+from rpucc.report.svg_pipeline import pipeline_drawings, training_drawings
+
+ROWS = 36
+"""Layers a chart: what a printed page holds; more go into further charts."""
 
 
 def network(scene: Scene) -> Markup:
@@ -74,19 +77,19 @@ def time(scene: Scene) -> Markup:
         "Time that a layer's arrays are busy for one sample. The bottleneck of the forward "
         "pipeline is in red. Digital work, re-reads and transfers are not in it.",
         legend(items),
-        _chart(latency_drawing(scene.plan)),
+        _charts(latency_drawings(scene.plan, ROWS)),
     )
 
 
 def pipeline(scene: Scene) -> Markup:
     """Return the Gantt charts and the same as a table."""
     period = units.seconds(scene.plan.image_seconds)
-    charts = [kind_legend(scene, digital=False), _chart(pipeline_drawing(scene.plan))]
+    charts = [kind_legend(scene, digital=False), _charts(pipeline_drawings(scene.plan, ROWS))]
     if scene.plan.training:
         charts += [
             tag("h3", "One training image"),
             legend([(cycle, cycle) for cycle in CYCLES]),
-            _chart(training_drawing(scene.plan)),
+            _charts(training_drawings(scene.plan, ROWS)),
         ]
     numbers = tag(
         "details", tag("summary", "The stages as a table"), scrolling(stage_table(scene), "Stages")
@@ -101,8 +104,8 @@ def pipeline(scene: Scene) -> Markup:
     )
 
 
-def _chart(drawing: Drawing) -> Markup:
-    return tag("div", drawing.fluid(), class_="chart")
+def _charts(drawings: Sequence[Drawing]) -> Markup:
+    return tag("div", *(drawing.fluid() for drawing in drawings), class_="chart")
 
 
 def policies(scene: Scene) -> Markup:
