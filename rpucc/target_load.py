@@ -224,7 +224,7 @@ def _tail(parts: list[str], keys: Keys) -> tuple[str, ...]:
     section, key = parts[-2:]
     if section in _sections(keys) and _known(section, key, keys):
         return section, key
-    return (key,) if key in ("analog", "match") else ()
+    return (key,) if key in keys["layer"] and key not in _sections(keys) else ()
 
 
 def _select_arrays(kinds: list[dict[str, Any]], selector: str, where: str) -> list[int]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 CORE = {"errors", "layers", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
-CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
+CORE |= {"structure", "target", "target_load", "target_values", "targets", "report"}
+CORE |= {"cost", "placement"}
 ALLOWED = {
     "core": CORE,
     "passes": CORE | {"passes"},
@@ -27,7 +28,9 @@ def package_files() -> list[tuple[str, Path]]:
     for part in ("passes", "runtime", "models"):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]
-    for name in sorted(CORE - {"targets", "report"}):
+    (folder,) = find_spec("rpucc.placement").submodule_search_locations
+    found += [("core", path) for path in sorted(Path(folder).rglob("*.py"))]
+    for name in sorted(CORE - {"targets", "report", "placement"}):
         found.append(("core", Path(find_spec(f"rpucc.{name}").origin)))
     return found
 

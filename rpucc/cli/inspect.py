@@ -153,14 +153,15 @@ def _measured_rereads(program: Program, machine: Machine | None) -> float | None
 
 def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_json: bool) -> None:
     from rpucc.cli.console import show
-    from rpucc.report.program import find_layer, layer_details, tiles
+    from rpucc.report.program import layer_details
+    from rpucc.report.tiles import as_data, tiles
     from rpucc.runtime.memory import bytes_per_weight
 
-    layer = find_layer(program, plan.name)
+    found = tiles(program.plan, plan.name)
     policy = program.target.for_layer(plan.name)
     weights = weight_statistics(machine, plan.name) if machine is not None else {}
     if not as_json:
-        show(layer_details(plan, policy, layer, weights, bytes_per_weight(policy)))
+        show(layer_details(plan, policy, found, weights, bytes_per_weight(policy)))
         return
     from rpucc.cli.output import print_json
 
@@ -169,7 +170,7 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
         "periphery": policy.periphery.model_dump(),
         "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
         "device": {"model": policy.device.model, **policy.device.parameters},
-        "tile_list": [tile._asdict() for tile in tiles(layer)] if layer is not None else [],
+        "tile_list": as_data(found),
     }
     if weights:
         result["weights"] = weights

@@ -40,11 +40,8 @@ class Network:
 
     nodes: tuple[NetworkNode, ...]
     edges: Edges
-
-    def sources(self) -> list[int]:
-        """Return the nodes that take the network's input alone."""
-        fed = {after for _, after in self.edges}
-        return [i for i in range(len(self.nodes)) if i not in fed]
+    sources: tuple[int, ...]
+    """The nodes that take the network's input."""
 
     def sinks(self) -> list[int]:
         """Return the nodes whose result no other node takes."""
@@ -57,12 +54,13 @@ def network(program: Program) -> Network:
     places = {layer.name: layer.name for layer in program.plan.layers}
     for layer in analog_layers(program.model):  # a shared matrix has nodes of several names
         places.update({_place_of(read): layer.name for read in layer.forward})
-    return _Units(_forward_nodes(program), places).network()
+    (data_input,) = (v for v in program.model.graph.inputs if v.name == program.input)
+    return _Units(_forward_nodes(program, data_input), places, data_input).network()
 
 
-def _forward_nodes(program: Program) -> list[ir.Node]:
+def _forward_nodes(program: Program, data_input: ir.Value) -> list[ir.Node]:
     """Nodes of the forward cycle that depend on the data input, in graph order."""
-    fed = {value for value in program.model.graph.inputs if value.name == program.input}
+    fed = {data_input}
     found = []
     for node in program.model.graph:
         if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
@@ -81,10 +79,13 @@ def _place_of(node: ir.Node) -> str:
 class _Units:
     """Merges nodes into units: a union of neighbours, first by layer, then along chains."""
 
-    def __init__(self, nodes: list[ir.Node], layer_at: Mapping[str, str]) -> None:
+    def __init__(
+        self, nodes: list[ir.Node], layer_at: Mapping[str, str], data_input: ir.Value
+    ) -> None:
         """Take nodes in graph order and the layer at each place; other nodes are digital work."""
         self.nodes = nodes
         self.layer_at = layer_at
+        self.fed = [i for i, node in enumerate(nodes) if data_input in node.inputs]
         self.places = [_place_of(node) if _place_of(node) in layer_at else None for node in nodes]
         position = {node: i for i, node in enumerate(nodes)}
         self.pairs = [
@@ -108,13 +109,16 @@ class _Units:
         pairs = self._edges()
         number = {root: k for k, root in enumerate(_forward_order(members, pairs))}
         edges = sorted((number[a], number[b]) for a, b in pairs)
-        return Network(tuple(self._node(members[root]) for root in number), tuple(edges))
+        nodes = tuple(self._node(members[root]) for root in number)
+        sources = sorted({number[self._root(i)] for i in self.fed})
+        return Network(nodes, tuple(edges), tuple(sources))
 
     def _chains(self) -> Iterator[tuple[int, int]]:
         """Pairs of units to merge: the only successor and the only predecessor of each other."""
         edges = self._edges()
         outgoing = Counter(before for before, _ in edges)
         incoming = Counter(after for _, after in edges)
+        incoming.update({self._root(i) for i in self.fed})
         for before, after in edges:
             if outgoing[before] == incoming[after] == 1 and self.places[after] is None:
                 yield before, after

@@ -88,7 +88,7 @@ def _with_ends(scene: Scene) -> tuple[list[_Box], list[tuple[int, int]]]:
     boxes = [_Box(None, ((fit(f"input {shape}", WIDTH), "muted"),), title="input")]
     boxes += [_box(scene, i, node) for i, node in enumerate(net.nodes)]
     boxes.append(_Box(None, (("output", "muted"),), title="output"))
-    edges = [(0, i + 1) for i in net.sources()]
+    edges = [(0, i + 1) for i in net.sources]
     edges += [(a + 1, b + 1) for a, b in net.edges]
     edges += [(i + 1, len(boxes) - 1) for i in net.sinks()]
     return boxes, edges
