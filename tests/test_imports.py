@@ -15,6 +15,7 @@ CORE |= {"structure", "target", "target_load", "target_values", "targets", "repo
 CORE |= {"cost", "placement"}
 ALLOWED = {
     "core": CORE,
+    "cost": CORE,
     "passes": CORE | {"passes"},
     "runtime": CORE | {"runtime"},
     "models": {"models", "errors"},
@@ -25,12 +26,12 @@ ALLOWED = {
 def package_files() -> list[tuple[str, Path]]:
     """(part, file) of every module whose imports are restricted."""
     found = []
-    for part in ("passes", "runtime", "models"):
+    for part in ("passes", "runtime", "models", "cost"):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]
     (folder,) = find_spec("rpucc.placement").submodule_search_locations
     found += [("core", path) for path in sorted(Path(folder).rglob("*.py"))]
-    for name in sorted(CORE - {"targets", "report", "placement"}):
+    for name in sorted(CORE - {"targets", "report", "placement", "cost"}):
         found.append(("core", Path(find_spec(f"rpucc.{name}").origin)))
     return found
 

@@ -68,6 +68,14 @@ class Node:
         """Elements of the first output; raises LookupError where they are not known."""
         return _known(elements(self.node.outputs[0], self.batch))
 
+    @property
+    def elementwise(self) -> int:
+        """Elements of an elementwise result: where its shape is lost, of the largest operand."""
+        found = elements(self.node.outputs[0], self.batch)
+        if found is None:
+            found = max(self.input(i) for i in range(len(self.node.inputs)))
+        return found
+
     def dim(self, index: int, axis: int) -> int:
         """Return a static dimension of an input; raises LookupError where it is none."""
         value = self.node.inputs[index]
@@ -90,8 +98,8 @@ Rule = Callable[[Node], Operations]
 
 
 def _each(adds: float = 0, multiplies: float = 0, functions: float = 0) -> Rule:
-    """So many operations an element of the output."""
-    return lambda n: Operations(adds, multiplies, functions) * n.output
+    """So many operations an element of the output of an elementwise op."""
+    return lambda n: Operations(adds, multiplies, functions) * n.elementwise
 
 
 def _fold(n: Node) -> Operations:

@@ -91,7 +91,7 @@ def _moved(cost: NetworkCost) -> str:
             if each.moved_bytes:
                 moved[each.cycle] = moved.get(each.cycle, 0.0) + each.moved_bytes
     parts = [f"{units.size(round(count))} {cycle}" for cycle, count in moved.items()]
-    return f"{', '.join(parts)} between layers" if parts else "nothing between layers"
+    return f"{', '.join(parts)} between arrays" if parts else "nothing between arrays"
 
 
 def _rereads(cost: NetworkCost, measured: float | None) -> str:

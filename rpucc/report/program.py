@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.target import LayerPolicy
 
+
 def input_shape(program: Program) -> tuple[int | str, ...]:
     """Return the shape of one sample, without the batch axis."""
     for value in program.model.graph.inputs:

@@ -66,7 +66,8 @@ class Drawing:
         """
         width, height = self.width + 2 * MARGIN, self.height + 2 * MARGIN
         paper = styled("rect", style="paper", width="100%", height="100%")
-        size = {"width": self.width, "height": self.height, "overflow": "visible"}
+        size: dict[str, Attribute] = {"width": self.width, "height": self.height}
+        size["overflow"] = "visible"
         inner = tag("svg", self.body, x=MARGIN, y=MARGIN, **size)
         body = joined(tag("title", self.label), paper, inner)
         element = Drawing(body, width, height, self.label).inline(xmlns=NAMESPACE)

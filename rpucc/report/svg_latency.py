@@ -71,8 +71,8 @@ def _row(n: int, index: int, layer: LayerPlan, times: tuple[float, ...], longest
     x = NAMES
     for cycle, seconds in named:
         width = BARS * seconds / longest
-        at = {"x": f"{x:.3f}%", "y": y + 4, "width": f"{width:.3f}%", "height": 12}
-        parts.append(styled("rect", style=cycle, **at))
+        at = {"x": f"{x:.3f}%", "width": f"{width:.3f}%"}
+        parts.append(styled("rect", style=cycle, y=y + 4, height=12, **at))
         x += width
     text = units.seconds(sum(times))
     text += " bottleneck" if layer.is_bottleneck else ""

@@ -126,10 +126,11 @@ def _axis(span: float, rows: int) -> Markup:
     for k in range(math.floor(span / step) + 1):
         x = NAMES + CHART * k * step / span
         ends = x > 92
-        line = {"x1": f"{x:.3f}%", "x2": f"{x:.3f}%", "y1": 4, "y2": AXIS + ROW * rows}
-        parts.append(styled("line", style="rule", **line))
-        anchor = {"text_anchor": "end" if ends else "start", "dx": -4 if ends else 4}
-        parts.append(words(f"{x:.3f}%", 12, units.seconds(k * step), "muted", **anchor))
+        line = {"x1": f"{x:.3f}%", "x2": f"{x:.3f}%"}
+        parts.append(styled("line", style="rule", y1=4, y2=AXIS + ROW * rows, **line))
+        time, anchor = units.seconds(k * step), "end" if ends else "start"
+        at = f"{x:.3f}%"
+        parts.append(words(at, 12, time, "muted", text_anchor=anchor, dx=-4 if ends else 4))
     return tag("g", *parts)
 
 

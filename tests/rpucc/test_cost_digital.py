@@ -78,6 +78,11 @@ def test_shapes_and_moves_cost_nothing() -> None:
     assert work_of("t = Transpose <perm = [0, 2, 3, 1]> (x) y = Flatten(t)") == {}
 
 
+def test_a_size_that_inference_lost_is_found_behind_a_reshape() -> None:
+    found = work_of("r = Reshape(x, flat) y = Relu(r)", weights="<int64[1] flat = {-1}>")
+    assert found == {"Relu": Operations(adds=144)}
+
+
 def test_ops_without_a_rule_are_named() -> None:
     model = ir.from_proto(
         onnx.parser.parse_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_the_defaults_follow_from_what_their_sources_say() -> None:
     assert (table.add_energy, table.multiply_energy) == (0.9e-12, 3.7e-12)
     assert table.function_energy == pytest.approx(7.1 * table.multiply_energy, rel=0.02)
     assert table.byte_energy == pytest.approx(2 * 20e-12 / 8)
+
+
+def test_the_page_lists_every_key() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text(encoding="utf-8")
+    assert [key for key in CostTable.model_fields if f"`{key}`" not in page] == []
 
 
 def test_every_key_can_be_overridden_and_survives_the_program() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ def _columns(scene: Scene) -> Iterable[Column]:
         yield Column("reads-backward", "bwd", lambda la: _count(la.reads_backward), group=READS)
         yield Column("updates", "upd", lambda la: units.count(la.updates), group=READS)
     for i, (key, heading) in enumerate(_TIMES[: 3 if training else 1]):
-        yield Column(key, heading, lambda la, i=i: _time(times[la.name][i]), group=TIME)
+        yield Column(key, heading, _cycle_time(times, i), group=TIME)
     yield Column(
         "NM", "NM", lambda la: which_cycles(la.noise_forward, la.noise_backward), numeric=False
     )
@@ -67,6 +67,10 @@ _TIMES = (("forward-time", "fwd"), ("backward-time", "bwd"), ("update-time", "up
 
 def _count(n: int) -> str:
     return units.count(n) if n else units.NONE
+
+
+def _cycle_time(times: Mapping[str, Sequence[float]], cycle: int) -> Callable[[LayerPlan], str]:
+    return lambda layer: _time(times[layer.name][cycle])
 
 
 def _time(value: float) -> str:
@@ -126,15 +130,18 @@ def stage_table(scene: Scene) -> Markup:
     return table(headings, rows)
 
 
+POLICIES = ("NM", "BM", "update", "device", "periphery")
+"""What makes a policy, by its definitions."""
+
+
 def policy_table(scene: Scene) -> Markup:
     """Return one row for each different policy, with the layers that have it."""
     groups: dict[tuple[str, ...], list[LayerPlan]] = {}
     for layer in scene.plan.analog_layers:
         policy = scene.program.target.for_layer(layer.name)
         groups.setdefault(_policy(layer, policy), []).append(layer)
-    keys = (("layer", "layers"), ("NM", "NM"), ("BM", "BM"), ("update", "update"))
-    keys += (("device", "device"), ("periphery", "periphery"))
-    headings = [tag("th", term(key, label), scope="col") for key, label in keys]
+    headings = [tag("th", term("layer", "layers"), scope="col")]
+    headings += [tag("th", term(key, key), scope="col") for key in POLICIES]
     rows = [
         tag(
             "tr",
@@ -158,7 +165,7 @@ def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
     )
 
 
-def _values(values: dict[str, object]) -> str:
+def _values(values: Mapping[str, object]) -> str:
     return ", ".join(
         f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
         for key, value in values.items()
