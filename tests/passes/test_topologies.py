@@ -89,10 +89,11 @@ def test_random_weights_keep_values_of_order_one(name: str) -> None:
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in made if n not in known)
     x = np.random.default_rng(0).random((1, 3, 224, 224), np.float32)
     values = execute(model, x)
-    found = {n: float(np.sqrt(np.mean(np.square(v)))) for n, v in values.items() if v.size > 1000}
-    assert min(found.values()) > 0.05
-    assert max(found.values()) < 30
-    assert values[model.graph.output[0].name].max() < 0.9  # a softmax, or logits
+    last = model.graph.node[-1]
+    if last.op_type == "Softmax":
+        assert values.pop(last.output[0]).max() < 0.9
+    for value in values.values():
+        assert 0.05 < np.sqrt(np.mean(np.square(value))) < 30
 
 
 def execute(model: onnx.ModelProto, x: np.ndarray) -> dict[str, np.ndarray]:

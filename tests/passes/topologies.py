@@ -69,12 +69,15 @@ def _roles(graph: onnx.GraphProto) -> dict[str, str]:
     """What each weight is for: by the op that uses it, and where in it."""
     views = ("Unsqueeze", "Reshape")
     source = {n.output[0]: n.input[0] for n in graph.node if n.op_type in views}
+    made_by = {n.output[0]: n.op_type for n in graph.node}
     summed = {name for n in graph.node if n.op_type == "Sum" for name in n.input}
     roles: dict[str, str] = {}
     for node in graph.node:
         if node.op_type in ("Conv", "Gemm"):
             weights = [source.get(name, name) for name in node.input[1:]]
             roles |= dict(zip(weights, ("weight", "bias"), strict=False))
+            if made_by.get(node.input[0]) == "BatchNormalization":
+                roles[weights[0]] = "weight of a linear input"
         elif node.op_type == "BatchNormalization":
             roles |= dict(zip(node.input[1:], NORM_ROLES[1:], strict=True))
             if node.output[0] in summed:
@@ -85,9 +88,11 @@ def _roles(graph: onnx.GraphProto) -> dict[str, str]:
 
 
 def _draw(rng: np.random.Generator, role: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Random numbers for a role; a weight has the variance 2 / fan-in (the ReLU's gain)."""
-    if role == "weight":
-        limit = (6 / np.prod(shape[1:])) ** 0.5
+    """Random numbers for a role; a weight has the variance 2 / fan-in, behind no ReLU half that."""
+    if role.startswith("weight"):
+        gain = 2 if role == "weight" else 1
+        fan_in = np.prod([size for size in shape if size > 1][1:])  # a Gemm's may be 1×1×R×C
+        limit = (3 * gain / fan_in) ** 0.5
         return rng.uniform(-limit, limit, shape)
     if role == "variance":
         return rng.uniform(0.8, 1.25, shape)
