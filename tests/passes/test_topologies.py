@@ -93,7 +93,7 @@ def test_random_weights_keep_values_of_order_one(name: str) -> None:
     if last.op_type == "Softmax":
         assert values.pop(last.output[0]).max() < 0.9
     for value in values.values():
-        assert 0.05 < np.sqrt(np.mean(np.square(value))) < 30
+        assert 0.02 < np.sqrt(np.mean(np.square(value))) < 30
 
 
 def execute(model: onnx.ModelProto, x: np.ndarray) -> dict[str, np.ndarray]:
