@@ -49,7 +49,7 @@ def tile_program(
     policy = chosen.for_layer("tile")
     row_cuts, col_cuts = [R * i // cuts for i in range(cuts + 1)], _cuts(C, cuts)
     grid: dict[str, Any] = {
-        "row_cuts": row_cuts, "col_cuts": col_cuts, "arrays": list(range(cuts * cuts)),
+        "row_cuts": row_cuts, "col_cuts": col_cuts, "first_tile": 0,
     }  # fmt: skip
     periphery = policy.periphery
     read = {

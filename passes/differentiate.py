@@ -7,14 +7,16 @@ update is done on arrays, which assign_update decides.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import ANALOG, CYCLE, LAYER, int_of, known_shape
+from rpucc.passes.fold_batchnorm import BATCH_NORM
+from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate
 from rpucc.passes.gradients.losses import LOSSES, Loss, graph_input
 from rpucc.passes.gradients.sweep import FLOATS, sweep
@@ -40,6 +42,7 @@ class Differentiate(RpuPass):
     """
 
     loss: str = "auto"
+    problems: Problems = field(default_factory=Problems, repr=False, compare=False)
 
     name: ClassVar[str] = "differentiate"
 
@@ -59,12 +62,13 @@ class Differentiate(RpuPass):
                 "compile with --inference"
             )
         e = GradientEmitter(model)
-        output = _output(model)
+        output = _output(model, self.problems)
         if loss_name == "cross-entropy":
             output = _logits(e, output)
         loss = LOSSES[loss_name](e, output)
         lr = graph_input(e, "lr", output.dtype or ir.DataType.FLOAT, ir.Shape([]))
-        gradients = sweep(e, {output: loss.gradient}, sources)
+        gradients = sweep(e, {output: loss.gradient}, sources, self.problems)
+        self.problems.gate()
         updates = _emit_updates(e, gradients, sources, lr)
         _prune(model.graph, kept=set(forward), outputs={loss.value, *updates.values()})
         if not output.is_graph_output():
@@ -77,8 +81,8 @@ class Differentiate(RpuPass):
 def parameters(graph: ir.Graph) -> list[ir.Value]:
     """Return the initializers that training changes, in the order of their first use.
 
-    These are the weights of Reads, the digital weights of layers, and a bias in an Add right
-    after a layer.
+    These are the weights of Reads, the digital weights of layers, a bias in an Add right after a
+    layer, and the scale and bias of batch norms of policy "train".
     """
     found: dict[ir.Value, None] = {}
     for node in graph:
@@ -86,6 +90,8 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
             candidates = [node.inputs[1]]
         elif node.metadata_props.get(ANALOG) == "0" or _adds_to_layer(node):
             candidates = list(node.inputs)
+        elif node.metadata_props.get(BATCH_NORM) == "trained":
+            candidates = list(node.inputs[1:3])
         else:
             continue
         for value in candidates:
@@ -101,8 +107,8 @@ def _adds_to_layer(node: ir.Node) -> bool:
     )
 
 
-def _output(model: ir.Model) -> ir.Value:
-    """Return the value that the loss is about."""
+def _output(model: ir.Model, problems: Problems) -> ir.Value:
+    """Return the value that the loss is about; one of several only where problems collect."""
     outputs = list(model.graph.outputs)
     wanted = model.metadata_props.get("rpucc.output")
     named = [value for value in outputs if value.name == wanted]
@@ -110,9 +116,11 @@ def _output(model: ir.Model) -> ir.Value:
         return named[0]
     if len(outputs) != 1:
         names = ", ".join(str(value.name) for value in outputs)
-        raise UnsupportedError(
-            f"the model has {len(outputs)} outputs ({names}); training needs exactly one; keep "
-            "the one that the labels are about"
+        problems.add(
+            UnsupportedError(
+                f"the model has {len(outputs)} outputs ({names}); training needs exactly one; keep "
+                "the one that the labels are about"
+            )
         )
     return outputs[0]
 
@@ -184,9 +192,12 @@ def _emit_updates(
         if W in reads:
             read = reads[W].read
             e.metadata[LAYER] = read.metadata_props[LAYER]
-            cuts = {key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")}
+            grid: dict[str, Any] = {
+                key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
+            }
+            grid["groups"] = int_of(read, "groups", 1)
             new = e.rpu(
-                "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **cuts
+                "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **grid
             )
         elif W in gradients:
             layer = _layer_of(W)

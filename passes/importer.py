@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import onnx
 import onnx_ir as ir
@@ -17,12 +18,14 @@ from rpucc.passes.frontend import support
 from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
 from rpucc.passes.frontend.bypass import drop_idle_nodes
 from rpucc.passes.frontend.constants import SHARED_KEY, fold_constants, separate_weights
+from rpucc.passes.frontend.gemm import split_gemm_sums
+from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
 from rpucc.passes.frontend.names import name_nodes
 from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
-from rpucc.passes.frontend.rules import enforce
+from rpucc.passes.frontend.rules import Problems, enforce
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
 
@@ -32,6 +35,8 @@ __all__ = [
     "SHARED_KEY",
     "Importer",
     "Source",
+    "Watch",
+    "check_file",
     "import_notes",
     "load_model",
 ]
@@ -61,6 +66,10 @@ def load_model(source: Source) -> ir.Model:
     return Importer()(read_model(source)).model
 
 
+Watch = Callable[[str, ir.Model], None]
+"""Called after each step of the import with the step's name and the model as it left it."""
+
+
 def import_notes(model: ir.Model) -> list[str]:
     """What a user should know about a model's import: a fixed batch, a dropout left out."""
     return [str(line) for line in json.loads(model.metadata_props.get(NOTES_KEY, "[]"))]
@@ -82,25 +91,41 @@ class Importer(ir.passes.InPlacePass):
     After:  `conv_1 = Conv(x[N,1,28,28], W, kernel_shape=[5,5], pads=[2,2,2,2], ...)`, opset 21.
     """
 
+    def __init__(self, problems: Problems | None = None, watch: Watch | None = None) -> None:
+        """`problems` may collect what is wrong; `watch` is called after each step."""
+        self.problems = problems or Problems()
+        self.watch: Watch = watch or (lambda step, model: None)
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Run all steps; raises ModelError or UnsupportedError."""
-        _check_file(model)
-        _normalise_operators(model)
-        notes = drop_idle_nodes(model)
+        check_file(model)
+        self.watch("check_file", model)
+        notes = _normalise_operators(model, self.problems)
+        self.watch("normalise_operators", model)
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        self.watch("lift_constants", model)
+        drop_idle_nodes(model)
+        self.watch("drop_idle_nodes", model)
         fold_constants(model)
+        self.watch("fold_constants", model)
+        split_gemm_sums(model)
+        self.watch("split_gemm_sums", model)
         common.RemoveUnusedNodesPass()(model)
+        self.watch("remove_unused_nodes", model)
         name_nodes(model)
-        _check_network(model)
+        _check_network(model, self.problems)
         why_fixed = pin_batch(model)
         notes += [why_fixed] if why_fixed else []
+        self.watch("pin_batch", model)
         common.RemoveUnusedNodesPass()(model)
+        self.watch("remove_shape_arithmetic", model)
         separate_weights(model)
         _finish(model, notes)
         return ir.passes.PassResult(model, modified=True)
 
 
-def _check_file(model: ir.Model) -> None:
-    """Whether this is a valid ONNX model at all."""
+def check_file(model: ir.Model) -> None:
+    """Refuse what is no valid ONNX model at all; raises ModelError."""
     label = label_of(model)
     enforce(support.FILE_RULES, model, label)
     # Old files (IR 3) must list weights among the inputs; onnxruntime does not mind, nor do we.
@@ -111,8 +136,11 @@ def _check_file(model: ir.Model) -> None:
         raise ModelError(f"{label}: not a valid ONNX model: {one_line(error)}") from error
 
 
-def _normalise_operators(model: ir.Model) -> None:
-    """Only supported standard operators at the program's opset, constants as initializers."""
+def _normalise_operators(model: ir.Model, problems: Problems) -> list[str]:
+    """Only supported standard operators, in inference mode, at the program's opset.
+
+    Returns what a user should know about it.
+    """
     label = label_of(model)
     try:
         common.InlinePass(lambda function: function.domain != DOMAIN)(model)
@@ -123,26 +151,42 @@ def _normalise_operators(model: ir.Model) -> None:
         del model.functions[name]
     for node in model.graph:
         where = f"{label}: {node_text(node)}"
-        enforce(support.OP_RULES, node, where, UnsupportedError)
+        enforce(support.OP_RULES, node, where, UnsupportedError, problems)
     common.RemoveInitializersFromInputsPass()(model)
-    enforce(support.INPUT_RULES, model, label, UnsupportedError)
-    enforce(support.INPUT_SIZE_RULES, model, label)
+    _check_input(model, problems)
+    notes = take_as_inference(model)
     common.RemoveUnusedOpsetsPass()(model)
     model.ir_version = IR_VERSION
-    convert_opset(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    try:
+        convert_opset(model)
+    except UnsupportedError:
+        problems.gate()  # a refused op may be the cause
+        raise
+    return notes
 
 
-def _check_network(model: ir.Model) -> None:
+def _check_input(model: ir.Model, problems: Problems) -> None:
+    """Whether the network has one input of known shape; nothing can be inferred without."""
+    before = len(problems.found)
+    enforce(support.INPUT_RULES, model, label_of(model), UnsupportedError, problems)
+    if len(problems.found) == before:
+        enforce(support.INPUT_SIZE_RULES, model, label_of(model), problems=problems)
+    if len(problems.found) > before:
+        problems.gate()
+
+
+def _check_network(model: ir.Model, problems: Problems) -> None:
     """Weights and shapes; leaves the windows explicit."""
     label = label_of(model)
     for value in model.graph.initializers.values():
-        enforce(support.WEIGHT_TYPE_RULES, value, label, UnsupportedError)
-        enforce(support.WEIGHT_RULES, value, label)
+        enforce(support.WEIGHT_TYPE_RULES, value, label, UnsupportedError, problems)
+        enforce(support.WEIGHT_RULES, value, label, problems=problems)
     batch = declared_batch(model) or 1
     shapes = infer_shapes(model, batch, strict=False)
     for node in model.graph:
-        enforce(LAYER_RULES, Layer(node, shapes), f"{label}: {node_text(node)}")
+        where = f"{label}: {node_text(node)}"
+        enforce(LAYER_RULES, Layer(node, shapes), where, problems=problems)
+    problems.gate()
     shapes = _infer_strictly(model, batch)
     make_windows_explicit(model, shapes)
     after = _infer_strictly(model, batch)

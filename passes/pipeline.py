@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -16,9 +16,12 @@ from rpucc.opset import add_functions
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.base import RpuPass
 from rpucc.passes.differentiate import Differentiate
+from rpucc.passes.fold_batchnorm import FoldBatchNorm
+from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.place import Place
+from rpucc.passes.replicate import Replicate
 from rpucc.passes.schedule import Schedule
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.passes.tile import Tile
@@ -35,6 +38,8 @@ class Options:
     target: Target
     training: bool = True
     loss: str = "auto"
+    problems: Problems = field(default_factory=Problems)
+    """Raises the first problem; `rpucc check` collects them all."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,18 @@ class Row:
 
 
 PASSES: tuple[Row, ...] = (
-    Row(SelectAnalog, lambda o: SelectAnalog(o.target, training=o.training)),
-    Row(Unroll, lambda o: Unroll(training=o.training)),
-    Row(Differentiate, lambda o: Differentiate(loss=o.loss), training_only=True),
+    Row(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
+    Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
+    Row(Unroll, lambda o: Unroll(o.target, training=o.training)),
+    Row(
+        Differentiate, lambda o: Differentiate(loss=o.loss, problems=o.problems), training_only=True
+    ),
     Row(Tile, lambda o: Tile(o.target)),
+    Row(Replicate, lambda o: Replicate(o.target)),
     Row(ManageNoise, lambda o: ManageNoise(o.target)),
     Row(ManageBounds, lambda o: ManageBounds(o.target)),
     Row(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),
-    Row(Place, lambda o: Place()),
+    Row(Place, lambda o: Place(o.target)),
     Row(Schedule, lambda o: Schedule()),
 )
 """Every pass, in order; the importer (`rpucc.passes.importer`) comes before them."""

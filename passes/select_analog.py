@@ -26,13 +26,14 @@ from rpucc.passes.emit import (
 if TYPE_CHECKING:
     from rpucc.target import Target
 
-LAYER_OPS = ("Conv", "Gemm", "MatMul")
+LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 """The ops whose constant weights can live on arrays."""
 
 
 @dataclass(frozen=True)
 class SelectAnalog(RpuPass):
-    """Mark each Conv, Gemm and MatMul with constant weights as an analog or a digital layer.
+    """Mark each Conv, ConvTranspose, Gemm and MatMul with constant weights as analog or digital.
 
     Requires: named nodes; folded constants; known shapes.
     Leaves behind: layer nodes with metadata `rpucc.layer` = their name and `rpucc.analog` = "1"
@@ -45,7 +46,6 @@ class SelectAnalog(RpuPass):
     """
 
     target: Target
-    training: bool = True
 
     name: ClassVar[str] = "select_analog"
 
@@ -57,23 +57,12 @@ class SelectAnalog(RpuPass):
                 _normalise_gemm(model, node)
             _adopt_bias(model, node)
             analog = bool(self.target.for_layer(node.name or "").analog)
-            if analog:
-                self._check_group(node)
             for member in (node, following_bias(node)):
                 if member is not None:
                     member.metadata_props[LAYER] = node.name or ""
                     member.metadata_props[ANALOG] = "1" if analog else "0"
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
-
-    def _check_group(self, node: ir.Node) -> None:
-        group = int_of(node, "group", 1)
-        if group != 1 and self.training:
-            raise UnsupportedError(
-                f"node {node.name!r} (Conv): training a convolution with group={group} on arrays "
-                "is not supported yet; set analog = false for it in a [[layer]] rule of the "
-                "target and compile with --inference"
-            )
 
 
 def is_candidate(node: ir.Node) -> bool:
@@ -83,10 +72,9 @@ def is_candidate(node: ir.Node) -> bool:
     weight = node.inputs[1]
     if weight is None or weight.shape is None or constant_of(weight) is None:
         return False
-    lowest = 3 if node.op_type == "Conv" else 2
-    if node.op_type != "Conv" and weight.shape.rank() != 2:
-        return False
-    return weight.shape.rank() >= lowest and constant_of(node.inputs[0]) is None
+    rank = weight.shape.rank()
+    fits = rank >= 3 if node.op_type in CONVOLUTIONS else rank == 2
+    return fits and constant_of(node.inputs[0]) is None
 
 
 def following_bias(node: ir.Node) -> ir.Node | None:
@@ -126,10 +114,10 @@ def rows_of(node: ir.Node) -> int:
     weight = node.inputs[1]
     assert weight is not None
     shape = known_shape(weight)
+    if node.op_type == "ConvTranspose":
+        return int(shape[1]) * int_of(node, "group", 1)
     rows_first = node.op_type == "Conv" or int_of(node, "transB", 0)
-    R = shape[0] if rows_first else shape[1]
-    assert isinstance(R, int)
-    return R
+    return int(shape[0] if rows_first else shape[1])
 
 
 def _only_consumer(node: ir.Node) -> ir.Node | None:
@@ -148,7 +136,7 @@ def _bias_of(add: ir.Node, layer: ir.Node) -> np.ndarray | None:
     if constant is None:
         return None
     R, rank = rows_of(layer), result.shape.rank()
-    axis = 1 if layer.op_type == "Conv" else rank - 1
+    axis = 1 if layer.op_type in CONVOLUTIONS else rank - 1
     if constant.ndim > rank or constant.size != R:
         return None
     padded = (1,) * (rank - constant.ndim) + constant.shape

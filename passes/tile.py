@@ -7,25 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
 
-from rpucc.errors import ModelError
-from rpucc.layers import READS, AnalogLayer, analog_layers, segments
+from rpucc.errors import ModelError, TargetError
+from rpucc.layers import READS, AnalogLayer, analog_layers, reads_per_sample, segments
+from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import Emitter, infer_outputs
 from rpucc.plan import ARRAY_KIND
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind, LayerPolicy, Target
+    from rpucc.target import ArrayKind, LayerPolicy, Mapping, Target
 
 
 @dataclass(frozen=True)
 class Tile(RpuPass):
-    """Cut each matrix into balanced blocks, one an array, and stamp the layer's periphery.
+    """Choose each layer's kind of array, cut its matrix to that size, stamp its periphery.
 
-    Requires: Reads with one segment (unroll), and Updates in training (differentiate).
+    Requires: Reads with one segment (unroll), and Updates in training (differentiate). A grouped
+    layer's matrices are all cut alike.
     Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; noise,
     bound, dac_bits and adc_bits on Reads; metadata `rpucc.array_kind`. Each Read gives one partial
     sum a segment of its input; where there are several, its result has another shape and so
@@ -43,11 +46,11 @@ class Tile(RpuPass):
         """Stamp every Read and Update; a Read that is tiled already raises ModelError."""
         layers = analog_layers(model)
         emitter = Emitter(model)
-        for layer in layers:
-            R, C = layer.rows, layer.columns
-            kind = array_kind(R, C, self.target.arrays)
-            cuts = balanced_cuts(R, kind.rows), balanced_cuts(C, kind.cols)
-            policy = self.target.for_layer(layer.name)
+        policies = [self.target.for_layer(layer.name) for layer in layers]
+        needs = [_need(layer, policy) for layer, policy in zip(layers, policies, strict=True)]
+        kinds = choose_kinds(needs, self.target.arrays)
+        for layer, policy, kind in zip(layers, policies, kinds, strict=True):
+            cuts = layer_cuts(layer, policy.mapping, kind)
             for node in layer.nodes:
                 _stamp_grid(node, kind, *cuts)
                 if node.op_type in READS:
@@ -61,6 +64,43 @@ class Tile(RpuPass):
             _check_untiled(layer)
 
 
+def _need(layer: AnalogLayer, policy: LayerPolicy) -> Need:
+    replicas = policy.mapping.replicas
+    copies = replicas if isinstance(replicas, int) else 1
+    try:
+        reads = sum(reads_per_sample(node) for node in layer.forward)
+    except ValueError:
+        reads = 0  # schedule refuses it, and says why
+    return Need(layer.group_rows, layer.columns, -(-reads // copies), policy.mapping.array)
+
+
+def layer_cuts(
+    layer: AnalogLayer, mapping: Mapping, kind: ArrayKind
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return (row cuts, column cuts): the user's own, or as few tiles as possible."""
+    cut = balanced_cuts if mapping.cuts == "balanced" else greedy_cuts
+    R, C = layer.group_rows, layer.columns
+    row_cuts = mapping.row_cuts or cut(R, kind.rows)
+    col_cuts = mapping.col_cuts or cut(C, kind.cols)
+    _check_cuts(layer, kind, "row_cuts", row_cuts, R, kind.rows)
+    _check_cuts(layer, kind, "col_cuts", col_cuts, C, kind.cols)
+    return row_cuts, col_cuts
+
+
+def _check_cuts(
+    layer: AnalogLayer, kind: ArrayKind, key: str, cuts: Sequence[int], lines: int, limit: int
+) -> None:
+    """Refuse cuts of the target that do not fit the matrix or the arrays."""
+    where = f"layer {layer.name!r}: mapping.{key} = {list(cuts)}"
+    if cuts[-1] != lines:
+        raise TargetError(f"{where} must end at {lines}, the size of its matrix there")
+    longest = max(b - a for a, b in pairwise(cuts))
+    if longest > limit:
+        raise TargetError(
+            f"{where} has a tile of {longest} lines; arrays of the kind {kind.name!r} have {limit}"
+        )
+
+
 def balanced_cuts(lines: int, limit: int) -> tuple[int, ...]:
     """Cut `lines` into as few segments of at most `limit` as possible, sizes at most one apart.
 
@@ -70,18 +110,16 @@ def balanced_cuts(lines: int, limit: int) -> tuple[int, ...]:
     count = -(-lines // limit)
     size, larger = divmod(lines, count)
     sizes = [size + 1] * larger + [size] * (count - larger)
-    return tuple(sum(sizes[:i]) for i in range(count + 1))
+    return tuple(accumulate(sizes, initial=0))
 
 
-def array_kind(R: int, C: int, kinds: Sequence[ArrayKind]) -> ArrayKind:
-    """Choose the smallest kind of array that holds [R, C] as one tile, else the largest kind.
+def greedy_cuts(lines: int, limit: int) -> tuple[int, ...]:
+    """Cut `lines` into full segments of `limit` and one with what is left.
 
-    Small and large by area; of two alike, the one that reads faster, then the first.
+    >>> greedy_cuts(513, 512), greedy_cuts(10, 4)
+    ((0, 512, 513), (0, 4, 8, 10))
     """
-    fitting = [kind for kind in kinds if kind.rows >= R and kind.cols >= C]
-    if fitting:
-        return min(fitting, key=lambda kind: (kind.rows * kind.cols, kind.t_read))
-    return max(kinds, key=lambda kind: (kind.rows * kind.cols, -kind.t_read))
+    return (*range(0, lines, limit), lines)
 
 
 def _stamp_grid(

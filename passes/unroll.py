@@ -1,6 +1,7 @@
 """Lower layers to the reads of weight matrices.
 
-Not for cutting the matrices to array size: tile does that.
+Not for cutting the matrices to array size: tile does that. What a layer's matrix is:
+`layer_matrix.py`.
 """
 
 from __future__ import annotations
@@ -8,25 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
+from rpucc.layers import DEVICES, OP
 from rpucc.passes.base import RpuPass
+from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import (
     ANALOG,
     CYCLE,
     LAYER,
     Emitter,
-    constant_of,
     drop_unused_initializers,
-    int_of,
     known_shape,
 )
-from rpucc.passes.select_analog import bias_array, following_bias, rows_of
-from rpucc.passes.window import Window
+from rpucc.passes.layer_matrix import LayerMatrix
+from rpucc.passes.select_analog import bias_array, following_bias
+from rpucc.passes.window import Window, ints
+
+if TYPE_CHECKING:
+    from rpucc.target import Target
 
 
 @dataclass(frozen=True)
@@ -34,17 +39,24 @@ class Unroll(RpuPass):
     """Turn each analog layer into im2col, an appended 1 and one read of its whole matrix.
 
     Requires: select_analog's marks; static shapes but for the batch.
-    Leaves behind: no analog Conv, Gemm or MatMul. Weight and bias of a layer are one initializer
-    `<layer>.W` [R, C+1] (without a bias [R, C], and no AppendOne); unused initializers are gone.
-    The layer's result keeps its name. In a training program digital layers take the same form
-    with MatMul(x, Wᵀ) for the read, so that the same gradient rules hold; in an inference program
-    they stay as they were. A grouped convolution on arrays is a block-diagonal matrix.
+    Leaves behind: no analog Conv, ConvTranspose, Gemm or MatMul. Weight and bias of a layer are one
+    initializer `<layer>.W` [R, C+1] (without a bias [R, C], and no AppendOne); unused initializers
+    are gone. The layer's result keeps its name. In a training program digital layers take the same
+    form with MatMul(x, Wᵀ) for the read, so that the same gradient rules hold; in an inference
+    program they stay as they were.
+
+    A grouped convolution is G independent matrices, one below the other in `<layer>.W`, and its
+    values have an axis for them before the positions. A transposed convolution reads the channels
+    of each input position and adds the windows that come out with Col2Im; its bias stays digital,
+    because one output is the sum of several reads. With n devices a weight the matrix holds n
+    copies of its rows, and the output is their mean.
 
         before: out = Conv(X, W, b)                              (node conv1, analog)
         after:  cols = Im2Col(X); x1 = AppendOne(cols); part = Read(x1, conv1.W) [N, P, 1, R];
                 y = ReduceSum(part, -2); t = Transpose(y); out = Reshape(t, [0, R, *space])
     """
 
+    target: Target
     training: bool = True
 
     name: ClassVar[str] = "unroll"
@@ -56,7 +68,8 @@ class Unroll(RpuPass):
             _refuse_shared_weights(layers)
         emitter = Emitter(model)
         for node in layers:
-            _Lowering(emitter, node).run()
+            devices = self.target.for_layer(node.name or "").mapping.devices_per_weight
+            _Lowering(emitter, node, devices).run()
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
 
@@ -65,76 +78,153 @@ class Unroll(RpuPass):
             analog = node.metadata_props.get(ANALOG)
             if node.metadata_props.get(LAYER) != node.name or analog is None:
                 continue
-            if analog == "1" or (self.training and int_of(node, "group", 1) == 1):
+            if analog == "1" or self.training:
                 yield node
 
 
 class _Lowering:
     """The lowering of one layer node; the pieces are emitted before it, then it goes away."""
 
-    def __init__(self, emitter: Emitter, node: ir.Node) -> None:
+    def __init__(self, emitter: Emitter, node: ir.Node, devices: int) -> None:
         self.emitter = emitter
         self.node = node
         self.layer = node.name or ""
         self.analog = node.metadata_props[ANALOG] == "1"
-        self.R = rows_of(node)
+        self.matrix = LayerMatrix.of(node)
+        self.devices = devices if self.analog else 1
         emitter.before = node
         emitter.scope = self.layer
         emitter.metadata = {
             LAYER: self.layer,
             ANALOG: node.metadata_props[ANALOG],
             CYCLE: "forward",
+            OP: node.op_type,
         }
 
     def run(self) -> None:
         """Emit the layer and put its result in the place of the old one."""
         bias_node = following_bias(self.node)
         last = self.node if bias_node is None else bias_node
-        out = last.outputs[0]
         bias = bias_array(self.node)
-        matrix = _matrix(self.node)
-        if bias is not None:
-            matrix = np.concatenate([matrix, bias.reshape(-1, 1).astype(matrix.dtype)], axis=1)
-        W = self.emitter.initializer(f"{self.layer}.W", np.ascontiguousarray(matrix))
         x = self.node.inputs[0]
         assert x is not None
-        conv = self.node.op_type == "Conv"
-        window = Window.of(self.node, _kernel(self.node)) if conv else None
-        rows = self._im2col(x, window) if window is not None else x
-        if bias is not None:
-            rows = self.emitter.rpu("AppendOne", rows, out=f"{self.layer}.x1")
-        result = self._product(rows, W)
-        if window is not None:
-            t = self.emitter.transpose(result, (0, 2, 1), out=f"{self.layer}.t")
-            result = self.emitter.reshape(t, [0, self.R, *window.positions])
-        self._replace(out, result, last)
+        lower = {"Conv": self._convolution, "ConvTranspose": self._transposed}
+        result = lower.get(self.node.op_type, self._dense)(x, bias)
+        self._replace(last.outputs[0], result, last)
 
-    def _im2col(self, x: ir.Value, window: Window) -> ir.Value:
-        if min(window.positions) < 1:
-            raise UnsupportedError(
-                f"node {self.layer!r} (Conv): kernel {list(window.kernel)} with pads "
-                f"{list(window.pads)} is larger than its input {list(window.space)}"
-            )
-        return self.emitter.rpu(
+    # ------------------------------------------------------------ the kinds of layers
+
+    def _dense(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
+        return self._product(self._with_one(x, bias), self._weight(bias))
+
+    def _convolution(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
+        """Windows to rows, a product, and the rows back to channels of an image."""
+        window = Window.of(self.node, self.matrix.kernel)
+        self._check_positions(window)
+        rows = self.emitter.rpu(
             "Im2Col",
-            x,
+            self._by_group(x),
             out=f"{self.layer}.cols",
             kernel_shape=list(window.kernel),
             strides=list(window.strides),
             pads=list(window.pads),
             dilations=list(window.dilations),
         )
+        rows = self._with_groups(self._with_one(rows, bias), known_shape(x)[0])
+        result = self._product(rows, self._weight(bias))
+        t = self._swap_last(result, out=f"{self.layer}.t")
+        return self.emitter.reshape(t, [0, self.matrix.outputs, *window.positions])
+
+    def _transposed(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
+        """Channels of a position to a row, a product, and its windows added to the image."""
+        e, matrix = self.emitter, self.matrix
+        space = [int(d) for d in known_shape(x).dims[2:]]
+        batch, positions = known_shape(x)[0], math.prod(space)
+        flat = e.reshape(self._by_group(x), [0, matrix.columns, positions])
+        rows = self._swap_last(flat, out=f"{self.layer}.rows")
+        product = self._product(self._with_groups(rows, batch), self._weight(None))
+        taps = self._swap_last(product, out=f"{self.layer}.t")
+        taps = e.reshape(taps, [0, matrix.groups * matrix.rows, positions])
+        taps.shape = ir.Shape([batch, matrix.groups * matrix.rows, positions])
+        window = _transposed_window(self.node, space, matrix.kernel)
+        image = col2im(e, taps, matrix.outputs, window, out=f"{self.layer}.image")
+        if bias is None:
+            return image
+        each = bias.reshape(-1, *(1,) * window.rank)
+        return e.op("Add", image, e.initializer(f"{self.layer}.b", each))
+
+    # ------------------------------------------------------------ pieces
+
+    def _weight(self, bias: np.ndarray | None) -> ir.Value:
+        """Register `<layer>.W`, with the bias as its last column."""
+        values = self.matrix.values(bias, self.devices)
+        return self.emitter.initializer(f"{self.layer}.W", values)
+
+    def _with_one(self, rows: ir.Value, bias: np.ndarray | None) -> ir.Value:
+        if bias is None:
+            return rows
+        return self.emitter.rpu("AppendOne", rows, out=f"{self.layer}.x1")
+
+    def _by_group(self, x: ir.Value) -> ir.Value:
+        """[N, C, *space] to [N·G, C/G, *space]: each group is an image of its own."""
+        groups = self.matrix.groups
+        if groups == 1:
+            return x
+        channels, *space = (int(d) for d in known_shape(x).dims[1:])
+        out = self.emitter.reshape(x, [-1, channels // groups, *space], out=f"{self.layer}.groups")
+        out.shape = ir.Shape([_times(known_shape(x)[0], groups), channels // groups, *space])
+        return out
+
+    def _with_groups(self, rows: ir.Value, batch: int | ir.SymbolicDim) -> ir.Value:
+        """[N·G, P, C] to [N, G, P, C]."""
+        if self.matrix.groups == 1:
+            return rows
+        shape = [self.matrix.groups, *(int(d) for d in known_shape(rows).dims[1:])]
+        out = self.emitter.reshape(rows, [-1, *shape], out=f"{self.layer}.x")
+        out.shape = ir.Shape([batch, *shape])
+        return out
+
+    def _swap_last(self, x: ir.Value, out: str) -> ir.Value:
+        axes = list(range(known_shape(x).rank()))
+        return self.emitter.transpose(x, [*axes[:-2], axes[-1], axes[-2]], out=out)
 
     def _product(self, rows: ir.Value, W: ir.Value) -> ir.Value:
         """Emit rows · Wᵀ: a read and the sum of its one segment, or digitally a MatMul."""
+        e = self.emitter
         if not self.analog:
-            WT = self.emitter.transpose(W, (1, 0), out=f"{self.layer}.WT")
-            return self.emitter.op("MatMul", rows, WT, out=f"{self.layer}.y")
-        R, C = known_shape(W)
-        part = self.emitter.rpu(
-            "Read", rows, W, out=f"{self.layer}.part", row_cuts=[0, R], col_cuts=[0, C]
+            return e.op("MatMul", rows, self._transposed_weight(W), out=f"{self.layer}.y")
+        part = e.rpu(
+            "Read",
+            rows,
+            W,
+            out=f"{self.layer}.part",
+            row_cuts=[0, self.devices * self.matrix.rows],
+            col_cuts=[0, known_shape(W)[1]],
+            groups=self.matrix.groups,
         )
-        return self.emitter.reduce_sum(part, [-2], out=f"{self.layer}.y")
+        if self.devices == 1:
+            return e.reduce_sum(part, [-2], out=f"{self.layer}.y")
+        read = part.producer()
+        assert read is not None
+        read.metadata_props[DEVICES] = str(self.devices)
+        each = e.reduce_sum(part, [-2], out=f"{self.layer}.devices")
+        lead = [0] * (known_shape(each).rank() - 1)
+        split = e.reshape(each, [*lead, self.devices, self.matrix.rows])
+        return e.op("ReduceMean", split, e.constant([-2]), out=f"{self.layer}.y", keepdims=0)
+
+    def _transposed_weight(self, W: ir.Value) -> ir.Value:
+        if self.matrix.groups == 1:
+            return self.emitter.transpose(W, (1, 0), out=f"{self.layer}.WT")
+        shape = [self.matrix.groups, self.matrix.rows, known_shape(W)[1]]
+        by_group = self.emitter.reshape(W, [int(d) for d in shape])
+        return self.emitter.transpose(by_group, (0, 2, 1), out=f"{self.layer}.WT")
+
+    def _check_positions(self, window: Window) -> None:
+        if min(window.positions) < 1:
+            raise UnsupportedError(
+                f"node {self.layer!r} (Conv): kernel {list(window.kernel)} with pads "
+                f"{list(window.pads)} is larger than its input {list(window.space)}"
+            )
 
     def _replace(self, out: ir.Value, result: ir.Value, last: ir.Node) -> None:
         result.type = out.type or result.type
@@ -148,32 +238,27 @@ class _Lowering:
         result.name = name
 
 
-def _kernel(node: ir.Node) -> list[int]:
-    assert node.inputs[1] is not None
-    return [d for d in known_shape(node.inputs[1]).dims[2:] if isinstance(d, int)]
+def _times(batch: int | ir.SymbolicDim, groups: int) -> int | ir.SymbolicDim:
+    return batch * groups if isinstance(batch, int) else ir.SymbolicDim(f"{batch.value}*{groups}")
 
 
-def _matrix(node: ir.Node) -> np.ndarray:
-    """Return a layer's weights as [R, C]: a convolution's columns are channel-major."""
-    weight = constant_of(node.inputs[1])
-    assert weight is not None
-    if node.op_type == "Conv":
-        return _kernel_matrix(node, weight)
-    return weight if int_of(node, "transB", 0) else weight.T
-
-
-def _kernel_matrix(node: ir.Node, weight: np.ndarray) -> np.ndarray:
-    """Return a kernel [R, C/group, *k] as [R, C·K], zero outside a group's own channels."""
-    group = int_of(node, "group", 1)
-    R, K = weight.shape[0], math.prod(weight.shape[2:])
-    if group == 1:
-        return weight.reshape(R, -1)
-    columns, rows = weight.shape[1] * K, R // group
-    matrix = np.zeros((R, group * columns), weight.dtype)
-    for g in range(group):
-        own = slice(g * rows, (g + 1) * rows)
-        matrix[own, g * columns : (g + 1) * columns] = weight[own].reshape(rows, columns)
-    return matrix
+def _transposed_window(node: ir.Node, space: list[int], kernel: tuple[int, ...]) -> Window:
+    """Return the window that slides over a transposed convolution's output."""
+    rank = len(space)
+    strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
+    pads = ints(node, "pads", (0,) * 2 * rank)
+    extra = ints(node, "output_padding", (0,) * rank)
+    if any(more >= stride for more, stride in zip(extra, strides, strict=True)):
+        raise UnsupportedError(
+            f"node {node.name!r} (ConvTranspose): output_padding {list(extra)} must be less than "
+            f"strides {list(strides)}; pad its result with a Pad node instead"
+        )
+    size = tuple(
+        strides[i] * (space[i] - 1) + dilations[i] * (kernel[i] - 1) + 1
+        + extra[i] - pads[i] - pads[i + rank]
+        for i in range(rank)
+    )  # fmt: skip
+    return Window(size, kernel, strides, pads, dilations)
 
 
 def _refuse_shared_weights(layers: list[ir.Node]) -> None:

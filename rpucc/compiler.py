@@ -19,8 +19,10 @@ from rpucc import __version__
 from rpucc.errors import ModelError, UsageError, VerificationError
 from rpucc.passes.callbacks import StructureCheck, check_structure
 from rpucc.passes.execute import weights_bytes
+from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
-from rpucc.passes.importer import Importer
+from rpucc.passes.importer import Importer, Watch, check_file
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify, compare_models
 from rpucc.plan import digital_layers
@@ -50,6 +52,8 @@ def compile_model(
     verify: bool | None = None,
     callbacks: Sequence[Callback] = (),
     overrides: Sequence[str] = (),
+    problems: Problems | None = None,
+    watch: Watch | None = None,
 ) -> Program:
     """Compile an ONNX model for a target, for training in situ or for inference alone.
 
@@ -63,6 +67,8 @@ def compile_model(
     models that are cheap to run. VerificationError would be a bug in rpucc.
     callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
     that fails is repeated on other data, and then they see all passes again.
+    problems, watch: what `rpucc.check` follows a compilation with: broken rules are collected, the
+    steps of the importer seen; the first problem is raised all the same.
 
     Raises ModelError, UnsupportedError, TargetError or UsageError, one line each.
 
@@ -78,11 +84,14 @@ def compile_model(
         raise ModelError(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
         )
+    check_file(imported)  # only a valid model can be cloned
     original = imported.clone()
-    Importer()(imported)
+    take_as_inference(original)  # as the importer does: else training mode draws random numbers
+    Importer(problems, watch)(imported)
     _describe(imported, chosen, _input_range(imported, input_range), training)
     seconds = time.perf_counter() - start
-    passes = build_pipeline(Options(chosen, training=training, loss=loss))
+    options = Options(chosen, training=training, loss=loss, problems=problems or Problems())
+    passes = build_pipeline(options)
 
     def lower(*checks: Callback) -> ir.Model:
         events = [*callbacks, *checks]

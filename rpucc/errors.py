@@ -7,6 +7,11 @@ user without `--debug`. Not for bugs: those stay ordinary Python exceptions.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rpucc.placement.budget import Infeasible
+
 
 class RpuccError(Exception):
     """Base of all errors that rpucc raises on purpose; `exit_code` is the CLI's exit status."""
@@ -24,6 +29,15 @@ class UnsupportedError(ModelError):
 
 class TargetError(RpuccError):
     """A target file or a `--set` has a wrong key, type or range."""
+
+
+class InfeasibleError(RpuccError):
+    """The network needs more arrays than the target has; `report` has the details."""
+
+    def __init__(self, message: str, report: Infeasible) -> None:
+        super().__init__(message)
+        self.report = report
+        """What is short, what each layer takes, and what would make it fit."""
 
 
 class DataError(RpuccError):

@@ -14,6 +14,20 @@ import onnx_ir as ir
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
 
+OP = "rpucc.op"
+"""Node metadata: the op that the layer was, Conv, ConvTranspose, Gemm or MatMul."""
+
+REPLICAS = "rpucc.replicas"
+"""Node metadata of a Read: how many copies of the layer share out its reads, if more than one."""
+
+DEVICES = "rpucc.devices_per_weight"
+"""Node metadata of a Read: how many devices share a weight, where it is more than one."""
+ARRAY_KIND = "rpucc.array_kind"
+"""Node metadata: the name of the array kind that holds the layer's tiles."""
+
+PER_SAMPLE = "rpucc.per_sample"
+"""Node metadata: vectors that the node takes for one sample."""
+
 
 @dataclass
 class AnalogLayer:
@@ -25,7 +39,8 @@ class AnalogLayer:
     name: str
     """`rpucc.layer` of its first Read."""
     weight: ir.Value
-    """The initializer [R, C]; the bias, where it is analog, is the last column."""
+    """The initializer [R, C]; the bias, where it is analog, is the last column. Of a grouped layer
+    it holds the groups' matrices one below the other: R / groups rows each."""
     forward: list[ir.Node] = field(default_factory=list)
     backward: list[ir.Node] = field(default_factory=list)
     updates: list[ir.Node] = field(default_factory=list)
@@ -39,6 +54,26 @@ class AnalogLayer:
     def columns(self) -> int:
         """C, the number of inputs, the bias line included."""
         return static_shape(self.weight)[1]
+
+    @property
+    def groups(self) -> int:
+        """How many independent matrices of one shape the layer has: 1 but for grouped ones."""
+        return self.forward[0].attributes.get_int("groups", 1)
+
+    @property
+    def group_rows(self) -> int:
+        """The rows of one group's matrix."""
+        return self.rows // self.groups
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the layer on arrays of their own, which share out its reads."""
+        return int(self.forward[0].metadata_props.get(REPLICAS, "1"))
+
+    @property
+    def devices(self) -> int:
+        """Devices a weight: so many copies of each group's rows, whose mean is the output."""
+        return int(self.forward[0].metadata_props.get(DEVICES, "1"))
 
     @property
     def nodes(self) -> list[ir.Node]:
@@ -87,12 +122,15 @@ def reads_per_sample(node: ir.Node) -> int:
     """Count the vectors that a Read or an Update takes for one sample.
 
     Its input x is [N, ..., lines]: all dimensions but the batch and the lines, P for a
-    convolution and 1 for a dense layer. Raises ValueError where one of them is not static.
+    convolution and 1 for a dense layer. The groups of a grouped layer (x [N, G, P, lines]) are
+    read at once and count as one. Raises ValueError where a dimension is not static.
     """
     x = node.inputs[1 if node.op_type == "Update" else 0]
     if x is None or x.shape is None:
         raise ValueError(f"node {node.name!r}: its input has no shape")
     dims = list(x.shape)[1:-1]
+    if node.attributes.get_int("groups", 1) > 1:
+        dims = dims[1:]
     if not all(isinstance(dim, int) for dim in dims):
         raise ValueError(f"node {node.name!r}: its input {x.name!r} {x.shape} is not static")
     return math.prod(int(dim) for dim in dims if isinstance(dim, int))

@@ -1,7 +1,7 @@
-"""A model's message without its large weights: what onnx's checker and inference need to see.
+"""A model without its large weights, for tools that look at the graph alone.
 
-None of onnx's tools looks into large tensors, serialising them takes seconds, and a message above
-2 GB cannot be serialised at all. Not for saving models.
+A protobuf message above 2 GB cannot be serialised, and none of onnx's tools (checker, shape
+inference, version converter) looks at large tensors. Not for saving: that is `program.py`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
-_SMALL = 1024  # bytes; tensors up to this size (shapes, axes, pads) decide what the tools infer
-
-
-def light_proto(model: ir.Model) -> onnx.ModelProto:
-    """Serialise the model without its large weights, which become graph inputs."""
-    with _weights_as_inputs(model):
-        return ir.to_proto(model)
+SMALL = 1024
+"""Bytes; tensors up to this size (shapes, axes, pads) decide what the tools infer, and stay."""
 
 
 @contextlib.contextmanager
@@ -28,9 +25,9 @@ def _weights_as_inputs(model: ir.Model) -> Iterator[None]:
     inputs, initializers = list(graph.inputs), list(graph.initializers.values())
     tensors = [value.const_value for value in initializers]
     for value, tensor in zip(initializers, tensors, strict=True):
-        assert tensor is not None  # whoever read the model has touched every weight
+        assert tensor is not None  # read_model has touched every weight
         value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
-        if tensor.nbytes > _SMALL:
+        if tensor.nbytes > SMALL:
             graph.initializers.pop(str(value.name))
             value.const_value = None
             if not value.is_graph_input():
@@ -44,3 +41,18 @@ def _weights_as_inputs(model: ir.Model) -> Iterator[None]:
         for value, tensor in zip(initializers, tensors, strict=True):
             value.const_value = tensor
             graph.register_initializer(value)
+
+
+def light_proto(model: ir.Model) -> onnx.ModelProto:
+    """Serialise the model without its large weights, which become graph inputs."""
+    with _weights_as_inputs(model):
+        return ir.to_proto(model)
+
+
+def large_weights(model: ir.Model) -> dict[str, NDArray[np.generic]]:
+    """Return the weights that `light_proto` leaves out: what a run of it must be fed."""
+    return {
+        name: value.const_value.numpy()
+        for name, value in model.graph.initializers.items()
+        if value.const_value is not None and value.const_value.nbytes > SMALL
+    }

@@ -16,6 +16,11 @@ a program runs on any ONNX runtime). Not for the analog semantics: those are in 
 
 N is the batch, C the columns (inputs) and R the rows (outputs) of a weight matrix, P the positions
 of a kernel, K its size, S the column (for `transpose`, row) segments of a grid.
+
+With `groups` = G a Read, BoundedRead or Update works on G independent matrices of one shape, the
+diagonal blocks of a grouped convolution: W [G*R, C] holds them one below the other, x, d and y have
+an axis for them before the positions (x [N, G, P, C] -> y [N, G, P, S, R]), and the cuts are those
+of one of them.
 """
 
 from __future__ import annotations
@@ -73,7 +78,8 @@ class OpSpec:
 _GRID = {"row_cuts": _CUTS, "col_cuts": _CUTS}
 _READ: dict[str, object] = {
     "transpose": 0,
-    "arrays": [],
+    "groups": 1,
+    "first_tile": 0,
     "noise": 0.0,
     "bound": 0.0,
     "dac_bits": 0,
@@ -134,7 +140,8 @@ OPS: dict[str, OpSpec] = {
             "update_bl_management": 0,
             "row_cuts": [],
             "col_cuts": [],
-            "arrays": [],
+            "groups": 1,
+            "first_tile": 0,
         },
     ),
 }

@@ -126,30 +126,37 @@ NoiseManage <cuts, mode: string = "abs-max"> (x) => (xs, s)
 
 _READ = """
 <domain: "rpu", opset_import: ["" : $opset]>
-$name <row_cuts, col_cuts, transpose: int = 0, arrays: ints = [], noise: float = 0.0,
-       bound: float = 0.0, dac_bits: int = 0, adc_bits: int = 0$more> (x, W) => (y)
+$name <row_cuts, col_cuts, transpose: int = 0, groups: int = 1, first_tile: int = 0,
+       noise: float = 0.0, bound: float = 0.0, dac_bits: int = 0, adc_bits: int = 0$more>
+      (x, W) => (y)
 {
-  flag     = Constant <value_int: int = @transpose> ()
-  backward = Cast <to = 9> (flag)
-  matrix, cut = If (backward) <
-    then_branch = rows () => (W_rows, cut_rows)
-    {
-      W_rows   = Identity (W)
-      cut_rows = Constant <value_ints: ints = @row_cuts> ()
-    },
-    else_branch = columns () => (W_columns, cut_columns)
-    {
-      W_columns   = Transpose <perm = [1, 0]> (W)
-      cut_columns = Constant <value_ints: ints = @col_cuts> ()
-    }
-  >
-
   zero      = Constant <value_int = 0> ()
   one       = Constant <value_int = 1> ()
   first     = Constant <value_ints = [0]> ()
   second    = Constant <value_ints = [1]> ()
   minus_one = Constant <value_ints = [-1]> ()
   end       = Constant <value_ints = [9223372036854775807]> ()
+  count     = Constant <value_int: int = @groups> ()
+  group     = Unsqueeze (count, first)
+  columns   = Shape <start = 1> (W)
+  by_group  = Concat <axis = 0> (group, minus_one, columns)
+  W_groups  = Reshape (W, by_group)
+
+  flag     = Constant <value_int: int = @transpose> ()
+  backward = Cast <to = 9> (flag)
+  matrix, cut = If (backward) <
+    then_branch = rows () => (W_rows, cut_rows)
+    {
+      W_rows   = Identity (W_groups)
+      cut_rows = Constant <value_ints: ints = @row_cuts> ()
+    },
+    else_branch = columns () => (W_columns, cut_columns)
+    {
+      W_columns   = Transpose <perm = [0, 2, 1]> (W_groups)
+      cut_columns = Constant <value_ints: ints = @col_cuts> ()
+    }
+  >
+
   starts    = Slice (cut, first, minus_one)
   ends      = Slice (cut, second, end)
   lengths   = Sub (ends, starts)
@@ -164,21 +171,22 @@ $name <row_cuts, col_cuts, transpose: int = 0, arrays: ints = [], noise: float =
   line      = Min (wanted, last)
 
   inside_c  = Unsqueeze (inside, minus_one)
-  picked    = Gather <axis = 0> (matrix, line)
+  picked    = Gather <axis = 1> (matrix, line)
   none      = Constant <value_float = 0.0> ()
   none_W    = CastLike (none, W)
   weights   = Where (inside_c, picked, none_W)
 
-  in_shape  = Concat <axis = 0> (minus_one, width)
+  places    = Shape <start = -2, end = -1> (x)
+  in_shape  = Concat <axis = 0> (minus_one, group, places, width)
   vectors   = Reshape (x, in_shape)
-  pieces    = Gather <axis = 1> (vectors, line)
-  inputs    = Transpose <perm = [1, 0, 2]> (pieces)
+  pieces    = Gather <axis = 3> (vectors, line)
+  inputs    = Transpose <perm = [0, 1, 3, 2, 4]> (pieces)
   sums      = MatMul (inputs, weights)
-  by_vector = Transpose <perm = [1, 0, 2]> (sums)
+  by_vector = Transpose <perm = [0, 1, 3, 2, 4]> (sums)
 
   lead      = Shape <end = -1> (x)
   segments  = Shape (starts)
-  outputs   = Shape <start = 1> (matrix)
+  outputs   = Shape <start = 2> (matrix)
   y_shape   = Concat <axis = 0> (lead, segments, outputs)
   y         = Reshape (by_vector, y_shape)
 }
@@ -200,17 +208,30 @@ Rescale (y, s) => (rescaled)
 UPDATE = """
 <domain: "rpu", opset_import: ["" : $opset]>
 Update <pulsed: int = 0, bl: int = 0, update_management: int = 0, update_bl_management: int = 0,
-        row_cuts: ints = [], col_cuts: ints = [], arrays: ints = []> (W, x, d, lr) => (W2)
+        row_cuts: ints = [], col_cuts: ints = [], groups: int = 1, first_tile: int = 0>
+       (W, x, d, lr) => (W2)
 {
   any       = Constant <value_ints = [-1]> ()
-  rows      = Shape <end = 1> (W)
+  first     = Constant <value_ints = [0]> ()
+  count     = Constant <value_int: int = @groups> ()
+  group     = Unsqueeze (count, first)
+  all_rows  = Shape <end = 1> (W)
+  rows      = Div (all_rows, group)
   columns   = Shape <start = 1> (W)
-  x_shape   = Concat <axis = 0> (any, columns)
-  d_shape   = Concat <axis = 0> (any, rows)
+  places    = Shape <start = -2, end = -1> (x)
+  x_shape   = Concat <axis = 0> (any, group, places, columns)
+  d_shape   = Concat <axis = 0> (any, group, places, rows)
   inputs    = Reshape (x, x_shape)
   errors    = Reshape (d, d_shape)
-  errors_t  = Transpose <perm = [1, 0]> (errors)
-  gradient  = MatMul (errors_t, inputs)
+  by_group  = Transpose <perm = [1, 0, 2, 3]> (inputs)
+  errors_t  = Transpose <perm = [1, 3, 0, 2]> (errors)
+  in_shape  = Concat <axis = 0> (group, any, columns)
+  out_shape = Concat <axis = 0> (group, rows, any)
+  all_x     = Reshape (by_group, in_shape)
+  all_d     = Reshape (errors_t, out_shape)
+  gradients = MatMul (all_d, all_x)
+  W_shape   = Shape (W)
+  gradient  = Reshape (gradients, W_shape)
   step      = Mul (lr, gradient)
   W2        = Sub (W, step)
 }

@@ -43,6 +43,19 @@ def _check_cuts(name: str, cuts: Sequence[int], lines: Dim) -> None:
     _same(f"the last of {name} {list(cuts)} is not the number of lines", cuts[-1], lines)
 
 
+def _group_rows(attributes: Attributes, W: Shape, *vectors: tuple[str, Shape]) -> Dim:
+    """Return the rows of one of the `groups` matrices below each other in W [G*R, C]."""
+    groups = attributes.get("groups", 1)
+    assert isinstance(groups, int)
+    if groups < 1 or (isinstance(W[0], int) and W[0] % groups):
+        raise ValueError(f"groups = {groups} do not share out the {W[0]} rows of W")
+    if groups > 1:
+        for name, vector in vectors:
+            _check_rank(name, vector, 3)
+            _same(f"the axis of {name} before the positions is not groups", vector[-3], groups)
+    return W[0] // groups if isinstance(W[0], int) else None
+
+
 def conv_positions(
     space: Sequence[int],
     kernel: Sequence[int],
@@ -104,11 +117,11 @@ def noise_manage(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]
 def read(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     """x [.., C], W [R, C] -> [.., S, R]; transpose: x [.., R] -> [.., S, C]."""
     x, W = inputs
-    _check_rank("x", x, 1)
+    _check_rank("x", x, 2)
     if len(W) != 2:
         raise ValueError(f"W must be [R, C], found rank {len(W)}")
     row_cuts, col_cuts = _ints(attributes, "row_cuts"), _ints(attributes, "col_cuts")
-    _check_cuts("row_cuts", row_cuts, W[0])
+    _check_cuts("row_cuts", row_cuts, _group_rows(attributes, W, ("x", x)))
     _check_cuts("col_cuts", col_cuts, W[1])
     cuts_in, cuts_out = col_cuts, row_cuts
     if attributes.get("transpose", 0):
@@ -132,11 +145,12 @@ def update(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     W, x, d, lr = inputs
     if len(W) != 2 or lr:
         raise ValueError(f"W must be [R, C] and lr [], found ranks {len(W)} and {len(lr)}")
-    _check_rank("x", x, 1)
-    _check_rank("d", d, 1)
+    _check_rank("x", x, 2)
+    _check_rank("d", d, 2)
+    rows = _group_rows(attributes, W, ("x", x), ("d", d))
     _same("the length of x is not W's columns", x[-1], W[1])
-    _same("the length of d is not W's rows", d[-1], W[0])
-    for name, lines in (("row_cuts", W[0]), ("col_cuts", W[1])):
+    _same("the length of d is not W's rows", d[-1], rows)
+    for name, lines in (("row_cuts", rows), ("col_cuts", W[1])):
         if cuts := _ints(attributes, name):
             _check_cuts(name, cuts, lines)
     return [list(W)]

@@ -1,8 +1,8 @@
 """The plan: how a network lies on the arrays and what that costs, derived from a program.
 
 Nothing here is stored: every number follows from the graph and its target. Times are those of the
-arrays alone (reads and pulses); digital operations, re-reads of bound management and transfers
-are not in them.
+arrays alone (reads with the re-reads that the target expects, and pulses); digital operations and
+transfers take none. How times follow, and energy: rpucc/cost.
 """
 
 from __future__ import annotations
@@ -15,16 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from rpucc.layers import AnalogLayer, analog_layers, reads_per_sample, segments, static_shape
+from rpucc.cost.dependencies import array_steps
+from rpucc.cost.pace import is_bound_managed, kind_of, pace_of, update_policy
+from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
+from rpucc.cost.timing import Cycle, Pace
+from rpucc.layers import ARRAY_KIND as ARRAY_KIND
+from rpucc.layers import (
+    OP,
+    READS,
+    AnalogLayer,
+    analog_layers,
+    reads_per_sample,
+    segments,
+    static_shape,
+)
+from rpucc.layers import PER_SAMPLE as PER_SAMPLE
 
 if TYPE_CHECKING:
+    from rpucc.placement import GridSpec, Placement
     from rpucc.target import ArrayKind, Target
-
-ARRAY_KIND = "rpucc.array_kind"
-"""Node metadata: the name of the array kind that holds the layer's tiles."""
-
-PER_SAMPLE = "rpucc.per_sample"
-"""Node metadata: vectors that the node takes for one sample."""
 
 _DIGITAL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -35,10 +44,11 @@ class LayerPlan:
 
     name: str
     op: str
-    """Conv, or Gemm for any dense layer."""
+    """Conv, ConvTranspose, or Gemm for any dense layer."""
     analog: bool
     R: int
-    """Rows: outputs."""
+    """Rows of one group's matrix: outputs; a transposed convolution has one for each tap of them.
+    """
     C: int
     """Columns: inputs; the bias line included where the bias is on the array."""
     grid: tuple[int, int]
@@ -48,8 +58,9 @@ class LayerPlan:
     array_size: tuple[int, int]
     """Rows and columns of that kind."""
     tiles: int
+    """Tiles of all groups and copies."""
     utilisation: float
-    """Weights by crosspoints of the arrays used, 0 to 1."""
+    """Devices by crosspoints of the arrays that hold tiles of the layer, 0 to 1."""
     reads_forward: int
     """Reads of the whole grid for one sample; P for a convolution, 1 for a dense layer."""
     reads_backward: int
@@ -69,11 +80,24 @@ class LayerPlan:
     """Forward and backward reads and the update's pulse slots for one sample."""
     is_bottleneck: bool = False
     """The slowest stage of the forward pipeline."""
+    groups: int = 1
+    """Independent matrices of that shape: the groups of a grouped convolution."""
+    replicas: int = 1
+    """Copies of the layer that share out its reads; each holds all of its weights."""
+    devices_per_weight: int = 1
+    """Devices, one below the other, whose mean is a weight."""
+    arrays: int = 0
+    """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
 
     @property
     def weights(self) -> int:
-        """R · C."""
-        return self.R * self.C
+        """Weights of the network in it: groups · R · C."""
+        return self.groups * self.R * self.C
+
+    @property
+    def devices(self) -> int:
+        """Devices of all copies."""
+        return self.weights * self.devices_per_weight * self.replicas
 
 
 @dataclass(frozen=True)
@@ -85,8 +109,22 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     latency_seconds: float
     """One image on its own: the slowest path through the layers."""
+    placement: Placement
+    """Where every tile lies."""
     notes: tuple[str, ...] = ()
     """What a user should know: shared matrices, layer rules without effect."""
+    grids: tuple[GridSpec, ...] = ()
+    """The grids of the layers on arrays: what `placement` places."""
+    kinds: tuple[ArrayKind, ...] = ()
+    """The target's kinds of array."""
+    share: bool = False
+    """Whether tiles of several layers may share an array (`placement.share` of the target)."""
+    stages: tuple[Stage, ...] = ()
+    """One image in time: when each layer does which cycle; all three in a training program."""
+    critical_path: tuple[str, ...] = ()
+    """The layers of the slowest path through the forward cycle, in order."""
+    expected_rereads: float = 0.0
+    """Re-reads of a read under bound management that the times hold (`cost.expected_rereads`)."""
 
     def __str__(self) -> str:
         """The plan as people read it: the table of layers and the totals."""
@@ -95,32 +133,52 @@ class Plan:
         return as_text(self)
 
     @classmethod
-    def from_model(cls, model: ir.Model) -> Plan:
-        """Derive the plan of a compiled model (its metadata holds the target).
+    def from_model(cls, model: ir.Model, target: Target | None = None) -> Plan:
+        """Derive the plan of a compiled model.
+
+        target: what times are taken from in place of the target in the model's metadata.
 
         >>> import rpucc
         >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
         [(16, 26), (32, 401), (128, 513), (10, 129)]
         """
+        from rpucc.placement import place
+        from rpucc.placement.program import grids_of
         from rpucc.target import Target
 
-        target = Target.from_json(model.metadata_props["rpucc.target"])
+        if target is None:
+            target = Target.from_json(model.metadata_props["rpucc.target"])
         analog = analog_layers(model)
+        paces = {layer.name: pace_of(layer, target) for layer in analog}
         order = {node: i for i, node in enumerate(model.graph)}
-        found = [(order[a.forward[0]], _analog_plan(a, target)) for a in analog]
+        grids = grids_of(model, target)
+        placement = place(grids, target.arrays, share=target.placement.share)
+        found = [
+            (order[a.forward[0]], _analog_plan(a, grid, placement, target, paces[a.name]))
+            for a, grid in zip(analog, grids, strict=True)
+        ]
         found += [(order[node], _digital_plan(node)) for node in _digital_nodes(model)]
         layers = [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
         slowest = max((layer.seconds for layer in layers), default=0.0)
         first = next((la for la in layers if la.analog and la.seconds == slowest), None)
+        steps = array_steps(model, analog, lambda a, *work: paces[a.name].seconds(*work))
+        stages = timeline(steps)
         return cls(
             target=target.name,
             training=bool(model.metadata_props.get("rpucc.updates", "{}") not in ("", "{}")),
             layers=tuple(dataclasses.replace(la, is_bottleneck=la is first) for la in layers),
-            latency_seconds=_critical_path(model, analog, layers),
+            latency_seconds=finish(stages, "forward"),
+            stages=stages,
+            critical_path=critical_path(steps, "forward"),
+            expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
-                *_notes(analog, [layer.name for layer in layers], target),
+                *_notes(analog, [layer.name for layer in layers] + _batch_norms(model), target),
             ),
+            grids=grids,
+            kinds=target.arrays,
+            share=target.placement.share,
+            placement=placement,
         )
 
     @property
@@ -131,10 +189,14 @@ class Plan:
     @property
     def arrays(self) -> dict[str, int]:
         """Array kind to the number of arrays used."""
-        counts: dict[str, int] = {}
-        for layer in self.analog_layers:
-            counts[layer.array] = counts.get(layer.array, 0) + layer.tiles
-        return counts
+        return self.placement.arrays
+
+    def arrays_if(self, *, share: bool) -> dict[str, int]:
+        """Array kind to the number of arrays with or without sharing, pins of layers left out."""
+        from rpucc.placement import place
+
+        free = [dataclasses.replace(grid, pins=()) for grid in self.grids]
+        return place(free, self.kinds, share=share).arrays
 
     @property
     def tiles(self) -> int:
@@ -159,8 +221,7 @@ class Plan:
     @property
     def utilisation(self) -> float:
         """Weights by crosspoints of all arrays used, 0 to 1."""
-        crosspoints = sum(la.tiles * math.prod(la.array_size) for la in self.analog_layers)
-        return self.weights / crosspoints if crosspoints else 0.0
+        return self.placement.utilisation()
 
     @property
     def macs(self) -> int:
@@ -193,6 +254,8 @@ class Plan:
             ],
             "totals": {
                 "arrays": self.arrays,
+                "arrays_apart": self.arrays_if(share=False),
+                "arrays_sharing": self.arrays_if(share=True),
                 "tiles": self.tiles,
                 "weights": self.weights,
                 "digital_weights": self.digital_weights,
@@ -211,19 +274,25 @@ class Plan:
 # ---------------------------------------------------------------- one layer
 
 
-def _analog_plan(layer: AnalogLayer, target: Target) -> LayerPlan:
+def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:
+    return sum(pace.seconds(cycle, reads_per_sample(node)) for node in nodes)
+
+
+def _analog_plan(
+    layer: AnalogLayer, spec: GridSpec, placement: Placement, target: Target, pace: Pace
+) -> LayerPlan:
     read = layer.forward[0]
-    kind = _kind(read, target)
-    row_cuts = tuple(read.attributes.get_ints("row_cuts", ()))
-    col_cuts = tuple(read.attributes.get_ints("col_cuts", ()))
-    grid = segments(row_cuts), segments(col_cuts)
-    tiles = grid[0] * grid[1]
-    R, C = layer.rows, layer.columns
+    kind = kind_of(read, target)
+    grid = segments(spec.row_cuts), segments(spec.col_cuts)
+    R, C = layer.group_rows // layer.devices, layer.columns
+    arrays = len(placement.arrays_of(layer.name))
+    devices = layer.rows * C * layer.replicas
     forward = sum(reads_per_sample(node) for node in layer.forward)
     backward = sum(reads_per_sample(node) for node in layer.backward)
     updates = sum(reads_per_sample(node) for node in layer.updates)
-    update = _update_policy(layer)
-    slots = int(update.get("bl", 0))
+    forward_seconds = _seconds(pace, "forward", layer.forward)
+    training_seconds = forward_seconds + _seconds(pace, "backward", layer.backward)
+    training_seconds += _seconds(pace, "update", layer.updates)
     return LayerPlan(
         name=layer.name,
         op=_original_op(read),
@@ -233,53 +302,30 @@ def _analog_plan(layer: AnalogLayer, target: Target) -> LayerPlan:
         grid=grid,
         array=kind.name,
         array_size=(kind.rows, kind.cols),
-        tiles=tiles,
-        utilisation=R * C / (tiles * kind.rows * kind.cols),
+        tiles=spec.tiles,
+        utilisation=devices / (arrays * kind.rows * kind.cols),
         reads_forward=forward,
         reads_backward=backward,
         updates=updates,
         noise_forward=any(_is_noise_managed(node) for node in layer.forward),
         noise_backward=any(_is_noise_managed(node) for node in layer.backward),
-        bound_forward=any(node.op_type == "BoundedRead" for node in layer.forward),
-        bound_backward=any(node.op_type == "BoundedRead" for node in layer.backward),
-        update=update,
-        macs=R * C * forward,
-        seconds=forward * kind.t_read,
-        training_seconds=(forward + backward) * kind.t_read + updates * slots * kind.t_pulse,
+        bound_forward=is_bound_managed(layer.forward),
+        bound_backward=is_bound_managed(layer.backward),
+        update=update_policy(layer),
+        macs=layer.groups * R * C * forward,
+        seconds=forward_seconds,
+        training_seconds=training_seconds,
+        groups=layer.groups,
+        replicas=layer.replicas,
+        devices_per_weight=layer.devices,
+        arrays=arrays,
     )
 
 
-def _kind(read: ir.Node, target: Target) -> ArrayKind:
-    name = read.metadata_props.get(ARRAY_KIND)
-    for kind in target.arrays:
-        if kind.name == name:
-            return kind
-    raise ValueError(f"node {read.name!r}: the target has no array kind {name!r}")
-
-
-def _update_policy(layer: AnalogLayer) -> dict[str, bool | int]:
-    if not layer.updates:
-        return {}
-    attributes = layer.updates[0].attributes
-    return {
-        "pulsed": bool(attributes.get_int("pulsed", 0)),
-        "bl": attributes.get_int("bl", 0),
-        "update_management": bool(attributes.get_int("update_management", 0)),
-        "update_bl_management": bool(attributes.get_int("update_bl_management", 0)),
-    }
-
-
 def _original_op(node: ir.Node) -> str:
-    """Conv where an Im2Col feeds the product, else Gemm: a MatMul lowers to the same nodes."""
-    value = node.inputs[0]
-    while value is not None:
-        producer = value.producer()
-        if producer is None or producer.domain != "rpu":
-            break
-        if producer.op_type == "Im2Col":
-            return "Conv"
-        value = producer.inputs[0]
-    return "Gemm"
+    """The op that the layer was before it was lowered; Gemm for a MatMul too."""
+    op = node.metadata_props.get(OP, node.op_type)
+    return "Gemm" if op in ("MatMul", *READS) else op
 
 
 def _is_noise_managed(read: ir.Node) -> bool:
@@ -306,22 +352,25 @@ def _digital_nodes(model: ir.Model) -> list[ir.Node]:
 
 
 def _digital_weight(node: ir.Node) -> ir.Value | None:
-    """The constant that the node multiplies by; a training program reads it through Transpose."""
+    """The constant that the node multiplies by; a training program has it transposed, by group."""
     weight = node.inputs[1]
     producer = weight.producer() if weight is not None else None
-    if producer is not None and producer.op_type == "Transpose":
+    while producer is not None and producer.op_type in ("Transpose", "Reshape"):
         weight = producer.inputs[0]
-    return weight if weight is not None and weight.is_initializer() else None
+        producer = weight.producer() if weight is not None else None
+    if weight is None or not weight.is_initializer() or len(static_shape(weight)) < 2:
+        return None  # a product with a vector is no layer
+    return weight
 
 
 def _digital_plan(node: ir.Node) -> LayerPlan:
     weight = _digital_weight(node)
     assert weight is not None
-    shape = static_shape(weight)
+    shape, groups = static_shape(weight), node.attributes.get_int("group", 1)
     x = node.inputs[0].shape if node.inputs[0] is not None else None
     result = node.outputs[0].shape
     if node.op_type in ("Conv", "ConvTranspose"):
-        R, C = shape[0], math.prod(shape[1:])
+        R, C = shape[0] // groups, math.prod(shape[1:])
         # every input position of a transposed convolution spreads over the kernel
         spaces = x if node.op_type == "ConvTranspose" else result
         places = list(spaces)[2:] if spaces is not None else []
@@ -329,10 +378,14 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
         rows_first = bool(node.attributes.get_int("transB", 0)) or weight is not node.inputs[1]
         R, C = (shape[0], shape[1]) if rows_first else (shape[-1], shape[-2])
         places = list(result)[1:-1] if result is not None else []
+        product = node.inputs[1]
+        if product is not None and product.shape is not None and product.shape.rank() == 3:
+            groups, places = int(product.shape[0]), places[1:]  # [N, G, P, R]
+            R //= groups
     positions = math.prod(dim for dim in places if isinstance(dim, int))
     return LayerPlan(
         name=node.metadata_props.get("rpucc.layer") or node.name or "",
-        op=_original_op(node) if node.op_type == "MatMul" else node.op_type,
+        op=_original_op(node),
         analog=False,
         R=R,
         C=C,
@@ -349,37 +402,22 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
         bound_forward=False,
         bound_backward=False,
         update={},
-        macs=R * C * positions,
+        macs=groups * R * C * positions,
         seconds=0.0,
         training_seconds=0.0,
+        groups=groups,
     )
 
 
 # ---------------------------------------------------------------- the whole
 
 
-def _critical_path(model: ir.Model, analog: list[AnalogLayer], layers: list[LayerPlan]) -> float:
-    """Time of one image alone: the longest path through the forward graph, reads as lengths.
-
-    A matrix that several places share counts at each of them with its share of the reads.
-    """
-    import networkx as nx
-
-    per_read = {la.name: la.seconds / la.reads_forward for la in layers if la.reads_forward}
-    cost = {
-        node: reads_per_sample(node) * per_read[layer.name]
-        for layer in analog
-        for node in layer.forward
-    }
-    graph = nx.DiGraph()
-    for node in model.graph:
-        if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
-            continue
-        graph.add_edge(node, "end of the image", seconds=cost.get(node, 0.0))
-        for successor in node.successors():
-            if successor.metadata_props.get("rpucc.cycle", "forward") == "forward":
-                graph.add_edge(node, successor, seconds=cost.get(node, 0.0))
-    return float(nx.dag_longest_path_length(graph, weight="seconds")) if graph else 0.0
+def _batch_norms(model: ir.Model) -> list[str]:
+    """The names of the model's batch norms, folded or not: layer rules may be about them."""
+    return [
+        str(entry["node"])
+        for entry in json.loads(model.metadata_props.get("rpucc.batch_norms", "[]"))
+    ]
 
 
 def _notes(analog: list[AnalogLayer], names: list[str], target: Target) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from rpucc.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
+    from rpucc.cost.network import NetworkCost
     from rpucc.plan import Plan
     from rpucc.target import Target
 
@@ -55,6 +56,16 @@ class Program:
 
         try:
             return Plan.from_model(self.model)
+        except ValueError as error:
+            raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
+
+    @cached_property
+    def cost(self) -> NetworkCost:
+        """What one sample costs in time and energy; derived from the graph, never stored."""
+        from rpucc.cost.network import NetworkCost
+
+        try:
+            return NetworkCost.from_model(self.model)
         except ValueError as error:
             raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
 

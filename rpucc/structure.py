@@ -86,7 +86,7 @@ def _grid_problems(model: ir.Model) -> Iterator[str]:
     for layer in analog_layers(model):
         first = layer.forward[0]
         for node in (*layer.forward, *layer.backward):
-            for key, lines in (("row_cuts", layer.rows), ("col_cuts", layer.columns)):
+            for key, lines in (("row_cuts", layer.group_rows), ("col_cuts", layer.columns)):
                 cuts = tuple(node.attributes.get_ints(key, ()))
                 if cuts[:1] != (0,) or cuts[-1:] != (lines,) or list(cuts) != sorted(set(cuts)):
                     yield (
@@ -94,7 +94,13 @@ def _grid_problems(model: ir.Model) -> Iterator[str]:
                         f"the size of {layer.weight.name!r}"
                     )
         for node in (*layer.backward, *layer.updates):
-            for key in ("row_cuts", "col_cuts", "arrays"):
+            for key, default in (("groups", 1), ("first_tile", 0)):
+                if node.attributes.get_int(key, default) != first.attributes.get_int(key, default):
+                    yield (
+                        f"node {node.name!r}: {key} differs from that of {first.name!r}, the same "
+                        "matrix"
+                    )
+            for key in ("row_cuts", "col_cuts"):
                 ours = tuple(node.attributes.get_ints(key, ()))
                 theirs = tuple(first.attributes.get_ints(key, ()))
                 untiled = node.op_type == "Update" and not ours

@@ -30,34 +30,50 @@ from rpucc.errors import TargetError
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_values import (
     PARAMETER_NAME,
+    ArrayIds,
     Bits,
     Bound,
+    Count,
+    Cuts,
     Extent,
     Flag,
+    Fraction,
     Glob,
+    Joules,
     KindName,
     Line,
     ModelName,
     Name,
     Parameter,
+    Replicas,
+    Rereads,
     Seconds,
     Sigma,
+    Watts,
     choice,
     integer,
 )
 
 __all__ = [
     "ArrayKind",
+    "BatchNorm",
+    "CostTable",
     "Device",
     "LayerPolicy",
     "LayerRule",
     "Management",
+    "Mapping",
     "Periphery",
+    "PlacementPolicy",
     "Target",
     "Update",
     "list_presets",
     "preset_names",
 ]
+
+
+AUTOMATIC_KINDS = ("auto", "pipeline")
+"""What stands for a kind of array that rpucc chooses; no kind may be called so."""
 
 
 class Section(BaseModel):
@@ -67,7 +83,7 @@ class Section(BaseModel):
 
 
 class ArrayKind(Section):
-    """One kind of physical array (`[[array]]`), of which there are as many as needed."""
+    """One kind of physical array (`[[array]]`)."""
 
     name: KindName
     rows: Extent
@@ -78,6 +94,16 @@ class ArrayKind(Section):
     """Seconds a read (t_meas of the 2017 paper)."""
     t_pulse: Seconds = 1e-9
     """Seconds a pulse slot of the update; 1 ns is an assumption."""
+    count: Count = 0
+    """How many of them there are; 0 is as many as needed."""
+
+
+class PlacementPolicy(Section):
+    """How tiles come to lie on arrays (`[placement]`)."""
+
+    share: Flag = False
+    """Let tiles of any layers share an array, on disjoint rows and columns; else one tile an array
+    (the groups of a grouped convolution lie side by side either way)."""
 
 
 class Periphery(Section):
@@ -91,6 +117,26 @@ class Periphery(Section):
     """Input converter over [-1, 1]; 0 is none."""
     adc_bits: Bits = 0
     """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+
+
+class Mapping(Section):
+    """How layers lie on arrays (`[mapping]`)."""
+
+    cuts: Annotated[Literal["balanced", "greedy"], choice("balanced", "greedy")] = "balanced"
+    """balanced: tiles of a layer differ by a line at most; greedy: full tiles, then the rest."""
+    array: KindName = "auto"
+    """The kind of array, by its name. auto: the smallest that holds the layer's matrix in one tile,
+    else the largest. pipeline: as auto, then the slowest layer moves to a faster kind for as long
+    as that makes the pipeline faster."""
+    row_cuts: Cuts = ()
+    """Where to cut the rows, instead of `cuts`: [0, .., R] for an R of the layer's matrix."""
+    col_cuts: Cuts = ()
+    """Where to cut the columns, the bias line included."""
+    replicas: Replicas = 1
+    """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
+    within the `count` of arrays. All copies get every update, so they stay one matrix."""
+    devices_per_weight: Annotated[int, integer(1, 1024)] = 1
+    """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
 
 
 class Management(Section):
@@ -125,6 +171,51 @@ class Update(Section):
     """UM: both sides fire with equal peak probability, the mean update stays."""
     update_bl_management: Flag = False
     """UBLM: as few slots as the update needs, at most `bl`."""
+
+
+class CostTable(Section):
+    """What the plan's times and energies assume (`[cost]`); docs/cost.md derives each default.
+
+    Nothing here changes what a program computes. Sources: ISAAC (Shafiee et al. 2016, doi
+    10.1109/ISCA.2016.12, 32 nm), Horowitz 2014 (doi 10.1109/ISSCC.2014.6757323, 45 nm, 0.9 V),
+    Gokmen & Vlasov 2016 (doi 10.3389/fnins.2016.00333).
+    """
+
+    expected_rereads: Rereads = 0.0
+    """Mean re-reads of a read under bound management; an assumption, measured by a training run."""
+    crosspoint_power: Watts = 42e-9
+    """Watts in a crosspoint that is read: 1 V over 24 MΩ, Gokmen & Vlasov 2016 from memory."""
+    dac_energy: Joules = 0.39e-12
+    """Joules to drive one input line for one read: ISAAC, 4 mW / (8 · 128 lines) · 100 ns."""
+    adc_step_energy: Joules = 6.5e-15
+    """Joules a step, of which a conversion has 2^adc_bits: ISAAC, 16 mW / 8 / 1.2 GS/s / 2^8."""
+    pulse_energy: Joules = 0.3e-12
+    """Joules to charge one line for one pulse, C V² of 0.3 pF at 1 V: an assumption."""
+    pulse_density: Fraction = 1.0
+    """Share of the pulse slots in which a line fires; 1 is the upper bound, an assumption."""
+    add_energy: Joules = 0.9e-12
+    """Joules an addition or comparison in float32: Horowitz 2014."""
+    multiply_energy: Joules = 3.7e-12
+    """Joules a multiplication in float32: Horowitz 2014."""
+    function_energy: Joules = 26e-12
+    """Joules a division, root, exponential and the like: 7 multiplications, an assumption."""
+    value_bits: Annotated[int, integer(1, 64)] = 32
+    """Bits of a digital value that moves from layer to layer: float32, as it is simulated."""
+    byte_energy: Joules = 5e-12
+    """Joules to write and read a byte in a 32 kB buffer: 2 · 20 pJ / 8, Horowitz 2014, memory."""
+
+
+class BatchNorm(Section):
+    """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name.
+
+    Their mean and variance are always the file's: at minibatch 1 there are no others.
+    """
+
+    policy: Annotated[Literal["fold", "frozen", "train"], choice("fold", "frozen", "train")] = (
+        "fold"
+    )
+    """fold: into the layer before, where that is exact, else frozen; frozen: digital, unchanged by
+    training; train: digital, with scale and bias trained."""
 
 
 class Device(Section):
@@ -165,10 +256,15 @@ class LayerRule(Section):
     """A glob on layer names, case-sensitive: * ? [abc]."""
     analog: Flag = True
     """False keeps the layers digital."""
+    mapping: Mapping | None = None
+    arrays: ArrayIds = ()
+    """The arrays of the layer's kind that its tiles go to: one id a tile, row-major, or one id an
+    array where groups lie side by side. Empty leaves the choice to `place`."""
     periphery: Periphery | None = None
     management: Management | None = None
     update: Update | None = None
     device: Device | None = None
+    batch_norm: BatchNorm | None = None
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
@@ -187,10 +283,20 @@ class LayerPolicy:
     """What holds for one layer: the target's sections with every matching rule merged in."""
 
     analog: bool
+    mapping: Mapping
     periphery: Periphery
     management: Management
     update: Update
     device: Device
+    batch_norm: BatchNorm
+    arrays: tuple[int, ...] = ()
+
+
+class Decisions(Section):
+    """A plan file: what a user decided about single layers, over and above a target."""
+
+    placement: PlacementPolicy | None = None
+    layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
 
 class Target(Section):
@@ -206,10 +312,14 @@ class Target(Section):
     name: Name
     description: Line = ""
     arrays: tuple[ArrayKind, ...] = Field(alias="array")
+    mapping: Mapping = Mapping()
     periphery: Periphery = Periphery()
     device: Device
     management: Management = Management()
     update: Update = Update()
+    placement: PlacementPolicy = PlacementPolicy()
+    cost: CostTable = CostTable()
+    batch_norm: BatchNorm = BatchNorm()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -218,14 +328,20 @@ class Target(Section):
             raise _conflict("array", [], target_load.NEEDED["array"])
         names = [kind.name for kind in self.arrays]
         for i, name in enumerate(names):
+            if name in AUTOMATIC_KINDS:
+                taken = "a name other than " + ", ".join(AUTOMATIC_KINDS)
+                raise _conflict(f"array.{i}.name", name, taken)
             if name in names[:i]:
                 raise _conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
             raise _conflict("device.model", None, target_load.NEEDED["model"])
+        _check_kind(self.mapping, names, "mapping")
         _check_adc(self.periphery, "periphery")
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
         for i, rule in enumerate(self.layers):
+            if rule.mapping is not None:
+                _check_kind(rule.mapping, names, f"layer.{i}.mapping")
             if rule.periphery is not None:
                 _check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
         return self
@@ -248,6 +364,25 @@ class Target(Section):
         data = json.loads(target.to_json())
         touched = target_load.apply_overrides(data, overrides, _KEYS)
         return cls._validated(data, source, touched)
+
+    def with_plan(self, path: str | Path) -> Target:
+        """Return this target with the decisions of a plan file (`rpucc inspect --write-plan`).
+
+        Its `[[layer]]` rules come after the target's own, so that they win. Raises TargetError.
+        """
+        text, source = target_load.read_plan_text(path)
+        found = target_load.parse_toml(text, source, "a plan file needs [[layer]] rules")
+        try:
+            plan = Decisions.model_validate(found)
+        except ValidationError as error:
+            raise TargetError(target_load.describe(error, source, _PLAN_KEYS, {})) from None
+        merged = self.model_copy(
+            update={
+                "placement": _merged(self.placement, plan.placement),
+                "layers": self.layers + plan.layers,
+            }
+        )
+        return self._validated(json.loads(merged.to_json()), f"{source} on target {self.name}")
 
     @classmethod
     def from_toml(cls, text: str, source: str = "target") -> Target:
@@ -295,18 +430,27 @@ class Target(Section):
 
     def _merge(self, name: str) -> LayerPolicy:
         """Merge without the check of the whole, for `for_layer` and validation."""
-        analog, periphery, device = True, self.periphery, self.device
+        analog, mapping = True, self.mapping
+        periphery, device = self.periphery, self.device
         management, update = self.management, self.update
+        arrays: tuple[int, ...] = ()
+        batch_norm = self.batch_norm
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
             if "analog" in rule.model_fields_set:
                 analog = rule.analog
+            mapping = _merged(mapping, rule.mapping)
+            if "arrays" in rule.model_fields_set:
+                arrays = rule.arrays
             periphery = _merged(periphery, rule.periphery)
             management = _merged(management, rule.management)
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
-        return LayerPolicy(analog, periphery, management, update, device)
+            batch_norm = _merged(batch_norm, rule.batch_norm)
+        return LayerPolicy(
+            analog, mapping, periphery, management, update, device, batch_norm, arrays
+        )
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the patterns of the layer rules that match none of the layers `names`."""
@@ -322,6 +466,12 @@ def _conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
     """An error about `key` that no single value shows."""
     context = {"key": key, "found": found, "allowed": allowed}
     return PydanticCustomError("conflict", "{allowed}", context)
+
+
+def _check_kind(mapping: Mapping, names: Sequence[str], key: str) -> None:
+    if mapping.array not in (*AUTOMATIC_KINDS, *names):
+        known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
+        raise _conflict(f"{key}.array", mapping.array, f"one of {known}")
 
 
 def _check_adc(periphery: Periphery, key: str) -> None:
@@ -353,9 +503,17 @@ def _merged_device(base: Device, over: Device | None) -> Device:
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.alias or key for key, field in Target.model_fields.items()),
     "array": tuple(ArrayKind.model_fields),
+    "mapping": tuple(Mapping.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
+    "placement": tuple(PlacementPolicy.model_fields),
+    "cost": tuple(CostTable.model_fields),
+    "batch_norm": tuple(BatchNorm.model_fields),
     "layer": tuple(LayerRule.model_fields),
+}
+_PLAN_KEYS = {
+    **_KEYS,
+    "": tuple(field.alias or key for key, field in Decisions.model_fields.items()),
 }

@@ -28,7 +28,7 @@ Touched = dict[tuple[str | int, ...], str]
 """Path of a value -> the override that set it."""
 
 MAX_BYTES = 1_000_000
-"""No target file is this long; anything longer is some other file, given by mistake."""
+"""No target or plan file is this long; anything longer is some other file, given by mistake."""
 
 NEEDED = {
     "name": 'a name in quotes, as in name = "large"',
@@ -73,22 +73,41 @@ def read_text(spec: str | Path) -> tuple[str, str]:
     if not str(spec).strip():
         raise TargetError(f"target: the name is empty; presets: {', '.join(preset_names())}")
     try:
-        with open(spec, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        return _read_utf8(spec, source), source
     except FileNotFoundError:
         raise TargetError(
             f"target {shown!r}: neither a preset nor a file"
             f"{_suggest(Path(spec).stem, preset_names())} (presets: {', '.join(preset_names())})"
         ) from None
+
+
+def read_plan_text(path: str | Path) -> tuple[str, str]:
+    """Return the text of a plan file, and how errors name it. Raises TargetError."""
+    source = f"plan file {one_line(path)}"
+    try:
+        return _read_utf8(path, source), source
+    except FileNotFoundError:
+        raise TargetError(
+            f"{source}: no such file; rpucc inspect PROGRAM --write-plan FILE makes one"
+        ) from None
+
+
+def _read_utf8(path: str | Path, source: str) -> str:
+    """Read a small text file; FileNotFoundError passes, all else becomes a TargetError."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise
     except IsADirectoryError:
-        raise TargetError(f"{source}: is a folder; a target is a TOML file or a preset") from None
+        raise TargetError(f"{source}: is a folder, not a TOML file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise TargetError(f"{source}: cannot be read: {one_line(reason)}") from None
     if len(raw) > MAX_BYTES:
-        raise TargetError(f"{source}: longer than 1 MB, so no target; give a TOML file")
+        raise TargetError(f"{source}: longer than 1 MB, which none is; give a TOML file")
     try:
-        return raw.decode("utf-8-sig"), source
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise TargetError(
@@ -97,10 +116,12 @@ def read_text(spec: str | Path) -> tuple[str, str]:
         ) from None
 
 
-def parse_toml(text: str, source: str) -> dict[str, Any]:
+def parse_toml(
+    text: str, source: str, needs: str = "a target needs name, [[array]] and [device]"
+) -> dict[str, Any]:
     """Parse TOML text to a dictionary. Raises TargetError with the line of a syntax error."""
     if not text.strip():
-        raise TargetError(f"{source}: is empty; a target needs name, [[array]] and [device]")
+        raise TargetError(f"{source}: is empty; {needs}")
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -203,7 +224,7 @@ def _tail(parts: list[str], keys: Keys) -> tuple[str, ...]:
     section, key = parts[-2:]
     if section in _sections(keys) and _known(section, key, keys):
         return section, key
-    return (key,) if key in ("analog", "match") else ()
+    return (key,) if key in keys["layer"] and key not in _sections(keys) else ()
 
 
 def _select_arrays(kinds: list[dict[str, Any]], selector: str, where: str) -> list[int]:

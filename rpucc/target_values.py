@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -62,6 +63,30 @@ def choice(*choices: str) -> BeforeValidator:
 
 
 Flag = Annotated[bool, checked("true or false", lambda v: isinstance(v, bool))]
+MAX_PINS = 100_000
+"""Array ids that a layer rule may hold: more is a slip in a range."""
+
+
+def array_ids(value: Any) -> Any:
+    """Write out ranges of ids: [3, "8-10"] is [3, 8, 9, 10]. What is no list of ids stays."""
+    if not isinstance(value, list | tuple):
+        return value
+    ids: list[Any] = []
+    for item in value:
+        bounds = re.fullmatch(r"(\d{1,9})-(\d{1,9})", item) if isinstance(item, str) else None
+        span = range(int(bounds[1]), int(bounds[2]) + 1) if bounds else [item]
+        if len(span) + len(ids) > MAX_PINS:
+            return value
+        ids += span or [item]
+    return ids
+
+
+def _are_ids(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(i, int) and not isinstance(i, bool) and 0 <= i < 10**9 for i in value
+    )
+
+
 Name = Annotated[
     str, text(r"[A-Za-z][\w.-]{0,63}", "a letter, then letters, digits, '-', '_' or '.' (max 64)")
 ]
@@ -83,12 +108,27 @@ ModelName = Annotated[
     ),
 ]
 Extent = Annotated[int, integer(1, 65536)]
+Count = Annotated[int, integer(0, 10**9)]
+ArrayIds = Annotated[
+    tuple[int, ...],
+    checked(
+        f'at most {MAX_PINS:,} array ids from 0 up and ranges of them, as in [3, "8-10"]',
+        _are_ids,
+    ),
+    BeforeValidator(array_ids),  # the last one runs first
+]
 Seconds = Annotated[
     float,
     checked(
         "a time in seconds above 0, at most 1 (80 ns is 80e-9)", lambda v: is_number(v, 1e-18, 1)
     ),
 ]
+Joules = Annotated[
+    float, checked("joules from 0 to 1 (1 pJ is 1e-12)", lambda v: is_number(v, 0, 1))
+]
+Watts = Annotated[float, checked("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
+Fraction = Annotated[float, checked("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
+Rereads = Annotated[float, checked("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
 Sigma = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
 Bound = Annotated[
     float,
@@ -106,3 +146,26 @@ Bits = Annotated[
 ]
 PARAMETER_NAME = "a parameter name of letters, digits and '_'"
 Parameter = Annotated[float, checked("a finite number", is_number)]
+
+
+def _is_cuts(value: object) -> bool:
+    """Hold for numbers that rise from 0."""
+    if not isinstance(value, list | tuple) or len(value) == 1:
+        return False
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+    return whole and list(value[:1]) in ([], [0]) and all(a < b for a, b in pairwise(value))
+
+
+Cuts = Annotated[
+    tuple[int, ...],
+    checked("rising integers from 0 to the number of lines, as in [0, 200, 401]", _is_cuts),
+]
+Replicas = Annotated[
+    int | str,
+    checked(
+        'an integer from 1 to 65536, or "auto"',
+        lambda v: (
+            v == "auto" or (isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 65536)
+        ),
+    ),
+]

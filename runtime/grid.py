@@ -27,6 +27,7 @@ class Grid:
 
     W: float32 [R, C], changed in place by the update cycle. row_cuts [B + 1], col_cuts [S + 1]:
     the tile borders; tiles int64 [B, S]: tile ids, unique in the program, that address the draws.
+    Of a grouped layer W holds `groups` matrices of one shape, cut alike, one below the other.
     codes: the devices' parameters [number of them, R, C]; float32, or if the device is `packed`
     uint16, where ranges float32 [B, S, number of them, 2] hold each tile's lowest value and step.
     """
@@ -39,6 +40,7 @@ class Grid:
     device: Device
     pulsed: bool
     key: tuple[np.uint32, np.uint32]
+    groups: int = 1
     codes: NDArray[np.uint16] | FloatArray = field(init=False)
     ranges: FloatArray = field(init=False)
     constants: FloatArray = field(init=False)
@@ -54,6 +56,21 @@ class Grid:
             )
         fabricate(self)
         self.constants = np.asarray(self.device.constant_values(), np.float32)
+
+    @property
+    def group_cuts(self) -> IntArray:
+        """The row borders of one group's matrix."""
+        return self.row_cuts[: (len(self.row_cuts) - 1) // self.groups + 1]
+
+    @property
+    def group_tiles(self) -> IntArray:
+        """The tile ids by group: [groups, row blocks of a group, column segments]."""
+        return self.tiles.reshape(self.groups, -1, self.tiles.shape[1])
+
+    @property
+    def matrices(self) -> FloatArray:
+        """The weights by group: [groups, R / groups, C], a view."""
+        return self.W.reshape(self.groups, -1, self.W.shape[1])
 
     @cached_property
     def limits(self) -> NDArray[np.uint8]:

@@ -78,9 +78,12 @@ class Machine:
 
     def _make_grid(self, layer: AnalogLayer) -> Grid:
         node = layer.forward[0]
-        row_cuts = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
+        of_group = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
         col_cuts = np.array(node.attributes.get_ints("col_cuts", ()), np.int64)
-        tiles = np.array(node.attributes.get_ints("arrays", ()), np.int64)
+        starts = np.arange(layer.groups) * layer.group_rows
+        row_cuts = np.append((starts[:, None] + of_group[:-1]).reshape(-1), layer.rows)
+        shape = len(row_cuts) - 1, len(col_cuts) - 1
+        tiles = node.attributes.get_int("first_tile", 0) + np.arange(shape[0] * shape[1])
         if layer.weight.const_value is None:
             raise RpuccError(f"layer '{layer.name}': its weights are missing from the program")
         policy = self.program.target.for_layer(layer.name)
@@ -90,10 +93,11 @@ class Machine:
             W=aligned.copy(layer.weight.const_value.numpy(), np.float32),
             row_cuts=row_cuts,
             col_cuts=col_cuts,
-            tiles=tiles.reshape(len(row_cuts) - 1, len(col_cuts) - 1),
+            tiles=tiles.reshape(shape),
             device=device,
             pulsed=policy.update.pulsed,
             key=self.key,
+            groups=layer.groups,
         )
 
     @property

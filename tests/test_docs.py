@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     "rpucc.compiler",
+    "rpucc.placement.grids",
+    "rpucc.cost.network",
+    "rpucc.cost.pipeline",
     "rpucc.plan",
     "rpucc.program",
     "rpucc.target",

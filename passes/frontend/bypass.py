@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.frontend.constants import constant
-from rpucc.passes.frontend.messages import node_text
+IDLE_OPS = ("Identity", "Dropout")
+"""Operators that do nothing in inference."""
 
 
-def drop_idle_nodes(model: ir.Model) -> list[str]:
-    """Remove Identity and Dropout nodes; returns what a user should know about it.
+def drop_idle_nodes(model: ir.Model) -> None:
+    """Remove Identity and Dropout nodes.
 
     A graph output keeps its name. Where input and output of such a node are both part of the
     graph's interface, an Identity stays.
     """
-    notes = []
     for node in list(model.graph):
-        if node.domain != "" or node.op_type not in ("Identity", "Dropout"):
+        if node.domain != "" or node.op_type not in IDLE_OPS:
             continue
-        if node.op_type == "Dropout" and _drops(node):
-            notes.append(f"{node_text(node)} was exported in training mode: left out")
         _bypass(model.graph, node)
-    return notes
-
-
-def _drops(node: ir.Node) -> bool:
-    """Whether a Dropout asks for training mode."""
-    mode = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    return mode is not None and bool(np.all(mode))
 
 
 def _bypass(graph: ir.Graph, node: ir.Node) -> None:

@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.opset import OPSET
+from rpucc.passes.frontend.constants import add_initializer, constant
 from rpucc.passes.frontend.messages import label_of, one_line
-from rpucc.passes.frontend.onnx_tools import convert_version
+from rpucc.passes.frontend.onnx_tools import convert_version, infer_shapes
 
 
 def convert_opset(model: ir.Model) -> None:
@@ -23,6 +24,8 @@ def convert_opset(model: ir.Model) -> None:
     version = model.graph.opset_imports[""]
     if version >= OPSET:
         return
+    if version < 7:
+        _shape_channel_slopes(model)
     try:
         convert_version(model, OPSET)
     except Exception as error:
@@ -31,6 +34,20 @@ def convert_opset(model: ir.Model) -> None:
             f"{label_of(model)}: {op} cannot be converted from opset {version} to {OPSET}: export "
             f"the network with opset {OPSET} or newer ({one_line(error)})"
         ) from error
+
+
+def _shape_channel_slopes(model: ir.Model) -> None:
+    """Write a PRelu's slope [C] as [C, 1, ...]: before opset 7 it was meant so, now it broadcasts.
+
+    onnx's converter leaves it as it is, which a square image would hide.
+    """
+    shapes = infer_shapes(model, strict=False)
+    for node in [node for node in model.graph if node.op_type == "PRelu"]:
+        x, slope = shapes.get(str(node.inputs[0].name)), constant(node.inputs[1])
+        if x is None or x.dims is None or slope is None or slope.ndim != 1 or slope.size == 1:
+            continue
+        column = slope.reshape(-1, *[1] * (len(x.dims) - 2))
+        node.replace_input_with(1, add_initializer(model, str(node.inputs[1].name), column))
 
 
 def _failing_op(model: ir.Model, message: str, version: int) -> str:

@@ -20,11 +20,38 @@ def rule_text(rule: Callable[..., object]) -> str:
     return (rule.__doc__ or rule.__name__).strip().splitlines()[0].rstrip(".")
 
 
+class Problems:
+    """What becomes of a problem: it is raised at once, or, to `collect`, kept beside the others.
+
+    A step that goes on after a problem calls `gate` before it relies on there being none.
+    """
+
+    def __init__(self, *, collect: bool = False) -> None:
+        self.collect = collect
+        self.found: list[ModelError] = []
+
+    def add(self, error: ModelError) -> None:
+        """Raise the error, or keep it."""
+        if not self.collect:
+            raise error
+        self.found.append(error)
+
+    def gate(self) -> None:
+        """Raise the first problem found so far: the one that a compilation stops at."""
+        if self.found:
+            raise self.found[0]
+
+
 def enforce(
-    rules: Iterable[Rule[T]], subject: T, where: str, error: type[ModelError] = ModelError
+    rules: Iterable[Rule[T]],
+    subject: T,
+    where: str,
+    error: type[ModelError] = ModelError,
+    problems: Problems | None = None,
 ) -> None:
-    """Raise `error` for the first rule that `subject` breaks."""
+    """Raise `error`, or add it to `problems`, for the first rule that `subject` breaks."""
     for rule in rules:
         found = rule(subject)
         if found is not None:
-            raise error(f"{where}: {rule_text(rule)}: {found}")
+            (problems or Problems()).add(error(f"{where}: {rule_text(rule)}: {found}"))
+            return  # later rules may rely on earlier ones

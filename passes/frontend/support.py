@@ -105,6 +105,16 @@ def dropout_without_mask(node: ir.Node) -> str | None:
     return None
 
 
+def batchnorm_statistics_unused(node: ir.Node) -> str | None:
+    """A batch norm is taken as in inference, so it makes no new statistics."""
+    if node.op_type != "BatchNormalization":
+        return None
+    for value in node.outputs[1:]:
+        if value.uses() or value.is_graph_output():
+            return f"its output {value.name!r} is used; export the network in inference mode"
+    return None
+
+
 # --- the input (initializers are no longer among the inputs) --------------------------------
 
 
@@ -206,7 +216,13 @@ def weight_not_empty(value: ir.Value) -> str | None:
 _MASKING_OPS = ("Add", "Max", "Min", "Where")
 
 FILE_RULES = (has_nodes, has_outputs, known_opset)
-OP_RULES = (known_domain, supported_op, no_subgraphs, dropout_without_mask)
+OP_RULES = (
+    known_domain,
+    supported_op,
+    no_subgraphs,
+    dropout_without_mask,
+    batchnorm_statistics_unused,
+)
 INPUT_RULES = (one_input, input_is_float, input_has_shape, input_is_static)
 INPUT_SIZE_RULES = (input_not_empty,)
 WEIGHT_TYPE_RULES = (weight_is_float32,)

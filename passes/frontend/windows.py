@@ -74,7 +74,11 @@ def _transposed_pads(
     strides: list[int],
     extents: list[int],
 ) -> list[int]:
-    """Pads of ConvTranspose; output_shape or SAME say the output's size instead of the pads."""
+    """Pads of ConvTranspose; output_shape or SAME say the output's size instead of the pads.
+
+    Where the kernel does not reach the output_shape, the node gets the rest as output_padding; SAME
+    then makes do with less, as onnx and onnxruntime have it.
+    """
     mode = layer.node.attributes.get_string("auto_pad", "NOTSET")
     wanted = layer.ints("output_shape")
     rank = len(space)
@@ -92,12 +96,17 @@ def _transposed_pads(
             space, strides, extra, extents, sizes, strict=True
         )
     ]
-    if min(totals) < 0:
-        raise UnsupportedError(
-            f"{label_of(model)}: {node_text(layer.node)}: the output {shape_text(sizes)} is larger "
-            "than the transposed convolution makes it: give output_padding"
-        )
-    return _split(totals, more_at_end=mode == "SAME_UPPER")
+    missing = [max(-total, 0) for total in totals]
+    if any(missing) and layer.ints("output_shape"):
+        more = [a + b for a, b in zip(extra, missing, strict=True)]
+        if any(a >= b for a, b in zip(more, strides, strict=True)):
+            raise UnsupportedError(
+                f"{label_of(model)}: {node_text(layer.node)}: the output {shape_text(sizes)} is "
+                f"larger than the transposed convolution can make it: it needs output_padding "
+                f"{shape_text(more)}, which must stay below the strides {shape_text(strides)}"
+            )
+        layer.node.attributes.add(ir.AttrInt64s("output_padding", more))
+    return _split([max(total, 0) for total in totals], more_at_end=mode == "SAME_UPPER")
 
 
 def _split(totals: list[int], *, more_at_end: bool) -> list[int]:

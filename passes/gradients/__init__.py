@@ -6,18 +6,23 @@ from rpucc.passes.gradients import (
     activations,
     array,
     elementwise,
+    matrix,
+    normalization,
     pooling,
     reduce,
+    refused,
     resize,
+    selection,
     shape,
     softmax,
 )
 from rpucc.passes.gradients.context import Rule
 
 GRADIENTS: dict[str, Rule] = {
-    # rpu
+    # arrays
     "Read": array.read,
     "Im2Col": array.im2col,
+    "Col2Im": array.col2im_node,
     "AppendOne": array.append_one,
     # elementwise
     "Add": elementwise.add,
@@ -37,6 +42,14 @@ GRADIENTS: dict[str, Rule] = {
     "Log": elementwise.log,
     "Sqrt": elementwise.sqrt,
     "Clip": elementwise.clip,
+    "Where": elementwise.where,
+    "Mean": elementwise.mean,
+    "Cast": elementwise.cast,
+    "CastLike": elementwise.cast,
+    "Reciprocal": elementwise.reciprocal,
+    "Sin": elementwise.sin,
+    "Cos": elementwise.cos,
+    "Atan": elementwise.atan,
     # activations
     "Elu": activations.elu,
     "Selu": activations.selu,
@@ -52,16 +65,34 @@ GRADIENTS: dict[str, Rule] = {
     "PRelu": activations.prelu,
     "Max": activations.extremum,
     "Min": activations.extremum,
-    # with constants or matrices
-    "BatchNormalization": elementwise.batch_normalization,
-    "MatMul": elementwise.matmul,
+    # products of two activations
+    "MatMul": matrix.matmul,
+    "Gemm": matrix.gemm,
+    "Einsum": matrix.einsum,
+    "Conv": refused.convolution,
+    "ConvTranspose": refused.convolution,
+    # normalisation
+    "BatchNormalization": normalization.batch_normalization,
+    "InstanceNormalization": normalization.instance_normalization,
+    "GroupNormalization": normalization.group_normalization,
+    "LayerNormalization": normalization.layer_normalization,
+    "LpNormalization": normalization.lp_normalization,
+    "LRN": normalization.lrn,
     # pooling
     "MaxPool": pooling.max_pool,
     "AveragePool": pooling.average_pool,
     "GlobalAveragePool": pooling.global_average_pool,
+    "GlobalMaxPool": pooling.global_max_pool,
     # reductions
     "ReduceSum": reduce.reduce_sum,
     "ReduceMean": reduce.reduce_mean,
+    "ReduceMax": reduce.reduce_extremum,
+    "ReduceMin": reduce.reduce_extremum,
+    "ReduceL1": reduce.reduce_l1,
+    "ReduceL2": reduce.reduce_l2,
+    "ReduceSumSquare": reduce.reduce_sum_square,
+    "ReduceLogSum": reduce.reduce_log_sum,
+    "ReduceLogSumExp": reduce.reduce_log_sum_exp,
     # shape
     "Reshape": shape.reshape,
     "Flatten": shape.reshape,
@@ -70,9 +101,12 @@ GRADIENTS: dict[str, Rule] = {
     "Transpose": shape.transpose,
     "Concat": shape.concat,
     "Split": shape.split,
-    "Slice": shape.slice_,
-    "Pad": shape.pad,
+    "Slice": selection.slice_,
+    "Pad": selection.pad,
+    "Gather": selection.gather,
+    "GatherElements": selection.gather_elements,
     "Expand": shape.expand,
+    "Tile": shape.tile,
     "DepthToSpace": shape.depth_to_space,
     "SpaceToDepth": shape.space_to_depth,
     "Resize": resize.resize,

@@ -7,22 +7,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rpucc.passes.gradients.context import GradientEmitter, input_of, the
+from rpucc.passes.gradients.context import GradientEmitter, float_of, input_of, text_of, the
 
 Gradients = list[ir.Value | None]
 Found = Sequence[ir.Value | None]
-
-
-def _number(node: ir.Node, name: str, default: float) -> float:
-    return node.attributes[name].as_float() if name in node.attributes else default
-
-
-def _times(e: GradientEmitter, x: ir.Value, factor: float) -> ir.Value:
-    return e.op("Mul", x, e.like(x, factor))
-
-
-def _plus(e: GradientEmitter, x: ir.Value, term: float) -> ir.Value:
-    return e.op("Add", x, e.like(x, term))
 
 
 def _where_positive(e: GradientEmitter, x: ir.Value, above: ir.Value, below: ir.Value) -> ir.Value:
@@ -32,29 +20,29 @@ def _where_positive(e: GradientEmitter, x: ir.Value, above: ir.Value, below: ir.
 
 def elu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = x, or alpha·(eˣ - 1) below 0, where the slope is y + alpha."""
-    slope = _plus(e, node.outputs[0], _number(node, "alpha", 1.0))
+    slope = e.plus(node.outputs[0], float_of(node, "alpha", 1.0))
     return [_where_positive(e, input_of(node), the(g), e.op("Mul", the(g), slope))]
 
 
 def selu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = gamma·x, or gamma·alpha·(eˣ - 1) below 0, where the slope is y + gamma·alpha."""
-    gamma = _number(node, "gamma", 1.0507009873554805)
-    alpha = _number(node, "alpha", 1.6732632423543772)
-    slope = _plus(e, node.outputs[0], gamma * alpha)
+    gamma = float_of(node, "gamma", 1.0507009873554805)
+    alpha = float_of(node, "alpha", 1.6732632423543772)
+    slope = e.plus(node.outputs[0], gamma * alpha)
     below = e.op("Mul", the(g), slope)
-    return [_where_positive(e, input_of(node), _times(e, the(g), gamma), below)]
+    return [_where_positive(e, input_of(node), e.times(the(g), gamma), below)]
 
 
 def celu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = x, or alpha·(e^(x/alpha) - 1) below 0, where the slope is y/alpha + 1."""
-    slope = _plus(e, _times(e, node.outputs[0], 1 / _number(node, "alpha", 1.0)), 1.0)
+    slope = e.plus(e.times(node.outputs[0], 1 / float_of(node, "alpha", 1.0)), 1.0)
     return [_where_positive(e, input_of(node), the(g), e.op("Mul", the(g), slope))]
 
 
 def thresholded_relu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """g where x > alpha."""
     x = input_of(node)
-    above = e.op("Greater", x, e.like(x, _number(node, "alpha", 1.0)))
+    above = e.op("Greater", x, e.like(x, float_of(node, "alpha", 1.0)))
     return [e.op("Where", above, the(g), e.like(x, 0.0))]
 
 
@@ -65,7 +53,7 @@ def softplus(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
 
 def softsign(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """g/(1 + |x|)²."""
-    size = _plus(e, e.op("Abs", input_of(node)), 1.0)
+    size = e.plus(e.op("Abs", input_of(node)), 1.0)
     return [e.op("Div", the(g), e.op("Mul", size, size))]
 
 
@@ -73,13 +61,13 @@ def hard_sigmoid(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """alpha·g where 0 < y < 1."""
     y = node.outputs[0]
     inside = e.op("And", e.op("Greater", y, e.like(y, 0.0)), e.op("Less", y, e.like(y, 1.0)))
-    return [e.op("Where", inside, _times(e, the(g), _number(node, "alpha", 0.2)), e.like(y, 0.0))]
+    return [e.op("Where", inside, e.times(the(g), float_of(node, "alpha", 0.2)), e.like(y, 0.0))]
 
 
 def hard_swish(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = x·clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between."""
     x = input_of(node)
-    between = e.op("Mul", the(g), _plus(e, _times(e, x, 1 / 3), 0.5))
+    between = e.op("Mul", the(g), e.plus(e.times(x, 1 / 3), 0.5))
     below = e.op("Where", e.op("Less", x, e.like(x, -3.0)), e.like(x, 0.0), between)
     return [e.op("Where", e.op("Greater", x, e.like(x, 3.0)), the(g), below)]
 
@@ -96,23 +84,23 @@ def gelu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = x·Phi(x): slope Phi + x·phi; or the tanh approximation of it."""
     x = input_of(node)
     square = e.op("Mul", x, x)
-    if "approximate" in node.attributes and node.attributes["approximate"].as_string() == "tanh":
+    if text_of(node, "approximate", "none") == "tanh":
         root = math.sqrt(2 / math.pi)
-        cubic = _plus(e, _times(e, square, 0.044715), 1.0)
-        t = e.op("Tanh", _times(e, e.op("Mul", x, cubic), root))
-        share = _times(e, _plus(e, t, 1.0), 0.5)
-        inner = _times(e, _plus(e, _times(e, square, 3 * 0.044715), 1.0), root / 2)
+        cubic = e.plus(e.times(square, 0.044715), 1.0)
+        t = e.op("Tanh", e.times(e.op("Mul", x, cubic), root))
+        share = e.times(e.plus(t, 1.0), 0.5)
+        inner = e.times(e.plus(e.times(square, 3 * 0.044715), 1.0), root / 2)
         density = e.op("Mul", e.op("Sub", e.like(x, 1.0), e.op("Mul", t, t)), inner)
     else:
-        share = _times(e, _plus(e, e.op("Erf", _times(e, x, math.sqrt(0.5))), 1.0), 0.5)
-        density = _times(e, e.op("Exp", _times(e, square, -0.5)), 1 / math.sqrt(2 * math.pi))
+        share = e.times(e.plus(e.op("Erf", e.times(x, math.sqrt(0.5))), 1.0), 0.5)
+        density = e.times(e.op("Exp", e.times(square, -0.5)), 1 / math.sqrt(2 * math.pi))
     return [e.op("Mul", the(g), e.op("Add", share, e.op("Mul", x, density)))]
 
 
 def erf(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = erf(x): slope 2 exp(-x²) / sqrt(pi). PyTorch's older exporter spells Gelu with it."""
     x = input_of(node)
-    slope = _times(e, e.op("Exp", e.op("Neg", e.op("Mul", x, x))), 2 / math.sqrt(math.pi))
+    slope = e.times(e.op("Exp", e.op("Neg", e.op("Mul", x, x))), 2 / math.sqrt(math.pi))
     return [e.op("Mul", the(g), slope)]
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
 from rpucc.passes.emit import Emitter, constant_of, known_shape
@@ -36,6 +38,14 @@ class GradientEmitter(Emitter):
     def wants(self, node: ir.Node, index: int) -> bool:
         """Whether input `index` of `node` is there and needs a gradient."""
         return index < len(node.inputs) and node.inputs[index] in self.wanted
+
+    def times(self, x: ir.Value, factor: float) -> ir.Value:
+        """Multiply by a number."""
+        return self.op("Mul", x, self.like(x, factor))
+
+    def plus(self, x: ir.Value, term: float) -> ir.Value:
+        """Add a number."""
+        return self.op("Add", x, self.like(x, term))
 
     def unbroadcast(self, g: ir.Value, value: ir.Value) -> ir.Value:
         """Sum g over the axes along which `value` was broadcast to g's shape."""
@@ -77,6 +87,18 @@ def rank_of(value: ir.Value) -> int:
     return known_shape(value).rank()
 
 
+def float_of(node: ir.Node, name: str, default: float) -> float:
+    """Return a FLOAT attribute of `node`, or `default` where it is absent."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_float()
+
+
+def text_of(node: ir.Node, name: str, default: str) -> str:
+    """Return a STRING attribute of `node`, or `default` where it is absent."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_string()
+
+
 def constant_ints(node: ir.Node, index: int) -> list[int] | None:
     """Return a constant integer input as a list, None where it is absent."""
     if index >= len(node.inputs) or node.inputs[index] is None:
@@ -85,6 +107,19 @@ def constant_ints(node: ir.Node, index: int) -> list[int] | None:
     if array is None:
         refuse(node, f"its input {node.inputs[index].name!r} is computed, not constant")  # type: ignore[union-attr]
     return [int(v) for v in array.flatten()]
+
+
+def times_matrix(
+    e: GradientEmitter, g: ir.Value, matrix: NDArray[np.generic], axis: int
+) -> ir.Value:
+    """Multiply `axis` of g by a constant matrix [size of g's axis, size of the result's].
+
+    The gradient of an op y = x Aᵀ along an axis is dx = g A.
+    """
+    order = [i for i in range(rank_of(g)) if i != axis] + [axis]
+    factor = e.constant(matrix, g.dtype or ir.DataType.FLOAT)
+    product = e.op("MatMul", e.transpose(g, order), factor)
+    return e.transpose(product, [order.index(i) for i in range(len(order))])
 
 
 def refuse(node: ir.Node, found: str) -> NoReturn:

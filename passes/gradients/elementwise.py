@@ -1,14 +1,13 @@
-"""Gradients of elementwise ops, with broadcasting, and of the matrix product."""
+"""Gradients of elementwise ops, with broadcasting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.emit import constant_of, int_of, known_shape
-from rpucc.passes.gradients.context import GradientEmitter, input_of, rank_of, refuse, the
+from rpucc.passes.emit import constant_of
+from rpucc.passes.gradients.context import GradientEmitter, float_of, input_of, refuse, the
 
 Gradients = list[ir.Value | None]
 Found = Sequence[ir.Value | None]
@@ -69,8 +68,7 @@ def relu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
 def leaky_relu(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """g where x >= 0, alpha·g elsewhere."""
     x = input_of(node)
-    alpha = node.attributes["alpha"].as_float() if "alpha" in node.attributes else 0.01
-    leak = e.op("Mul", the(g), e.like(x, alpha))
+    leak = e.times(the(g), float_of(node, "alpha", 0.01))
     return [e.op("Where", e.op("GreaterOrEqual", x, e.like(x, 0.0)), the(g), leak)]
 
 
@@ -120,50 +118,60 @@ def power(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
 
 
 def clip(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """g where min <= x <= max."""
-    x, dx = input_of(node), the(g)
-    for i, op_type in ((1, "GreaterOrEqual"), (2, "LessOrEqual")):
-        if i < len(node.inputs) and node.inputs[i] is not None:
-            dx = e.op("Where", e.op(op_type, x, node.inputs[i]), dx, e.like(x, 0.0))
-    return [dx]
+    """g where min <= x <= max; a bound gets the g of the entries that it cuts."""
+    x, dx, zero = input_of(node), the(g), e.like(input_of(node), 0.0)
+    gradients: Gradients = [None, None, None]
+    for i, inside, outside in ((1, "GreaterOrEqual", "Less"), (2, "LessOrEqual", "Greater")):
+        bound = node.inputs[i] if i < len(node.inputs) else None
+        if bound is None:
+            continue
+        if e.wants(node, i):
+            cut = e.op("Where", e.op(outside, x, bound), the(g), zero)
+            gradients[i] = e.unbroadcast(cut, bound)
+        dx = e.op("Where", e.op(inside, x, bound), dx, zero)
+    gradients[0] = dx
+    return gradients
 
 
-def batch_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """g·scale/√(var + epsilon) in inference mode, its numbers frozen."""
-    x = input_of(node)
-    scale, var = constant_of(input_of(node, 1)), constant_of(input_of(node, 4))
-    if scale is None or var is None or int_of(node, "training_mode", 0):
-        refuse(node, "only a batch norm with constant scale and variance has one")
-    attributes = node.attributes
-    epsilon = attributes["epsilon"].as_float() if "epsilon" in attributes else 1e-5
-    slope = (scale / np.sqrt(var + epsilon)).reshape((-1,) + (1,) * (rank_of(x) - 2))
-    return [e.op("Mul", the(g), e.constant(slope, x.dtype or ir.DataType.FLOAT))]
-
-
-def matmul(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """dA = g·Bᵀ, dB = Aᵀ·g, summed over broadcast dimensions."""
-    A, B = input_of(node, 0), input_of(node, 1)
-    if rank_of(A) < 2 or rank_of(B) < 2:
-        refuse(node, "an operand is a vector; make it a matrix")
-    dA = dB = None
-    if e.wants(node, 0):
-        dA = e.unbroadcast(e.op("MatMul", the(g), _swap(e, B)), A)
+def where(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g to the input that was chosen, 0 to the other."""
+    chosen = input_of(node, 0)
+    zero = e.like(the(g), 0.0)
+    dx = dy = None
     if e.wants(node, 1):
-        left, right = A, the(g)
-        if rank_of(B) == 2 and rank_of(A) > 2:
-            left, right = _flat(e, left), _flat(e, right)
-        dB = e.unbroadcast(e.op("MatMul", _swap(e, left), right), B)
-    return [dA, dB]
+        dx = e.unbroadcast(e.op("Where", chosen, the(g), zero), input_of(node, 1))
+    if e.wants(node, 2):
+        dy = e.unbroadcast(e.op("Where", chosen, zero, the(g)), input_of(node, 2))
+    return [None, dx, dy]
 
 
-def _swap(e: GradientEmitter, x: ir.Value) -> ir.Value:
-    """Transpose the last two dimensions."""
-    axes = list(range(rank_of(x)))
-    return e.transpose(x, [*axes[:-2], axes[-1], axes[-2]])
+def mean(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Give each of n terms g/n."""
+    return add(e, node, [e.op("Div", the(g), e.like(the(g), len(node.inputs)))])
 
 
-def _flat(e: GradientEmitter, x: ir.Value) -> ir.Value:
-    """Merge all dimensions but the last."""
-    last = known_shape(x)[-1]
-    assert isinstance(last, int)
-    return e.reshape(x, [-1, last])
+def cast(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Cast g back; only casts between floating-point types come here."""
+    return [e.op("Cast", the(g), to=input_of(node).dtype)]
+
+
+def reciprocal(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """-g·y²."""
+    y = node.outputs[0]
+    return [e.op("Neg", e.op("Mul", the(g), e.op("Mul", y, y)))]
+
+
+def sin(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g·cos(x)."""
+    return [e.op("Mul", the(g), e.op("Cos", input_of(node)))]
+
+
+def cos(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """-g·sin(x)."""
+    return [e.op("Neg", e.op("Mul", the(g), e.op("Sin", input_of(node))))]
+
+
+def atan(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g/(1 + x²)."""
+    x = input_of(node)
+    return [e.op("Div", the(g), e.plus(e.op("Mul", x, x), 1.0))]

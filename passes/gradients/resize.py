@@ -1,7 +1,7 @@
 """The gradient of Resize: along every axis it multiplies by a constant matrix.
 
 y = x Aᵀ along an axis, A [output size, input size] from the ONNX definition of the coordinates;
-so dx = g A. Nearest and linear, every coordinate mode but the cropping one.
+so dx = g A. Nearest, linear and cubic, every coordinate mode but the cropping one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.passes.emit import constant_of, int_of, known_shape
-from rpucc.passes.gradients.context import GradientEmitter, input_of, refuse, the
+from rpucc.passes.gradients.context import (
+    GradientEmitter,
+    float_of,
+    input_of,
+    refuse,
+    text_of,
+    the,
+    times_matrix,
+)
 from rpucc.passes.window import ints
 
 Gradients = list[ir.Value | None]
@@ -38,17 +46,8 @@ def resize(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
             continue
         if not (isinstance(size, int) and isinstance(out, int)):
             refuse(node, f"axis {axis} changes between sizes {size} and {out} that are not static")
-        matrix = interpolation(node, size, out, scale)
-        order = [i for i in range(len(before)) if i != axis] + [axis]
-        product = e.op(
-            "MatMul", e.transpose(dx, order), e.constant(matrix, x.dtype or ir.DataType.FLOAT)
-        )
-        dx = e.transpose(product, [order.index(i) for i in range(len(order))])
+        dx = times_matrix(e, dx, interpolation(node, size, out, scale), axis)
     return [dx]
-
-
-def _text(node: ir.Node, name: str, default: str) -> str:
-    return node.attributes[name].as_string() if name in node.attributes else default
 
 
 def _scales(node: ir.Node, before: Sequence[object], after: Sequence[object]) -> list[float]:
@@ -70,23 +69,39 @@ def _scales(node: ir.Node, before: Sequence[object], after: Sequence[object]) ->
 
 def interpolation(node: ir.Node, size: int, out: int, scale: float) -> NDArray[np.float64]:
     """[out, size]: how much of each input lies in each output of one axis."""
-    mode = _text(node, "mode", "nearest")
-    coordinates = _text(node, "coordinate_transformation_mode", "half_pixel")
-    if mode not in ("nearest", "linear") or int_of(node, "antialias", 0):
+    mode = text_of(node, "mode", "nearest")
+    coordinates = text_of(node, "coordinate_transformation_mode", "half_pixel")
+    if mode not in ("nearest", "linear", "cubic") or int_of(node, "antialias", 0):
         refuse(node, f"mode '{mode}'{' with antialias' * int_of(node, 'antialias', 0)}")
     if coordinates == "tf_crop_and_resize" or int_of(node, "exclude_outside", 0):
         refuse(node, f"coordinate_transformation_mode '{coordinates}' or exclude_outside")
-    rounded = ROUND[_text(node, "nearest_mode", "round_prefer_floor")]
+    rounded = ROUND[text_of(node, "nearest_mode", "round_prefer_floor")]
     matrix = np.zeros((out, size))
     for i in range(out):
         at = _coordinate(coordinates, i, size, out, scale)
         if mode == "nearest":
             matrix[i, min(max(int(rounded(at)), 0), size - 1)] = 1
             continue
-        low = math.floor(at)
-        for j, weight in ((low, 1 - (at - low)), (low + 1, at - low)):
+        for j, weight in _taps(node, mode, at):
             matrix[i, min(max(j, 0), size - 1)] += weight
     return matrix
+
+
+def _taps(node: ir.Node, mode: str, at: float) -> list[tuple[int, float]]:
+    """Return the inputs around the coordinate `at` and their weights, which sum to 1."""
+    low = math.floor(at)
+    t = at - low
+    if mode == "linear":
+        return [(low, 1 - t), (low + 1, t)]
+    a = float_of(node, "cubic_coeff_a", -0.75)
+    return [(low + j, _cubic(abs(t - j), a)) for j in (-1, 0, 1, 2)]
+
+
+def _cubic(d: float, a: float) -> float:
+    """The weight at distance d (Keys 1981, doi 10.1109/TASSP.1981.1163711, equation 4)."""
+    if d <= 1:
+        return ((a + 2) * d - (a + 3)) * d * d + 1
+    return a * (((d - 5) * d + 8) * d - 4)
 
 
 def _coordinate(mode: str, i: int, size: int, out: int, scale: float) -> float:

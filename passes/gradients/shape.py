@@ -1,4 +1,4 @@
-"""Gradients of ops that move numbers without changing them."""
+"""Gradients of ops that move or repeat numbers without changing them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rpucc.passes.gradients.context import (
     input_of,
     rank_of,
     refuse,
+    text_of,
     the,
 )
 from rpucc.passes.window import ints
@@ -45,7 +46,7 @@ def depth_to_space(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     _, channels, height, width = known_shape(x)
     if not all(isinstance(d, int) for d in (channels, height, width)):
         refuse(node, f"its input {list(known_shape(x))} has a dynamic size")
-    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "DCR"
+    mode = text_of(node, "mode", "DCR")
     inside = int(channels) // block**2  # type: ignore[arg-type]
     parts = e.reshape(the(g), [0, inside, int(height), block, int(width), block])  # type: ignore[arg-type]
     perm = [0, 3, 5, 1, 2, 4] if mode == "DCR" else [0, 1, 3, 5, 2, 4]
@@ -85,37 +86,17 @@ def split(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     return [e.op("Concat", *parts, axis=int_of(node, "axis", 0))]
 
 
-def slice_(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """Pad g with zeros, for steps of 1 and constant bounds."""
-    x = input_of(node)
-    starts, ends = constant_ints(node, 1) or [], constant_ints(node, 2) or []
-    axes = constant_ints(node, 3) or list(range(len(starts)))
-    if any(step != 1 for step in constant_ints(node, 4) or []):
-        refuse(node, "only steps of 1 have one")
-    shape, rank = known_shape(x), rank_of(x)
-    before, after = [0] * rank, [0] * rank
-    for start, end, axis in zip(starts, ends, axes, strict=True):
-        size = shape[axis]
-        if not isinstance(size, int):
-            refuse(node, f"it cuts the dynamic dimension {axis} of {shape}")
-        first, last, _ = slice(start, end).indices(size)
-        before[axis % rank], after[axis % rank] = first, size - last
-    return [e.op("Pad", the(g), e.constant(before + after), shape=shape)]
-
-
-def pad(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """Cut the padding off, for constant mode and pads that add."""
-    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
-    x, pads = input_of(node), constant_ints(node, 1) or []
-    if mode != "constant" or min(pads, default=0) < 0:
-        refuse(node, f"mode {mode!r} with pads {pads} is not supported")
-    count = len(pads) // 2
-    axes = constant_ints(node, 3) or list(range(count))
-    cut = [i for i in range(count) if pads[i] or pads[i + count]]
-    if not cut:
+def tile(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Sum g over the copies: each repeated axis is seen as [copies, size]."""
+    x, repeats = input_of(node), constant_ints(node, 1) or []
+    parts: list[int] = []
+    copies: list[int] = []
+    for axis, (size, count) in enumerate(zip(known_shape(x), repeats, strict=True)):
+        if count > 1:
+            copies.append(len(parts))
+            parts.append(count)
+        # Of the batch 0 keeps the size where it is; elsewhere -1 infers it.
+        parts.append(size if isinstance(size, int) else 0 if axis == len(parts) else -1)
+    if not copies:
         return [the(g)]
-    largest = 2**63 - 1
-    starts = [pads[i] for i in cut]
-    ends = [-pads[i + count] if pads[i + count] else largest for i in cut]
-    bounds = (e.constant(starts), e.constant(ends), e.constant([axes[i] for i in cut]))
-    return [e.op("Slice", the(g), *bounds, shape=known_shape(x))]
+    return [e.reshape_like(e.reduce_sum(e.reshape(the(g), parts), copies), x)]

@@ -12,8 +12,9 @@ import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.passes.emit import CYCLE, LAYER
+from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients import GRADIENTS
-from rpucc.passes.gradients.context import GradientEmitter
+from rpucc.passes.gradients.context import GradientEmitter, Rule
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -28,14 +29,18 @@ def dependents(graph: ir.Graph, sources: Iterable[ir.Value]) -> set[ir.Value]:
 
 
 def sweep(
-    e: GradientEmitter, seeds: Mapping[ir.Value, ir.Value], sources: Iterable[ir.Value]
+    e: GradientEmitter,
+    seeds: Mapping[ir.Value, ir.Value],
+    sources: Iterable[ir.Value],
+    problems: Problems | None = None,
 ) -> dict[ir.Value, ir.Value]:
     """Emit the backward nodes from `seeds` (value to gradient) to `sources`.
 
     Requires a topologically sorted graph. Returns the gradient of each source that has one; the
     weight of a Read has none, its update is in `e.updates`. An op without a rule raises
-    UnsupportedError.
+    UnsupportedError, or is added to `problems`, and the sweep goes on to find more.
     """
+    problems = problems or Problems()
     sources = list(sources)
     nodes = list(e.graph)
     e.wanted = dependents(e.graph, sources)
@@ -50,17 +55,27 @@ def sweep(
         if LAYER in node.metadata_props:
             e.metadata[LAYER] = node.metadata_props[LAYER]
         gradients = [_total(e, value, pending) for value in node.outputs]
-        rule = GRADIENTS.get(node.op_type)
-        if rule is None:
-            raise UnsupportedError(
-                f"node {node.name!r} ({node.op_type}): no gradient rule for this op, and trained "
-                "layers lie before it; compile with --inference, or replace it in the model"
-            )
-        for value, gradient in zip(node.inputs, rule(e, node, gradients), strict=False):
+        try:
+            found = _rule(node)(e, node, gradients)
+        except UnsupportedError as error:
+            problems.add(error)
+            # Stand-ins of the right shapes: no program comes of them.
+            found = [e.op("Identity", v) if v in e.wanted else None for v in node.inputs]
+        for value, gradient in zip(node.inputs, found, strict=False):
             if value in e.wanted and gradient is not None:
                 pending.setdefault(value, []).append(gradient)
     totals = {value: _total(e, value, pending) for value in sources}
     return {value: total for value, total in totals.items() if total is not None}
+
+
+def _rule(node: ir.Node) -> Rule:
+    rule = GRADIENTS.get(node.op_type)
+    if rule is None:
+        raise UnsupportedError(
+            f"node {node.name!r} ({node.op_type}): no gradient rule for this op, and trained "
+            "layers lie before it; compile with --inference, or replace it in the model"
+        )
+    return rule
 
 
 def _total(

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpucc.cli import options
+from rpucc.errors import InfeasibleError
 
 if TYPE_CHECKING:
     from rpucc.passes.callbacks import Dump, Timing
     from rpucc.program import Program
+    from rpucc.target import Target
 
 
 @click.command("compile")
 @click.argument("model")
 @options.target
 @options.overrides
+@options.plan
 @click.option("-o", "--output", default=None, metavar="FILE.onnx", help="Write the program.")
 @click.option("--inference", is_flag=True, help="Leave out loss, backward and update cycles.")
 @options.loss
@@ -43,6 +46,7 @@ class Arguments:
     model: str
     target: str
     overrides: tuple[str, ...]
+    plan_path: str | None
     output: str | None
     inference: bool
     loss: str
@@ -66,22 +70,38 @@ def _compile(arguments: Arguments) -> None:
 
     timing = Timing()
     dump = Dump(arguments.dump_passes) if arguments.dump_passes is not None else None
-    program = compile_model(
-        arguments.model,
-        arguments.target,
-        training=not arguments.inference,
-        loss=arguments.loss,
-        input_range=arguments.input_range,
-        verify=arguments.verify,
-        callbacks=[timing] if dump is None else [timing, dump],
-        overrides=arguments.overrides,
-    )
+    try:
+        program = compile_model(
+            arguments.model,
+            _target(arguments),
+            training=not arguments.inference,
+            loss=arguments.loss,
+            input_range=arguments.input_range,
+            verify=arguments.verify,
+            callbacks=[timing] if dump is None else [timing, dump],
+            overrides=arguments.overrides,
+        )
+    except InfeasibleError as error:
+        if arguments.as_json:
+            from rpucc.cli.output import print_json
+
+            print_json({"infeasible": error.report.to_dict()})
+        raise
     if arguments.output is not None:
         program.save(arguments.output)
     if arguments.as_json:
         _print_json(program, arguments, timing, dump)
     else:
         _show(program, arguments, timing, dump)
+
+
+def _target(arguments: Arguments) -> str | Target:
+    """The target with the decisions of a plan file; `--set` comes after both."""
+    if arguments.plan_path is None:
+        return arguments.target
+    from rpucc.target import Target
+
+    return Target.load(arguments.target).with_plan(arguments.plan_path)
 
 
 def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:

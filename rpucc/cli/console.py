@@ -50,9 +50,9 @@ def make_console(stream: TextIO) -> Console:
     return console
 
 
-def show(*renderables: RenderableType) -> None:
-    """Print results on standard output, one below the other."""
-    console = make_console(sys.stdout)
+def show(*renderables: RenderableType, stream: TextIO | None = None) -> None:
+    """Print results one below the other, on standard output unless another stream is given."""
+    console = make_console(stream or sys.stdout)
     if console.is_terminal:
         for each in renderables:
             console.print(each)
@@ -61,7 +61,7 @@ def show(*renderables: RenderableType) -> None:
         for each in renderables:
             console.print(each)
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        click.echo(line.rstrip(), file=stream)
 
 
 def result_width() -> int:

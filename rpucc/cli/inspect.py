@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,9 +22,24 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @click.argument("program")
 @click.option("--layer", default=None, metavar="NAME", help="Show all about one layer.")
+@click.option(
+    "--write-plan",
+    "plan_file",
+    default=None,
+    metavar="FILE.toml",
+    help="Write what was decided for each layer, to edit for rpucc compile --plan.",
+)
+@click.option("--cost", is_flag=True, help="Show time, energy and digital work in detail.")
 @options.program
 @options.as_json
-def inspect_(program: str, layer: str | None, program_path: str | None, as_json: bool) -> None:
+def inspect_(
+    program: str,
+    layer: str | None,
+    plan_file: str | None,
+    cost: bool,
+    program_path: str | None,
+    as_json: bool,
+) -> None:
     """Show a compiled program, checkpoint or run folder.
 
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
@@ -31,15 +47,31 @@ def inspect_(program: str, layer: str | None, program_path: str | None, as_json:
     from rpucc.cli.source import find_trained
     from rpucc.program import Program
 
+    if plan_file is not None:
+        from rpucc.cli.output import check_file
+
+        check_file(Path(plan_file))
     trained = find_trained(program, program_path)
     found = trained.load_program() if trained is not None else Program.load(program)
+    if plan_file is not None:
+        _write_plan(found, Path(plan_file))
+        return
     machine = trained.load_machine(found) if trained is not None else None
     if layer is not None:
         _one_layer(found, _find(found, layer), machine, as_json)
     elif as_json:
         _print_json(found, trained, machine)
     else:
-        _show(found, trained, machine)
+        _show(found, trained, machine, cost)
+
+
+def _write_plan(program: Program, path: Path) -> None:
+    from rpucc.cli.console import say
+    from rpucc.cli.output import write_text
+    from rpucc.report.decisions import as_toml
+
+    write_text(path, as_toml(program))
+    say(f"wrote {path}")
 
 
 def _find(program: Program, name: str) -> LayerPlan:
@@ -77,12 +109,17 @@ def _print_json(program: Program, trained: Trained | None, machine: Machine | No
     print_json(result)
 
 
-def _show(program: Program, trained: Trained | None, machine: Machine | None) -> None:
+def _show(
+    program: Program, trained: Trained | None, machine: Machine | None, detailed: bool
+) -> None:
     from rpucc.cli.compile import show_plan
     from rpucc.cli.console import show
-    from rpucc.report import training
+    from rpucc.report import cost, training
 
     show_plan(program)
+    show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, machine)))
+    if detailed:
+        show("", cost.details(program.cost))
     if trained is None or machine is None:
         return
     from rpucc.report.tables import heading
@@ -94,6 +131,17 @@ def _show(program: Program, trained: Trained | None, machine: Machine | None) ->
         records = [EpochMetrics.from_record(record) for record in machine.history]
         rows = [training.epoch_row(m, len(records)) for m in records]
         show("", "\n".join([training.epoch_header(len(records)), *rows]))
+
+
+def _measured_rereads(program: Program, machine: Machine | None) -> float | None:
+    """Re-reads of a managed read in the last epoch of training; None where there is none."""
+    from rpucc.cost.network import measured_rereads
+    from rpucc.runtime.metrics import EpochMetrics
+
+    if machine is None or not machine.history:
+        return None
+    last = EpochMetrics.from_record(machine.history[-1])
+    return measured_rereads(program.plan, last.reads, last.rereads)
 
 
 # ---------------------------------------------------------------- one layer

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 import click
 
 from rpucc import __version__
-from rpucc.errors import RpuccError
+from rpucc.errors import InfeasibleError, RpuccError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("rpucc.cli.demo:demo", "Compile and train a LeNet on built-in data: the whole path."),
+    "check": ("rpucc.cli.check:check", "Say what would become of every node of an ONNX model."),
     "compile": ("rpucc.cli.compile:compile_", "Lay an ONNX model out on a target's arrays."),
     "inspect": ("rpucc.cli.inspect:inspect_", "Show a compiled program, checkpoint or run folder."),
     "train": ("rpucc.cli.train:train", "Train a model in situ on simulated arrays."),
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),
     "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),
+    "operators": ("rpucc.cli.operators:operators", "List the operators and rules of the compiler."),
     "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),
     "devices": ("rpucc.cli.devices:devices", "List the device models, or show one."),
 }
@@ -95,6 +97,8 @@ class LazyGroup(click.Group):
         except RpuccError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
+            if isinstance(error, InfeasibleError):
+                _show_report(error)
             fail(str(error), error.exit_code)
         except KeyboardInterrupt:
             if ctx.params.get("debug"):
@@ -110,6 +114,14 @@ class LazyGroup(click.Group):
                 traceback.print_exc()
             what = f"{type(error).__name__}: {error}"
             fail(f"internal error: {what}; run with --debug and report it")
+
+
+def _show_report(error: InfeasibleError) -> None:
+    """Print on standard error what a network lacks, layer by layer, and what would help."""
+    from rpucc.cli.console import show
+    from rpucc.report.infeasible import tables
+
+    show(*tables(error.report), "", stream=sys.stderr)
 
 
 def _fail_in_one_line(error: click.UsageError) -> NoReturn:

@@ -40,6 +40,13 @@ overrides = click.option(
     metavar="KEY=VALUE",
     help="Change one key of the target, as in --set update.bl=1; may be repeated.",
 )
+plan = click.option(
+    "--plan",
+    "plan_path",
+    default=None,
+    metavar="FILE.toml",
+    help="Follow the decisions in a plan file (rpucc inspect --write-plan), edited or not.",
+)
 loss = click.option(
     "--loss",
     type=click.Choice(LOSSES),

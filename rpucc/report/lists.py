@@ -41,6 +41,15 @@ def passes(rows: Iterable[tuple[str, str, bool]]) -> Table:
     return table
 
 
+def operators(rows: Iterable[tuple[str, bool, str, str, str]]) -> Table:
+    """Return the operators: name, whether on arrays, what runs it, trained through, remark."""
+    table = new_table("operator", "arrays", "forward", "trained through", "", folds=(4,))
+    for name, arrays, forward, through, remark in rows:
+        place = "yes" if arrays else units.NONE
+        table.add_row(name, place, forward, through or units.NONE, remark)
+    return table
+
+
 def devices(rows: Iterable[tuple[str, str, str]]) -> Table:
     """Return the device models: name, summary, source."""
     table = new_table("device", "what it is", folds=(1,))

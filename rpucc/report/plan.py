@@ -5,7 +5,7 @@ Not for deriving numbers: those are the plan's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Console, RenderableType
@@ -111,7 +111,7 @@ def totals(plan: Plan, *, verified: bool = False, state_bytes: int | None = None
 
 def total_lines(plan: Plan) -> list[tuple[str, str]]:
     """Return the totals as label and text."""
-    lines = [("arrays", _arrays(plan)), ("weights", _weights(plan))]
+    lines = [("arrays", _arrays(plan)), *_sharing(plan), ("weights", _weights(plan))]
     work = f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     lines.append(("work", work))
     slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
@@ -131,7 +131,11 @@ def total_lines(plan: Plan) -> list[tuple[str, str]]:
         if plan.training:
             times += f"; training {units.seconds(plan.training_image_seconds)} a sample"
         lines.append(("array time", times))
-        lines.append(("", "without digital work, re-reads and transfers"))
+        again = plan.expected_rereads
+        held = f"with {again:g} re-reads a managed read, " if again else ""
+        lines.append(
+            ("", f"{held}without digital work{'' if again else ', re-reads'} and transfers")
+        )
     lines += [("note", units.plain(note)) for note in plan.notes]
     return lines
 
@@ -145,6 +149,25 @@ def _arrays(plan: Plan) -> str:
         for kind, n in plan.arrays.items()
     )
     return f"{', '.join(used)}; {units.significant_percent(plan.utilisation)} of them used"
+
+
+def _sharing(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Say what sharing arrays gains, and what of its cost is modelled."""
+    apart, sharing = (plan.arrays_if(share=share) for share in (False, True))
+    if apart == sharing:
+        return
+    if plan.share:
+        yield "", f"shared by layers on disjoint rows and columns; apart they need {_kinds(apart)}"
+        yield (
+            "",
+            "all stay readable at once, so no time is added; wiring and drivers are not modelled",
+        )
+    else:
+        yield "", f"{_kinds(sharing)} if layers shared arrays (placement.share = true)"
+
+
+def _kinds(counts: dict[str, int]) -> str:
+    return ", ".join(f"{units.count(n)} {units.plain(kind)}" for kind, n in counts.items())
 
 
 def _weights(plan: Plan) -> str:

@@ -6,7 +6,7 @@ Not for the table of all layers: that is plan.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Group, RenderableType
@@ -61,6 +61,7 @@ def describe(program: Program) -> dict[str, Any]:
         "input_range": list(program.input_range),
         "nodes": program.model.graph.num_nodes(),
         "plan": program.plan.to_dict(),
+        "cost": program.cost.to_dict(),
     }
 
 
@@ -77,10 +78,11 @@ def tiles(layer: AnalogLayer) -> Iterator[Tile]:
     read = layer.forward[0]
     row_cuts = read.attributes.get_ints("row_cuts", ())
     col_cuts = read.attributes.get_ints("col_cuts", ())
-    arrays = iter(read.attributes.get_ints("arrays", ()))
-    for rows in pairwise(row_cuts):
-        for columns in pairwise(col_cuts):
-            yield Tile(next(arrays, -1), rows, columns)
+    numbers = count(read.attributes.get_int("first_tile", 0))
+    for _ in range(layer.groups):
+        for rows in pairwise(row_cuts):
+            for columns in pairwise(col_cuts):
+                yield Tile(next(numbers), rows, columns)
 
 
 def layer_details(

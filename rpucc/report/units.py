@@ -68,6 +68,20 @@ def seconds(value: float) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
+def si(value: float, unit: str) -> str:
+    """Return a quantity of any size with three digits and an SI prefix: 12.3 µJ, 1.50 kW."""
+    for prefix, size in _PREFIXES:
+        if value >= size * 0.9995:
+            return f"{three_digits(value / size)} {prefix}{unit}"
+    return f"0 {unit}" if value == 0 else f"{value / _PREFIXES[-1][1]:.3g} {_PREFIXES[-1][0]}{unit}"
+
+
+_PREFIXES = (
+    *(("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)),
+    *(("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12)),
+)
+
+
 def duration(value: float) -> str:
     """Return wall-clock time: 33.1 ms, 4.2 s, 1:05 (minutes) or 2:01:05."""
     if not math.isfinite(value):

@@ -13,7 +13,7 @@ from rpucc.errors import RpuccError
 from rpucc.layers import READS, weight_of
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
-from rpucc.runtime.kernels.read import UNBOUNDED, multiply, read
+from rpucc.runtime.kernels.read import UNBOUNDED, multiply, multiply_groups, read, read_groups
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
@@ -61,10 +61,10 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
     node = by_op.get("Read") or by_op["BoundedRead"]
     grid = executor.machine.grids[str(weight_of(node).name)]
     transpose = bool(node.attributes.get_int("transpose", 0))
-    in_cuts, out_cuts = grid.col_cuts, grid.row_cuts
-    tiles = np.ascontiguousarray(grid.tiles.T)
+    in_cuts, out_cuts = grid.col_cuts, grid.group_cuts
+    tiles = np.ascontiguousarray(grid.group_tiles.transpose(0, 2, 1))
     if transpose:
-        in_cuts, out_cuts, tiles = out_cuts, in_cuts, grid.tiles
+        in_cuts, out_cuts, tiles = out_cuts, in_cuts, grid.group_tiles
     managed = "NoiseManage" in by_op
     if "ReduceSum" not in by_op or managed != ("Rescale" in by_op):
         raise RpuccError(
@@ -74,11 +74,14 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
     x = executor.array(nodes[0].inputs[0])
     inputs, outputs = int(in_cuts[-1]), int(out_cuts[-1])
     y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
-    X, Y = x.reshape(-1, inputs), y.reshape(-1, outputs)
     periphery = Periphery.of(node, managed)
+    grouped = grid.groups > 1
+    lead = x.shape[-2:-1] if grouped else ()  # of groups the positions stay an axis
+    X, Y = x.reshape(-1, *lead, inputs), y.reshape(-1, *lead, outputs)
     if periphery.ideal:
-        return _ideal(executor, grid, X, Y, transpose)
-    positions = len(X) // executor.batch
+        build = _ideal_groups if grouped else _ideal
+        return build(executor, grid, X, Y, transpose)
+    positions = lead[0] if grouped else len(X) // executor.batch
     place = _place(executor, node)
     return _analog(
         executor, grid, X, Y, periphery, in_cuts, out_cuts, tiles, positions, place, transpose
@@ -103,17 +106,31 @@ def _ideal(
     return jobs[0] if len(jobs) == 1 else lambda: executor.threads.run(jobs)
 
 
+def _ideal_groups(
+    executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+) -> Instruction:
+    blas, W = blas_routines(), grid.matrices
+    return executor.split(
+        len(X),
+        X.size * Y.shape[-1],
+        lambda a, b: multiply_groups(a, b, blas, W, X, Y, transpose),
+    )
+
+
 def _analog(
     executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
     in_cuts: NDArray[np.int64], out_cuts: NDArray[np.int64], tiles: NDArray[np.int64],
     positions: int, place: int, transpose: bool,
 ) -> Instruction:  # fmt: skip
     longest, widest = int(np.max(np.diff(in_cuts))), int(np.max(np.diff(out_cuts)))
-    block = min(_block(widest), len(X))
+    grouped = X.ndim == 3
+    block = min(_block(widest), positions if grouped else len(X))
     purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
     purpose = philox.READ_EVALUATE if executor.evaluating else purpose
-    parts = executor.threads.split(len(X), block, X.size * Y.shape[1])
-    state, blas, (k0, k1), W = executor.run_state, blas_routines(), executor.machine.key, grid.W
+    parts = executor.threads.split(len(X), 1 if grouped else block, X.size * Y.shape[-1])
+    state, blas, (k0, k1) = executor.run_state, blas_routines(), executor.machine.key
+    run_kernel, W = (read_groups, grid.matrices) if grouped else (read, grid.W)
+    tiles = tiles if grouped else tiles[0]
     p = periphery
 
     def job(a: int, b: int) -> Instruction:
@@ -126,7 +143,7 @@ def _analog(
 
         def run() -> None:
             statistics[:] = 0
-            read(
+            run_kernel(
                 a, b, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, state.sample, purpose,
                 place, k0, k1, p.noise_managed, p.max_halvings, p.noise, p.bound, p.dac_levels,
                 p.adc_step, transpose, block, xs, zs, scales, normals, rows_again,

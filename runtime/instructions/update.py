@@ -12,7 +12,7 @@ from rpucc.layers import weight_of
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
-from rpucc.runtime.kernels.read import subtract_outer
+from rpucc.runtime.kernels.read import subtract_outer, subtract_outers
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
@@ -26,20 +26,60 @@ PULSED_PIECE_ROWS = 4
 PER_NANOSECOND = 66.0
 
 
-def build_update(executor: Executor, node: ir.Node) -> None:
-    """Change the layer's weights in place, after everything else of the step."""
+def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
+    """Change the layer's weights in place, after everything else of the step.
+
+    The instruction, if there is one, brings the positions of each group together before.
+    """
     grid = executor.machine.grids[str(weight_of(node).name)]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
-    X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
     executor.bind(node.outputs[0], grid.W)
-    build = _pulsed if node.attributes.get_int("pulsed", 0) else _exact
-    executor.at_end_together(build(executor, grid, node, X, D, lr))
+    before = None
+    if node.attributes.get_int("pulsed", 0):
+        X, D, before = _by_group(executor, grid.groups, x, d)
+        work = _pulsed(executor, grid, node, X, D, lr)
+    elif grid.groups > 1:
+        work = _exact_groups(grid, x, d, lr)
+    else:
+        X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
+        work = _exact(grid, X, D, lr)
+    executor.at_end_together(work)
+    return before
 
 
-def _exact(
-    executor: Executor, grid: Grid, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
-    lr: NDArray[Any],
-) -> Work:  # fmt: skip
+def _by_group(
+    executor: Executor, groups: int, x: NDArray[Any], d: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], Instruction | None]:
+    """All positions of all samples by group: [N, G, P, C] as [G, N·P, C].
+
+    Views and no instruction where they lie so already, else copies and what makes them.
+    """
+    if groups == 1 or executor.batch == 1:
+        return x.reshape(groups, -1, x.shape[-1]), d.reshape(groups, -1, d.shape[-1]), None
+    sources = [a.transpose(1, 0, 2, 3) for a in (x, d)]
+    X, D = (np.empty(source.shape, np.float32) for source in sources)
+
+    def copy() -> None:
+        np.copyto(X, sources[0])
+        np.copyto(D, sources[1])
+
+    return X.reshape(groups, -1, x.shape[-1]), D.reshape(groups, -1, d.shape[-1]), copy
+
+
+def _exact_groups(grid: Grid, x: NDArray[Any], d: NDArray[Any], lr: NDArray[Any]) -> Work:
+    X, D = (a.reshape(-1, *a.shape[-2:]) for a in (x, d))
+    blas, W = blas_routines(), grid.matrices
+
+    def job(a: int, b: int) -> Instruction:
+        return lambda: subtract_outers(a, b, blas, W, X, D, np.float32(lr))
+
+    def parts(count: int) -> list[Instruction]:
+        return [job(a, b) for a, b in cut(grid.groups, 1, count)]
+
+    return Work(X.size * W.shape[1], parts, grid)
+
+
+def _exact(grid: Grid, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]) -> Work:
     blas = blas_routines()
 
     def job(a: int, b: int) -> Instruction:
@@ -65,13 +105,14 @@ def _pulsed(
     managed = bool(attributes.get_int("update_management", 0))
     bl_managed = bool(attributes.get_int("update_bl_management", 0))
     kernel = compile_update(grid.device)
-    positions = len(X) // executor.batch
+    total = X.shape[1]
+    positions = total // executor.batch
     dw_min = np.float32(grid.device.dw_min)
     state, (k0, k1) = executor.run_state, executor.machine.key
     W, g, devices = grid.W, grid, device_state(grid)
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
-        scratch = update_scratch(grid, len(X), positions, bl, b - a)
+        scratch = update_scratch(grid, total, positions, bl, b - a)
 
         def run() -> None:
             pulses[0] += kernel(
@@ -88,7 +129,7 @@ def _pulsed(
         state.pulse_tallies.append(tallies)
         return [job(a, b, tally) for (a, b), tally in zip(rows, tallies, strict=True)]
 
-    return Work(_operations(len(X), *W.shape), parts, grid)
+    return Work(_operations(total, *W.shape), parts, grid)
 
 
 def _operations(positions: int, rows: int, columns: int) -> float:

@@ -33,6 +33,7 @@ def update_scratch(
     The first entry is the chunk: how many positions the kernel takes at once. It is a function of
     the shapes alone unless given, because counted updates draw their noise chunk by chunk.
     """
+    rows = min(rows, int(np.max(np.diff(grid.row_cuts))))  # a tile's rows are done together
     if grid.device.counted:
         return _counted(grid, total, bl, rows, chunk)
     return _one_by_one(grid, chunk or positions, bl, rows)

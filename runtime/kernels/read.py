@@ -356,6 +356,45 @@ def read(
 
 
 @kernel
+def read_groups(
+    q0, q1, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
+    noise_managed, max_halvings, noise, bound, dac_levels, adc_step, transpose,
+    block, xs, zs, scales, normals, rows_again, statistics,
+):  # fmt: skip
+    """`read` of G independent matrices: W [G, R, C], X [N·G, P, inputs], Y [N·G, P, outputs].
+
+    Image q of X belongs to sample sample0 + q // G and goes through matrix q % G; q0 .. q1 - 1 are
+    read. tiles: int64 [G, S, B]; positions = P; the cuts are those of one matrix.
+    """
+    groups = W.shape[0]
+    for q in range(q0, q1):
+        g = q % groups
+        read(
+            0, positions, blas, W[g], X[q], Y[q], in_cuts, out_cuts, tiles[g], positions,
+            sample0 + q // groups, purpose, place, k0, k1, noise_managed, max_halvings, noise,
+            bound, dac_levels, adc_step, transpose, block, xs, zs, scales, normals, rows_again,
+            statistics,
+        )  # fmt: skip
+
+
+@kernel
+def multiply_groups(q0, q1, blas, W, X, Y, transpose):
+    """`multiply` of G independent matrices, shapes as in `read_groups`."""
+    groups = W.shape[0]
+    for q in range(q0, q1):
+        multiply(0, X.shape[1], blas, W[q % groups], X[q], Y[q], transpose, False)
+
+
+@kernel
+def subtract_outers(g0, g1, blas, W, X, D, lr):
+    """`subtract_outer` of matrices g0 .. g1 - 1: W [G, R, C], X [N·G, P, C], D [N·G, P, R]."""
+    groups = W.shape[0]
+    for g in range(g0, g1):
+        for q in range(g, X.shape[0], groups):
+            subtract_outer(0, W.shape[1], blas, W[g], X[q], D[q], lr)
+
+
+@kernel
 def multiply(m0, m1, blas, W, X, Y, transpose, accumulate):
     """The ideal read of rows m0 .. m1 - 1: Y = X Wᵀ (or X W), without any periphery."""
     ld_w = W.shape[1]

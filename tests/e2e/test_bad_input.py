@@ -65,6 +65,11 @@ def _dynamic(folder: Path, make: Callable[..., Path]) -> Path:
     return make("dynamic.onnx", [node], ["N", 1, "height", 8], w=np.zeros((4, 1, 3, 3)))
 
 
+def _undefined(folder: Path, make: Callable[..., Path]) -> Path:
+    node = helper.make_node("Relu", ["nowhere"], ["y"], "relu")
+    return make("undefined.onnx", [node], ["N", 8])
+
+
 def _missing(folder: Path, make: Callable[..., Path]) -> Path:
     return folder / "missing.onnx"
 
@@ -84,6 +89,7 @@ MODELS = {
     "unsupported op": (_lstm, "LSTM"),
     "channels": (_channels, "conv"),
     "dynamic size": (_dynamic, "height"),
+    "undefined value": (_undefined, "nowhere"),
 }
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx.shape_inference import infer_shapes
 
 from rpucc.opset import add_functions, register_schemas
+from rpucc.target import Mapping
 
 from .gradient_check import session
 
@@ -17,16 +18,18 @@ from .gradient_check import session
 @dataclass(frozen=True)
 class StubPolicy:
     analog: bool
+    mapping: Mapping = field(default_factory=Mapping)
 
 
 @dataclass(frozen=True)
 class StubTarget:
-    """All that select_analog asks of a target: which layers are analog."""
+    """All that the first passes ask of a target: which layers are analog, and how they lie."""
 
     digital: frozenset[str] = field(default_factory=frozenset)
+    devices: int = 1
 
     def for_layer(self, name: str) -> StubPolicy:
-        return StubPolicy(name not in self.digital)
+        return StubPolicy(name not in self.digital, Mapping(devices_per_weight=self.devices))
 
 
 def digital(*names: str) -> StubTarget:

@@ -21,8 +21,9 @@ from .graphs import StubTarget, checked, digital, evaluate, normal, program
 
 
 def lower(model: ir.Model, target: StubTarget | None = None) -> ir.Model:
-    SelectAnalog(target or StubTarget())(model)  # type: ignore[arg-type]
-    Unroll()(model)
+    chosen = target or StubTarget()
+    SelectAnalog(chosen)(model)  # type: ignore[arg-type]
+    Unroll(chosen)(model)  # type: ignore[arg-type]
     return model
 
 

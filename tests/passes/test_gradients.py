@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -41,6 +43,9 @@ ELEMENTWISE = {
     "Log": "p = Exp(x) q = Add(p, p) y = Log(q)",
     "Sqrt": "p = Exp(x) y = Sqrt(p)",
     "Pow": "three = Constant<value = double {3.0}>() y = Pow(x, three)",  # x is double here
+    "Reciprocal": "p = Exp(x) y = Reciprocal(p)",
+    "Sin": "y = Sin(x)",
+    "Cos": "y = Cos(x)",
     "Mul of itself": "y = Mul(x, x)",
     "Add to itself": "y = Add(x, x)",
     "fan-out": "a = Tanh(x) b = Mul(a, x) y = Sum(a, b, x)",
@@ -66,6 +71,39 @@ def test_leaky_relu(alpha: str) -> None:
 def test_clip(bounds: str) -> None:
     body = "low = Constant<value = double {-0.52}>() high = Constant<value = double {0.71}>()"
     check_grads(f"{X} {{ {body} y = Clip(x, {bounds}) }}", {"x": distinct(2, 3, 4)})
+
+
+def test_atan() -> None:
+    check_grads(f"{X} {{ y = Atan(x) }}", {"x": distinct(2, 3, 4)}, double=False)
+
+
+def test_cast_between_floats() -> None:
+    text = f"{X} {{ d = Cast<to = 11>(x) t = Tanh(d) y = Cast<to = 1>(t) }}"
+    check_grads(text, {"x": distinct(2, 3, 4)}, double=False)
+
+
+def test_mean_with_broadcasting() -> None:
+    text = "(float[N,3,4] a, float[3,1] b, float[4] c) => (float[N,3,4] y) { y = Mean(a, b, c) }"
+    feeds = {"a": normal(2, 3, 4), "b": normal(3, 1), "c": normal(4)}
+    check_grads(text, feeds, double=False, step=0.5, tolerance=1e-4)
+
+
+def test_clip_gives_its_bounds_what_they_cut() -> None:
+    text = f"{X} {{ y = Clip(x, low, high) }}".replace("x)", "x, float[] low, float[] high)", 1)
+    feeds = {"x": distinct(2, 3, 4), "low": np.float64(-0.52), "high": np.float64(0.71)}
+    check_grads(text, feeds)
+
+
+@pytest.mark.parametrize(("a", "b"), [("N,3,4", "N,3,4"), ("4", "N,3,4"), ("N,3,1", "")])
+def test_where_with_broadcasting(a: str, b: str) -> None:
+    text = (
+        f"(float[3,4] c, float[{a}] a, float[{b}] b) => (float[N,3,4] y) "
+        "{ zero = Constant<value = float {0.0}>() p = Greater(c, zero) "
+        "z = Where(p, a, b) s = Add(z, c) y = Sub(s, c) }"
+    )
+    shapes = [[2 if d == "N" else int(d) for d in each.split(",") if d] for each in (a, b)]
+    feeds = {"c": normal(3, 4), "a": normal(*shapes[0], seed=1), "b": normal(*shapes[1], seed=2)}
+    check_grads(text, feeds, wrt=["a", "b"])
 
 
 BROADCASTS = [
@@ -149,16 +187,6 @@ def test_shape_and_reductions(shape: str, body: str) -> None:
     check_grads(f"(float[N,3,4] x) => (float[{shape}] y) {{ {body} }}", {"x": distinct(2, 3, 4)})
 
 
-def test_batch_normalization_in_inference_mode() -> None:
-    constants = " ".join(
-        f"{n} = Constant<value = double[3] {{{v}}}>()"
-        for n, v in {"s": "1.5,-2,0.3", "b": "1,2,3", "m": "0,1,-1", "v": "0.5,2,1"}.items()
-    )
-    check_grads(
-        f"{X} {{ {constants} y = BatchNormalization(x, s, b, m, v) }}", {"x": normal(2, 3, 4)}
-    )
-
-
 @st.composite
 def windows(draw: st.DrawFn) -> dict[str, list[int]]:
     """A window of rank 1 to 3 on a small input that it fits into, pads smaller than the kernel."""
@@ -200,6 +228,17 @@ def test_average_pool(window: dict[str, list[int]], include: bool) -> None:
     check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
 
 
+@pytest.mark.parametrize("include", [0, 1])
+@pytest.mark.parametrize("pads", ["[0, 0, 0, 0]", "[1, 1, 0, 1]"])
+def test_average_pool_with_a_last_partial_window(pads: str, include: int) -> None:
+    attributes = f"kernel_shape = [3, 3], strides = [2, 2], pads = {pads}, ceil_mode = 1"
+    text = (
+        "(float[N,2,6,7] x) => (float[N,2,P,Q] y) "
+        f"{{ y = AveragePool<{attributes}, count_include_pad = {include}>(x) }}"
+    )
+    check_grads(text, {"x": normal(2, 2, 6, 7)}, double=False, step=0.5, tolerance=1e-4)
+
+
 @pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID"])
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 def test_pools_with_auto_pad(op: str, auto_pad: str) -> None:
@@ -208,9 +247,10 @@ def test_pools_with_auto_pad(op: str, auto_pad: str) -> None:
     check_grads(text, {"x": distinct(2, 2, 6, 5)}, double=False, tolerance=1e-3)
 
 
-def test_global_average_pool() -> None:
-    text = "(float[N,2,6,5] x) => (float[N,2,1,1] y) { y = GlobalAveragePool(x) }"
-    check_grads(text, {"x": normal(2, 2, 6, 5)}, double=False, step=0.5, tolerance=1e-4)
+@pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool"])
+def test_global_pools(op: str) -> None:
+    text = f"(float[N,2,6,5] x) => (float[N,2,1,1] y) {{ y = {op}(x) }}"
+    check_grads(text, {"x": distinct(2, 2, 6, 5)}, double=False, tolerance=1e-4)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -226,6 +266,29 @@ def test_im2col_and_append_one(window: dict[str, list[int]]) -> None:
     check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
 
 
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(windows())
+def test_col2im(window: dict[str, list[int]]) -> None:
+    rank = len(window["space"])
+    if rank != 2:  # onnxruntime's Col2Im is wrong for dilations in 1 and 3 dimensions
+        window["dilations"] = [1] * rank
+    node = ir.node("MaxPool", [ir.val("x", ir.DataType.FLOAT, ["N", 2, *window["space"]])])
+    for key, values in window.items():
+        if key != "space":
+            node.attributes.add(ir.AttrInt64s(key, values))
+    taps, positions = int(np.prod(window["kernel_shape"])), math.prod(Window.of(node).positions)
+    attributes = ", ".join(f"{key} = {window[key]}" for key in ("strides", "pads", "dilations"))
+    space = ",".join(map(str, window["space"]))
+    text = (
+        f"(float[N,{2 * taps},{positions}] x) => (float[N,2,{space}] y) {{ "
+        f"s = Constant<value_ints = {window['space']}>() "
+        f"k = Constant<value_ints = {window['kernel_shape']}>() "
+        f"y = Col2Im<{attributes}>(x, s, k) }}"
+    )
+    x = normal(2, 2 * taps, positions)
+    check_grads(text, {"x": x}, double=False, step=0.5, tolerance=1e-4)
+
+
 @pytest.mark.parametrize("lead", ["N", "N,5"])
 def test_read(lead: str) -> None:
     text = (
@@ -238,19 +301,34 @@ def test_read(lead: str) -> None:
 
 REFUSED = {
     "rounding": ("y = Round(x)", "no gradient rule"),
-    "ceil mode": ("y = AveragePool<kernel_shape = [2], ceil_mode = 1>(x)", "ceil_mode"),
     "storage order": ("y = MaxPool<kernel_shape = [2], storage_order = 1>(x)", "storage_order"),
-    "pad mode": (
-        'p = Constant<value_ints = [0, 0, 1, 0, 0, 1]>() y = Pad<mode = "edge">(x, p)',
-        "edge",
-    ),
-    "steps": (
-        "b = Constant<value_ints = [0]>() e = Constant<value_ints = [3]>() "
-        "a = Constant<value_ints = [1]>() s = Constant<value_ints = [2]>() "
-        "y = Slice(x, b, e, a, s)",
-        "steps of 1",
-    ),
     "exponent": ("y = Pow(x, x)", "exponent"),
+    "computed kernel": ("k = Relu(x) y = Conv(x, k)", "its kernel 'k' is computed"),
+    "computed indices": (
+        "s = Constant<value_ints = [-1]>() f = Reshape(x, s) i = ArgMax(f) "
+        "y = Gather<axis = 1>(x, i)",
+        "its indices 'i' are computed",
+    ),
+    "batch gathered": ("i = Constant<value_ints = [0]>() y = Gather(x, i)", "dynamic dimension 0"),
+    "batch sliced": (
+        "b = Constant<value_ints = [1]>() e = Constant<value_ints = [9]>() y = Slice(x, b, e)",
+        "dynamic dimension 0",
+    ),
+    "reflected batch": (
+        'p = Constant<value_ints = [1, 0, 0, 0, 0, 0]>() y = Pad<mode = "reflect">(x, p)',
+        "mode 'reflect'",
+    ),
+    "length of order 1": ("y = LpNormalization<p = 1>(x)", "p = 2"),
+    "vector": (
+        "v = Constant<value_floats = [1.0, 1.0, 1.0, 1.0]>() m = MatMul(x, v) "
+        "a = Constant<value_ints = [2]>() y = Unsqueeze(m, a)",
+        "a vector",
+    ),
+    "sum of its own": (
+        'o = Relu(x) y = Einsum<equation = "abc,abd->abd">(x, o)',
+        "'abc' over an index of its own",
+    ),
+    "ellipsis": ('o = Relu(x) y = Einsum<equation = "...c,...c->...c">(x, o)', "of the form"),
 }
 
 

@@ -39,6 +39,8 @@ MODES = [
         f'mode = "linear", coordinate_transformation_mode = "{c}"'
         for c in ("asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel")
     ),
+    'mode = "cubic"',
+    'mode = "cubic", coordinate_transformation_mode = "align_corners", cubic_coeff_a = -0.5',
 ]  # fmt: skip
 
 
@@ -57,9 +59,12 @@ def test_resize_to_sizes(mode: str, size: tuple[int, int]) -> None:
     check_grads(f"{shape} {{ {body} }}", {"x": normal(2, 2, 4, 3)}, double=False)
 
 
-def test_cubic_is_refused_by_name() -> None:
-    proto = parse(resized('mode = "cubic"', SCALES, "8,9"))
-    with pytest.raises(UnsupportedError, match=r"Resize.*no gradient, mode 'cubic'"):
+@pytest.mark.parametrize(
+    "mode", ['mode = "linear", antialias = 1', 'mode = "cubic", exclude_outside = 1']
+)
+def test_other_filters_are_refused_by_name(mode: str) -> None:
+    proto = parse(resized(mode, SCALES, "8,9"))
+    with pytest.raises(UnsupportedError, match=r"Resize.*no gradient, .*(antialias|exclude)"):
         gradient_model(proto, ["x"])
 
 
@@ -79,3 +84,12 @@ def test_expand() -> None:
     body = "s = Constant<value = int64[4] {2, 3, 4, 5}>() y = Expand(x, s)"
     text = f"(float[3,1,5] x) => (float[2,3,4,5] y) {{ {body} }}"
     check_grads(text, {"x": normal(3, 1, 5)}, double=False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "repeats"), [("N,3,4", "1, 2, 3"), ("N,3,4", "2, 1, 1"), ("3,N,4", "2, 1, 2")]
+)
+def test_tile(shape: str, repeats: str) -> None:
+    sizes = [2 if d == "N" else int(d) for d in shape.split(",")]
+    body = f"r = Constant<value_ints = [{repeats}]>() y = Tile(x, r)"
+    check_grads(f"(float[{shape}] x) => (float[P,Q,R] y) {{ {body} }}", {"x": normal(*sizes)})

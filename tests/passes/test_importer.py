@@ -204,6 +204,24 @@ def test_a_dropout_in_training_mode_goes_with_a_note():
     ]
 
 
+def test_a_dropout_in_training_mode_compiles_and_verifies():
+    """The original draws random numbers; what is verified is what the import makes of it."""
+    import rpucc
+
+    model = net(
+        """(float[N,8] x) => (float y) {
+            t = Constant <value_ints = [1]> () on = Cast <to = 9> (t) mode = Squeeze (on)
+            a = Gemm (x, w) [drop] b = Dropout (a, r, mode) y = Gemm (b, v)
+        }""",
+        r=np.float32(0.5),
+        w=(8, 8),
+        v=(8, 2),
+    )
+    program = rpucc.compile(model, "ideal", verify=True)
+    assert program.verified
+    assert "'drop' (Dropout) was exported in training mode" in program.plan.notes[0]
+
+
 def test_model_functions_are_inlined():
     text = """<ir_version: 10, opset_import: ["" : 21, "my" : 1]>
         g (float[N,3] x) => (float[N,3] y) { [one] a = my.twice (x) [two] y = my.twice (a) }
@@ -516,6 +534,41 @@ def test_a_weight_that_the_file_shares_stays_shared_and_is_recorded():
     imported = load_model(model)
     assert list(imported.graph.initializers) == ["w", "b"]
     assert imported.metadata_props[SHARED_KEY] == '{"w": ["one", "two"], "b": ["one", "two"]}'
+
+
+def test_equal_weights_of_different_layers_stay_separate():
+    """Shared by accident would tie two layers to one set of arrays in training."""
+    import rpucc
+
+    same = np.full((3, 3), 0.5, np.float32)
+    model = net(
+        "(float[N,3] x) => (float y) { [one] a = Gemm (x, v) [two] y = Gemm (a, w) }",
+        v=same,
+        w=same,
+    )
+    assert list(load_model(model).graph.initializers) == ["v", "w"]
+    program = rpucc.compile(model, "ideal")
+    assert set(program.updates) == {"one.W", "two.W"}
+    assert len(program.plan.layers) == 2
+
+
+def test_a_weight_shared_on_purpose_infers_and_refuses_to_train_with_the_way_out():
+    import rpucc
+
+    model = net(
+        "(float[N,3] x) => (float y) { [one] a = Gemm (x, w) [two] y = Gemm (a, w) }", w=(3, 3)
+    )
+    program = rpucc.compile(model, "ideal", training=False, verify=True)
+    assert program.verified
+    with pytest.raises(ModelError, match=r"'one' and 'two'.*share.*own copy.*--inference"):
+        rpucc.compile(model, "ideal")
+
+
+def test_an_unnamed_batch_becomes_symbolic_and_space_stays_as_it_is():
+    model = net("(float[?,3,8] x) => (float y) { y = Conv (x, w) }", w=(2, 3, 3))
+    imported = load_model(model)
+    assert dims(imported.graph.inputs[0]) == ["N", 3, 8]
+    assert dims(imported.graph.outputs[0]) == ["N", 2, 6]
 
 
 def test_shapes_may_stay_shared():

@@ -192,3 +192,55 @@ def test_sparse_weight(tmp_path: Path):
     path.write_bytes(model.SerializeToString())
     message = refuse(path, UnsupportedError)
     assert message == "weight 'thin' is sparse: export it as a dense tensor"
+
+
+# --- more than protobuf can hold -----------------------------------------------------------------
+
+
+LOW_LIMIT = 100_000
+
+
+def lower_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let "2 GB" be 100 kB, for what rpucc reads and writes, and for protobuf itself."""
+    monkeypatch.setattr("rpucc.passes.frontend.source.PROTOBUF_LIMIT", LOW_LIMIT)
+    monkeypatch.setattr("rpucc.program.EXTERNAL_DATA_BYTES", LOW_LIMIT)
+    serialise = onnx.ModelProto.SerializeToString
+
+    def limited(self, **options):
+        if self.ByteSize() > LOW_LIMIT:
+            raise ValueError("the message is larger than protobuf can serialise")
+        return serialise(self, **options)
+
+    monkeypatch.setattr(onnx.ModelProto, "SerializeToString", limited)
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_a_model_above_the_limit_works_with_external_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int | None
+):
+    import rpucc
+
+    model = build("lenet")
+    if batch is not None:  # onnxruntime then tells whether the samples are independent
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=1024)
+    assert path.stat().st_size < LOW_LIMIT < (tmp_path / "w.bin").stat().st_size
+    lower_limit(monkeypatch)
+    program = rpucc.compile(path, "rpu-managed", verify=False)
+    assert program.fixed_batch is None
+    program.save(tmp_path / "p.onnx")
+    assert (tmp_path / "p.onnx.data").stat().st_size > LOW_LIMIT
+    loaded = rpucc.Program.load(tmp_path / "p.onnx")
+    assert loaded.plan.weights == program.plan.weights == 80_202
+
+
+def test_a_model_above_the_limit_in_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenet: bytes
+):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(lenet)
+    lower_limit(monkeypatch)
+    assert "save the weights as external data" in refuse(path)
+    with pytest.raises(ValueError, match="larger than protobuf"):
+        onnx.load(path).SerializeToString()

@@ -21,6 +21,7 @@ from rpucc.target import Target
 from .lowering import SIZES, imported, with_arrays
 
 TRAINING = [
+    "fold_batchnorm",
     "select_analog",
     "unroll",
     "differentiate",
@@ -72,9 +73,9 @@ def test_events_come_in_order_with_the_import_first() -> None:
     assert [event.index for event in events] == list(range(len(TRAINING) + 1))
     assert events[0].seconds == 0.25
     assert all(event.model is model for event in events)
-    # an ideal target manages nothing
+    # there is no batch norm, and an ideal target manages nothing
     unmodified = [event.name for event in events if not event.modified]
-    assert unmodified == ["manage_noise", "manage_bounds"]
+    assert unmodified == ["fold_batchnorm", "manage_noise", "manage_bounds"]
 
 
 def test_function_bodies_follow_the_ops_in_use() -> None:

@@ -12,8 +12,8 @@ from rpucc.passes.select_analog import SelectAnalog
 from .graphs import StubTarget, assert_same, digital, evaluate, normal, program
 
 
-def select(model: ir.Model, target: StubTarget | None = None, *, training: bool = True) -> None:
-    SelectAnalog(target or StubTarget(), training=training)(model)  # type: ignore[arg-type]
+def select(model: ir.Model, target: StubTarget | None = None) -> None:
+    SelectAnalog(target or StubTarget())(model)  # type: ignore[arg-type]
 
 
 def marks(model: ir.Model) -> dict[str, str]:
@@ -127,16 +127,22 @@ def grouped() -> ir.Model:
     )
 
 
-def test_training_a_grouped_convolution_on_arrays_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"'dw'.*group=2.*analog = false.*--inference"):
-        select(grouped())
-
-
-def test_a_grouped_convolution_may_be_digital_or_for_inference() -> None:
-    select(grouped(), digital("dw"))
+def test_grouped_and_transposed_convolutions_are_layers() -> None:
     model = grouped()
-    select(model, training=False)
+    select(model)
     assert marks(model) == {"dw": "1"}
+    model = grouped()
+    select(model, digital("dw"))
+    assert marks(model) == {"dw": "0"}
+    model = program(
+        "(float[N,4,5,5] x) => (float[N,6,7,7] y) {"
+        " [up] t = ConvTranspose<group = 2>(x, K) [add] y = Add(t, b) }",
+        K=normal(4, 3, 3, 3),
+        b=normal(6, 1, 1),
+    )
+    select(model)
+    assert marks(model) == {"up": "1"}  # and the Add has become its bias
+    assert len(model.graph[0].inputs) == 3
 
 
 def test_a_computed_bias_is_refused() -> None:

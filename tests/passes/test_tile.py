@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rpucc.errors import ModelError
 from rpucc.layers import READS, analog_layers
 from rpucc.models import build
+from rpucc.passes.array_kinds import smallest_kind
 from rpucc.passes.pipeline import run_pipeline
-from rpucc.passes.tile import Tile, array_kind, balanced_cuts
+from rpucc.passes.tile import Tile, balanced_cuts
 from rpucc.passes.verify import compare_models
 from rpucc.target import ArrayKind
 
@@ -44,7 +45,7 @@ def test_kind_is_the_smallest_that_holds_the_matrix_else_the_largest(
         ArrayKind(name=f"a{i}", rows=rows, cols=cols, t_read=seconds)
         for i, (rows, cols, seconds) in enumerate(sizes)
     ]
-    chosen = array_kind(R, C, kinds)
+    chosen = smallest_kind(R, C, kinds)
     area = chosen.rows * chosen.cols
     holding = [kind for kind in kinds if kind.rows >= R and kind.cols >= C]
     if holding:

@@ -16,8 +16,9 @@ from .graphs import StubTarget, assert_same, digital, evaluate, normal, program
 
 
 def unroll(model: ir.Model, target: StubTarget | None = None, *, training: bool = True) -> None:
-    SelectAnalog(target or StubTarget(), training=training)(model)  # type: ignore[arg-type]
-    Unroll(training=training)(model)
+    chosen = target or StubTarget()
+    SelectAnalog(chosen)(model)  # type: ignore[arg-type]
+    Unroll(chosen, training=training)(model)  # type: ignore[arg-type]
 
 
 def ops(model: ir.Model) -> list[str]:
@@ -91,7 +92,7 @@ def convolutions(draw: st.DrawFn) -> dict[str, object]:
         "dilations": dilations,
         "pads": [draw(st.integers(0, 2)) for _ in range(2 * len(axes))],
         "padding": padding,
-        "group": draw(st.sampled_from([1, 1, 2])),
+        "group": draw(st.sampled_from([1, 2, 4])),
         "bias": draw(st.booleans()),
         "add": draw(st.booleans()),
     }
@@ -116,17 +117,81 @@ def conv_program(c: dict[str, object]) -> ir.Model:
     return program(text, **weights)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(convolutions(), st.booleans())
-def test_convolutions_of_every_kind(c: dict[str, object], analog: bool) -> None:
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(convolutions(), st.booleans(), st.booleans(), st.integers(1, 3))
+def test_convolutions_of_every_kind(
+    c: dict[str, object], analog: bool, training: bool, devices: int
+) -> None:
     model = conv_program(c)
     x = normal(2, 4, *c["space"], seed=3)  # type: ignore[misc]
     before = evaluate(model, x=x)
-    training = c["group"] == 1
-    unroll(model, None if analog else digital("conv"), training=training)
+    chosen = StubTarget(frozenset() if analog else frozenset({"conv"}), devices)
+    unroll(model, chosen, training=training)
     after = evaluate(model, x=x)
     assert {"d", "y"} <= assert_same(before, after)
     assert ("Conv" in ops(model)) == (not analog and not training)
+
+
+@st.composite
+def transposed(draw: st.DrawFn) -> dict[str, object]:
+    """A transposed convolution of rank 1 to 3 with an output that is not empty."""
+    axes = range(draw(st.integers(1, 3)))
+    kernel = [draw(st.integers(1, 3)) for _ in axes]
+    strides = [draw(st.integers(1, 3)) for _ in axes]
+    dilations = [draw(st.integers(1, 2)) for _ in axes]
+    space = [draw(st.integers(2, 4)) for _ in axes]
+    full = [
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip(space, strides, kernel, dilations, strict=True)
+    ]
+    begins = [draw(st.integers(0, min(2, size - 1))) for size in full]
+    ends = [
+        draw(st.integers(0, min(2, size - 1 - a))) for size, a in zip(full, begins, strict=True)
+    ]
+    return {
+        "space": space,
+        "kernel": kernel,
+        "strides": strides,
+        "dilations": dilations,
+        "pads": begins + ends,
+        "output_padding": [draw(st.integers(0, stride - 1)) for stride in strides],
+        "group": draw(st.sampled_from([1, 2, 4])),
+    }
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(transposed(), st.booleans(), st.booleans(), st.booleans())
+def test_transposed_convolutions_of_every_kind(
+    c: dict[str, object], bias: bool, analog: bool, training: bool
+) -> None:
+    keys = ("strides", "dilations", "pads", "output_padding", "group")
+    attributes = ", ".join(f"{key} = {c[key]}" for key in keys)
+    group, kernel, space = c["group"], c["kernel"], c["space"]
+    out = ",".join("PQR"[: len(kernel)])  # type: ignore[arg-type]
+    text = ",".join(map(str, space))  # type: ignore[call-overload]
+    weights = {"K": normal(4, 8 // group, *kernel)}  # type: ignore[operator, misc]
+    if bias:
+        weights["b"] = normal(8, seed=1)
+    model = program(
+        f"(float[N,4,{text}] x) => (float[N,8,{out}] y) {{"
+        f" [up] t = ConvTranspose<{attributes}>(x, K{', b' if bias else ''}) [r] y = Relu(t) }}",
+        **weights,
+    )
+    x = normal(2, 4, *space, seed=3)  # type: ignore[misc]
+    before = evaluate(model, x=x)
+    unroll(model, None if analog else digital("up"), training=training)
+    assert {"t", "y"} <= assert_same(before, evaluate(model, x=x))
+    assert ("ConvTranspose" in ops(model)) == (not analog and not training)
+
+
+def test_output_padding_of_a_stride_is_refused() -> None:
+    model = program(
+        "(float[N,1,4] x) => (float[N,1,P] y) {"
+        " [up] y = ConvTranspose<strides = [2], output_padding = [2], dilations = [3]>(x, K) }",
+        K=normal(1, 1, 2),
+    )
+    with pytest.raises(UnsupportedError, match=r"'up'.*output_padding \[2\].*strides \[2\]"):
+        unroll(model)
 
 
 @pytest.mark.parametrize("analog", [True, False])

@@ -125,7 +125,7 @@ def test_errors(error, code, line, monkeypatch):
     ("arguments", "fragments"),
     [
         (["tarin"], ["'train'", "(see rpucc --help)"]),
-        (["xyzzy"], ["demo, compile, inspect"]),
+        (["xyzzy"], ["demo, check, compile"]),
         (["--xyzzy"], ["--xyzzy", "(see rpucc --help)"]),
         (["compile"], ["MODEL", "(see rpucc compile --help)"]),
         (["compile", "lenet", "--loss", "x"], ["--loss", "cross-entropy"]),
@@ -199,7 +199,7 @@ def test_json_of_lists():
     assert {"ideal", "rpu-baseline", "rpu-managed"} <= set(targets)
     passes = json.loads(rpucc("passes", "--json").stdout)
     names = [row["name"] for row in passes]
-    assert names[:3] == ["import", "select_analog", "unroll"]
+    assert names[:3] == ["import", "fold_batchnorm", "select_analog"]
     assert [row["name"] for row in passes if row["training_only"]] == [
         "differentiate",
         "assign_update",

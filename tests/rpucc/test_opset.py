@@ -109,6 +109,7 @@ def numpy_noise_manage(x: np.ndarray, cuts: list[int]) -> tuple[np.ndarray, np.n
 # --- strategies -------------------------------------------------------------------------------
 
 leads = st.lists(st.integers(1, 4), min_size=0, max_size=3)
+positions = st.lists(st.integers(1, 4), min_size=1, max_size=3)
 
 
 @st.composite
@@ -193,7 +194,7 @@ def test_noise_manage(lead: list[int], cut: list[int]) -> None:
 
 @pytest.mark.parametrize("op", ["Read", "BoundedRead"])
 @quick
-@given(leads, cuts(), cuts(), st.booleans())
+@given(positions, cuts(), cuts(), st.booleans())
 def test_read(
     op: str, lead: list[int], row_cuts: list[int], col_cuts: list[int], transpose: bool
 ) -> None:
@@ -211,6 +212,26 @@ def test_read(
 
 
 @quick
+@given(st.integers(1, 3), st.integers(2, 3), st.integers(1, 3), cuts(), cuts(), st.booleans())
+def test_a_grouped_read_is_one_read_a_group(
+    N: int, G: int, P: int, row_cuts: list[int], col_cuts: list[int], transpose: bool
+) -> None:
+    R, C = row_cuts[-1], col_cuts[-1]
+    W = normal(G * R, C, seed=1)
+    into = row_cuts if transpose else col_cuts
+    x = normal(N, G, P, into[-1])
+    attributes = f"row_cuts = {row_cuts}, col_cuts = {col_cuts}, transpose = {int(transpose)}"
+    graph = (
+        f"(float[{dims(x.shape)}] x, float[{G * R},{C}] W) => (float[{dims([*x.shape, 0], 'e')}] y)"
+        f" {{ y = rpu.Read<{attributes}, groups = {G}>(x, W) }}"
+    )
+    (found,) = run(build(graph), x, W)
+    for g in range(G):
+        expected = numpy_read(x[:, g], W[g * R : (g + 1) * R], into, transpose)
+        np.testing.assert_allclose(found[:, g], expected, atol=1e-5)
+
+
+@quick
 @given(leads, st.integers(1, 3), st.integers(1, 5))
 def test_rescale(lead: list[int], S: int, R: int) -> None:
     y, s = normal(*lead, S, R), normal(*lead, S, seed=1)
@@ -223,7 +244,7 @@ def test_rescale(lead: list[int], S: int, R: int) -> None:
 
 
 @quick
-@given(leads, st.integers(1, 4), st.integers(1, 5))
+@given(positions, st.integers(1, 4), st.integers(1, 5))
 def test_update(lead: list[int], R: int, C: int) -> None:
     W, x, d = normal(R, C), normal(*lead, C, seed=1), normal(*lead, R, seed=2)
     graph = (
@@ -233,6 +254,21 @@ def test_update(lead: list[int], R: int, C: int) -> None:
     (found,) = run(build(graph), W, x, d, np.array(0.3, "f"))
     step = d.reshape(-1, R).astype("d").T @ x.reshape(-1, C).astype("d")
     np.testing.assert_allclose(found, W - 0.3 * step, atol=1e-5)
+
+
+@quick
+@given(*[st.integers(1, 3)] * 5)
+def test_a_grouped_update_is_one_update_a_group(N: int, G: int, P: int, R: int, C: int) -> None:
+    W, x, d = normal(G * R, C), normal(N, G, P, C, seed=1), normal(N, G, P, R, seed=2)
+    graph = (
+        f"(float[{G * R},{C}] W, float[{dims(x.shape)}] x, float[{dims(d.shape, 'r')}] d, float lr)"
+        f" => (float[{G * R},{C}] W2) {{ W2 = rpu.Update<groups = {G}>(W, x, d, lr) }}"
+    )
+    (found,) = run(build(graph), W, x, d, np.array(0.3, "f"))
+    for g in range(G):
+        rows = slice(g * R, (g + 1) * R)
+        step = d[:, g].reshape(-1, R).astype("d").T @ x[:, g].reshape(-1, C).astype("d")
+        np.testing.assert_allclose(found[rows], W[rows] - 0.3 * step, atol=1e-5)
 
 
 def test_a_managed_read_in_double_precision() -> None:
@@ -274,7 +310,7 @@ def full_check(graph: str) -> None:
 
 def test_every_attribute_of_a_read_is_known() -> None:
     full_check(
-        READ % f"{READ_OK}, transpose = 0, arrays = [1, 2], noise = 0.06, bound = 12.0, "
+        READ % f"{READ_OK}, transpose = 0, groups = 1, first_tile = 2, noise = 0.06, bound = 12.0, "
         "dac_bits = 7, adc_bits = 9"
     )
 
@@ -288,6 +324,8 @@ def test_every_attribute_of_a_read_is_known() -> None:
         ("row_cuts = [0, 3], col_cuts = [0, 5]", "col_cuts.*found 5, expected 4"),
         ("row_cuts = [0, 3], col_cuts = [0, 3, 2, 4]", "must rise"),
         (f"{READ_OK}, transpose = 1", "length of x"),
+        (f"{READ_OK}, groups = 2", "groups = 2 do not share out the 3 rows"),
+        ("row_cuts = [0, 1], col_cuts = [0, 4], groups = 3", "x has rank 2, needs 3"),
     ],
 )
 def test_schema_refuses_a_malformed_node(attributes: str, message: str) -> None:

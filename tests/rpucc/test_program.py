@@ -190,16 +190,18 @@ def test_damaged_metadata(program: Program, tmp_path: Path, key: str, text: str 
         ("Read", "col_cuts", [0, 3]),
         ("BoundedRead", "col_cuts", [0, 3]),
         ("BoundedRead", "row_cuts", []),
-        ("BoundedRead", "arrays", [5]),
+        ("Read", "first_tile", 5),
+        ("Update", "groups", 2),
         ("Update", "row_cuts", [0, 1]),
     ],
 )
 def test_damaged_nodes(
-    program: Program, tmp_path: Path, op: str, key: str, value: list[int]
+    program: Program, tmp_path: Path, op: str, key: str, value: int | list[int]
 ) -> None:
     model = program.model.clone()
     node = next(node for node in model.graph if node.op_type == op)
-    node.attributes[key] = ir.AttrInt64s(key, value)
+    one = isinstance(value, int)
+    node.attributes[key] = ir.AttrInt64(key, value) if one else ir.AttrInt64s(key, value)
     write_model(model, tmp_path / "bad.onnx")
     assert "damaged program" in refused(tmp_path / "bad.onnx")
 

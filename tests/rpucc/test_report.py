@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
+from rpucc.placement import GridSpec
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import lists, plan, training, units
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
+from rpucc.target import ArrayKind
 
 LAYER = LayerPlan(
     name="conv1",
@@ -183,8 +185,12 @@ def test_digital_layer_shows_no_array_numbers():
     assert "576" not in row
 
 
+SMALL = ArrayKind(name="small", rows=512, cols=512, t_read=10e-9)
+GRIDS = (GridSpec("conv1", "small", (0, 16), (0, 26)), GridSpec("fc", "small", (0, 10), (0, 60)))
+
+
 def test_totals_name_the_bottleneck():
-    lines = dict(plan.total_lines(Plan("t", True, (LAYER,), 5.76e-6)))
+    lines = dict(plan.total_lines(Plan("t", True, (LAYER,), 5.76e-6, (), GRIDS[:1], (SMALL,))))
     assert lines["bottleneck"] == "conv1: 576 reads of 10.0 ns"
     assert lines["array time"].endswith("training 11.5 µs a sample")
     assert lines["arrays"] == "1 small (512 × 512); 0.16 % of them used"
@@ -193,6 +199,18 @@ def test_totals_name_the_bottleneck():
     none = dict(plan.total_lines(Plan("t", False, (DIGITAL,), 0.0)))
     assert none["arrays"] == "none: all layers are digital"
     assert "bottleneck" not in none
+
+
+def test_totals_say_what_sharing_gains():
+    apart = Plan("t", False, (LAYER, LAYER), 0.0, (), GRIDS, (SMALL,))
+    assert apart.arrays == {"small": 2}
+    lines = "\n".join(text(plan.totals(apart), width=100))
+    assert "1 small if layers shared arrays (placement.share = true)" in lines
+    shared = dataclasses.replace(apart, share=True)
+    assert shared.arrays == {"small": 1}
+    lines = "\n".join(text(plan.totals(shared), width=100))
+    assert "apart they need 2 small" in lines
+    assert "no time is added; wiring and drivers are not modelled" in lines
 
 
 # ---------------------------------------------------------------- training

@@ -257,6 +257,21 @@ bound = 0
         target.for_layer("ab")
 
 
+def test_arrays_of_a_rule_are_ids_and_ranges_of_them() -> None:
+    rules = '[[layer]]\nmatch = "*"\narrays = [7, "2-4", 7]\n[[layer]]\nmatch = "b"\narrays = []\n'
+    target = Target.from_toml(MINIMAL + rules)
+    assert target.for_layer("a").arrays == (7, 2, 3, 4, 7)
+    assert target.for_layer("b").arrays == ()  # a later rule takes it back
+
+
+@pytest.mark.parametrize(
+    "arrays", ["5", "[true]", "[-1]", '["4-2"]', '["x"]', '["0-99999999"]', "[1000000000]"]
+)
+def test_arrays_of_a_rule_that_are_no_ids(arrays: str) -> None:
+    with pytest.raises(TargetError, match=r"layer\.0\.arrays: found .*, allowed: at most 100,000"):
+        Target.from_toml(f'{MINIMAL}[[layer]]\nmatch = "*"\narrays = {arrays}\n')
+
+
 # --- JSON --------------------------------------------------------------------------------------
 
 number = st.floats(allow_nan=False, allow_infinity=False)
@@ -292,13 +307,14 @@ model = st.fixed_dictionaries({"model": st.sampled_from(["ideal", "constant-step
 device = st.builds(lambda m, p: {**m, **p}, model, parameters)
 kind = st.fixed_dictionaries(
     {"rows": st.integers(1, 65536), "cols": st.integers(1, 65536), "t_read": st.floats(1e-18, 1)},
-    optional={"t_pulse": st.floats(1e-18, 1)},
+    optional={"t_pulse": st.floats(1e-18, 1), "count": st.integers(0, 10**9)},
 )
 line = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=30)
 rule = st.fixed_dictionaries(
     {"match": line.filter(bool)},
     optional={
         "analog": st.booleans(),
+        "arrays": st.lists(st.integers(0, 10**9 - 1), max_size=4),
         "periphery": periphery,
         "management": management,
         "update": update,
@@ -315,6 +331,7 @@ targets = st.fixed_dictionaries(
     },
     optional={
         "description": line,
+        "placement": st.fixed_dictionaries({}, optional={"share": st.booleans()}),
         "periphery": periphery,
         "management": management,
         "update": update,
@@ -336,10 +353,10 @@ def test_json_round_trip(data: dict[str, Any]) -> None:
         assert again.for_layer(name) == target.for_layer(name)
     # What the file says is what the target holds, and a rule sets no more than the file does.
     written = json.loads(text)
-    for section in ("periphery", "management", "update", "device"):
+    for section in ("placement", "periphery", "management", "update", "device"):
         assert written[section].items() >= data.get(section, {}).items()
     assert written["layer"] == data.get("layer", [])
-    assert [{**k, "t_pulse": k.get("t_pulse", 1e-9)} for k in data["array"]] == written["array"]
+    assert [{"t_pulse": 1e-9, "count": 0, **k} for k in data["array"]] == written["array"]
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -128,7 +128,7 @@ def test_values_in_layer_rules() -> None:
         (VALID + '"a\\nb" = 1\n', 'layer.0.update."a\\nb": unknown key; allowed: pulsed, bl'),
         (VALID + "[updates]\n", "updates: unknown key; did you mean 'update'?"),
         (VALID + "[zzz]\n", "zzz: unknown key; allowed: name, description, array, periphery"),
-        (VALID + "[layer.array]\n", "layer.0.array: unknown key; allowed: match, analog"),
+        (VALID + "[layer.zzz]\n", "layer.0.zzz: unknown key; allowed: match, analog, arrays"),
         ("bl = 1\n" + VALID, "bl: unknown key here; it belongs in [update]"),
         ("rows = 1\n" + VALID, "rows: unknown key"),
         ("layers = []\n" + VALID, "layers: unknown key; did you mean 'layer'?"),

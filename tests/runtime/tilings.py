@@ -236,7 +236,7 @@ def pulse(
         chunk, *scratch = update_scratch(grid, len(X), how.positions, how.bl, r1 - r0, how.chunk)
         assert chunk == how.chunk
         pulses += update(
-            r0, r1, grid.W, *device_state(grid), X, D, np.float32(how.lr),
+            r0, r1, grid.W, *device_state(grid), X[None], D[None], np.float32(how.lr),
             np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed,
             grid.row_cuts, grid.col_cuts, grid.tiles, how.positions, how.sample, *grid.key,
             chunk, *(guarded(array.shape, array.dtype) for array in scratch),

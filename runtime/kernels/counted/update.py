@@ -47,11 +47,13 @@ def update(
     slots, samples, counters, words, tops, marks, column_levels, ties, bits, signs,
     total, net, listed, row_counters, found, noise, near, blocks, sizes,
 ):  # fmt: skip
-    """Pulse rows r0 .. r1 - 1 of the grid W [R, C] with all rows of X [M, C] and D [M, R].
+    """Pulse rows r0 .. r1 - 1 of the grid W [G·R, C] with all of X [G, M, C] and D [G, M, R].
 
-    codes: uint16 [4, R, C], ranges: float32 [row blocks, column segments, 4, 2]: the devices, as
-    `ConstantStep.per_device` lists their parameters; limits: from `tightest`. Row m of X and D is
-    position m % positions of sample sample0 + m // positions. Every tile has its own row and
+    G matrices lie one below the other, each with its own inputs and errors; row_cuts holds the
+    borders of all of them. codes: uint16 [4, G·R, C], ranges: float32 [row blocks, column segments,
+    4, 2]: the devices, as `ConstantStep.per_device` lists their parameters; limits: from
+    `tightest`. Row m of a group's X and D is position m % positions of sample
+    sample0 + m // positions. Every tile has its own row and
     column streams; `chunk` rows of X are counted together. Scratch as
     `runtime/instructions/update_scratch.py` plans it. Returns the number of pulses.
     """
@@ -67,6 +69,9 @@ def update(
         if o0 >= o1:
             continue
         tile_rows = row_cuts[b + 1] - row_cuts[b]
+        group = o0 // D.shape[2]
+        base = group * D.shape[2]
+        x, d = X[group], D[group]
         for s in range(col_cuts.shape[0] - 1):
             c0, c1 = col_cuts[s], col_cuts[s + 1]
             columns = c1 - c0
@@ -77,16 +82,16 @@ def update(
             column_word = u32(u32(UPDATE_COLUMN << 24) | tile)
             noise_word = u32(u32(PULSE_NOISE << 24) | tile)
             replay_word = u32(u32(PULSE_REPLAY << 24) | tile)
-            for m in range(0, X.shape[0], chunk):
-                length = min(chunk, X.shape[0] - m)
-                all_gains(X, D, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, lengths)
+            for m in range(0, x.shape[0], chunk):
+                length = min(chunk, x.shape[0] - m)
+                all_gains(x, d, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, lengths)
                 events = fire_chunk(
-                    D,
+                    d,
                     m,
                     length,
-                    o0,
-                    o1,
-                    row_cuts[b],
+                    o0 - base,
+                    o1 - base,
+                    row_cuts[b] - base,
                     gains[0],
                     lengths,
                     positions,
@@ -108,7 +113,7 @@ def update(
                     events, m, positions, sample0, bl_max, lines, fired, groups, slots, samples
                 )
                 fire_columns(
-                    X, m, c0, c1, width, gains[1], pairs, bl_words, column_word, k0, k1, slots,
+                    x, m, c0, c1, width, gains[1], pairs, bl_words, column_word, k0, k1, slots,
                     samples, counters, words, tops, marks, column_levels, ties, bits, signs,
                 )  # fmt: skip
                 sort_by_row(events, o1 - o0, lines, order, row_starts)
@@ -136,9 +141,9 @@ def update(
                                 columns,
                                 width,
                                 bl_words,
-                                D,
+                                d,
                                 m,
-                                r,
+                                r - base,
                                 lines,
                                 fired,
                                 groups,
@@ -169,7 +174,7 @@ def update(
                         o = r * W.shape[1] + c0
                         first, last = row_starts[r - o0], row_starts[r - o0 + 1]
                         if one:
-                            flip = -1 if D[m, r] < f32(0) else 0
+                            flip = -1 if d[m, r - base] < f32(0) else 0
                             left = step_one(
                                 weights, params, o, plane, fired[order[first]], bits, signs, flip,
                                 noise, found[1, k], tile_ranges, std, flat_limits, blocks, k, near,
@@ -203,9 +208,9 @@ def update(
                                 order,
                                 first,
                                 last,
-                                D,
+                                d,
                                 m,
-                                r,
+                                r - base,
                                 lines,
                                 fired,
                                 groups,

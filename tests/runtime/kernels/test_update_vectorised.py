@@ -45,7 +45,7 @@ def test_packed_instructions(model: type[Device], wanted: dict[str, str]) -> Non
     fresh = numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=False)(
         kernel.py_func  # type: ignore[attr-defined]
     )
-    X, D = np.ones((1, 40), np.float32), np.ones((1, 3), np.float32)
+    X, D = np.ones((1, 1, 40), np.float32), np.ones((1, 1, 3), np.float32)
     fresh(
         0, 3, grid.W, *device_state(grid), X, D, np.float32(0.01), np.float32(0.001), 10, True,
         False, grid.row_cuts, grid.col_cuts, grid.tiles, 1, 0, *grid.key,

@@ -1,0 +1,310 @@
+"""Batch norms: fold each into the layer before it, or leave it digital, frozen or trained.
+
+At minibatch 1 there are no batch statistics: mean and variance are always the file's. Not for the
+gradients of a batch norm that stays: those are in `gradients/elementwise.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.passes.base import RpuPass
+from rpucc.passes.emit import Emitter, constant_of, drop_unused_initializers, int_of, known_shape
+from rpucc.passes.frontend.batch import NOTES_KEY
+
+if TYPE_CHECKING:
+    from rpucc.target import Target
+
+BATCH_NORM = "rpucc.batch_norm"
+"""Node metadata of a batch norm that stays: "frozen" or "trained"."""
+
+BATCH_NORMS_KEY = "rpucc.batch_norms"
+"""Model metadata: JSON list of what became of each batch norm, see `Decision`."""
+
+NAMES_IN_A_NOTE = 3
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one batch norm."""
+
+    node: str
+    fate: Literal["folded", "frozen", "trained"]
+    into: str = ""
+    """The layer that it was folded into."""
+    why: str = ""
+    """Why a batch norm that the target wants folded is not; empty where the target says so."""
+
+
+@dataclass(frozen=True)
+class FoldBatchNorm(RpuPass):
+    """Fold inference batch norms into the layers before them, as the target's policy says.
+
+    Requires: named nodes; folded constants; known shapes.
+    Leaves behind: a batch norm of policy "fold" is part of the Conv, ConvTranspose, Gemm or MatMul
+    before it, whose only use it was: weights scaled, bias merged (an Add where a MatMul has no
+    place for one). The others stay digital, with node metadata `rpucc.batch_norm`: "trained"
+    (scale and bias change in training, mean and variance are the file's), or "frozen": nothing
+    changes. What cannot be folded exactly stays frozen. Model metadata `rpucc.batch_norms` says
+    what became of each and why; the import notes sum it up.
+
+        before: c = Conv(x, W); y = BatchNormalization(c, scale, bias, mean, var)
+        after:  y = Conv(x, conv1.folded, conv1.b)   # W · a, bias - mean · a; a = scale/√(var + ε)
+    """
+
+    target: Target
+    training: bool = True
+
+    name: ClassVar[str] = "fold_batchnorm"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold or mark every batch norm."""
+        nodes = [node for node in model.graph if is_batch_norm(node)]
+        emitter = Emitter(model)
+        decisions = [self._decide(emitter, node) for node in nodes]
+        if decisions:
+            drop_unused_initializers(model.graph)
+            _describe(model, decisions)
+        return ir.passes.PassResult(model, modified=bool(decisions))
+
+    def _decide(self, emitter: Emitter, node: ir.Node) -> Decision:
+        name = node.name or ""
+        policy = self.target.for_layer(name).batch_norm.policy
+        why = ""
+        if policy == "fold":
+            why = why_not_foldable(node) or ""
+            if not why:
+                layer = _Fold(emitter, node).run()
+                return Decision(name, "folded", into=layer.name or "")
+        trained = policy == "train" and self.training
+        if trained and _constants(node) is None:
+            trained, why = False, "its scale, bias, mean or variance is computed"
+        node.metadata_props[BATCH_NORM] = "trained" if trained else "frozen"
+        return Decision(name, "trained" if trained else "frozen", why=why)
+
+
+def is_batch_norm(node: ir.Node) -> bool:
+    """Whether the node is a standard BatchNormalization."""
+    return node.domain in ("", "ai.onnx") and node.op_type == "BatchNormalization"
+
+
+def decisions_of(model: ir.Model) -> list[Decision]:
+    """Return what the pass did to each batch norm, in graph order."""
+    return [
+        Decision(**entry) for entry in json.loads(model.metadata_props.get(BATCH_NORMS_KEY, "[]"))
+    ]
+
+
+# ---------------------------------------------------------------- can it be folded
+
+
+def why_not_foldable(node: ir.Node) -> str | None:
+    """Return why a batch norm cannot be part of a layer before it; None where it can."""
+    x = node.inputs[0]
+    before = x.producer() if x is not None else None
+    if _constants(node) is None:
+        return "its scale, bias, mean or variance is computed"
+    if before is None:
+        return "it acts on the network's input"
+    layer = _layer_before(node)
+    if layer is None:
+        return f"it follows {before.op_type}, not a layer with constant weights"
+    for each in (layer, before):
+        if each.outputs[0].is_graph_output() or len(list(each.outputs[0].uses())) != 1:
+            return f"the result of {each.name!r} has other uses"
+    weight = layer.inputs[1]
+    assert weight is not None
+    if len(list(weight.uses())) != 1:
+        return f"{layer.name!r} shares its weight with another layer"
+    if layer.op_type == "MatMul" and known_shape(layer.outputs[0]).rank() != 2:
+        return f"the channels of MatMul {layer.name!r} are on another axis"
+    return _computed(layer)
+
+
+def _computed(layer: ir.Node) -> str | None:
+    """Return why a layer's own bias cannot take part, None where it can."""
+    if layer.op_type == "MatMul" or len(layer.inputs) < 3 or layer.inputs[2] is None:
+        return None
+    constant = constant_of(layer.inputs[2]) is not None
+    return None if constant else f"the bias of {layer.name!r} is computed"
+
+
+def _layer_before(node: ir.Node) -> ir.Node | None:
+    """Return the layer whose result the batch norm gets, directly or through a constant Add."""
+    x = node.inputs[0]
+    before = x.producer() if x is not None else None
+    if before is not None and before.op_type == "Add":
+        terms = [value for value in before.inputs if constant_of(value) is None]
+        inner = terms[0] if len(terms) == 1 else None
+        if inner is None or inner.shape != before.outputs[0].shape:
+            return None
+        before = inner.producer()
+    if before is None or before.domain or before.op_type not in SCALED:
+        return None
+    weight = constant_of(before.inputs[1])
+    if weight is None or (before.op_type in ("Gemm", "MatMul") and weight.ndim != 2):
+        return None
+    return before
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """y = a · x + shift, one number a channel, in float64."""
+
+    a: np.ndarray
+    shift: np.ndarray
+
+
+def _constants(node: ir.Node) -> _Affine | None:
+    """Return a batch norm as y = a · x + shift; None where it is not constant."""
+    arrays = [constant_of(value) for value in node.inputs[1:5]]
+    if any(array is None for array in arrays):
+        return None
+    scale, bias, mean, var = (np.asarray(array, np.float64) for array in arrays)
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    a = scale / np.sqrt(var + epsilon)
+    return _Affine(a, bias - mean * a)
+
+
+# ---------------------------------------------------------------- folding
+
+
+def _scale_conv(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """[R, C/group, *kernel]: the output channels come first, whatever the groups."""
+    return np.asarray(weight * a.reshape(-1, *[1] * (weight.ndim - 1)))
+
+
+def _scale_transposed(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """[C, R/group, *kernel]: output channel g · R/group + j belongs to group g's inputs."""
+    group = int_of(node, "group", 1)
+    C, R, *kernel = weight.shape
+    grouped = weight.reshape(group, C // group, R, *kernel)
+    scaled = grouped * a.reshape(group, 1, R, *[1] * len(kernel))
+    return np.asarray(scaled.reshape(weight.shape))
+
+
+def _scale_matrix(node: ir.Node, weight: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """[C, R], or [R, C] where transB is set."""
+    return np.asarray(weight * (a[:, np.newaxis] if int_of(node, "transB", 0) else a))
+
+
+SCALED: Mapping[str, Callable[[ir.Node, np.ndarray, np.ndarray], np.ndarray]] = {
+    "Conv": _scale_conv,
+    "ConvTranspose": _scale_transposed,
+    "Gemm": _scale_matrix,
+    "MatMul": _scale_matrix,
+}
+"""The layers that a batch norm can be folded into, and how each scales its output channels."""
+
+
+class _Fold:
+    """The folding of one batch norm that can be folded."""
+
+    def __init__(self, emitter: Emitter, node: ir.Node) -> None:
+        layer, affine = _layer_before(node), _constants(node)
+        assert layer is not None
+        assert affine is not None
+        self.emitter, self.node, self.layer, self.affine = emitter, node, layer, affine
+        emitter.before = node
+
+    def run(self) -> ir.Node:
+        """Scale the weights, merge the shift, take the batch norm out; return the layer."""
+        weight = constant_of(self.layer.inputs[1])
+        assert weight is not None
+        scaled = SCALED[self.layer.op_type](self.layer, weight, self.affine.a)
+        self.layer.replace_input_with(1, self._new("folded", scaled, weight.dtype))
+        x = self.node.inputs[0]
+        assert x is not None
+        before = x.producer()
+        assert before is not None
+        if before is not self.layer or self.layer.op_type == "MatMul":
+            self.layer.outputs[0].name = self.emitter.unique(f"{self.layer.name}.scaled")
+        if before is not self.layer:
+            self._merge_bias(self.layer, shift=False)
+            self._merge_add(before)
+        elif self.layer.op_type == "MatMul":
+            x = self.emitter.op(
+                "Add",
+                x,
+                self._new("b", self.affine.shift, weight.dtype),
+                name=f"{self.layer.name}.bias",
+            )
+        else:
+            self._merge_bias(self.layer, shift=True)
+        self._take_out(x)
+        return self.layer
+
+    def _new(self, suffix: str, array: np.ndarray, dtype: np.dtype) -> ir.Value:
+        return self.emitter.initializer(f"{self.layer.name}.{suffix}", array.astype(dtype))
+
+    def _merge_bias(self, layer: ir.Node, *, shift: bool) -> None:
+        """Scale the layer's own bias, and add the shift unless a following Add takes it."""
+        old = constant_of(layer.inputs[2]) if len(layer.inputs) > 2 else None
+        if layer.op_type == "MatMul" or (old is None and not shift):
+            return
+        beta = layer.attributes.get_float("beta", 1.0) if layer.op_type == "Gemm" else 1.0
+        bias = np.zeros(()) if old is None else beta * old.astype(np.float64) * self.affine.a
+        layer.attributes.pop("beta", None)
+        if len(layer.inputs) < 3:
+            layer.resize_inputs(3)
+        total = bias + self.affine.shift if shift else bias
+        layer.replace_input_with(2, self._new("b", total, np.dtype(np.float32)))
+
+    def _merge_add(self, add: ir.Node) -> None:
+        """Scale the constant that an Add behind the layer adds, and add the shift to it."""
+        index = 0 if constant_of(add.inputs[0]) is not None else 1
+        old = constant_of(add.inputs[index])
+        assert old is not None
+        axes = known_shape(add.outputs[0]).rank() - 2
+        a, shift = (v.reshape(-1, *[1] * axes) for v in (self.affine.a, self.affine.shift))
+        add.replace_input_with(index, self._new("b", old * a + shift, old.dtype))
+
+    def _take_out(self, x: ir.Value) -> None:
+        """Let `x` be the batch norm's result, name included."""
+        out = self.node.outputs[0]
+        name, x.shape, x.type = out.name, out.shape, out.type
+        out.replace_all_uses_with(x, replace_graph_outputs=True)
+        self.emitter.graph.remove(self.node, safe=True)
+        x.name = name
+
+
+# ---------------------------------------------------------------- the report
+
+
+def _describe(model: ir.Model, decisions: list[Decision]) -> None:
+    """Write the decisions and their summary into the model's metadata."""
+    notes = model.metadata_props
+    notes[BATCH_NORMS_KEY] = json.dumps([asdict(decision) for decision in decisions])
+    lines = [*json.loads(notes.get(NOTES_KEY, "[]")), *_summary(decisions)]
+    notes[NOTES_KEY] = json.dumps(lines)
+
+
+def _summary(decisions: Iterable[Decision]) -> list[str]:
+    """Return one line of counts, and one for each reason why some could not be as wanted."""
+    decisions = list(decisions)
+    count: Counter[str] = Counter(decision.fate for decision in decisions)
+    texts = {
+        "folded": "folded into the layer before",
+        "frozen": "digital and frozen",
+        "trained": "digital and trained",
+    }
+    lines = [
+        "batch norms: " + ", ".join(f"{count[k]} {text}" for k, text in texts.items() if count[k])
+    ]
+    reasons: dict[str, list[str]] = {}
+    for decision in decisions:
+        if decision.why:
+            reasons.setdefault(decision.why, []).append(decision.node)
+    for why, names in reasons.items():
+        shown = ", ".join(repr(name) for name in names[:NAMES_IN_A_NOTE])
+        more = len(names) - NAMES_IN_A_NOTE
+        verb = "stays" if len(names) == 1 else "stay"
+        lines.append(f"{shown}{f' and {more} more' if more > 0 else ''} {verb} frozen: {why}")
+    return lines

@@ -1,0 +1,55 @@
+"""Take what was exported in training mode as in inference: Dropout and BatchNormalization.
+
+The training step is rpucc's own, and what becomes of a batch norm is the target's choice, so the
+mode in the file says nothing. Not for taking idle nodes out: that is `bypass.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.passes.frontend.messages import node_text
+
+
+def take_as_inference(model: ir.Model) -> list[str]:
+    """Clear the training mode of every node, functions included; returns a note for each.
+
+    A batch norm then uses the running mean and variance that are its inputs; outputs for new
+    statistics go away (a rule has refused them where they are used).
+    """
+    notes = []
+    for node in _all_nodes(model):
+        if node.op_type == "Dropout" and _leave_dropout(node):
+            notes.append(f"{node_text(node)} was exported in training mode: left out")
+        elif node.op_type == "BatchNormalization" and _leave_batch_norm(node):
+            notes.append(
+                f"{node_text(node)} was exported in training mode: taken as in inference, with the "
+                "file's mean and variance"
+            )
+    return notes
+
+
+def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    for graph in (model.graph, *model.functions.values()):
+        yield from (node for node in graph if node.domain == "")
+
+
+def _leave_dropout(node: ir.Node) -> bool:
+    """Drop the input that asks for training mode; returns whether it may have done so."""
+    if len(node.inputs) < 3 or node.inputs[2] is None:
+        return False
+    mode = ir.convenience.get_const_tensor(node.inputs[2])
+    node.replace_input_with(2, None)
+    return mode is None or bool(np.all(mode.numpy()))
+
+
+def _leave_batch_norm(node: ir.Node) -> bool:
+    """Clear `training_mode`; before opset 14 the number of outputs said it."""
+    training = bool(node.attributes.get_int("training_mode", 0)) or len(node.outputs) > 1
+    node.attributes.pop("training_mode", None)
+    if len(node.outputs) > 1:
+        node.resize_outputs(1)
+    return training

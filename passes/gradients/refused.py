@@ -1,0 +1,21 @@
+"""Ops that could be differentiated but are not, refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from rpucc.passes.emit import constant_of
+from rpucc.passes.gradients.context import GradientEmitter, input_of, refuse
+
+Gradients = list[ir.Value | None]
+Found = Sequence[ir.Value | None]
+
+
+def convolution(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """Refused: only convolutions with constant weights become matrices that can be trained."""
+    kernel = input_of(node, 1)
+    if constant_of(kernel) is None:
+        refuse(node, f"its kernel {kernel.name!r} is computed, not constant")
+    refuse(node, "it was not unrolled into a matrix")

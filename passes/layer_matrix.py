@@ -1,0 +1,68 @@
+"""The weight matrix of a layer: which rows and columns it has, and what stands in them.
+
+Not for the nodes that read it: unroll writes those.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.passes.emit import constant_of, int_of
+
+
+@dataclass(frozen=True)
+class LayerMatrix:
+    """G independent matrices [R, C] of one layer; G = 1 but for grouped convolutions.
+
+    The columns of a convolution are channel-major, its taps minor: the order of im2col. A
+    transposed convolution has its inputs' channels for columns and the taps of its outputs'
+    channels for rows, the order of col2im.
+    """
+
+    weight: np.ndarray
+    """[G·R, C]: the groups' matrices one below the other."""
+    groups: int
+    outputs: int
+    """Channels (or features) of the layer's result."""
+    kernel: tuple[int, ...]
+    """Taps an axis; () for a dense layer."""
+
+    @classmethod
+    def of(cls, node: ir.Node) -> LayerMatrix:
+        """Take it from a Conv, ConvTranspose, Gemm or MatMul with a constant weight."""
+        weight = constant_of(node.inputs[1])
+        assert weight is not None
+        groups, kernel = int_of(node, "group", 1), tuple(weight.shape[2:])
+        if node.op_type == "Conv":
+            return cls(weight.reshape(len(weight), -1), groups, len(weight), kernel)
+        if node.op_type == "ConvTranspose":
+            channels = weight.shape[1]
+            by_group = weight.reshape(groups, len(weight) // groups, channels * math.prod(kernel))
+            rows = by_group.transpose(0, 2, 1).reshape(-1, by_group.shape[1])
+            return cls(rows, groups, groups * channels, kernel)
+        matrix = weight if int_of(node, "transB", 0) else weight.T
+        return cls(matrix, 1, len(matrix), ())
+
+    @property
+    def rows(self) -> int:
+        """R of one group's matrix."""
+        return len(self.weight) // self.groups
+
+    @property
+    def columns(self) -> int:
+        """C of one group's matrix, without a bias."""
+        return int(self.weight.shape[1])
+
+    def values(self, bias: np.ndarray | None, devices: int = 1) -> np.ndarray:
+        """Return [G·n·R, C] with n = `devices` copies of each group's rows, a bias [G·R] last."""
+        matrix = self.weight
+        if bias is not None:
+            matrix = np.concatenate([matrix, bias.reshape(-1, 1).astype(matrix.dtype)], axis=1)
+        if devices > 1:
+            by_group = matrix.reshape(self.groups, 1, self.rows, -1)
+            matrix = np.tile(by_group, (1, devices, 1, 1)).reshape(-1, matrix.shape[1])
+        return np.ascontiguousarray(matrix)

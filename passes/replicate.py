@@ -1,0 +1,123 @@
+"""Give layers copies that share out their reads, to balance the pipeline.
+
+Not for what copies cost (rpucc/plan.py) nor where they lie (rpucc/placement).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import onnx_ir as ir
+
+from rpucc.errors import TargetError
+from rpucc.layers import REPLICAS, AnalogLayer, analog_layers, reads_per_sample
+from rpucc.passes.base import RpuPass
+from rpucc.placement import place
+from rpucc.placement.budget import shortages
+from rpucc.placement.program import grids_of
+
+if TYPE_CHECKING:
+    from rpucc.placement.grids import GridSpec
+    from rpucc.target import ArrayKind, Target
+
+
+@dataclass(frozen=True)
+class Replicate(RpuPass):
+    """Decide how many copies of each layer there are.
+
+    Requires: tiled Reads. Leaves behind: metadata `rpucc.replicas` on the Reads of layers with more
+    than one copy. n copies take the reads of a sample side by side, so the layer's stage takes
+    1/n of the time. All copies get every update and so hold the same weights: what the network
+    computes does not change, and the graph stays as it is.
+
+    `mapping.replicas = "auto"` gives the slowest stage one more copy for as long as the arrays
+    (`count` of their kind) suffice and that stage is one that may have them.
+
+        before: Read(x [N, 3025, 363], W)
+        after:  Read(x [N, 3025, 363], W) rpucc.replicas = 4
+    """
+
+    target: Target
+
+    name: ClassVar[str] = "replicate"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Annotate; "auto" without a budget of arrays raises TargetError."""
+        layers = analog_layers(model)
+        wishes = [self.target.for_layer(layer.name).mapping.replicas for layer in layers]
+        fixed = [wish if isinstance(wish, int) else 1 for wish in wishes]
+        copies = fixed
+        if "auto" in wishes:
+            self._check_budget()
+            may_grow = [wish == "auto" for wish in wishes]
+            grids = grids_of(model, self.target)
+            reads = [_reads(layer) for layer in layers]
+            copies = balance(grids, reads, fixed, may_grow, self.target)
+        for layer, count in zip(layers, copies, strict=True):
+            for node in layer.forward if count > 1 else ():
+                node.metadata_props[REPLICAS] = str(count)
+        return ir.passes.PassResult(model, modified=any(count > 1 for count in copies))
+
+    def _check_budget(self) -> None:
+        if not any(kind.count for kind in self.target.arrays):
+            raise TargetError(
+                f'target {self.target.name}: mapping.replicas = "auto" needs a budget: set count, '
+                "the number of arrays there are, of at least one [[array]]"
+            )
+
+
+def balance(
+    grids: Sequence[GridSpec],
+    reads: Sequence[int],
+    copies: Sequence[int],
+    may_grow: Sequence[bool],
+    target: Target,
+) -> list[int]:
+    """Return the copies of each layer that make the slowest stage fastest within the budget.
+
+    The time of a pipeline is its slowest stage's, so only a further copy of that one helps; where
+    it cannot have one, nothing else can make the pipeline faster. `copies` are those to begin with.
+    """
+    kinds = {kind.name: kind for kind in target.arrays}
+    found = list(copies)
+
+    def seconds(i: int) -> float:
+        return -(-reads[i] // found[i]) * kinds[grids[i].kind].t_read
+
+    while grids:
+        slowest = max(range(len(grids)), key=seconds)
+        more = next_useful(reads[slowest], found[slowest])
+        if not may_grow[slowest] or more is None:
+            break
+        tried = [*found[:slowest], more, *found[slowest + 1 :]]
+        if not _fits(grids, tried, target.arrays, share=target.placement.share):
+            break
+        found = tried
+    return found
+
+
+def next_useful(reads: int, copies: int) -> int | None:
+    """Return the fewest copies, more than now, that leave each with fewer reads.
+
+    >>> next_useful(10, 1), next_useful(10, 5), next_useful(10, 10)
+    (2, 10, None)
+    """
+    each = -(-reads // copies)
+    return math.ceil(reads / (each - 1)) if each > 1 else None
+
+
+def _fits(
+    grids: Sequence[GridSpec], copies: Sequence[int], kinds: Sequence[ArrayKind], *, share: bool
+) -> bool:
+    chosen = [replace(grid, copies=n) for grid, n in zip(grids, copies, strict=True)]
+    return not shortages(place(chosen, kinds, share=share).arrays, kinds)
+
+
+def _reads(layer: AnalogLayer) -> int:
+    try:
+        return sum(reads_per_sample(node) for node in layer.forward)
+    except ValueError:
+        return 0  # schedule refuses it, and says why

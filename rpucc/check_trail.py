@@ -1,0 +1,250 @@
+"""The trail that each node of a file leaves on its way through the importer and the passes.
+
+A node is known by its outputs until the operators are normalised (onnx's converter makes new
+nodes), by itself while the importer works, and by its name from then on. Which step took a node
+out says what became of it. Not for what a step does: the steps are asked, never copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import onnx_ir as ir
+
+from rpucc.passes.emit import ANALOG, LAYER, constant_of
+from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
+from rpucc.passes.frontend.messages import node_text
+from rpucc.passes.frontend.support import WEIGHTED_OPS
+from rpucc.passes.pipeline import IMPORT
+from rpucc.passes.select_analog import is_candidate
+
+if TYPE_CHECKING:
+    from rpucc.passes.pipeline import PassEvent
+    from rpucc.target import Target
+
+Fate = Literal["array", "digital", "folded", "removed", "constant", "refused"]
+
+FATES: dict[Fate, str] = {
+    "array": "its weights live on arrays",
+    "digital": "computed outside the arrays, natively or through onnxruntime",
+    "folded": "part of another node from then on",
+    "removed": "not needed",
+    "constant": "known before the first run",
+    "refused": "cannot be compiled",
+}
+"""What can become of a node."""
+
+_TAKEN_OUT_BY: dict[str, tuple[Fate, str]] = {
+    "normalise_operators": ("removed", "the conversion to the program's opset replaces it"),
+    "lift_constants": ("constant", "a constant of the file"),
+    "drop_idle_nodes": ("removed", "it does nothing in inference"),
+    "fold_constants": ("constant", "its inputs are all constants"),
+    "remove_unused_nodes": ("removed", "nothing uses its result"),
+    "pin_batch": ("constant", "its inputs, shapes, are known"),
+    "remove_shape_arithmetic": ("constant", "its result, a shape, is known"),
+    "fold_batchnorm": ("folded", "a batch norm after a layer"),
+    "select_analog": ("folded", "the bias of a layer"),
+}
+"""Step or pass -> what it did with a node that is there before it and not after it."""
+
+
+@dataclass(frozen=True)
+class NodeFate:
+    """What would become of one node of the file."""
+
+    node: str
+    """As the file names it; empty where it does not."""
+    layer: str
+    """The name that plans and layer rules know it by; empty where the import takes it out."""
+    output: str
+    """Its first output: what tells apart nodes without a name."""
+    op: str
+    fate: Fate
+    why: str
+    into: str = ""
+    """The node that it becomes part of."""
+    runs: str = ""
+    """Of a digital node: "native" or "onnxruntime"."""
+
+
+@dataclass
+class _Track:
+    """A node under way."""
+
+    name: str
+    op: str
+    text: str
+    """What messages call it before the import names it."""
+    out: str
+    """Its first output."""
+    node: ir.Node | None = None
+    fate: Fate | None = None
+    why: str = ""
+    into: str = ""
+    runs: str = ""
+
+
+class Trail:
+    """Watches a compilation; `fates` says what became of each node."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        """The name of the model's graph."""
+        self.started = False
+        """Whether a valid model has been seen."""
+        self._tracks: list[_Track] = []
+
+    def imported(self, step: str, model: ir.Model) -> None:
+        """Take note of a step of the importer."""
+        if step == "check_file":
+            self.name, self.started = model.graph.name or "model", True
+            self._start(model)
+        elif step == "normalise_operators":
+            self._match_outputs(model)
+        self._note_taken_out(step, model)
+
+    def lowered(self, event: PassEvent) -> None:
+        """Take note of a pass of the pipeline."""
+        model = event.model
+        if event.name == IMPORT:  # the pipeline works on a copy
+            names = {node.name: node for node in model.graph}
+            for track in self._under_way():
+                track.node = names[track.node.name] if track.node is not None else None
+            return
+        if event.name == "fold_batchnorm":
+            self._note_batch_norms(decisions_of(model))
+        elif event.name == "select_analog":
+            self._note_layers()
+        self._note_taken_out(event.name, model)
+        if event.name == "select_analog":
+            for track in self._under_way():
+                _note_digital(track)
+
+    def fates(self, target: Target, problems: Iterable[str]) -> list[NodeFate]:
+        """Return what became of each node, in the order of the file.
+
+        What a problem left undecided gets the fate that it would have by itself.
+        """
+        problems = list(problems)
+        return [self._finished(track, target, problems) for track in self._tracks]
+
+    # ---------------------------------------------------------------- following nodes
+
+    def _start(self, model: ir.Model) -> None:
+        functions = {(f.domain, f.name) for f in model.functions.values()}
+        for node in model.graph:
+            if (node.domain, node.op_type) not in functions:  # its body's nodes take its place
+                self._tracks.append(_track(node, node))
+
+    def _match_outputs(self, model: ir.Model) -> None:
+        """Find the nodes of the file again, and those that functions and the converter added."""
+        made = {_first_output(node): node for node in model.graph}
+        for track in self._tracks:
+            track.node = made.pop(track.out, None)
+        self._tracks += [_track(node, node) for node in made.values() if node.op_type != "Constant"]
+
+    def _under_way(self) -> list[_Track]:
+        return [track for track in self._tracks if track.fate is None]
+
+    def _note_taken_out(self, step: str, model: ir.Model) -> None:
+        """Give the nodes that a step has taken out the fate that this means."""
+        if step not in _TAKEN_OUT_BY:
+            return
+        made = {_first_output(node): node for node in model.graph}
+        for track in self._under_way():
+            if track.node is not None and track.node.graph is not None:
+                continue
+            successor = made.get(track.out)
+            if successor is not None and successor.op_type == track.op:
+                track.node = successor  # an Identity that could not go was made anew
+                continue
+            track.fate, track.why = _TAKEN_OUT_BY[step]
+            if track.fate == "folded" and successor is not None:
+                track.into = successor.name or ""
+
+    def _note_batch_norms(self, decisions: list[Decision]) -> None:
+        found = {decision.node: decision for decision in decisions}
+        for track in self._under_way():
+            decision = found.get(track.node.name or "") if track.node is not None else None
+            if decision is None:
+                continue
+            if decision.fate == "folded":
+                track.fate, track.why = _TAKEN_OUT_BY["fold_batchnorm"]
+                track.into = decision.into
+            else:
+                why = f"{decision.fate}: {decision.why or 'the policy of the target'}"
+                track.why = why
+
+    def _note_layers(self) -> None:
+        """Read the marks of select_analog."""
+        for track in self._under_way():
+            marks = track.node.metadata_props if track.node is not None else {}
+            layer = marks.get(LAYER)
+            if layer is None or track.node is None:
+                continue
+            if layer != track.node.name:  # the Add behind a MatMul
+                track.fate, track.why = _TAKEN_OUT_BY["select_analog"]
+                track.into = layer
+            elif marks[ANALOG] == "1":
+                track.fate, track.why = "array", "constant weights"
+            else:
+                track.why = "a layer rule of the target"
+
+    def _finished(self, track: _Track, target: Target, problems: list[str]) -> NodeFate:
+        node = track.node
+        if track.fate is None:
+            _guess(track, target)
+        texts = {track.text} | ({node_text(node)} if node is not None else set())
+        blamed = any(text in problem for text in texts for problem in problems)
+        assert track.fate is not None
+        return NodeFate(
+            node=track.name,
+            layer=(node.name or "") if node is not None and track.fate in _NAMED else "",
+            output=track.out,
+            op=track.op,
+            fate="refused" if blamed else track.fate,
+            why="see the problems" if blamed else track.why,
+            into="" if blamed else track.into,
+            runs="" if blamed else track.runs,
+        )
+
+
+_NAMED = ("array", "digital", "folded")
+
+
+def _track(node: ir.Node, current: ir.Node | None) -> _Track:
+    return _Track(node.name or "", node.op_type, node_text(node), _first_output(node), current)
+
+
+def _first_output(node: ir.Node) -> str:
+    return next((value.name for value in node.outputs if value.name), "")
+
+
+def _guess(track: _Track, target: Target) -> None:
+    """Decide by the node alone: a problem elsewhere has stopped the compilation before it."""
+    node = track.node
+    if node is None:
+        track.fate, track.why = "digital", "unknown until the problems are solved"
+    elif is_candidate(node) and target.for_layer(node.name or "").analog:
+        track.fate, track.why = "array", "constant weights"
+    else:
+        _note_digital(track)
+
+
+def _note_digital(track: _Track) -> None:
+    """A node that stays outside the arrays: why, and what will run it."""
+    from rpucc.runtime.digital.forecast import runs_natively
+
+    node = track.node
+    assert node is not None
+    known = all(value is None or value.shape is not None for value in (*node.inputs, *node.outputs))
+    track.fate = "digital"
+    if node.op_type in WEIGHTED_OPS and not track.why:
+        weight = constant_of(node.inputs[1])
+        track.why = "no constant weights" if weight is None else "no matrix of weights"
+    elif BATCH_NORM not in node.metadata_props and not track.why:
+        track.why = "no weights"
+    if known:
+        track.runs = "native" if runs_natively(node) else "onnxruntime"

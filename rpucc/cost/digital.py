@@ -1,0 +1,286 @@
+"""The digital operations of a program: counted node by node, from shapes.
+
+One table, op -> rule. Adding an op is one row. Not for their energy (energy.py), and not for
+their time: the digital part is taken to keep up with the arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from rpucc.cost.sizes import batch_of, elements
+from rpucc.cost.timing import CYCLES, Cycle
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Digital operations by what they cost."""
+
+    adds: float = 0
+    """Additions, subtractions and comparisons."""
+    multiplies: float = 0
+    functions: float = 0
+    """Divisions, roots, exponentials and the like."""
+
+    @property
+    def total(self) -> float:
+        """All of them, each as one."""
+        return self.adds + self.multiplies + self.functions
+
+    def __add__(self, other: Operations) -> Operations:
+        return Operations(
+            self.adds + other.adds,
+            self.multiplies + other.multiplies,
+            self.functions + other.functions,
+        )
+
+    def __mul__(self, times: float) -> Operations:
+        return Operations(self.adds * times, self.multiplies * times, self.functions * times)
+
+
+@dataclass(frozen=True)
+class DigitalWork:
+    """What all nodes of one op do in one cycle, for one sample."""
+
+    op: str
+    cycle: Cycle
+    nodes: int
+    operations: Operations
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as the rules see it: sizes are elements a sample."""
+
+    node: ir.Node
+    batch: int | str | None
+
+    def input(self, index: int = 0) -> int:
+        """Elements of an input; raises LookupError where they are not known."""
+        return _known(elements(self.node.inputs[index], self.batch))
+
+    @property
+    def output(self) -> int:
+        """Elements of the first output; raises LookupError where they are not known."""
+        return _known(elements(self.node.outputs[0], self.batch))
+
+    @property
+    def elementwise(self) -> int:
+        """Elements of an elementwise result: where its shape is lost, of the largest operand."""
+        found = elements(self.node.outputs[0], self.batch)
+        if found is None:
+            found = max(self.input(i) for i in range(len(self.node.inputs)))
+        return found
+
+    def dim(self, index: int, axis: int) -> int:
+        """Return a static dimension of an input; raises LookupError where it is none."""
+        value = self.node.inputs[index]
+        shape = value.shape if value is not None else None
+        dim = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
+        return _known(dim if isinstance(dim, int) else None)
+
+    def taps(self) -> int:
+        """Elements of the kernel window."""
+        return math.prod(self.node.attributes.get_ints("kernel_shape", ()))
+
+
+def _known(size: int | None) -> int:
+    if size is None:
+        raise LookupError("a shape is not static")
+    return size
+
+
+Rule = Callable[[Node], Operations]
+
+
+def _each(adds: float = 0, multiplies: float = 0, functions: float = 0) -> Rule:
+    """So many operations an element of the output of an elementwise op."""
+    return lambda n: Operations(adds, multiplies, functions) * n.elementwise
+
+
+def _fold(n: Node) -> Operations:
+    """Sum, Max, Min of several inputs."""
+    return Operations(adds=(len(n.node.inputs) - 1) * n.output)
+
+
+def _reduce(n: Node) -> Operations:
+    """ReduceSum, ReduceMax: of the inputs of one result, all but the first are added to it."""
+    return Operations(adds=max(n.input() - n.output, 0))
+
+
+def _reduce_mean(n: Node) -> Operations:
+    """As ReduceSum, and one multiplication by 1 / count."""
+    return _reduce(n) + Operations(multiplies=n.output)
+
+
+def _max_pool(n: Node) -> Operations:
+    """Compare the elements of each window."""
+    return Operations(adds=(n.taps() - 1) * n.output)
+
+
+def _average_pool(n: Node) -> Operations:
+    """Add the elements of each window, multiply by 1 / count."""
+    return Operations(adds=n.taps() - 1, multiplies=1) * n.output
+
+
+def _scatter(n: Node) -> Operations:
+    """ScatterElements, ScatterND with addition: one addition an update."""
+    return Operations(adds=n.input(2))
+
+
+def _add_inputs(n: Node) -> Operations:
+    """Col2Im: every element of every column is added into the image."""
+    return Operations(adds=n.input())
+
+
+def _manage_noise(n: Node) -> Operations:
+    """Find max|x|, take its reciprocal, multiply by it."""
+    scales = _known(elements(n.node.outputs[1], n.batch))
+    return Operations(adds=n.input(), multiplies=n.input(), functions=scales)
+
+
+def _update(n: Node) -> Operations:
+    """Update management needs max|x| and max|d| and two factors an update; else nothing."""
+    attributes = n.node.attributes
+    managed = attributes.get_int("update_management", 0)
+    if not managed and not attributes.get_int("update_bl_management", 0):
+        return Operations()
+    x, d = n.input(1), n.input(2)
+    return Operations(adds=x + d, functions=2 * x / n.dim(1, -1))
+
+
+def _matmul(n: Node) -> Operations:
+    """MatMul, Gemm: each element of A meets every column of B."""
+    macs = n.input() * n.dim(1, -2 if n.node.attributes.get_int("transB", 0) else -1)
+    return Operations(adds=macs, multiplies=macs)
+
+
+def _conv(n: Node) -> Operations:
+    """Each output is a sum over the kernel [R, C/group, *taps]."""
+    macs = n.output * math.prod(n.dim(1, axis) for axis in range(1, _rank(n, 1)))
+    return Operations(adds=macs, multiplies=macs)
+
+
+def _conv_transpose(n: Node) -> Operations:
+    """Each input is spread over the kernel [C, R/group, *taps]."""
+    macs = n.input() * math.prod(n.dim(1, axis) for axis in range(1, _rank(n, 1)))
+    return Operations(adds=macs, multiplies=macs)
+
+
+def _rank(n: Node, index: int) -> int:
+    value = n.node.inputs[index]
+    return len(value.shape) if value is not None and value.shape is not None else 0
+
+
+def _resize(n: Node) -> Operations:
+    """Linear interpolation: 2 products a resized axis and output; nearest: none."""
+    if n.node.attributes.get_string("mode", "nearest") == "nearest":
+        return Operations()
+    corners = 2 ** max(_rank(n, 0) - 2, 0)
+    return Operations(adds=corners - 1, multiplies=corners) * n.output
+
+
+def _lrn(n: Node) -> Operations:
+    """Square, add up `size` neighbours, raise to a power, divide."""
+    size = n.node.attributes.get_int("size", 1)
+    return Operations(adds=size, multiplies=2, functions=2) * n.output
+
+
+def _of_input(adds: float = 0, multiplies: float = 0, functions: float = 0) -> Rule:
+    """So many operations an element of the input."""
+    return lambda n: Operations(adds, multiplies, functions) * n.input()
+
+
+_ADD, _MULTIPLY, _FUNCTION = _each(adds=1), _each(multiplies=1), _each(functions=1)
+_NORMALISE = _each(adds=4, multiplies=3)
+"""Mean, variance, subtract, scale and shift."""
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("Add", "Sub", "Abs", "Neg", "Relu", "ThresholdedRelu"), _ADD),
+    **dict.fromkeys(("Where", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _ADD),
+    **dict.fromkeys(("Equal", "Sign", "And", "Or", "Not", "Floor", "Ceil", "Round"), _ADD),
+    "Mul": _MULTIPLY,
+    **dict.fromkeys(("Div", "Pow", "Sqrt", "Exp", "Log", "Reciprocal", "Erf"), _FUNCTION),
+    **dict.fromkeys(("Tanh", "Sigmoid", "Softplus", "Softsign"), _FUNCTION),
+    "Clip": _each(adds=2),
+    "LeakyRelu": _each(adds=1, multiplies=1),
+    "PRelu": _each(adds=1, multiplies=1),
+    "HardSigmoid": _each(adds=3, multiplies=1),
+    "HardSwish": _each(adds=3, multiplies=2),
+    **dict.fromkeys(("Elu", "Selu", "Celu"), _each(adds=2, multiplies=2, functions=1)),
+    "Gelu": _each(adds=1, multiplies=3, functions=1),
+    "Mish": _each(multiplies=1, functions=2),
+    # maximum, subtract, add up; exponential, divide
+    "Softmax": _each(adds=3, functions=2),
+    "LogSoftmax": _each(adds=4, functions=1),
+    "SoftmaxCrossEntropyLoss": _of_input(adds=4, functions=1),
+    "BatchNormalization": _each(adds=1, multiplies=1),
+    "InstanceNormalization": _NORMALISE,
+    "LayerNormalization": _NORMALISE,
+    "GroupNormalization": _NORMALISE,
+    "LRN": _lrn,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _reduce_mean,
+    "GlobalMaxPool": _reduce,
+    **dict.fromkeys(("ReduceSum", "ReduceMax", "ReduceMin"), _reduce),
+    "ReduceMean": _reduce_mean,
+    **dict.fromkeys(("Sum", "Max", "Min"), _fold),
+    "MatMul": _matmul,
+    "Gemm": _matmul,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Resize": _resize,
+    "ScatterElements": _scatter,
+    "ScatterND": _scatter,
+    "Col2Im": _add_inputs,
+    "NoiseManage": _manage_noise,
+    "Rescale": _MULTIPLY,
+    "Update": _update,
+}
+"""Op -> its rule, of both domains."""
+
+_ON_ARRAYS = {"Read", "BoundedRead"}
+_MOVING = {
+    *("Im2Col", "AppendOne", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"),
+    *("Split", "Concat", "Pad", "Expand", "Tile", "Gather", "GatherElements", "GatherND"),
+    *("DepthToSpace", "SpaceToDepth", "Identity", "Dropout", "Cast", "CastLike"),
+}
+_CONSTANT = {"Shape", "Size", "Constant", "ConstantOfShape", "Range", "OneHot"}
+FREE = frozenset(_ON_ARRAYS | _MOVING | _CONSTANT)
+"""Ops without digital arithmetic."""
+
+
+def digital_work(model: ir.Model) -> tuple[tuple[DigitalWork, ...], tuple[str, ...]]:
+    """Return the work by op and cycle, in the order of the graph, and the ops left uncounted.
+
+    Uncounted is what no rule knows, and nodes whose shapes are not static. A fixed batch is
+    divided out.
+    """
+    batch = batch_of(model)
+    samples = batch if isinstance(batch, int) else 1
+    found: dict[tuple[str, Cycle], tuple[int, Operations]] = {}
+    uncounted: dict[str, None] = {}
+    for node in model.graph:
+        if node.op_type in FREE:
+            continue
+        try:
+            operations = RULES[node.op_type](Node(node, batch)) * (1 / samples)
+        except LookupError:  # no rule, or no shape
+            uncounted[node.op_type] = None
+            continue
+        key = node.op_type, cycle_of(node)
+        count, sum_ = found.get(key, (0, Operations()))
+        found[key] = count + 1, sum_ + operations
+    work = (DigitalWork(*key, *value) for key, value in found.items() if value[1].total)
+    return tuple(work), tuple(uncounted)
+
+
+def cycle_of(node: ir.Node) -> Cycle:
+    """Return the cycle that a node belongs to."""
+    name = node.metadata_props.get("rpucc.cycle", "forward")
+    return next((cycle for cycle in CYCLES if cycle == name), "forward")

@@ -1,0 +1,144 @@
+"""The cost of one layer on arrays, cycle by cycle.
+
+Not for how long images take one after another: that is network.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+from rpucc.cost.energy import Energy, Lines, movement_energy, read_energy, update_energy
+from rpucc.cost.timing import Cycle, Pace
+from rpucc.cost.traffic import partial_sums, values_in
+from rpucc.layers import AnalogLayer, reads_per_sample
+
+if TYPE_CHECKING:
+    from rpucc.plan import LayerPlan
+    from rpucc.target import CostTable, Periphery
+
+
+@dataclass(frozen=True)
+class CycleCost:
+    """One cycle of one layer, for one sample."""
+
+    cycle: Cycle
+    count: int
+    """Reads, or updates, of the whole layer; replicas share them."""
+    rereads: float
+    """Expected re-reads beyond them."""
+    seconds: float
+    dac_conversions: float
+    adc_conversions: float
+    moved_bytes: float
+    """Values that come in, and partial sums where there are several column segments."""
+    energy: Energy
+    """Without digital work: that is counted by op, not by layer."""
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer on arrays and its cycles: forward, and those of training that it takes part in."""
+
+    name: str
+    array: str
+    cycles: tuple[CycleCost, ...]
+
+    def energy(self, *cycles: Cycle) -> Energy:
+        """Energy of these cycles for one sample."""
+        return total_energy(each.energy for each in self.cycles if each.cycle in cycles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data, for JSON."""
+        return {**asdict(self), "cycles": [asdict(cycle) for cycle in self.cycles]}
+
+
+def total_energy(parts: Iterable[Energy]) -> Energy:
+    """Add energies up."""
+    return reduce(add, parts, Energy())
+
+
+@dataclass(frozen=True)
+class LayerCoster:
+    """Makes a LayerCost from what is known of a layer."""
+
+    layer: AnalogLayer
+    plan: LayerPlan
+    pace: Pace
+    periphery: Periphery
+    table: CostTable
+    batch: int | str | None
+    """The batch axis of the program's values."""
+
+    def run(self) -> LayerCost:
+        """Return the cost of all cycles that the program has."""
+        cycles = [self._read("forward")]
+        if self.layer.backward:
+            cycles.append(self._read("backward"))
+        if self.layer.updates:
+            cycles.append(self._update())
+        return LayerCost(self.plan.name, self.plan.array, tuple(cycles))
+
+    @property
+    def _lines(self) -> Lines:
+        """The lines and crosspoints that one read of all groups of one copy drives."""
+        row_blocks, column_segments = self.plan.grid
+        return Lines(
+            rows=self._rows * column_segments,
+            columns=self.plan.groups * self.plan.C * row_blocks,
+            crosspoints=self._rows * self.plan.C,
+        )
+
+    @property
+    def _rows(self) -> int:
+        return self.plan.groups * self.plan.R * self.plan.devices_per_weight
+
+    def _read(self, cycle: Cycle) -> CycleCost:
+        lines, (row_blocks, column_segments) = self._lines, self.plan.grid
+        if cycle == "forward":
+            nodes, inputs, outputs = self.layer.forward, lines.columns, lines.rows
+            results, segments = self._rows, column_segments
+        else:
+            nodes, inputs, outputs = self.layer.backward, lines.rows, lines.columns
+            results, segments = self.plan.groups * self.plan.C, row_blocks
+        counts = [reads_per_sample(node) for node in nodes]
+        count = sum(counts)
+        rereads = count * self.pace.rereads(cycle)
+        repeated = count + rereads
+        adc_bits = self.periphery.adc_bits or self.table.value_bits
+        incoming = sum(values_in(node, self.batch) for node in nodes)
+        bits = incoming * self.table.value_bits + partial_sums(count, results, segments) * adc_bits
+        electric = read_energy(
+            repeated, inputs, outputs, lines.crosspoints, t_read=self.pace.t_read,
+            dac_bits=self.periphery.dac_bits, adc_bits=self.periphery.adc_bits, table=self.table,
+        )  # fmt: skip
+        return CycleCost(
+            cycle=cycle,
+            count=count,
+            rereads=rereads,
+            seconds=sum(self.pace.seconds(cycle, each) for each in counts),
+            dac_conversions=repeated * inputs if self.periphery.dac_bits else 0.0,
+            adc_conversions=repeated * outputs if self.periphery.adc_bits else 0.0,
+            moved_bytes=bits / 8,
+            energy=electric + movement_energy(bits / 8, self.table),
+        )
+
+    def _update(self) -> CycleCost:
+        counts = [reads_per_sample(node) for node in self.layer.updates]
+        count, pace = sum(counts), self.pace
+        everywhere = count * (pace.replicas if pace.shared_updates else 1)
+        return CycleCost(
+            cycle="update",
+            count=count,
+            rereads=0.0,
+            seconds=sum(pace.seconds("update", each) for each in counts),
+            dac_conversions=0.0,
+            adc_conversions=0.0,
+            moved_bytes=0.0,
+            energy=update_energy(
+                everywhere, self._lines, bl=pace.bl, t_pulse=pace.t_pulse, table=self.table
+            ),
+        )

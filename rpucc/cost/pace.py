@@ -1,0 +1,58 @@
+"""What a layer's nodes and the target say about how fast its arrays work.
+
+Not for the times that follow: those are timing.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rpucc.cost.timing import Pace
+from rpucc.layers import ARRAY_KIND, AnalogLayer
+
+if TYPE_CHECKING:
+    from rpucc.target import ArrayKind, Target
+
+
+def pace_of(layer: AnalogLayer, target: Target) -> Pace:
+    """Return how fast a layer's arrays work. Raises ValueError where the array kind is unknown."""
+    kind = kind_of(layer.forward[0], target)
+    again = target.cost.expected_rereads
+    return Pace(
+        t_read=kind.t_read,
+        t_pulse=kind.t_pulse,
+        bl=int(update_policy(layer).get("bl", 0)),
+        rereads_forward=again if is_bound_managed(layer.forward) else 0.0,
+        rereads_backward=again if is_bound_managed(layer.backward) else 0.0,
+        replicas=layer.replicas,
+    )
+
+
+def kind_of(read: ir.Node, target: Target) -> ArrayKind:
+    """Return the kind of array that a Read works on. Raises ValueError where it is unknown."""
+    name = read.metadata_props.get(ARRAY_KIND)
+    for kind in target.arrays:
+        if kind.name == name:
+            return kind
+    raise ValueError(f"node {read.name!r}: the target has no array kind {name!r}")
+
+
+def update_policy(layer: AnalogLayer) -> dict[str, bool | int]:
+    """Return what AssignUpdate stamped; empty without an update cycle."""
+    if not layer.updates:
+        return {}
+    attributes = layer.updates[0].attributes
+    return {
+        "pulsed": bool(attributes.get_int("pulsed", 0)),
+        "bl": attributes.get_int("bl", 0),
+        "update_management": bool(attributes.get_int("update_management", 0)),
+        "update_bl_management": bool(attributes.get_int("update_bl_management", 0)),
+    }
+
+
+def is_bound_managed(reads: Sequence[ir.Node]) -> bool:
+    """Tell whether any of these reads is repeated where it saturates."""
+    return any(node.op_type == "BoundedRead" for node in reads)

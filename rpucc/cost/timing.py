@@ -1,0 +1,54 @@
+"""How long one layer's arrays are busy: from reads and updates to seconds. Plain numbers only.
+
+Not for when they start: that is pipeline.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Cycle = Literal["forward", "backward", "update"]
+
+CYCLES: tuple[Cycle, ...] = ("forward", "backward", "update")
+"""The three cycles of training in situ, in their order."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the arrays of one layer work.
+
+    All tiles of a grid are read at once, and so are all groups of a grouped convolution: neither
+    number of tiles nor of groups appears here.
+    """
+
+    t_read: float
+    """Seconds a read of the array kind."""
+    t_pulse: float = 0.0
+    """Seconds a pulse slot."""
+    bl: int = 0
+    """Pulse slots an update; 0 where updates are exact and take no pulses."""
+    rereads_forward: float = 0.0
+    """Mean number of times that bound management repeats a forward read."""
+    rereads_backward: float = 0.0
+    replicas: int = 1
+    """Copies of the whole layer, which read different positions at the same time."""
+    shared_updates: bool = True
+    """Every copy does all updates, so that copies stay equal; else each does those of its reads."""
+
+    def rereads(self, cycle: Cycle) -> float:
+        """Return the mean number of repetitions of a read in `cycle`."""
+        return self.rereads_forward if cycle == "forward" else self.rereads_backward
+
+    def seconds(self, cycle: Cycle, count: int) -> float:
+        """Return the time that `count` reads, or updates, of one sample take.
+
+            read cycles: ceil(count / replicas) · t_read · (1 + rereads)
+            update:      count · BL · t_pulse, or ceil(count / replicas) of them
+
+        A grid waits for its slowest tile; the mean of the re-reads of one tile is what counts here.
+        """
+        share = -(-count // self.replicas)
+        if cycle == "update":
+            return (count if self.shared_updates else share) * self.bl * self.t_pulse
+        return share * self.t_read * (1 + self.rereads(cycle))

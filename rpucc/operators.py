@@ -1,0 +1,129 @@
+"""What rpucc does with each ONNX operator, gathered from the tables that decide it.
+
+For `rpucc operators` and `docs/operators.md`, which it writes. Not for what becomes of the nodes
+of a given model: that is `check.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx.defs
+
+from rpucc.passes.fold_batchnorm import SCALED
+from rpucc.passes.frontend.bypass import IDLE_OPS
+from rpucc.passes.frontend.rulebook import RULEBOOK
+from rpucc.passes.frontend.rules import rule_text
+from rpucc.passes.frontend.support import REFUSED_OPS
+from rpucc.passes.gradients import GRADIENTS
+from rpucc.passes.select_analog import LAYER_OPS
+from rpucc.runtime.digital import NATIVE
+
+COMMAND = "rpucc operators --markdown > docs/operators.md"
+"""Writes the page anew."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One standard operator."""
+
+    name: str
+    arrays: bool
+    """Whether its constant weights can lie on arrays."""
+    forward: str
+    """"native", "onnxruntime", "left out", "constant" or "refused"."""
+    trained_through: bool
+    """Whether layers before it can be trained."""
+    remark: str = ""
+
+    @property
+    def through(self) -> str:
+        """`trained_through` for a reader: nothing where there is no such question."""
+        if self.forward in ("refused", "constant"):
+            return ""
+        return "yes" if self.trained_through else "no"
+
+
+def operators() -> list[Operator]:
+    """Return every operator that a table of rpucc names, sorted; all others are `OTHERS`."""
+    named = {*LAYER_OPS, *SCALED, *GRADIENTS, *NATIVE, *IDLE_OPS, *REFUSED_OPS, "Constant"}
+    return [_operator(name) for name in sorted(named) if onnx.defs.has(name)]
+
+
+OTHERS = (
+    "Any other standard operator runs through onnxruntime and has no gradient: no trained layer\n"
+    "may lie before it. Compile with `--inference`, or replace it in the model."
+)
+
+
+def _operator(name: str) -> Operator:
+    analog = name in LAYER_OPS
+    through = analog or name in GRADIENTS
+    if name in REFUSED_OPS:
+        return Operator(name, False, "refused", False, REFUSED_OPS[name])
+    if name == "Constant":
+        return Operator(name, False, "constant", True, "becomes an initializer")
+    if name in IDLE_OPS:
+        return Operator(name, False, "left out", True, "does nothing in inference")
+    remark = ""
+    if name == "BatchNormalization":
+        remark = f"folded into a {', '.join(SCALED)} before it, or digital: see below"
+    return Operator(name, analog, "native" if name in NATIVE else "onnxruntime", through, remark)
+
+
+def rules() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Yield each subject with its rules: name, text of the error, what else there is to say."""
+    for subject, found in RULEBOOK:
+        rows = []
+        for rule in found:
+            _, _, more = inspect.cleandoc(rule.__doc__ or "").partition("\n")
+            rows.append((rule.__name__, rule_text(rule), " ".join(more.split())))
+        yield subject, rows
+
+
+# ---------------------------------------------------------------- the page
+
+
+def markdown() -> str:
+    """Return the text of docs/operators.md."""
+    lines = [_HEAD.format(command=COMMAND), "| operator | arrays | forward | trained through | |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for op in operators():
+        cells = (op.name, "yes" if op.arrays else "", op.forward, op.through, op.remark)
+        lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
+    lines += ["", OTHERS, "", _BATCH_NORMS, "## Rules", ""]
+    lines.append("Each line is the middle of the message that a model gets which breaks the rule:")
+    lines.append("`file: node: rule: what was found`.")
+    for subject, rows in rules():
+        lines += ["", f"### {subject}", ""]
+        lines += [f"* {text}.{f' {more}' if more else ''} (`{name}`)" for name, text, more in rows]
+    return "\n".join(lines) + "\n"
+
+
+_HEAD = """# Operators
+
+What rpucc does with each ONNX operator, and every rule that a model must keep. Written from the
+tables and rules of the code by `{command}`;
+a test keeps it current. `rpucc check MODEL` says the same about each node of a model of yours.
+
+* **arrays**: with constant weights, it can live on arrays and be trained there.
+* **forward**: a kernel of rpucc's own (`native`, in the usual cases; others run through
+  onnxruntime), onnxruntime, left out, known beforehand (`constant`), or `refused`.
+* **trained through**: layers before it can be trained.
+"""
+
+_BATCH_NORMS = """## Batch norms
+
+The target says what becomes of them, for all (`[batch_norm]`) or by name (`[[layer]]` rules):
+
+* `policy = "fold"`, the default: into the layer before, where nothing else uses its result. One
+  that follows no such layer (DenseNet's BN → ReLU → Conv) stays digital and frozen, and `compile`
+  and `check` say why.
+* `policy = "frozen"`: digital; training changes nothing in it.
+* `policy = "train"`: digital; scale and bias are trained. Mean and variance stay the file's: at
+  minibatch 1 there are no batch statistics.
+
+A batch norm (or Dropout) that was exported in training mode is taken as in inference, with a note.
+"""

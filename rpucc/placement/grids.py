@@ -1,0 +1,146 @@
+"""What is placed: grids of tiles, and the tiles of a grid that are alike.
+
+Not for where they go: `pack.py` decides that, and `placement.py` answers questions about it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """One layer's matrix as it is cut into tiles."""
+
+    layer: str
+    kind: str
+    """The name of the kind of array that holds its tiles."""
+    row_cuts: tuple[int, ...]
+    """[0, .., R]: where the rows of one group's matrix are cut; sizes need not be equal."""
+    col_cuts: tuple[int, ...]
+    """[0, .., C]: the same for its columns."""
+    groups: int = 1
+    """Independent matrices of that shape: more than one for a grouped convolution."""
+    copies: int = 1
+    """Replicas of the whole layer."""
+    devices: int = 1
+    """Devices a weight: the rows of a group's matrix are so many times its outputs."""
+    pins: tuple[int, ...] = ()
+    """The arrays that the user chose: one id a tile in the order of `Placement.blocks`, or one id
+    an array where groups lie side by side. Empty leaves the choice to `place`."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """R and C of one group's matrix."""
+        return self.row_cuts[-1], self.col_cuts[-1]
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Row blocks and column segments of one group's matrix."""
+        return len(self.row_cuts) - 1, len(self.col_cuts) - 1
+
+    @property
+    def largest_tile(self) -> tuple[int, int]:
+        """Rows of the tallest row block and columns of the widest segment."""
+        return (
+            max(b - a for a, b in pairwise(self.row_cuts)),
+            max(b - a for a, b in pairwise(self.col_cuts)),
+        )
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all groups and copies."""
+        return self.copies * self.groups * self.cells[0] * self.cells[1]
+
+    @property
+    def weights(self) -> int:
+        """Crosspoints that hold a device, all groups and copies."""
+        return self.copies * self.groups * self.shape[0] * self.shape[1]
+
+
+class Block(NamedTuple):
+    """One tile on an array. Ranges are half-open, in the matrix of its group."""
+
+    layer: str
+    copy: int
+    group: int
+    row: int
+    """Which row block."""
+    col: int
+    """Which column segment."""
+    rows: tuple[int, int]
+    cols: tuple[int, int]
+    kind: str
+    array: int
+    """Counted from 0 within the kind."""
+    at: tuple[int, int]
+    """First row and first column on that array."""
+
+
+@dataclass(frozen=True, eq=False)  # compared as objects: its cuts may be thousands
+class Piece:
+    """Tiles of one copy of a layer, counted row-major: group, then row block, then segment.
+
+    Where several of them lie on one array they are alike, height × width each. Where each has an
+    array to itself a piece is a whole copy, and height and width are those of its largest tile.
+    """
+
+    grid: GridSpec
+    position: int
+    """The layer's place in forward order."""
+    copy: int
+    rows: Sequence[int]
+    """The row blocks it takes, ascending."""
+    cols: Sequence[int]
+    """The column segments it takes, ascending."""
+    height: int
+    width: int
+
+    @cached_property
+    def count(self) -> int:
+        """Tiles of the piece."""
+        return self.grid.groups * len(self.rows) * len(self.cols)
+
+    def tile(self, index: int) -> tuple[int, int, int]:
+        """Return group, row block and column segment of tile `index`."""
+        rest, col = divmod(index, len(self.cols))
+        group, row = divmod(rest, len(self.rows))
+        return group, self.rows[row], self.cols[col]
+
+    def index(self, group: int, row: int, col: int) -> int:
+        """Return which tile of the piece lies there; the inverse of `tile`."""
+        i, j = bisect_left(self.rows, row), bisect_left(self.cols, col)
+        return (group * len(self.rows) + i) * len(self.cols) + j
+
+
+def whole_pieces(grid: GridSpec, position: int) -> Iterator[Piece]:
+    """Yield each copy of a layer as one piece."""
+    rows, cols = range(grid.cells[0]), range(grid.cells[1])
+    for copy in range(grid.copies):
+        yield Piece(grid, position, copy, rows, cols, *grid.largest_tile)
+
+
+def alike_pieces(grid: GridSpec, position: int) -> Iterator[Piece]:
+    """Yield the tiles of each copy by shape: at most four pieces where the cuts are balanced."""
+    by_height, by_width = _by_size(grid.row_cuts), _by_size(grid.col_cuts)
+    for copy in range(grid.copies):
+        for height, rows in by_height.items():
+            for width, cols in by_width.items():
+                yield Piece(grid, position, copy, rows, cols, height, width)
+
+
+def _by_size(cuts: tuple[int, ...]) -> dict[int, list[int]]:
+    """Return the segments between cuts by their size, in order of appearance.
+
+    >>> _by_size((0, 4, 7, 10))
+    {4: [0], 3: [1, 2]}
+    """
+    found: dict[int, list[int]] = {}
+    for i, (start, end) in enumerate(pairwise(cuts)):
+        found.setdefault(end - start, []).append(i)
+    return found

@@ -1,0 +1,36 @@
+"""The grids of a program: what its nodes say about the cuts, as `place` takes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rpucc.layers import AnalogLayer, analog_layers
+from rpucc.placement.grids import GridSpec
+from rpucc.plan import ARRAY_KIND
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from rpucc.target import Target
+
+
+def grids_of(model: ir.Model, target: Target) -> tuple[GridSpec, ...]:
+    """Return the grid of each layer of a tiled program, in forward order.
+
+    Raises TargetError where layer rules contradict each other.
+    """
+    return tuple(_grid(layer, target) for layer in analog_layers(model))
+
+
+def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
+    read = layer.forward[0]
+    return GridSpec(
+        layer=layer.name,
+        kind=read.metadata_props[ARRAY_KIND],
+        row_cuts=tuple(read.attributes.get_ints("row_cuts", ())),
+        col_cuts=tuple(read.attributes.get_ints("col_cuts", ())),
+        groups=layer.groups,
+        copies=layer.replicas,
+        devices=layer.devices,
+        pins=target.for_layer(layer.name).arrays,
+    )

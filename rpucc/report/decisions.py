@@ -1,0 +1,98 @@
+"""What was decided for each layer of a program, as a plan file: ready to edit and to compile again.
+
+The TOML that `rpucc compile --plan` reads (`rpucc.target.Target.with_plan`). Not for numbers that
+follow from the decisions: those are the plan's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rpucc.report import units
+from rpucc.target_values import MAX_PINS
+
+if TYPE_CHECKING:
+    from rpucc.placement import GridSpec
+    from rpucc.plan import LayerPlan, Plan
+    from rpucc.program import Program
+
+_HEAD = """\
+# How {name} lies on the arrays of target {target}. Edit it, then compile with the same target and
+#     --plan THIS-FILE
+# A rule holds for the layers that `match` names; delete it, or a key of it, to leave that to rpucc.
+# arrays: one id a tile, in the order copy, group, row block, column segment; or one id an array
+# where the groups of a layer lie side by side. Ids count from 0 within a kind of array; "3-7" is
+# 3, 4, 5, 6, 7.
+"""
+
+
+def as_toml(program: Program) -> str:
+    """Return the decisions of a program: sharing, and of each layer whether and where it lies."""
+    plan = program.plan
+    grids = {grid.layer: grid for grid in plan.grids}
+    parts = [
+        _HEAD.format(name=units.plain(program.name), target=program.target.name),
+        f"[placement]\nshare = {str(plan.share).lower()}\n",
+    ]
+    for layer in plan.layers:
+        rule = _on_arrays(grids[layer.name], plan) if layer.analog else _digital(layer)
+        parts.append("\n".join(rule) + "\n")
+    return "\n".join(parts)
+
+
+def _on_arrays(grid: GridSpec, plan: Plan) -> Iterator[str]:
+    yield from _rule(grid.layer)
+    R, C = grid.shape
+    shape = f"{R} × {C}" if grid.groups == 1 else f"{grid.groups} × {R} × {C}"
+    yield f"# {shape}: {units.counted(grid.tiles, 'tile')} on arrays {grid.kind}"
+    ids = _ids(grid, plan)
+    if ids is None:
+        yield f"# arrays: left to rpucc, more than {MAX_PINS} tiles"
+        return
+    text = f"arrays = [{', '.join(_ranges(ids))}]"
+    yield textwrap.fill(text, 100, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _digital(layer: LayerPlan) -> Iterator[str]:
+    yield from _rule(layer.name)
+    yield "analog = false"
+
+
+def _rule(layer: str) -> Iterator[str]:
+    """The head of a rule that matches one layer: its name, with what a glob would read escaped.
+
+    A character that is not printable becomes "?", which matches it.
+    """
+    pattern = units.plain(re.sub(r"[*?[]", lambda found: f"[{found[0]}]", layer))
+    yield "[[layer]]"
+    # What is printable is the same string in JSON and in TOML.
+    yield f"match = {json.dumps(pattern, ensure_ascii=False)}"
+
+
+def _ids(grid: GridSpec, plan: Plan) -> Sequence[int] | None:
+    """Return the ids that a rule needs; None where they are too many for a file."""
+    apart = plan.placement.arrays_of(grid.layer)
+    if not plan.share and not grid.pins and len(apart) <= MAX_PINS:
+        return apart
+    if grid.tiles > MAX_PINS:
+        return None
+    return [block.array for block in plan.placement.blocks(grid.layer)]
+
+
+def _ranges(ids: Iterable[int]) -> Iterator[str]:
+    """Yield ids as TOML, where three or more count up as a range.
+
+    >>> list(_ranges([5, 0, 1, 2, 7, 8]))
+    ['5', '"0-2"', '7', '8']
+    """
+    run: list[int] = []
+    for each in [*ids, None]:
+        if run and each != run[-1] + 1:
+            yield from (map(str, run) if len(run) < 3 else [f'"{run[0]}-{run[-1]}"'])
+            run = []
+        if each is not None:
+            run.append(each)

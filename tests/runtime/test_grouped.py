@@ -1,0 +1,121 @@
+"""Grouped layers on real devices: each group is read and pulsed as a grid of its own would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices.base import Device
+from rpucc.runtime.devices.constant_step import ConstantStep
+from rpucc.runtime.grid import Grid
+from rpucc.runtime.instructions.update import compile_update
+from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.philox import seed_key
+from rpucc.runtime.kernels.read import read, read_groups
+
+G, R, C, N, P = 3, 5, 7, 2, 4
+KEY = seed_key(3)
+
+
+class OneByOne(ConstantStep):
+    """The same device, pulsed one by one as devices without a counted update are."""
+
+    name = "one-by-one"
+    counted = False
+
+
+CONSTANT_STEP = make_device("constant-step", {})
+
+
+def grid(groups: range, device: Device) -> Grid:
+    """A grid of some of the groups, each cut into 2 by 2 tiles that keep their numbers."""
+    rng = np.random.default_rng(0)
+    W = rng.uniform(-0.4, 0.4, (G, R, C)).astype(np.float32)
+    starts = np.arange(len(groups)) * R
+    row_cuts = np.append((starts[:, None] + np.array([0, 2])).reshape(-1), len(groups) * R)
+    tiles = np.arange(G * 4).reshape(G, 2, 2)[groups.start : groups.stop].reshape(-1, 2)
+    return Grid(
+        "dw",
+        W[groups.start : groups.stop].reshape(-1, C).copy(),
+        row_cuts,
+        np.array([0, 4, C]),
+        tiles,
+        device,
+        True,
+        KEY,
+        groups=len(groups),
+    )
+
+
+def images(columns: int) -> np.ndarray:
+    """[N, G, P, columns]."""
+    return np.random.default_rng(1).normal(size=(N, G, P, columns)).astype(np.float32)
+
+
+@pytest.mark.parametrize("device", [CONSTANT_STEP, OneByOne()], ids=["counted", "one by one"])
+@pytest.mark.parametrize("rows", [(0, G * R), (3, 11)])
+def test_a_pulsed_update(device: Device, rows: tuple[int, int]) -> None:
+    x, d = images(C), images(R)
+    X, D = (a.transpose(1, 0, 2, 3).reshape(G, N * P, -1).copy() for a in (x, d))
+    together = grid(range(G), device)
+    pulses = pulse(together, X, D, *rows)
+    alone, expected = 0, []
+    for g in range(G):
+        single = grid(range(g, g + 1), device)
+        r0, r1 = (min(max(r - g * R, 0), R) for r in rows)
+        alone += pulse(single, X[g : g + 1], D[g : g + 1], r0, r1)
+        expected.append(single.W)
+    assert pulses == alone > 0
+    np.testing.assert_array_equal(together.W, np.concatenate(expected))
+
+
+def pulse(on: Grid, X: np.ndarray, D: np.ndarray, r0: int, r1: int) -> int:
+    if r0 == r1:
+        return 0
+    return compile_update(on.device)(
+        r0, r1, on.W, *device_state(on), X, D, np.float32(0.01), np.float32(on.device.dw_min), 10,
+        True, False, on.row_cuts, on.col_cuts, on.tiles, P, 5, *KEY,
+        *update_scratch(on, N * P, P, 10, r1 - r0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_managed_read(transpose: bool) -> None:
+    """With noise, converters, a bound that is met, and both managements."""
+    together = grid(range(G), CONSTANT_STEP)
+    x = images(R if transpose else C)
+    y, statistics = read_all(together, x, transpose)
+    expected, sums = np.empty_like(y), np.zeros(3, np.int64)
+    for g in range(G):
+        single = grid(range(g, g + 1), CONSTANT_STEP)
+        expected[:, g : g + 1], tally = read_all(single, x[:, g : g + 1].copy(), transpose)
+        sums += tally
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(statistics, sums)
+    assert sums[0] > 0
+    assert sums[2] > 0  # some were read again
+
+
+def read_all(on: Grid, x: np.ndarray, transpose: bool) -> tuple[np.ndarray, np.ndarray]:
+    """One read of every position: by `read_groups`, and by `read` where there is one group."""
+    inputs, outputs = (R, C) if transpose else (C, R)
+    in_cuts, out_cuts = (on.group_cuts, on.col_cuts) if transpose else (on.col_cuts, on.group_cuts)
+    tiles = on.group_tiles if transpose else on.group_tiles.transpose(0, 2, 1).copy()
+    X = x.reshape(-1, P, inputs)
+    Y, statistics = np.empty((len(X), P, outputs), np.float32), np.zeros(3, np.int64)
+    f = np.float32
+    block = N * P
+    rest = (
+        P, 9, 1, 0, *KEY, True, 5, f(0.06), f(0.3), f(63), f(0.01), transpose, block,
+        np.empty(2 * block * C, f), np.empty(2 * block * C, f), np.empty(2 * block, f),
+        np.empty((block + 1) * C + 256, f), np.empty(2 * block, np.int64), statistics,
+    )  # fmt: skip
+    blas = blas_routines()
+    if on.groups > 1:
+        read_groups(0, len(X), blas, on.matrices, X, Y, in_cuts, out_cuts, tiles, *rest)
+    else:
+        flat = (X.reshape(-1, inputs), Y.reshape(-1, outputs))
+        read(0, N * P, blas, on.W, *flat, in_cuts, out_cuts, tiles[0], *rest)
+    return Y.reshape(N, on.groups, P, outputs), statistics
