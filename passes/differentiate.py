@@ -88,8 +88,11 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
     for node in graph:
         if node.op_type == "Read" and node.domain == "rpu":
             candidates = [node.inputs[1]]
-        elif node.metadata_props.get(ANALOG) == "0" or _adds_to_layer(node):
+        elif node.metadata_props.get(ANALOG) == "0":
             candidates = list(node.inputs)
+        elif _adds_to_layer(node):
+            # A single number is part of a formula (the 3 of a hard swish), not a bias.
+            candidates = [v for v in node.inputs if v is not None and not _is_one_number(v)]
         elif node.metadata_props.get(BATCH_NORM) == "trained":
             candidates = list(node.inputs[1:3])
         else:
@@ -98,6 +101,10 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
             if value is not None and value.is_initializer() and value.dtype in FLOATS:
                 found[value] = None
     return list(found)
+
+
+def _is_one_number(value: ir.Value) -> bool:
+    return value.shape is not None and all(dim == 1 for dim in value.shape)
 
 
 def _adds_to_layer(node: ir.Node) -> bool:

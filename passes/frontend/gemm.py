@@ -6,6 +6,8 @@ column, an activation (PyTorch's addmm). That becomes an Add of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -29,24 +31,28 @@ def _adds_no_bias(node: ir.Node) -> bool:
 
 def _split(model: ir.Model, node: ir.Node) -> None:
     result, term = node.outputs[0], node.inputs[2]
-    product = ir.Node("", "Gemm", node.inputs[:2], num_outputs=1, name=node.name)
-    for name in ("alpha", "transA", "transB"):
-        if name in node.attributes:
-            product.attributes.add(node.attributes[name])
-    product.outputs[0].name = f"{result.name}.product"
+    stem = str(result.name)
+    product = _node("Gemm", node.inputs[:2], f"{stem}.product")
+    product.name = node.name
+    for key in ("alpha", "transA", "transB"):
+        if key in node.attributes:
+            product.attributes.add(node.attributes[key])
     new = [product]
     beta = node.attributes.get_float("beta", 1.0)
     if beta != 1.0:
-        factor = add_initializer(model, f"{result.name}.beta", np.float32(beta))
-        scaled = ir.Node("", "Mul", [term, factor], num_outputs=1)
-        scaled.outputs[0].name = f"{result.name}.scaled"
-        new.append(scaled)
-        term = scaled.outputs[0]
-    total = ir.Node("", "Add", [product.outputs[0], term], num_outputs=1)
-    new.append(total)
+        factor = add_initializer(model, f"{stem}.beta", np.array(beta, np.float32))
+        new.append(_node("Mul", [term, factor], f"{stem}.scaled"))
+        term = new[-1].outputs[0]
+    new.append(_node("Add", [product.outputs[0], term], None))
     model.graph.insert_before(node, new)
-    name, result.name = result.name, None
-    total.outputs[0].name = name
-    total.outputs[0].type, total.outputs[0].shape = result.type, result.shape
-    result.replace_all_uses_with(total.outputs[0], replace_graph_outputs=True)
+    total = new[-1].outputs[0]
+    total.type, total.shape = result.type, result.shape
+    result.name, total.name = None, stem  # a graph output keeps its name
+    result.replace_all_uses_with(total, replace_graph_outputs=True)
     model.graph.remove(node, safe=True)
+
+
+def _node(op_type: str, inputs: Sequence[ir.Value | None], output: str | None) -> ir.Node:
+    node = ir.Node("", op_type, inputs, num_outputs=1)
+    node.outputs[0].name = output
+    return node

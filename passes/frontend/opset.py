@@ -43,11 +43,14 @@ def _shape_channel_slopes(model: ir.Model) -> None:
     """
     shapes = infer_shapes(model, strict=False)
     for node in [node for node in model.graph if node.op_type == "PRelu"]:
-        x, slope = shapes.get(str(node.inputs[0].name)), constant(node.inputs[1])
-        if x is None or x.dims is None or slope is None or slope.ndim != 1 or slope.size == 1:
+        x, slope = node.inputs
+        known = shapes.get(str(x.name)) if x is not None else None
+        array = constant(slope)
+        if known is None or known.dims is None or slope is None or array is None:
             continue
-        column = slope.reshape(-1, *[1] * (len(x.dims) - 2))
-        node.replace_input_with(1, add_initializer(model, str(node.inputs[1].name), column))
+        if array.ndim == 1 and array.size > 1:
+            column = array.reshape(-1, *[1] * (len(known.dims) - 2))
+            node.replace_input_with(1, add_initializer(model, str(slope.name), column))
 
 
 def _failing_op(model: ir.Model, message: str, version: int) -> str:
