@@ -132,6 +132,11 @@ class Plan:
 
         return as_text(self)
 
+    def _repr_html_(self) -> str:
+        from rpucc.report.notebook import plan_html
+
+        return plan_html(self)
+
     @classmethod
     def from_model(cls, model: ir.Model, target: Target | None = None) -> Plan:
         """Derive the plan of a compiled model.
@@ -243,15 +248,20 @@ class Plan:
         """Time per image where each layer does its three cycles: the slowest layer's."""
         return max((layer.training_seconds for layer in self.layers), default=0.0)
 
+    def _layer_dict(self, layer: LayerPlan) -> dict[str, Any]:
+        """A layer as plain data, with the cuts of its matrix: [0, .., R] and [0, .., C]."""
+        data = dataclasses.asdict(layer)
+        data |= {"grid": list(layer.grid), "array_size": list(layer.array_size)}
+        cuts = {grid.layer: (grid.row_cuts, grid.col_cuts) for grid in self.grids}
+        rows, columns = cuts.get(layer.name, ((), ()))
+        return {**data, "row_cuts": list(rows), "col_cuts": list(columns)}
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
         return {
             "target": self.target,
             "training": self.training,
-            "layers": [
-                {**dataclasses.asdict(la), "grid": list(la.grid), "array_size": list(la.array_size)}
-                for la in self.layers
-            ],
+            "layers": [self._layer_dict(layer) for layer in self.layers],
             "totals": {
                 "arrays": self.arrays,
                 "arrays_apart": self.arrays_if(share=False),

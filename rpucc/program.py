@@ -136,6 +136,11 @@ class Program:
         _check_program(program, str(path))
         return program
 
+    def _repr_html_(self) -> str:
+        from rpucc.report.notebook import program_html
+
+        return program_html(self)
+
     def __repr__(self) -> str:
         kind = "training" if self.training else "inference"
         return f"<Program {self.name!r}, {kind}, {self.model.graph.num_nodes()} nodes>"

@@ -12,11 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
     "rpucc.compiler",
-    "rpucc.placement.grids",
     "rpucc.cost.network",
     "rpucc.cost.pipeline",
+    "rpucc.placement.grids",
     "rpucc.plan",
     "rpucc.program",
+    "rpucc.report.layout",
+    "rpucc.report.markup",
+    "rpucc.report.svg",
+    "rpucc.report.svg_latency",
+    "rpucc.report.svg_pipeline",
     "rpucc.target",
     "rpucc.passes.tile",
     "rpucc.runtime.data.dataset",

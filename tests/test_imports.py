@@ -16,6 +16,7 @@ CORE |= {"placement"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,
+    "placement": CORE,
     "passes": CORE | {"passes"},
     "runtime": CORE | {"runtime"},
     "models": {"models", "errors"},
@@ -26,10 +27,10 @@ ALLOWED = {
 def package_files() -> list[tuple[str, Path]]:
     """(part, file) of every module whose imports are restricted."""
     found = []
-    for part in ("passes", "runtime", "models", "cost"):
+    for part in ("passes", "runtime", "models", "cost", "placement"):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]
-    for name in sorted(CORE - {"targets", "report", "cost"}):
+    for name in sorted(CORE - {"targets", "report", "cost", "placement"}):
         found.append(("core", Path(find_spec(f"rpucc.{name}").origin)))
     return found
 

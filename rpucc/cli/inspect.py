@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @click.argument("program")
 @click.option("--layer", default=None, metavar="NAME", help="Show all about one layer.")
+@click.option("--cost", is_flag=True, help="Show time, energy and digital work in detail.")
 @click.option(
     "--write-plan",
     "plan_file",
@@ -29,14 +29,21 @@ if TYPE_CHECKING:
     metavar="FILE.toml",
     help="Write what was decided for each layer, to edit for rpucc compile --plan.",
 )
-@click.option("--cost", is_flag=True, help="Show time, energy and digital work in detail.")
+@click.option("--html", default=None, metavar="FILE.html", help="Write the plan as one page.")
+@click.option("--svg", default=None, metavar="FOLDER", help="Write its drawings as SVG files.")
+@click.option(
+    "--csv", default=None, metavar="FILE.csv", help="Write the table of layers; - is stdout."
+)
 @options.program
 @options.as_json
 def inspect_(
     program: str,
     layer: str | None,
-    plan_file: str | None,
     cost: bool,
+    plan_file: str | None,
+    html: str | None,
+    svg: str | None,
+    csv: str | None,
     program_path: str | None,
     as_json: bool,
 ) -> None:
@@ -44,17 +51,23 @@ def inspect_(
 
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
     """
-    from rpucc.cli.source import find_trained
+    from rpucc.cli.drawings import Files, write_files
+    from rpucc.cli.source import find_trained, refuse_options
     from rpucc.program import Program
 
-    if plan_file is not None:
-        from rpucc.cli.output import check_file
-
-        check_file(Path(plan_file))
+    files = Files(plan=plan_file, html=html, svg=svg, csv=csv)
+    if files.wanted:
+        shown = [
+            flag
+            for flag, given in (("--layer", layer), ("--json", as_json), ("--cost", cost))
+            if given
+        ]
+        refuse_options(shown, f"the files of {', '.join(files.flags())}; ask for them on their own")
+        files.check()
     trained = find_trained(program, program_path)
     found = trained.load_program() if trained is not None else Program.load(program)
-    if plan_file is not None:
-        _write_plan(found, Path(plan_file))
+    if files.wanted:
+        write_files(found, files)
         return
     machine = trained.load_machine(found) if trained is not None else None
     if layer is not None:
@@ -63,15 +76,6 @@ def inspect_(
         _print_json(found, trained, machine)
     else:
         _show(found, trained, machine, cost)
-
-
-def _write_plan(program: Program, path: Path) -> None:
-    from rpucc.cli.console import say
-    from rpucc.cli.output import write_text
-    from rpucc.report.decisions import as_toml
-
-    write_text(path, as_toml(program))
-    say(f"wrote {path}")
 
 
 def _find(program: Program, name: str) -> LayerPlan:
@@ -149,14 +153,15 @@ def _measured_rereads(program: Program, machine: Machine | None) -> float | None
 
 def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_json: bool) -> None:
     from rpucc.cli.console import show
-    from rpucc.report.program import find_layer, layer_details, tiles
+    from rpucc.report.program import layer_details
+    from rpucc.report.tiles import as_data, tiles
     from rpucc.runtime.memory import bytes_per_weight
 
-    layer = find_layer(program, plan.name)
+    found = tiles(program.plan, plan.name)
     policy = program.target.for_layer(plan.name)
     weights = weight_statistics(machine, plan.name) if machine is not None else {}
     if not as_json:
-        show(layer_details(plan, policy, layer, weights, bytes_per_weight(policy)))
+        show(layer_details(plan, policy, found, weights, bytes_per_weight(policy)))
         return
     from rpucc.cli.output import print_json
 
@@ -165,7 +170,7 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
         "periphery": policy.periphery.model_dump(),
         "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
         "device": {"model": policy.device.model, **policy.device.parameters},
-        "tile_list": [tile._asdict() for tile in tiles(layer)] if layer is not None else [],
+        "tile_list": as_data(found),
     }
     if weights:
         result["weights"] = weights

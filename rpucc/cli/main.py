@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("rpucc.cli.check:check", "Say what would become of every node of an ONNX model."),
     "compile": ("rpucc.cli.compile:compile_", "Lay an ONNX model out on a target's arrays."),
     "inspect": ("rpucc.cli.inspect:inspect_", "Show a compiled program, checkpoint or run folder."),
+    "diff": ("rpucc.cli.diff:diff", "Show what differs between two plans."),
     "train": ("rpucc.cli.train:train", "Train a model in situ on simulated arrays."),
     "eval": ("rpucc.cli.evaluate:evaluate", "Measure a trained network's error on test data."),
     "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 
@@ -53,9 +53,19 @@ class GridSpec:
         )
 
     @property
+    def side_by_side(self) -> bool:
+        """Whether groups may lie on one array: several, and each a single tile."""
+        return self.groups > 1 and self.cells == (1, 1)
+
+    @property
     def tiles(self) -> int:
         """Tiles of all groups and copies."""
         return self.copies * self.groups * self.cells[0] * self.cells[1]
+
+    def positions(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield copy, group, row block and column segment of each tile, in that order."""
+        rows, cols = map(range, self.cells)
+        return product(range(self.copies), range(self.groups), rows, cols)
 
     @property
     def weights(self) -> int:
@@ -84,16 +94,16 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, eq=False)  # compared as objects: its cuts may be thousands
 class Piece:
-    """Tiles of one copy of a layer, counted row-major: group, then row block, then segment.
+    """Tiles of one layer, counted row-major: copy, then group, then row block, then segment.
 
     Where several of them lie on one array they are alike, height × width each. Where each has an
-    array to itself a piece is a whole copy, and height and width are those of its largest tile.
+    array to itself a piece is a whole layer, and height and width are those of its largest tile.
     """
 
     grid: GridSpec
     position: int
     """The layer's place in forward order."""
-    copy: int
+    copies: range
     rows: Sequence[int]
     """The row blocks it takes, ascending."""
     cols: Sequence[int]
@@ -104,34 +114,36 @@ class Piece:
     @cached_property
     def count(self) -> int:
         """Tiles of the piece."""
-        return self.grid.groups * len(self.rows) * len(self.cols)
+        return len(self.copies) * self.grid.groups * len(self.rows) * len(self.cols)
 
-    def tile(self, index: int) -> tuple[int, int, int]:
-        """Return group, row block and column segment of tile `index`."""
+    def tile(self, index: int) -> tuple[int, int, int, int]:
+        """Return copy, group, row block and column segment of tile `index`."""
         rest, col = divmod(index, len(self.cols))
-        group, row = divmod(rest, len(self.rows))
-        return group, self.rows[row], self.cols[col]
+        rest, row = divmod(rest, len(self.rows))
+        copy, group = divmod(rest, self.grid.groups)
+        return self.copies[copy], group, self.rows[row], self.cols[col]
 
-    def index(self, group: int, row: int, col: int) -> int:
+    def index(self, copy: int, group: int, row: int, col: int) -> int:
         """Return which tile of the piece lies there; the inverse of `tile`."""
         i, j = bisect_left(self.rows, row), bisect_left(self.cols, col)
-        return (group * len(self.rows) + i) * len(self.cols) + j
+        nth_group = (copy - self.copies.start) * self.grid.groups + group
+        return (nth_group * len(self.rows) + i) * len(self.cols) + j
 
 
 def whole_pieces(grid: GridSpec, position: int) -> Iterator[Piece]:
-    """Yield each copy of a layer as one piece."""
+    """Yield a layer as one piece; where its groups may lie side by side, each copy as one."""
     rows, cols = range(grid.cells[0]), range(grid.cells[1])
-    for copy in range(grid.copies):
-        yield Piece(grid, position, copy, rows, cols, *grid.largest_tile)
+    every = range(grid.copies)
+    for copies in [range(copy, copy + 1) for copy in every] if grid.side_by_side else [every]:
+        yield Piece(grid, position, copies, rows, cols, *grid.largest_tile)
 
 
 def alike_pieces(grid: GridSpec, position: int) -> Iterator[Piece]:
-    """Yield the tiles of each copy by shape: at most four pieces where the cuts are balanced."""
+    """Yield the tiles of a layer by shape: at most four pieces where the cuts are balanced."""
     by_height, by_width = _by_size(grid.row_cuts), _by_size(grid.col_cuts)
-    for copy in range(grid.copies):
-        for height, rows in by_height.items():
-            for width, cols in by_width.items():
-                yield Piece(grid, position, copy, rows, cols, height, width)
+    for height, rows in by_height.items():
+        for width, cols in by_width.items():
+            yield Piece(grid, position, range(grid.copies), rows, cols, height, width)
 
 
 def _by_size(cuts: tuple[int, ...]) -> dict[int, list[int]]:

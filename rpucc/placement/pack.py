@@ -118,28 +118,24 @@ def _fill(
     room = arrays.room(piece)
     if not left or not room:
         return [arrays], 0
-    filled: list[Alike] = []
     full = min(arrays.count, left // room)
-    rest = arrays
-    if full:
-        first, rest = arrays.split(full)
-        filled.append(first.add(piece, start, room, size))
-    over = left - full * room
-    if not rest.count or not over:
-        return [*filled, *([rest] if rest.count else [])], full * room
-    last, rest = rest.split(1)
-    filled.append(last.add(piece, start + full * room, over, size))
-    return [*filled, *([rest] if rest.count else [])], left
+    over = left % room if full < arrays.count else 0
+    filled, rest, taken = [], arrays, 0
+    for count, each in ((full, room), (1, over)):
+        if count and each:
+            some, rest = rest.split(count)
+            filled.append(some.add(piece, start + taken, each, size))
+            taken += count * each
+    return [*filled, *([rest] if rest.count else [])], taken
 
 
 def _open(piece: Piece, start: int, size: tuple[int, int], *, alone: bool) -> Iterator[Alike]:
     """Yield new arrays for the tiles of a piece from `start` on.
 
-    alone: an array takes several tiles only where each is the whole matrix of a group.
+    alone: one tile an array, but for groups that may lie side by side.
     """
     empty = Alike(1, *size)
-    single = len(piece.rows) == len(piece.cols) == 1 and piece.grid.cells == (1, 1)
-    each = empty.room(piece) if single or not alone else 1
+    each = 1 if alone and not piece.grid.side_by_side else empty.room(piece)
     full, over = divmod(piece.count - start, each)
     if full:
         yield replace(empty, count=full).add(piece, start, each, size)

@@ -34,7 +34,7 @@ def pinned_arrays(
         for (piece, index), array in zip(_tiles(grid, position), ids, strict=True):
             held = arrays.get(array) or Alike(1, *size, pin=array)
             if held.parts and not share:
-                _check_alone(held, piece)
+                _check_alone(held, piece, index)
             if not held.room(piece):
                 raise TargetError(_full(held, piece, size))
             arrays[array] = _joined(held, piece, index, size)
@@ -56,15 +56,12 @@ def _ids(grid: GridSpec, size: tuple[int, int]) -> list[int]:
 
 
 def _tiles(grid: GridSpec, position: int) -> Iterator[tuple[Piece, int]]:
-    """Yield the tiles of all copies in order, each as a tile of a piece of alike ones."""
+    """Yield the tiles of a layer in order, each as a tile of a piece of alike ones."""
     pieces = list(alike_pieces(grid, position))
-    found = {(p.copy, row, col): p for p in pieces for row in p.rows for col in p.cols}
-    for copy in range(grid.copies):
-        for group in range(grid.groups):
-            for row in range(grid.cells[0]):
-                for col in range(grid.cells[1]):
-                    piece = found[copy, row, col]
-                    yield piece, piece.index(group, row, col)
+    found = {(row, col): piece for piece in pieces for row in piece.rows for col in piece.cols}
+    for copy, group, row, col in grid.positions():
+        piece = found[row, col]
+        yield piece, piece.index(copy, group, row, col)
 
 
 def _joined(held: Alike, piece: Piece, index: int, size: tuple[int, int]) -> Alike:
@@ -86,11 +83,12 @@ def _check_count(grid: GridSpec, kind: ArrayKind) -> None:
         )
 
 
-def _check_alone(held: Alike, piece: Piece) -> None:
+def _check_alone(held: Alike, piece: Piece, index: int) -> None:
     """Refuse a second tile on an array, but for the next single-tile group of the same layer."""
-    other = held.parts[-1].piece
-    grouped = piece.grid.cells == (1, 1) and other.copy == piece.copy
-    if other.position == piece.position and grouped:
+    last = held.parts[-1]
+    other = last.piece
+    same_copy = other is piece and piece.tile(last.start)[0] == piece.tile(index)[0]
+    if same_copy and piece.grid.side_by_side:
         return
     whose = (
         "another tile of the layer"

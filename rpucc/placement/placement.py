@@ -69,8 +69,7 @@ class Placement:
         for grid in self.grids:
             if layer is not None and grid.layer != layer:
                 continue
-            for copy in range(grid.copies):
-                yield from self._copy_blocks(grid, copy)
+            yield from self._layer_blocks(grid)
 
     def blocks_on(self, kind: str, array: int) -> Iterator[Block]:
         """Yield the tiles on one array, from its top left corner down; none for one not used."""
@@ -104,27 +103,30 @@ class Placement:
                     found.setdefault(layer, []).append(run)
         return found
 
-    def _copy_blocks(self, grid: GridSpec, copy: int) -> Iterator[Block]:
-        places = _places(self._runs_of[grid.layer], grid.layer, copy)
+    def _layer_blocks(self, grid: GridSpec) -> Iterator[Block]:
+        """Yield a layer's tiles in order, each looked up in the piece that it belongs to."""
+        places = _places(self._runs_of[grid.layer], grid.layer)
+        copy_class = {copy: piece.copies.start for piece in places for copy in piece.copies}
         row_class = {row: piece.rows[0] for piece in places for row in piece.rows}
         col_class = {col: piece.cols[0] for piece in places for col in piece.cols}
-        found = {(piece.rows[0], piece.cols[0]): (piece, *places[piece]) for piece in places}
-        for group in range(grid.groups):
-            for row in range(grid.cells[0]):
-                for col in range(grid.cells[1]):
-                    piece, starts, homes = found[row_class[row], col_class[col]]
-                    index = piece.index(group, row, col)
-                    yield _block(*homes[bisect_right(starts, index) - 1], index)
+        found = {
+            (piece.copies.start, piece.rows[0], piece.cols[0]): (piece, *places[piece])
+            for piece in places
+        }
+        for copy, group, row, col in grid.positions():
+            piece, starts, homes = found[copy_class[copy], row_class[row], col_class[col]]
+            index = piece.index(copy, group, row, col)
+            yield _block(*homes[bisect_right(starts, index) - 1], index)
 
 
 def _places(
-    runs: Sequence[Run], layer: str, copy: int
+    runs: Sequence[Run], layer: str
 ) -> dict[Piece, tuple[list[int], list[tuple[Run, Part]]]]:
-    """Return for each piece of a copy where it lies: the first tile of each part, ascending."""
+    """Return for each piece of a layer where it lies: the first tile of each part, ascending."""
     parts: dict[Piece, list[tuple[Run, Part]]] = {}
     for run in runs:
         for part in run.arrays.parts:
-            if part.piece.grid.layer == layer and part.piece.copy == copy:
+            if part.piece.grid.layer == layer:
                 parts.setdefault(part.piece, []).append((run, part))
     for found in parts.values():
         found.sort(key=lambda pair: pair[1].start)
@@ -134,11 +136,11 @@ def _places(
 def _block(run: Run, part: Part, index: int) -> Block:
     """Return tile `index` of a part's piece as it lies on its array."""
     piece, grid = part.piece, part.piece.grid
-    group, row, col = piece.tile(index)
+    copy, group, row, col = piece.tile(index)
     array, nth = divmod(index - part.start, part.each)
     return Block(
         grid.layer,
-        piece.copy,
+        copy,
         group,
         row,
         col,

@@ -6,32 +6,20 @@ Not for the table of all layers: that is plan.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import count, islice, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.report import units
 from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.tables import heading, new_table, pairs
+from rpucc.report.tables import heading, pairs
+from rpucc.report.tiles import Tile, tile_table
 
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan
     from rpucc.program import Program
     from rpucc.target import LayerPolicy
-
-MAX_TILES = 20
-"""Tiles that are listed for people; JSON has all."""
-
-
-class Tile(NamedTuple):
-    """One block of a layer's matrix on one array; rows and columns are half-open ranges."""
-
-    array: int
-    rows: tuple[int, int]
-    columns: tuple[int, int]
 
 
 def input_shape(program: Program) -> tuple[int | str, ...]:
@@ -68,28 +56,14 @@ def describe(program: Program) -> dict[str, Any]:
 # ---------------------------------------------------------------- one layer
 
 
-def find_layer(program: Program, name: str) -> AnalogLayer | None:
-    """Return the nodes of a layer on arrays; None for a digital layer or an unknown name."""
-    return next((layer for layer in analog_layers(program.model) if layer.name == name), None)
-
-
-def tiles(layer: AnalogLayer) -> Iterator[Tile]:
-    """Yield a layer's tiles row block by row block, as the program numbers their arrays."""
-    read = layer.forward[0]
-    row_cuts = read.attributes.get_ints("row_cuts", ())
-    col_cuts = read.attributes.get_ints("col_cuts", ())
-    numbers = count(read.attributes.get_int("first_tile", 0))
-    for _ in range(layer.groups):
-        for rows in pairwise(row_cuts):
-            for columns in pairwise(col_cuts):
-                yield Tile(next(numbers), rows, columns)
-
-
 def layer_details(
-    plan: LayerPlan, policy: LayerPolicy, layer: AnalogLayer | None, weights: Mapping[str, float],
+    plan: LayerPlan, policy: LayerPolicy, found: Iterator[Tile], weights: Mapping[str, float],
     bytes_per_weight: int | None = None,
 ) -> RenderableType:  # fmt: skip
-    """Return everything about one layer; `weights` are statistics of its weights, if known."""
+    """Return everything about one layer.
+
+    found: its tiles. weights: statistics of its weights, if known.
+    """
     parts: list[RenderableType] = [heading(plan.name, f" ({plan.op})"), Text()]
     facts = list(_facts(plan, policy))
     if plan.analog and bytes_per_weight is not None:
@@ -97,8 +71,8 @@ def layer_details(
     parts.append(pairs(facts))
     if weights:
         parts += [Text(), pairs([("weights", _statistics(weights))])]
-    if layer is not None:
-        parts += [Text(), *_tile_table(tiles(layer), plan.tiles)]
+    if plan.analog:
+        parts += [Text(), *tile_table(found, plan.tiles)]
     return Group(*parts)
 
 
@@ -143,18 +117,3 @@ def _statistics(weights: Mapping[str, float]) -> str:
         f"{weights['min']:.4g} to {weights['max']:.4g}, mean {weights['mean']:.3g}, "
         f"standard deviation {weights['std']:.3g}"
     )
-
-
-def _tile_table(found: Iterator[Tile], total: int) -> list[RenderableType]:
-    table = new_table("array", "rows", "columns", "size", numeric=(0, 1, 2, 3), folds=())
-    for tile in islice(found, MAX_TILES):
-        height, width = tile.rows[1] - tile.rows[0], tile.columns[1] - tile.columns[0]
-        table.add_row(
-            units.count(tile.array),
-            f"{units.count(tile.rows[0])} … {units.count(tile.rows[1] - 1)}",
-            f"{units.count(tile.columns[0])} … {units.count(tile.columns[1] - 1)}",
-            units.matrix(height, width),
-        )
-    if total <= MAX_TILES:
-        return [table]
-    return [table, Text(f"and {units.count(total - MAX_TILES)} more (--json lists all)")]

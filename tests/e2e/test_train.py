@@ -214,4 +214,6 @@ def test_inspect_a_run(cli, tiny_model, tiny_data):
         assert len(found["checkpoint"]["history"]) == 2
     layer = json.loads(cli("inspect", "run", "--layer", "hidden", "--json").stdout)
     assert layer["weights"]["min"] < 0 < layer["weights"]["max"]
-    assert layer["tile_list"] == [{"array": 0, "rows": [0, 8], "columns": [0, 13]}]
+    (tile,) = layer["tile_list"]
+    assert (tile["array"], tile["at"]) == (0, [0, 0])
+    assert (tile["rows"], tile["columns"]) == ([0, 8], [0, 13])

@@ -84,6 +84,9 @@ def test_copies_lie_apart_unless_tiles_share() -> None:
     together = place(grids, [kind(8, 8)], share=True)
     assert [(b.copy, b.array) for b in apart.blocks()] == [(0, 0), (1, 1), (2, 2)]
     assert together.arrays == {"a": 2}
+    groups = [GridSpec("g", "a", (0, 2), (0, 2), groups=3, copies=2)]
+    assert [b.array for b in place(groups, [kind(8, 8)], share=False).blocks()] == 3 * [0] + 3 * [1]
+    assert place(groups, [kind(12, 12)], share=True).arrays == {"a": 1}
 
 
 def test_sharing_joins_layers_and_numbers_them_in_forward_order() -> None:

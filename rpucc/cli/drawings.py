@@ -1,0 +1,96 @@
+"""The files of `rpucc inspect`: the page, the drawings, the table of layers.
+
+Not for what is in them: that is rpucc.report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+
+STANDARD_OUTPUT = "-"
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the user asks for; None is left out."""
+
+    plan: str | None = None
+    html: str | None = None
+    svg: str | None = None
+    """A folder."""
+    csv: str | None = None
+    """A file, or "-" for standard output."""
+
+    @property
+    def wanted(self) -> bool:
+        """True where any file is asked for."""
+        return any((self.plan, self.html, self.svg, self.csv))
+
+    def flags(self) -> list[str]:
+        """Return the options that were given."""
+        given = (("--write-plan", self.plan), ("--html", self.html), ("--svg", self.svg))
+        return [flag for flag, value in (*given, ("--csv", self.csv)) if value]
+
+    def check(self) -> None:
+        """Raise OutputError unless all can be written; leaves nothing behind."""
+        from rpucc.cli.output import check_file, check_folder
+
+        for path in (self.plan, self.html, self.csv):
+            if path is not None and path != STANDARD_OUTPUT:
+                check_file(Path(path))
+        if self.svg is not None:
+            check_folder(Path(self.svg))
+
+
+def write_files(program: Program, files: Files) -> None:
+    """Write what is asked for, each file whole or not at all, and say so on standard error."""
+    import click
+
+    from rpucc.cli.console import say
+    from rpucc.cli.output import make_folder, write_text
+    from rpucc.report.csv import as_csv
+    from rpucc.report.decisions import as_toml
+
+    written: dict[Path, str] = {}
+    if files.plan is not None:
+        written[Path(files.plan)] = as_toml(program)
+    if files.csv == STANDARD_OUTPUT:
+        click.echo(as_csv(program.plan), nl=False)
+    elif files.csv is not None:
+        written[Path(files.csv)] = as_csv(program.plan)
+    if files.html is not None:
+        from rpucc.report.html import page
+        from rpucc.report.scene import Scene
+
+        written[Path(files.html)] = page(Scene(program))
+    if files.svg is not None:
+        make_folder(Path(files.svg))
+        written |= {Path(files.svg) / name: text for name, text in drawings(program)}
+    for path, text in written.items():
+        write_text(path, text)
+        say(f"wrote {path}")
+
+
+def drawings(program: Program) -> Iterator[tuple[str, str]]:
+    """Yield name and content of each SVG file of a program."""
+    from rpucc.report.scene import Scene
+    from rpucc.report.svg_arrays import array_pictures, kind_drawing
+    from rpucc.report.svg_latency import latency_drawing
+    from rpucc.report.svg_network import network_drawing
+    from rpucc.report.svg_pipeline import pipeline_drawing, training_drawing
+
+    scene = Scene(program)
+    pictures = array_pictures(scene)
+    yield "network.svg", network_drawing(scene).file()
+    for kind in scene.placement.arrays:
+        yield f"arrays-{kind}.svg", kind_drawing(scene, kind, pictures).file()
+    yield "latency.svg", latency_drawing(scene.plan).file()
+    yield "pipeline.svg", pipeline_drawing(scene.plan).file()
+    if scene.plan.training:
+        yield "training.svg", training_drawing(scene.plan).file()

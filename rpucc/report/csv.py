@@ -1,0 +1,74 @@
+"""The table of layers as comma-separated values, for spreadsheets and pandas.
+
+Columns are named as in the JSON of a plan (docs/plan.md); counts and times are for one sample,
+times in seconds. Not for people: that is plan.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+from rpucc.plan import LayerPlan, Plan
+
+_Cell = Callable[[LayerPlan], object]
+
+COLUMNS: dict[str, _Cell] = {
+    "name": lambda la: la.name,
+    "op": lambda la: la.op,
+    "analog": lambda la: int(la.analog),
+    "R": lambda la: la.R,
+    "C": lambda la: la.C,
+    "grid_rows": lambda la: la.grid[0],
+    "grid_columns": lambda la: la.grid[1],
+    "array": lambda la: la.array,
+    "array_rows": lambda la: la.array_size[0],
+    "array_columns": lambda la: la.array_size[1],
+    "tiles": lambda la: la.tiles,
+    "utilisation": lambda la: la.utilisation,
+    "weights": lambda la: la.weights,
+    "macs": lambda la: la.macs,
+    "reads_forward": lambda la: la.reads_forward,
+    "reads_backward": lambda la: la.reads_backward,
+    "updates": lambda la: la.updates,
+    "noise_forward": lambda la: int(la.noise_forward),
+    "noise_backward": lambda la: int(la.noise_backward),
+    "bound_forward": lambda la: int(la.bound_forward),
+    "bound_backward": lambda la: int(la.bound_backward),
+    "update_pulsed": lambda la: _update(la, "pulsed"),
+    "update_bl": lambda la: _update(la, "bl"),
+    "update_management": lambda la: _update(la, "update_management"),
+    "update_bl_management": lambda la: _update(la, "update_bl_management"),
+    "seconds": lambda la: la.seconds,
+    "training_seconds": lambda la: la.training_seconds,
+    "is_bottleneck": lambda la: int(la.is_bottleneck),
+}
+"""Column -> its cell: what is true or false is 1 or 0."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes a cell for a formula by."""
+
+
+def as_csv(plan: Plan) -> str:
+    """Return a line of headings and one line a layer, ended by \\n.
+
+    A name that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, "arrays"])
+    placed = {grid.layer for grid in plan.grids}
+    for layer in plan.layers:
+        arrays = plan.placement.count_of(layer.name) if layer.name in placed else 0
+        writer.writerow([*(_safe(cell(layer)) for cell in COLUMNS.values()), arrays])
+    return text.getvalue()
+
+
+def _update(layer: LayerPlan, key: str) -> object:
+    """A key of the update policy; nothing where the layer is not updated."""
+    return int(layer.update[key]) if layer.update else ""
+
+
+def _safe(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

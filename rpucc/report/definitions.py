@@ -1,0 +1,196 @@
+"""What every number of a plan means: one table for the page's glossary and for docs/plan.md.
+
+Not for the numbers themselves: those are `rpucc.plan`'s.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Definition(NamedTuple):
+    """One term."""
+
+    key: str
+    """Links a heading to the glossary."""
+    term: str
+    text: str
+
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition("layer", "layer", "A weight matrix of the model, by the name of its node."),
+    Definition("op", "op", "Conv, or Gemm for any dense layer."),
+    Definition(
+        "matrix",
+        "matrix R × C",
+        "Rows are outputs, columns are inputs. A kernel of C_in channels and K taps has C_in · K "
+        "columns; one more is the bias, where the bias is on the array.",
+    ),
+    Definition(
+        "array",
+        "array",
+        "The kind of array that holds the layer, from the target's [[array]]; digital where the "
+        "layer is on none.",
+    ),
+    Definition(
+        "grid",
+        "grid",
+        "Row blocks × column segments that the matrix is cut into. Partial sums of the segments "
+        "are added digitally.",
+    ),
+    Definition(
+        "tiles",
+        "tiles",
+        "Blocks of the matrix, row blocks · column segments; each lies on an array.",
+    ),
+    Definition("arrays", "arrays", "Physical arrays that hold tiles of the layer."),
+    Definition(
+        "used",
+        "used",
+        "Crosspoints that hold a weight, by the crosspoints of the arrays used.",
+    ),
+    Definition("weights", "weights", "R · C: devices, or numbers where the layer is digital."),
+    Definition(
+        "reads-forward",
+        "reads, forward",
+        "Vectors that go through the whole grid for one sample: the output positions P of a "
+        "convolution, 1 for a dense layer.",
+    ),
+    Definition(
+        "reads-backward",
+        "reads, backward",
+        "Transposed reads for one sample. None for a first layer: no error leaves it.",
+    ),
+    Definition("updates", "updates", "Vector pairs that the update cycle takes for one sample."),
+    Definition(
+        "macs",
+        "multiply-accumulates",
+        "R · C · reads, for the forward cycle of one sample; the bias column counts.",
+    ),
+    Definition(
+        "forward-time",
+        "forward time",
+        "Forward reads of one sample × t_read of the kind of array, expected re-reads included. "
+        "All arrays of a grid read at once. Digital work and transfers are not in it.",
+    ),
+    Definition(
+        "backward-time", "backward time", "Transposed reads of one sample × t_read of the kind."
+    ),
+    Definition(
+        "update-time",
+        "update time",
+        "Updates of one sample × BL pulse slots × t_pulse of the kind.",
+    ),
+    Definition(
+        "training-time",
+        "training time",
+        "Forward, backward and update time of one sample, one after the other.",
+    ),
+    Definition(
+        "bottleneck",
+        "bottleneck",
+        "The layer with the longest forward time: no pipeline of the layers can take images "
+        "faster. Of equals, the first.",
+    ),
+    Definition(
+        "pipeline-time",
+        "time a sample in the pipeline",
+        "The bottleneck's forward time: every layer works on another image, and one image is "
+        "done each time.",
+    ),
+    Definition(
+        "latency",
+        "time of one sample alone",
+        "The longest path through the forward network; each layer starts when its input is whole.",
+    ),
+    Definition(
+        "images-per-second",
+        "images a second",
+        "Inference: one image every time of the bottleneck. Training one by one: each image after "
+        "the one before, as plain SGD does. Training pipelined: every layer works on another "
+        "image, so that updates are delayed. Below it the energy of an image and the mean power.",
+    ),
+    Definition(
+        "energy",
+        "energy",
+        "Joules of a sample in crosspoints, converters, pulses and bytes that move, by the "
+        "target's [cost] table; digital operations count for the whole network only.",
+    ),
+    Definition(
+        "conversions",
+        "DAC, ADC",
+        "Conversions of a sample in all cycles, re-reads too: inputs of a read times row blocks, "
+        "outputs times column segments. None where the target has no converter.",
+    ),
+    Definition(
+        "moved",
+        "moved",
+        "Bytes of a sample that come to the layer in all cycles, and its partial sums where there "
+        "are several segments.",
+    ),
+    Definition(
+        "rereads",
+        "re-reads",
+        "Reads that bound management is expected to repeat: cost.expected_rereads a read.",
+    ),
+    Definition(
+        "digital-operations",
+        "digital operations",
+        "Additions, multiplications and functions of a sample outside the arrays, from the shapes "
+        "of the graph, all cycles.",
+    ),
+    Definition(
+        "NM",
+        "NM, noise management",
+        "Each vector is divided by its largest magnitude before a read and the result is "
+        "multiplied by it, so that small signals stand above the read noise; shown are the cycles "
+        "that do it.",
+    ),
+    Definition(
+        "BM",
+        "BM, bound management",
+        "A read whose result saturates is repeated with half the input; shown are the cycles that "
+        "do it.",
+    ),
+    Definition(
+        "update",
+        "update policy",
+        "BL and what manages it; exact where the update is the outer product in floating point.",
+    ),
+    Definition("BL", "BL", "Pulse slots in a stochastic update."),
+    Definition(
+        "UM",
+        "UM, update management",
+        "Rows and columns fire with equal peak probability; the mean update is the same.",
+    ),
+    Definition(
+        "UBLM",
+        "UBLM, update BL management",
+        "As few slots as the update needs, at most BL; shown as BL ≤.",
+    ),
+    Definition(
+        "device",
+        "device",
+        "The model of the crosspoint devices and its parameters, after all layer rules.",
+    ),
+    Definition(
+        "periphery",
+        "periphery",
+        "Read noise (standard deviation on every output), the bound at which outputs saturate, "
+        "and the bits of the input (DAC) and output converters (ADC); 0 bits is no converter.",
+    ),
+)
+"""Every term, in the order of a page."""
+
+_BY_KEY = {definition.key: definition for definition in DEFINITIONS}
+
+
+def definition(key: str) -> Definition:
+    """Return the definition of a key; KeyError for an unknown one."""
+    return _BY_KEY[key]
+
+
+def as_markdown() -> str:
+    """Return all definitions as a table for docs/plan.md."""
+    rows = [f"| {each.term} | {each.text.replace('|', chr(92) + '|')} |" for each in DEFINITIONS]
+    return "\n".join(["| term | meaning |", "| --- | --- |", *rows]) + "\n"

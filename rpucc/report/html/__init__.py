@@ -1,0 +1,9 @@
+"""The plan as one page of HTML that needs nothing else: no network, no fonts, no libraries.
+
+`page.py` puts it together, `sections.py` has its parts, `page.css` and `page.js` its looks and
+what moves.
+"""
+
+from rpucc.report.html.page import page
+
+__all__ = ["page"]

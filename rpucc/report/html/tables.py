@@ -1,0 +1,178 @@
+"""The tables of the page: layers, pipeline stages, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from rpucc.plan import LayerPlan
+from rpucc.report import units
+from rpucc.report.html.parts import table, term
+from rpucc.report.markup import Markup, joined, tag
+from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.scene import Scene
+from rpucc.report.svg import kind_style
+from rpucc.report.svg_latency import cycle_seconds
+from rpucc.target import LayerPolicy
+
+NAMES_SHOWN = 6
+"""Layers that a row of the policies names before it counts the others."""
+
+
+class Column(NamedTuple):
+    """A column of the table of layers: a key of the definitions, a heading, what a cell says."""
+
+    key: str
+    heading: str
+    cell: Callable[[LayerPlan], str]
+    numeric: bool = True
+    analog: bool = True
+    """Says nothing about a digital layer."""
+    group: str = ""
+    """A heading above those of neighbours."""
+
+
+READS, TIME = "reads a sample", "time a sample"
+
+
+def _columns(scene: Scene) -> Iterable[Column]:
+    placement, training = scene.placement, scene.plan.training
+    times = cycle_seconds(scene.plan)
+    yield Column("op", "op", lambda la: la.op, numeric=False, analog=False)
+    yield Column("matrix", "R × C", lambda la: units.matrix(la.R, la.C), analog=False)
+    yield Column("array", "array", lambda la: la.array or "digital", numeric=False, analog=False)
+    yield Column("grid", "grid", lambda la: f"{la.grid[0]} × {la.grid[1]}")
+    yield Column("arrays", "arrays", lambda la: units.count(placement.count_of(la.name)))
+    yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
+    yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
+    yield Column("reads-forward", "fwd", lambda la: units.count(la.reads_forward), group=READS)
+    if training:
+        yield Column("reads-backward", "bwd", lambda la: _count(la.reads_backward), group=READS)
+        yield Column("updates", "upd", lambda la: units.count(la.updates), group=READS)
+    for i, (key, heading) in enumerate(_TIMES[: 3 if training else 1]):
+        yield Column(key, heading, _cycle_time(times, i), group=TIME)
+    yield Column(
+        "NM", "NM", lambda la: which_cycles(la.noise_forward, la.noise_backward), numeric=False
+    )
+    yield Column(
+        "BM", "BM", lambda la: which_cycles(la.bound_forward, la.bound_backward), numeric=False
+    )
+    if training:
+        yield Column("update", "update", update_policy, numeric=False)
+
+
+_TIMES = (("forward-time", "fwd"), ("backward-time", "bwd"), ("update-time", "upd"))
+
+
+def _count(n: int) -> str:
+    return units.count(n) if n else units.NONE
+
+
+def _cycle_time(times: Mapping[str, Sequence[float]], cycle: int) -> Callable[[LayerPlan], str]:
+    return lambda layer: _time(times[layer.name][cycle])
+
+
+def _time(value: float) -> str:
+    return units.seconds(value) if value else units.NONE
+
+
+def layer_table(scene: Scene) -> Markup:
+    """Return one row a layer."""
+    columns = list(_columns(scene))
+    above = [tag("td")]
+    for group, members in groupby(columns, key=lambda column: column.group):
+        span = len(list(members))
+        above.append(
+            tag("th", group, colspan=span, scope="colgroup") if group else tag("td", colspan=span)
+        )
+    headings = [tag("th", term("layer", "layer"), scope="col")]
+    headings += [
+        tag("th", term(column.key, column.heading), scope="col", class_=_class(column))
+        for column in columns
+    ]
+    rows = [_layer_row(scene, i, layer, columns) for i, layer in enumerate(scene.plan.layers)]
+    return table(headings, rows, above=above)
+
+
+def _layer_row(scene: Scene, index: int, layer: LayerPlan, columns: Sequence[Column]) -> Markup:
+    swatch = kind_style(scene.kind_index(layer.array)) if layer.analog else "digital"
+    mark = tag("em", "bottleneck") if layer.is_bottleneck else None
+    name = tag("th", tag("i", class_=f"swatch {swatch}"), layer.name, " ", mark, scope="row")
+    cells = [tag("td", _cell(column, layer), class_=_class(column)) for column in columns]
+    classes = "slow" if layer.is_bottleneck else None
+    return tag(
+        "tr", name, *cells, id=f"layer-{index}", data_layer=index, class_=classes, tabindex=-1
+    )
+
+
+def _cell(column: Column, layer: LayerPlan) -> str:
+    return column.cell(layer) if layer.analog or not column.analog else units.NONE
+
+
+def _class(column: Column) -> str | None:
+    return "num" if column.numeric else None
+
+
+def stage_table(scene: Scene) -> Markup:
+    """Return when each stage of one image begins and ends."""
+    headings = [tag("th", label, scope="col") for label in ("stage", "cycle")]
+    headings += [
+        tag("th", label, scope="col", class_="num") for label in ("begins", "ends", "takes")
+    ]
+    rows = []
+    for stage in scene.plan.stages:
+        times = (stage.start, stage.end, stage.seconds)
+        cells = [tag("td", units.seconds(time), class_="num") for time in times]
+        name = tag("th", stage.layer, scope="row")
+        position = scene.positions[stage.layer]
+        rows.append(tag("tr", name, tag("td", stage.cycle), *cells, data_layer=position))
+    return table(headings, rows)
+
+
+POLICIES = ("NM", "BM", "update", "device", "periphery")
+"""What makes a policy, by its definitions."""
+
+
+def policy_table(scene: Scene) -> Markup:
+    """Return one row for each different policy, with the layers that have it."""
+    groups: dict[tuple[str, ...], list[LayerPlan]] = {}
+    for layer in scene.plan.analog_layers:
+        policy = scene.program.target.for_layer(layer.name)
+        groups.setdefault(_policy(layer, policy), []).append(layer)
+    headings = [tag("th", term("layer", "layers"), scope="col")]
+    headings += [tag("th", term(key, key), scope="col") for key in POLICIES]
+    rows = [
+        tag(
+            "tr",
+            tag("th", _names(members), scope="row"),
+            *(tag("td", text) for text in texts),
+            data_layers=" ".join(str(scene.positions[la.name]) for la in members),
+        )
+        for texts, members in groups.items()
+    ]
+    return table(headings, rows, "prose")
+
+
+def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
+    device = _values(policy.device.parameters)
+    return (
+        which_cycles(layer.noise_forward, layer.noise_backward),
+        which_cycles(layer.bound_forward, layer.bound_backward),
+        update_policy(layer),
+        f"{policy.device.model}{': ' if device else ''}{device}",
+        _values(policy.periphery.model_dump()),
+    )
+
+
+def _values(values: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
+        for key, value in values.items()
+    )
+
+
+def _names(members: Sequence[LayerPlan]) -> Markup:
+    shown = ", ".join(units.plain(layer.name) for layer in members[:NAMES_SHOWN])
+    more = len(members) - NAMES_SHOWN
+    return joined(shown, f" and {units.count(more)} more" if more > 0 else None)

@@ -1,0 +1,156 @@
+"""The forward network of a program as people think of it: layers, and digital work between them.
+
+The nodes of a layer (im2col, reads, rescaling, reshapes) become one node; so does a chain of
+digital operations, which goes with the layer before it where nothing else takes that layer's
+result. Not for where nodes are drawn (`layout.py`) nor how (`svg_network.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rpucc.layers import analog_layers
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+
+Edges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class NetworkNode:
+    """A layer with the digital operations right after it, or digital operations alone."""
+
+    layer: str | None
+    """The name of a layer of the plan; None for digital operations alone."""
+    ops: tuple[str, ...]
+    """Digital operations in order: those after the layer, or those that the node is."""
+    names: tuple[str, ...]
+    """The names of those operations in the model."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Nodes in forward order, and edges (from, to) between their indices."""
+
+    nodes: tuple[NetworkNode, ...]
+    edges: Edges
+    sources: tuple[int, ...]
+    """The nodes that take the network's input."""
+
+    def sinks(self) -> list[int]:
+        """Return the nodes whose result no other node takes."""
+        feeding = {before for before, _ in self.edges}
+        return [i for i in range(len(self.nodes)) if i not in feeding]
+
+
+def network(program: Program) -> Network:
+    """Derive the forward network of a program; constants and what only they feed left out."""
+    places = {layer.name: layer.name for layer in program.plan.layers}
+    for layer in analog_layers(program.model):  # a shared matrix has nodes of several names
+        places.update({_place_of(read): layer.name for read in layer.forward})
+    (data_input,) = (v for v in program.model.graph.inputs if v.name == program.input)
+    return _Units(_forward_nodes(program, data_input), places, data_input).network()
+
+
+def _forward_nodes(program: Program, data_input: ir.Value) -> list[ir.Node]:
+    """Nodes of the forward cycle that depend on the data input, in graph order."""
+    fed = {data_input}
+    found = []
+    for node in program.model.graph:
+        if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
+            continue
+        if any(value in fed for value in node.inputs):
+            found.append(node)
+            fed.update(node.outputs)
+    return found
+
+
+def _place_of(node: ir.Node) -> str:
+    """Return the place of the model that a node was lowered from; a digital layer is its own."""
+    return node.metadata_props.get("rpucc.layer") or node.name or ""
+
+
+class _Units:
+    """Merges nodes into units: a union of neighbours, first by layer, then along chains."""
+
+    def __init__(
+        self, nodes: list[ir.Node], layer_at: Mapping[str, str], data_input: ir.Value
+    ) -> None:
+        """Take nodes in graph order and the layer at each place; other nodes are digital work."""
+        self.nodes = nodes
+        self.layer_at = layer_at
+        self.fed = [i for i, node in enumerate(nodes) if data_input in node.inputs]
+        self.places = [_place_of(node) if _place_of(node) in layer_at else None for node in nodes]
+        position = {node: i for i, node in enumerate(nodes)}
+        self.pairs = [
+            (i, position[after])
+            for i, node in enumerate(nodes)
+            for after in node.successors()
+            if after in position
+        ]
+        self.parent = list(range(len(nodes)))
+
+    def network(self) -> Network:
+        """Merge, then number the units by their first node."""
+        for before, after in self.pairs:
+            if self.places[before] is not None and self.places[before] == self.places[after]:
+                self._merge(before, after)
+        for before, after in self._chains():
+            self._merge(before, after)
+        members: dict[int, list[int]] = {}
+        for i in range(len(self.nodes)):
+            members.setdefault(self._root(i), []).append(i)
+        pairs = self._edges()
+        number = {root: k for k, root in enumerate(_forward_order(members, pairs))}
+        edges = sorted((number[a], number[b]) for a, b in pairs)
+        nodes = tuple(self._node(members[root]) for root in number)
+        sources = sorted({number[self._root(i)] for i in self.fed})
+        return Network(nodes, tuple(edges), tuple(sources))
+
+    def _chains(self) -> Iterator[tuple[int, int]]:
+        """Pairs of units to merge: the only successor and the only predecessor of each other."""
+        edges = self._edges()
+        outgoing = Counter(before for before, _ in edges)
+        incoming = Counter(after for _, after in edges)
+        incoming.update({self._root(i) for i in self.fed})
+        for before, after in edges:
+            if outgoing[before] == incoming[after] == 1 and self.places[after] is None:
+                yield before, after
+
+    def _edges(self) -> set[tuple[int, int]]:
+        pairs = {(self._root(before), self._root(after)) for before, after in self.pairs}
+        return {(before, after) for before, after in pairs if before != after}
+
+    def _node(self, members: list[int]) -> NetworkNode:
+        place = next((self.places[i] for i in members if self.places[i] is not None), None)
+        digital = [self.nodes[i] for i in members if self.places[i] is None]
+        return NetworkNode(
+            self.layer_at[place] if place is not None else None,
+            tuple(node.op_type for node in digital),
+            tuple(node.name or "" for node in digital),
+        )
+
+    def _root(self, i: int) -> int:
+        while self.parent[i] != i:
+            self.parent[i] = self.parent[self.parent[i]]
+            i = self.parent[i]
+        return i
+
+    def _merge(self, before: int, after: int) -> None:
+        first, second = sorted((self._root(before), self._root(after)))
+        self.parent[second] = first
+
+
+def _forward_order(members: Iterable[int], pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Sort units so that edges go forward, near the order of the graph."""
+    import networkx as nx
+
+    graph = nx.DiGraph(pairs)
+    graph.add_nodes_from(members)
+    return list(nx.lexicographical_topological_sort(graph))

@@ -1,0 +1,109 @@
+"""What all drawings share: styles, text that fits, a drawing as a file or as part of a page.
+
+A style is a class and the same looks as presentation attributes: any viewer shows a file, and a
+page's style sheet, which wins over attributes, adapts the drawing to dark screens and to print.
+Not for what is drawn: each svg_*.py has one drawing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rpucc.report.markup import Attribute, Markup, joined, number, tag
+
+FONT = "ui-sans-serif, system-ui, Segoe UI, Helvetica, Arial, sans-serif"
+FONT_SIZE = 11
+MARGIN = 16
+NAMESPACE = "http://www.w3.org/2000/svg"
+CHARACTER = 6.1
+"""Mean width of a character of that size; names are cut by it."""
+
+KIND_COLOURS = ("#2b6cb0", "#b45f06", "#0f766e", "#7048a8", "#b03a6f", "#6b7218")
+"""Kinds of array in the order of the target; told apart with any colour vision."""
+
+STYLES: dict[str, dict[str, str]] = {
+    "paper": {"fill": "#ffffff"},
+    "text": {"fill": "#1b1f24"},
+    "muted": {"fill": "#57606a"},
+    "strong": {"fill": "#1b1f24", "font-weight": "600"},
+    "line": {"fill": "none", "stroke": "#8c959f"},
+    "rule": {"fill": "none", "stroke": "#d8dee4"},
+    "box": {"fill": "#ffffff", "stroke": "#8c959f"},
+    "array": {"fill": "#eaeef2"},
+    "digital": {"fill": "#8c959f"},
+    "slow": {"fill": "none", "stroke": "#c2410c", "stroke-width": "2"},
+    "slow-text": {"fill": "#b03a0a", "font-weight": "600"},
+    "forward": {"fill": "#2b6cb0"},
+    "backward": {"fill": "#7fa8d1"},
+    "update": {"fill": "#b45f06"},
+    **{f"kind{i}": {"fill": colour} for i, colour in enumerate(KIND_COLOURS)},
+}
+"""Style -> its looks on white paper."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The inside of an svg element with its size in pixels, and what it shows in words."""
+
+    body: Markup
+    width: float
+    height: float
+    label: str
+
+    def inline(self, **attributes: Attribute) -> Markup:
+        """Return an svg element for a page, at its natural size."""
+        box = f"0 0 {number(self.width)} {number(self.height)}"
+        return self._element(viewBox=box, width=self.width, **attributes)
+
+    def fluid(self, **attributes: Attribute) -> Markup:
+        """Return an svg element as wide as its place; for drawings in percent of the width."""
+        return self._element(width="100%", **attributes)
+
+    def file(self, *, header: bool = True) -> Markup:
+        """Return an svg document that stands alone, on white paper.
+
+        header: begin with the XML declaration; a page that holds the document has none.
+        """
+        width, height = self.width + 2 * MARGIN, self.height + 2 * MARGIN
+        paper = styled("rect", style="paper", width="100%", height="100%")
+        size: dict[str, Attribute] = {"width": self.width, "height": self.height}
+        size["overflow"] = "visible"
+        inner = tag("svg", self.body, x=MARGIN, y=MARGIN, **size)
+        body = joined(tag("title", self.label), paper, inner)
+        element = Drawing(body, width, height, self.label).inline(xmlns=NAMESPACE)
+        start = '<?xml version="1.0" encoding="UTF-8"?>\n' if header else ""
+        return Markup(f"{start}{element}\n")
+
+    def _element(self, **attributes: Attribute) -> Markup:
+        return tag(
+            "svg", self.body, height=self.height, role="img", aria_label=self.label,
+            font_family=FONT, font_size=FONT_SIZE, **attributes,
+        )  # fmt: skip
+
+
+def styled(name: str, /, *children: str | None, style: str, **attributes: Attribute) -> Markup:
+    """Return an element of a style: its class, and its looks as attributes."""
+    return tag(name, *children, class_=style, **{**STYLES[style], **attributes})
+
+
+def words(x: float | str, y: float, text: str, style: str = "text", **more: Attribute) -> Markup:
+    """Return a line of text with its baseline at y."""
+    return styled("text", text, style=style, x=x, y=y, **more)
+
+
+def fit(text: str, width: float) -> str:
+    """Return text cut in its middle to what `width` pixels hold: long names differ at the end.
+
+    >>> fit("stage1.block2.conv3.weight", 100)
+    'stage1.…3.weight'
+    """
+    room = max(int(width / CHARACTER), 3)
+    if len(text) <= room:
+        return text
+    head = (room - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (room - 1 - head) :]}"
+
+
+def kind_style(index: int) -> str:
+    """Return the style of the target's kind of array `index`; colours repeat after six."""
+    return f"kind{index % len(KIND_COLOURS)}"

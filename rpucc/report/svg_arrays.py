@@ -1,0 +1,239 @@
+"""Every array with the blocks that live on it: a floorplan of thumbnails, layer by layer.
+
+A layer's arrays stand as the grid that its matrix is cut into; arrays that layers share stand by
+themselves. A picture of thousands of arrays is two paths. Not for placing (`rpucc.placement`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from rpucc.placement import Block
+from rpucc.report import units
+from rpucc.report.markup import Markup, joined, number, tag
+from rpucc.report.scene import Scene
+from rpucc.report.svg import Drawing, fit, kind_style, styled, words
+
+MOST_BLOCKS = 12_000
+"""Blocks that are drawn of one layer: a picture of more would show nothing."""
+SIDES = (1.0, 0.65, 0.45)
+"""Relative sizes of kinds: the one with the most crosspoints, the next, all others."""
+MOST_SIDE, LEAST_SIDE = 120.0, 5.0
+"""Bounds of an array's longer side in pixels."""
+PAPER = 1.5e6
+"""Square pixels that all arrays may take before they are drawn smaller."""
+PICTURE_PAPER = 60_000.0
+"""The same for one picture."""
+PICTURE_WIDTH = 1040.0
+"""What a row of arrays may take before they are drawn smaller."""
+LEAST_BLOCK = 1.5
+"""Pixels that a block takes at least, however few of the lines it has."""
+LABEL = 18.0
+
+
+@dataclass(frozen=True)
+class ArrayPicture:
+    """Arrays that stand together: those of one layer alone, or those that layers share."""
+
+    layers: tuple[str, ...]
+    kind: str
+    arrays: tuple[tuple[int, tuple[Block, ...]], ...]
+    """Array id and what lies on it."""
+    across: int
+    """Arrays in a row of the picture."""
+    left_out: int = 0
+    """Blocks of the layer that are not drawn."""
+
+    @property
+    def shared(self) -> bool:
+        """True where several layers live on these arrays."""
+        return len(self.layers) > 1
+
+    @property
+    def fill(self) -> float:
+        """Crosspoints in use per array drawn."""
+        used = sum(_area(block) for _, blocks in self.arrays for block in blocks)
+        return used / len(self.arrays)
+
+
+def array_pictures(scene: Scene) -> list[ArrayPicture]:
+    """Return what stands together, in forward order of the first layer; then what is shared."""
+    on: dict[tuple[str, int], list[Block]] = {}
+    left_out: dict[str, int] = {}
+    for layer in scene.plan.analog_layers:
+        blocks = list(islice(scene.placement.blocks(layer.name), MOST_BLOCKS))
+        left_out[layer.name] = max(layer.tiles - MOST_BLOCKS, 0)
+        for block in blocks:
+            on.setdefault((block.kind, block.array), []).append(block)
+    groups: dict[tuple[str, str], list[tuple[int, tuple[Block, ...]]]] = {}
+    for (kind, array), found in on.items():
+        names = {block.layer for block in found}
+        owner = names.pop() if len(names) == 1 else ""
+        groups.setdefault((owner, kind), []).append((array, tuple(found)))
+    pictures = [_picture(scene, *key, arrays, left_out) for key, arrays in groups.items()]
+    return sorted(pictures, key=lambda p: (p.shared, scene.positions[p.layers[0]]))
+
+
+def _picture(
+    scene: Scene,
+    owner: str,
+    kind: str,
+    arrays: list[tuple[int, tuple[Block, ...]]],
+    left_out: dict[str, int],
+) -> ArrayPicture:
+    layers = tuple(dict.fromkeys(block.layer for _, blocks in arrays for block in blocks))
+    if owner and all(len(blocks) == 1 for _, blocks in arrays):  # the grid of the matrix
+        across = scene.layer(owner).grid[1]
+    else:
+        arrays = sorted(arrays)
+        across = min(len(arrays), 12)
+    return ArrayPicture(layers, kind, tuple(arrays), across, left_out.get(owner, 0))
+
+
+def _area(block: Block) -> int:
+    return (block.rows[1] - block.rows[0]) * (block.cols[1] - block.cols[0])
+
+
+# ---------------------------------------------------------------- one picture
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where the arrays of a picture are: the page finds the array under the pointer by this."""
+
+    across: int
+    width: float
+    height: float
+    gap: float
+
+    def corner(self, index: int) -> tuple[float, float]:
+        """Return the top left corner of the picture's array `index`."""
+        row, col = divmod(index, self.across)
+        return col * (self.width + self.gap), row * (self.height + self.gap)
+
+
+def cells(scene: Scene, picture: ArrayPicture) -> Cells:
+    """Return the size of the thumbnails: by the kind's size, smaller where many are in a row."""
+    kind = scene.kinds[scene.kind_index(picture.kind)]
+    side = max(LEAST_SIDE, min(_side(scene, picture), PICTURE_WIDTH / picture.across - 1))
+    gap = 4.0 if side >= 20 else 1.0
+    longer = max(kind.rows, kind.cols)
+    width = max(side * kind.cols / longer, LEAST_BLOCK)
+    return Cells(picture.across, width, max(side * kind.rows / longer, LEAST_BLOCK), gap)
+
+
+def _side(scene: Scene, picture: ArrayPicture) -> float:
+    """What the array's kind, and the number of arrays here and in all, leave room for."""
+    by_size = sorted(scene.kinds, key=lambda k: -k.rows * k.cols)
+    rank = [kind.name for kind in by_size].index(picture.kind)
+    relative = 1.0 if picture.shared else SIDES[min(rank, len(SIDES) - 1)]
+    total = sum(scene.placement.arrays.values())
+    side = relative * max(min(MOST_SIDE, math.sqrt(PAPER / total) / 2), MOST_SIDE / 3)
+    return min(side, math.sqrt(PICTURE_PAPER / len(picture.arrays)))
+
+
+def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
+    """Draw one picture."""
+    kind = scene.kinds[scene.kind_index(picture.kind)]
+    grid = cells(scene, picture)
+    count = len(picture.arrays)
+    corners = [grid.corner(i) for i in range(count)]
+    frames = [_box(x, y, grid.width, grid.height) for x, y in corners]
+    scale = grid.width / kind.cols, grid.height / kind.rows
+    by_style: dict[str, list[str]] = {}
+    for (_, blocks), corner in zip(picture.arrays, corners, strict=True):
+        for block in blocks:
+            style = _block_style(scene, picture, block)
+            by_style.setdefault(style, []).append(_block(block, corner, scale, grid))
+    body = [styled("path", style="array", d="".join(frames))]
+    body += [
+        styled("path", style=style, d="".join(d), fill_opacity=0.85)
+        for style, d in by_style.items()
+    ]
+    rows = -(-count // grid.across)
+    wide = min(count, grid.across) * (grid.width + grid.gap) - grid.gap
+    tall = rows * (grid.height + grid.gap) - grid.gap
+    return Drawing(joined(*body), wide, tall, caption(scene, picture))
+
+
+def caption(scene: Scene, picture: ArrayPicture) -> str:
+    """Return a line: whose arrays they are, how many, how full."""
+    kind = scene.kinds[scene.kind_index(picture.kind)]
+    names = ", ".join(units.plain(name) for name in picture.layers)
+    full = units.significant_percent(picture.fill / (kind.rows * kind.cols))
+    text = f"{units.counted(len(picture.arrays), 'array')} {kind.name}, {full} used"
+    if picture.left_out:
+        text += f"; {units.large(picture.left_out)} more tiles are not drawn"
+    return f"{names}: {text}"
+
+
+def _block_style(scene: Scene, picture: ArrayPicture, block: Block) -> str:
+    """Colour by kind; where layers share arrays, by layer."""
+    if picture.shared:
+        return kind_style(picture.layers.index(block.layer))
+    return kind_style(scene.kind_index(block.kind))
+
+
+def _block(
+    block: Block, corner: tuple[float, float], scale: tuple[float, float], grid: Cells
+) -> str:
+    """A block on its array, inside of it also where it is drawn larger than it is."""
+    width = max((block.cols[1] - block.cols[0]) * scale[0], LEAST_BLOCK)
+    height = max((block.rows[1] - block.rows[0]) * scale[1], LEAST_BLOCK)
+    x = min(block.at[1] * scale[0], grid.width - width)
+    y = min(block.at[0] * scale[1], grid.height - height)
+    return _box(corner[0] + x, corner[1] + y, width, height)
+
+
+def _box(x: float, y: float, width: float, height: float) -> str:
+    w = _short(width)
+    return f"M{_short(x)} {_short(y)}h{w}v{_short(height)}h-{w}z"
+
+
+def _short(value: float) -> str:
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+# ---------------------------------------------------------------- a file for each kind
+
+
+def kind_drawing(scene: Scene, kind: str, pictures: Iterable[ArrayPicture]) -> Drawing:
+    """Draw all pictures of a kind below each other, each under its caption, for a file."""
+    parts: list[Markup] = []
+    width, y = 0.0, 0.0
+    for picture in pictures:
+        if picture.kind != kind:
+            continue
+        drawing = picture_drawing(scene, picture)
+        parts.append(words(0, y + 12, fit(drawing.label, PICTURE_WIDTH)))
+        parts.append(tag("g", drawing.body, transform=f"translate(0 {number(y + LABEL)})"))
+        width = max(width, drawing.width)
+        y += LABEL + drawing.height + 16
+    size = scene.kinds[scene.kind_index(kind)]
+    label = f"Arrays {kind} ({units.matrix(size.rows, size.cols)}) of {scene.program.name}"
+    return Drawing(joined(*parts), max(width, 600), max(y - 16, 0), label)
+
+
+def tile_table(scene: Scene, pictures: Sequence[ArrayPicture]) -> list[dict[str, object]]:
+    """Return for each picture what the page says about the array under the pointer.
+
+    `on`: for each array its id and its blocks, [layer, copy, group, row block, segment, first
+    row, first column] each; layers by their place in the plan.
+    """
+    found = []
+    for picture in pictures:
+        grid = cells(scene, picture)
+        on = [
+            [
+                array,
+                *([scene.positions[b.layer], b.copy, b.group, b.row, b.col, *b.at] for b in blocks),
+            ]
+            for array, blocks in picture.arrays
+        ]
+        step = [round(grid.width + grid.gap, 3), round(grid.height + grid.gap, 3)]
+        found.append({"kind": picture.kind, "across": grid.across, "step": step, "on": on})
+    return found

@@ -1,0 +1,145 @@
+"""Real topologies train in situ on synthetic images: residual, depthwise, and pixel by pixel.
+
+Narrow networks always; those of the zoo as they are by hand: pytest -m slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import rpucc
+from rpucc.errors import UnsupportedError
+from rpucc.models import build
+from rpucc.models.mobilenet import build_mobilenet_v2_cifar
+from rpucc.models.resnet import build_resnet18
+from rpucc.models.unet import build_unet
+from rpucc.runtime.data import Dataset
+from rpucc.runtime.machine import Machine
+from rpucc.runtime.trainer import Trainer
+
+from ..runtime.stock import assert_close, run_executor, stock_values, training_outputs
+from .conftest import Cli
+
+CLASSES = 3
+TARGETS = ["ideal", "rpu-managed"]
+
+GROUPED = pytest.mark.xfail(
+    raises=UnsupportedError, strict=True, reason="grouped convolutions are not trained on arrays"
+)
+TRANSPOSED = pytest.mark.xfail(
+    raises=UnsupportedError, strict=True, reason="ConvTranspose has no gradient"
+)
+
+
+def colours(n: int, tests: int = 20, side: int = 32) -> Dataset:
+    """Noisy images, each bright in the one channel that its label names."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, CLASSES, n + tests)
+    x = rng.uniform(0.0, 0.3, (n + tests, 3, side, side))
+    x[np.arange(n + tests), y] += 0.7
+    x = x.astype(np.float32)
+    return Dataset("colours", x[:n], y[:n], x[n:], y[n:])
+
+
+def squares(n: int, tests: int = 8, side: int = 64) -> Dataset:
+    """Noisy images of bright squares, and for each pixel whether it is in one: [n, side, side]."""
+    rng = np.random.default_rng(0)
+    y = np.zeros((n + tests, side, side), np.uint8)
+    for image in y:
+        top, left = rng.integers(0, side // 2, 2)
+        image[top : top + side // 2, left : left + side // 2] = 1
+    x = (0.4 * y + rng.uniform(0.0, 0.6, y.shape)).astype(np.float32)
+    return Dataset("squares", x[:n], y[:n], x[n:], y[n:])
+
+
+def assert_learns(model: onnx.ModelProto, target: str, data: Dataset, lr: float) -> None:
+    """Within two epochs the loss falls to less than half, and few test labels are wrong."""
+    machine = Machine(rpucc.compile(model, target, verify=False))
+    trainer = Trainer(machine)
+    before = trainer.evaluate(data.x_test, data.y_test, batch_size=4)
+    history = trainer.fit(data, epochs=2, lr=lr)
+    assert history[1].train_loss < history[0].train_loss
+    assert history[1].test_loss < 0.5 * before.loss
+    assert history[1].test_error < 0.5 * before.error
+
+
+def assert_ideal_step_is_exact(model: onnx.ModelProto, data: Dataset) -> None:
+    """One step on small ideal arrays: logits, loss and all weights are onnxruntime's."""
+    overrides = ["array.rows=100", "array.cols=60"]
+    program = rpucc.compile(model, "ideal", overrides=overrides, verify=False)
+    notes = program.model.metadata_props
+    feeds = {
+        program.input: data.x_train[:2],
+        notes["rpucc.labels"]: data.y_train[:2].astype(np.int64),
+        notes["rpucc.lr"]: np.array(0.1, np.float32),
+    }
+    outputs = training_outputs(program)
+    executor = run_executor(Machine(program), feeds, outputs, batch=2)
+    expected = stock_values(program.model, feeds)
+    for name in outputs:
+        assert_close(executor[name], expected[name], name)
+
+
+Builder = Callable[[], onnx.ModelProto]
+
+NARROW: dict[str, tuple[Builder, Callable[[int], Dataset], int, float]] = {
+    "resnet18": (lambda: build_resnet18(width=8, classes=CLASSES), colours, 200, 0.01),
+    "mobilenet-v2-cifar": (
+        lambda: build_mobilenet_v2_cifar(width=0.25, classes=CLASSES),
+        colours,
+        200,
+        0.01,
+    ),
+    "unet": (lambda: build_unet(size=16, width=4), lambda n: squares(n, side=16), 60, 0.05),
+}
+"""Builder, data, how many samples of them, learning rate."""
+
+MISSING = {"mobilenet-v2-cifar": [GROUPED], "unet": [TRANSPOSED]}
+networks = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MISSING.get(name, [])) for name in NARROW]
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@networks
+def test_a_narrow_network_learns(name: str, target: str) -> None:
+    make, data, samples, lr = NARROW[name]
+    assert_learns(make(), target, data(samples), lr)
+
+
+@networks
+def test_an_ideal_step_equals_floating_point(name: str) -> None:
+    make, data, _, _ = NARROW[name]
+    assert_ideal_step_is_exact(make(), data(2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+@networks
+def test_a_network_of_the_zoo_learns(name: str, target: str) -> None:
+    model = build(name)
+    data = squares(200) if name == "unet" else colours(300)
+    assert_learns(model, target, data, lr=0.003)
+
+
+@TRANSPOSED
+def test_unet_from_the_command_line(tmp_path: Path, cli: Cli) -> None:
+    """A file of images and of labels a pixel, through train, eval and run."""
+    data = squares(20, tests=4)
+    x, y = np.concatenate([data.x_train, data.x_test]), np.concatenate([data.y_train, data.y_test])
+    file, run = tmp_path / "squares.npz", tmp_path / "run"
+    np.savez(file, x=x[:, 0], y=y)
+    options = ("-t", "ideal", "--data", file, "--epochs", 1, "--no-verify", "-o", run)
+    trained = cli("train", "unet", *options)
+    if "ConvTranspose" in trained.stderr:
+        raise UnsupportedError(trained.stderr)
+    assert trained.code == 0, trained.stderr
+    assert "pixels wrong" in cli("eval", run).stdout
+    outcome = cli("run", run, file, "-o", tmp_path / "out.npy")
+    assert outcome.code == 0
+    assert np.load(tmp_path / "out.npy").shape == (24, 2, 64, 64)

@@ -1,0 +1,230 @@
+"""Network, layout, arrays and charts: what is drawn, and that any viewer can show it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from itertools import pairwise
+
+import onnx
+import onnx.helper as oh
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpucc.cli.drawings import drawings
+from rpucc.compiler import compile_model
+from rpucc.placement import Block
+from rpucc.program import Program
+from rpucc.report.layout import isotonic, layout, ranks
+from rpucc.report.network import network
+from rpucc.report.scene import Scene
+from rpucc.report.svg import fit
+from rpucc.report.svg_arrays import array_pictures, picture_drawing
+from rpucc.report.svg_latency import cycle_seconds
+from rpucc.report.svg_network import COLUMN, network_columns
+from rpucc.target import Target
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def lenet() -> Program:
+    return compile_model("lenet", "rpu-managed", verify=False)
+
+
+def residual(blocks: int) -> onnx.ModelProto:
+    """Dense layers of 4 × 4 with a skip connection over each."""
+    nodes, weights, x = [], [], "x"
+    for i in range(blocks):
+        weights.append(oh.make_tensor(f"w{i}", 1, (4, 4), [0.1] * 16))
+        nodes += [
+            oh.make_node("MatMul", [x, f"w{i}"], [f"m{i}"], name=f"fc{i}"),
+            oh.make_node("Add", [f"m{i}", x], [f"a{i}"], name=f"add{i}"),
+            oh.make_node("Relu", [f"a{i}"], [f"r{i}"], name=f"relu{i}"),
+        ]
+        x = f"r{i}"
+    values = [oh.make_tensor_value_info(name, 1, ["N", 4]) for name in ("x", x)]
+    graph = oh.make_graph(nodes, "residual", values[:1], values[1:], weights)
+    return oh.make_model(graph, opset_imports=[oh.make_opsetid("", 21)])
+
+
+def one_kind(rows: int, cols: int, *more: str) -> Target:
+    kind = [f"array.0.rows={rows}", f"array.0.cols={cols}"]
+    target = Target.load("ideal", overrides=[*kind, *more])
+    return target.model_copy(update={"arrays": target.arrays[:1]})
+
+
+# ---------------------------------------------------------------- the network
+
+
+def test_digital_work_goes_with_the_layer_before(lenet: Program) -> None:
+    found = network(lenet)
+    assert [(node.layer, node.ops) for node in found.nodes] == [
+        ("conv1", ("Tanh", "MaxPool")),
+        ("conv2", ("Tanh", "MaxPool", "Flatten")),
+        ("fc1", ("Tanh",)),
+        ("fc2", ("SoftmaxCrossEntropyLoss",)),
+    ]
+    assert found.edges == ((0, 1), (1, 2), (2, 3))
+    assert found.nodes[0].names == ("tanh1", "pool1")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_what_joins_two_branches_stands_alone(training: bool) -> None:
+    program = compile_model(
+        residual(2), one_kind(8, 8), training=training, loss="mse", verify=False
+    )
+    found = network(program)
+    shown = [(node.layer, node.ops[:2]) for node in found.nodes]
+    assert shown[:2] == [("fc0", ()), (None, ("Add", "Relu"))]
+    assert found.edges[:4] == ((0, 1), (1, 2), (1, 3), (2, 3))
+    assert found.sources == (0, 1)  # the first skip connection begins at the input
+
+
+def test_a_matrix_that_two_places_read_is_drawn_at_both() -> None:
+    program = compile_model(residual(2), one_kind(8, 8), training=False, verify=False)
+    first, second = (node for node in program.model.graph if node.op_type == "Read")
+    second.replace_input_with(1, first.inputs[1])
+    scene = Scene(Program(program.model))
+    assert [layer.name for layer in scene.plan.layers] == ["fc0"]
+    assert [node.layer for node in scene.network.nodes if node.layer] == ["fc0", "fc0"]
+    (drawing,) = network_columns(scene, links=True)
+    assert drawing.body.count('href="#layer-0"') == 2
+
+
+def test_a_long_network_is_broken_into_columns() -> None:
+    scene = Scene(compile_model(residual(40), one_kind(8, 8), training=False, verify=False))
+    columns = network_columns(scene, links=True)
+    assert len(columns) >= 3
+    assert all(column.height < 1.5 * COLUMN for column in columns)
+    body = "".join(column.body for column in columns)
+    for i in range(40):
+        assert body.count(f'href="#layer-{i}"') == 1
+    assert body.count(">continued<") == 2 * (len(columns) - 1)  # text and title
+
+
+# ---------------------------------------------------------------- layout
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
+    count = draw(st.integers(1, 12))
+    pairs = [(a, b) for b in range(count) for a in range(b)]
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=20)) if pairs else []
+    return count, edges
+
+
+@given(graphs())
+def test_nodes_do_not_overlap_and_edges_go_down(graph: tuple[int, list[tuple[int, int]]]) -> None:
+    count, edges = graph
+    sizes = [(20.0 + 7 * i, 10.0 + i) for i in range(count)]
+    found = layout(sizes, edges, (5.0, 8.0))
+    rank = ranks(count, edges)
+    for a in range(count):
+        x, y = found.corners[a]
+        assert -1e-6 <= x <= x + sizes[a][0] <= found.width + 1e-6
+        assert 0 <= y <= y + sizes[a][1] <= found.height + 1e-6
+        for b in range(a):
+            if rank[a] == rank[b]:
+                left, right = sorted((a, b), key=lambda i: found.corners[i][0])
+                gap = found.corners[right][0] - found.corners[left][0] - sizes[left][0]
+                assert gap >= 5.0 - 1e-6
+    for (a, b), route in zip(edges, found.routes, strict=True):
+        assert rank[a] < rank[b]
+        heights = [y for _, y in route]
+        assert heights == sorted(heights)
+        assert route[0][1] == pytest.approx(found.corners[a][1] + sizes[a][1])
+        assert route[-1] == pytest.approx(
+            (found.corners[b][0] + sizes[b][0] / 2, found.corners[b][1])
+        )
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=20))
+def test_isotonic(values: list[float]) -> None:
+    found = isotonic(values)
+    assert all(b >= a - 1e-9 for a, b in pairwise(found))
+    assert sum(found) == pytest.approx(sum(values), abs=1e-6)
+    steady = sorted(values)
+    assert isotonic(steady) == pytest.approx(steady)
+    error = sum((a - b) ** 2 for a, b in zip(found, values, strict=True))
+    mean = sum(values) / len(values)
+    assert error <= sum((mean - v) ** 2 for v in values) + 1e-6  # a constant is non-decreasing
+
+
+@given(st.text(min_size=1), st.floats(20, 300))
+def test_cut_names_keep_both_ends(text: str, width: float) -> None:
+    cut = fit(text, width)
+    assert cut == text or (len(cut) < len(text) and "…" in cut and cut[0] == text[0])
+    assert len(cut) <= max(len(text), 3)
+
+
+# ---------------------------------------------------------------- arrays
+
+
+def _blocks(pictures: object) -> list[Block]:
+    return [block for p in pictures for _, blocks in p.arrays for block in blocks]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_every_block_is_drawn_once(share: bool) -> None:
+    target = one_kind(64, 200, f"placement.share={str(share).lower()}")
+    scene = Scene(compile_model("lenet", target, training=False, verify=False))
+    pictures = array_pictures(scene)
+    assert sorted(_blocks(pictures)) == sorted(scene.placement.blocks())
+    arrays = [array for picture in pictures for array, _ in picture.arrays]
+    assert sorted(arrays) == list(range(scene.placement.arrays[scene.kinds[0].name]))
+    assert any(picture.shared for picture in pictures) == share
+
+
+def test_a_grid_stands_as_the_matrix_is_cut(lenet: Program) -> None:
+    scene = Scene(compile_model("lenet", one_kind(16, 100), training=False, verify=False))
+    conv2 = next(p for p in array_pictures(scene) if p.layers == ("conv2",))
+    layer = scene.layer("conv2")
+    assert conv2.across == layer.grid[1] == 5
+    assert len(conv2.arrays) == layer.tiles == 10
+    drawing = picture_drawing(scene, conv2)
+    frames, blocks = (path for path in drawing.body.split("<path")[1:])
+    assert frames.count("M") == blocks.count("M") == 10
+
+
+# ---------------------------------------------------------------- charts and files
+
+
+def test_cycles_add_up_to_the_training_time(lenet: Program) -> None:
+    times = cycle_seconds(lenet.plan)
+    for layer in lenet.plan.analog_layers:
+        assert times[layer.name][0] == pytest.approx(layer.seconds)
+        assert sum(times[layer.name]) == pytest.approx(layer.training_seconds)
+
+
+def _files(program: Program) -> Iterator[tuple[str, ET.Element]]:
+    for name, text in drawings(program):
+        yield name, ET.fromstring(text)
+
+
+def test_files_need_nothing_but_svg(lenet: Program) -> None:
+    names = set()
+    for name, root in _files(lenet):
+        names.add(name)
+        assert root.tag == f"{SVG}svg"
+        assert float(root.get("width", "")) > 0
+        assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
+            *("svg", "g", "rect", "path", "line", "text", "title")
+        }
+        assert not any("var(" in v for e in root.iter() for v in e.attrib.values())
+        for element in root.iter():  # looks do not hang on a style sheet
+            if element.tag in (f"{SVG}rect", f"{SVG}path", f"{SVG}text"):
+                assert "fill" in element.attrib
+    assert names == {
+        *("network.svg", "arrays-small.svg", "arrays-large.svg"),
+        *("latency.svg", "pipeline.svg", "training.svg"),
+    }
+
+
+def test_files_hold_hostile_names(lenet: Program) -> None:
+    model = residual(1)
+    model.graph.node[0].name = "</text><script>alert(1)</script>\x00‮&"
+    program = compile_model(model, one_kind(8, 8), training=False, verify=False)
+    for _, root in _files(program):
+        assert not list(root.iter(f"{SVG}script"))

@@ -1,0 +1,171 @@
+"""The page of `inspect --html`: what is on it, that names cannot run, how a browser takes it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from rpucc.compiler import compile_model
+from rpucc.models import build
+from rpucc.program import Program
+from rpucc.report.definitions import DEFINITIONS
+from rpucc.report.html import page
+from rpucc.report.html.page import CONTENTS
+from rpucc.report.scene import Scene
+from rpucc.target import Target
+
+from .browser import Browser, find_browser
+
+HOSTILE = '</script></title><img src=x onerror="document.title=666"><b>&amp;\'"'
+
+
+class Elements(HTMLParser):
+    """Counts elements and gathers ids, links and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.attributes: Counter[str] = Counter()
+        self.scripts: list[str] = []
+        self._in_script = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self._in_script = tag == "script"
+        for name, value in attrs:
+            self.attributes[name] += 1
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "src"):
+                self.links.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            self.scripts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
+
+
+@pytest.fixture(scope="module")
+def lenet() -> Program:
+    return compile_model("lenet", "rpu-managed", verify=False)
+
+
+@pytest.fixture(scope="module")
+def lenet_page(lenet: Program) -> str:
+    return page(Scene(lenet))
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Program:
+    model = build("mlp")
+    for node in model.graph.node:
+        node.name = f"{node.name}{HOSTILE}"
+    model.graph.name = HOSTILE
+    return compile_model(model, "rpu-managed", verify=False)
+
+
+def test_the_page_has_every_section_and_layer(lenet_page: str) -> None:
+    found = Elements(lenet_page)
+    assert {anchor for anchor, _ in CONTENTS} <= set(found.ids)
+    assert {f"layer-{i}" for i in range(4)} <= set(found.ids)
+    assert {f"def-{each.key}" for each in DEFINITIONS} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+    for name in ("conv1", "conv2", "fc1", "fc2"):
+        assert lenet_page.count(f">{name}<") >= 4  # network, table, arrays, charts
+    assert "bottleneck" in lenet_page
+    assert "5.76 µs" in lenet_page
+
+
+def test_links_lead_to_places_on_the_page(lenet_page: str) -> None:
+    found = Elements(lenet_page)
+    assert {link for link in found.links if link != "data:,"}
+    for link in found.links:
+        assert link == "data:," or link.removeprefix("#") in found.ids
+
+
+def test_nothing_comes_from_elsewhere(lenet_page: str) -> None:
+    assert "http:" not in lenet_page
+    assert "https:" not in lenet_page
+    found = Elements(lenet_page)
+    assert not {"iframe", "img", "object", "embed"} & set(found.tags)
+    assert found.attributes["style"] == 0  # the policy allows the one style sheet alone
+
+
+def test_the_data_list_every_array(lenet: Program, lenet_page: str) -> None:
+    data = json.loads(Elements(lenet_page).scripts[0])
+    assert data["layers"] == ["conv1", "conv2", "fc1", "fc2"]
+    arrays = [(p["kind"], on[0]) for p in data["pictures"] for on in p["on"]]
+    expected = [(kind, i) for kind, n in lenet.plan.arrays.items() for i in range(n)]
+    assert sorted(arrays) == sorted(expected)
+    assert data["cuts"][1] == [[0, 32], [0, 401]]
+
+
+def test_hostile_names_are_text(hostile: Program) -> None:
+    assert any("onerror" in layer.name for layer in hostile.plan.layers)
+    found = Elements(page(Scene(hostile)))
+    plain = Elements(page(Scene(compile_model("mlp", "rpu-managed", verify=False))))
+    assert found.tags == plain.tags
+    assert found.attributes["onerror"] == 0
+    assert json.loads(found.scripts[0])["layers"] == [la.name for la in hostile.plan.layers]
+
+
+def test_an_inference_program_shows_no_training() -> None:
+    text = page(Scene(compile_model("mlp", "ideal", training=False, verify=False)))
+    assert "One training image" not in text
+    assert "with training" not in text
+
+
+def test_a_network_without_arrays_has_a_page() -> None:
+    target = Target.from_toml(
+        'name = "none"\n[[array]]\nname = "a"\nrows = 8\ncols = 8\nt_read = 1e-8\n'
+        '[device]\nmodel = "ideal"\n[[layer]]\nmatch = "*"\nanalog = false\n'
+    )
+    text = page(Scene(compile_model("mlp", target, training=False, verify=False)))
+    assert "all layers are digital" in text
+
+
+def test_thousands_of_arrays_stay_small() -> None:
+    target = Target.load("ideal", overrides=["array.0.rows=8", "array.0.cols=8"])
+    kinds = target.model_copy(update={"arrays": target.arrays[:1]})
+    program = compile_model("lenet", kinds, training=False, verify=False)
+    count = sum(program.plan.arrays.values())
+    assert count > 1_000
+    assert len(page(Scene(program))) < 60_000 + 120 * count
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    return find_browser(tmp_path_factory.mktemp("profile"))
+
+
+@pytest.mark.parametrize("which", ["lenet", "hostile"])
+def test_a_browser_takes_it(
+    which: str, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    program: Program = request.getfixturevalue(which)
+    path = tmp_path / "plan.html"
+    path.write_text(page(Scene(program)), encoding="utf-8")
+    visit = browser.visit(path)
+    assert visit.console == []
+    assert "<title>666" not in visit.dom
+    found = Elements(visit.dom)
+    assert found.tags["img"] == 0
+    layers = program.plan.layers
+    assert visit.dom.count('class="node"') == len(layers)
+    assert visit.dom.count('class="floor"') == len(layers)
+    assert {f"layer-{i}" for i in range(len(layers))} <= set(found.ids)
+    assert found.attributes["data-tip"] > Elements(path.read_text()).attributes["data-tip"]
+    assert browser.width_in(path, 390) == (390, 390)
