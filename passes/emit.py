@@ -175,6 +175,13 @@ def known_shape(value: ir.Value) -> ir.Shape:
     return value.shape
 
 
+def static_dims(value: ir.Value, first: int = 0) -> list[int]:
+    """Return the dimensions from `first` on, which must be numbers."""
+    dims = known_shape(value).dims[first:]
+    assert all(isinstance(dim, int) for dim in dims), f"value {value.name!r} is dynamic: {dims}"
+    return [dim for dim in dims if isinstance(dim, int)]
+
+
 def constant_of(value: ir.Value | None) -> np.ndarray | None:
     """Return the array of an initializer or Constant node, None for anything else."""
     if value is None or value.is_graph_input():

@@ -20,7 +20,7 @@ from rpucc.passes.emit import (
     constant_of,
     drop_unused_initializers,
     int_of,
-    known_shape,
+    static_dims,
 )
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ def rows_of(node: ir.Node) -> int:
     """Return R, the outputs of a layer."""
     weight = node.inputs[1]
     assert weight is not None
-    shape = known_shape(weight)
+    shape = static_dims(weight)
     if node.op_type == "ConvTranspose":
-        return int(shape[1]) * int_of(node, "group", 1)
+        return shape[1] * int_of(node, "group", 1)
     rows_first = node.op_type == "Conv" or int_of(node, "transB", 0)
-    return int(shape[0] if rows_first else shape[1])
+    return shape[0] if rows_first else shape[1]
 
 
 def _only_consumer(node: ir.Node) -> ir.Node | None:

@@ -7,7 +7,7 @@ Not for cutting the matrices to array size: tile does that. What a layer's matri
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,10 +25,11 @@ from rpucc.passes.emit import (
     Emitter,
     drop_unused_initializers,
     known_shape,
+    static_dims,
 )
 from rpucc.passes.layer_matrix import LayerMatrix
 from rpucc.passes.select_analog import bias_array, following_bias
-from rpucc.passes.window import Window, ints
+from rpucc.passes.window import Window, ints, static_space
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -138,7 +139,7 @@ class _Lowering:
     def _transposed(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
         """Channels of a position to a row, a product, and its windows added to the image."""
         e, matrix = self.emitter, self.matrix
-        space = [int(d) for d in known_shape(x).dims[2:]]
+        space = static_space(self.node)
         batch, positions = known_shape(x)[0], math.prod(space)
         flat = e.reshape(self._by_group(x), [0, matrix.columns, positions])
         rows = self._swap_last(flat, out=f"{self.layer}.rows")
@@ -170,7 +171,7 @@ class _Lowering:
         groups = self.matrix.groups
         if groups == 1:
             return x
-        channels, *space = (int(d) for d in known_shape(x).dims[1:])
+        channels, *space = static_dims(x, 1)
         out = self.emitter.reshape(x, [-1, channels // groups, *space], out=f"{self.layer}.groups")
         out.shape = ir.Shape([_times(known_shape(x)[0], groups), channels // groups, *space])
         return out
@@ -179,7 +180,7 @@ class _Lowering:
         """[N·G, P, C] to [N, G, P, C]."""
         if self.matrix.groups == 1:
             return rows
-        shape = [self.matrix.groups, *(int(d) for d in known_shape(rows).dims[1:])]
+        shape = [self.matrix.groups, *static_dims(rows, 1)]
         out = self.emitter.reshape(rows, [-1, *shape], out=f"{self.layer}.x")
         out.shape = ir.Shape([batch, *shape])
         return out
@@ -215,8 +216,8 @@ class _Lowering:
     def _transposed_weight(self, W: ir.Value) -> ir.Value:
         if self.matrix.groups == 1:
             return self.emitter.transpose(W, (1, 0), out=f"{self.layer}.WT")
-        shape = [self.matrix.groups, self.matrix.rows, known_shape(W)[1]]
-        by_group = self.emitter.reshape(W, [int(d) for d in shape])
+        shape = [self.matrix.groups, self.matrix.rows, static_dims(W)[1]]
+        by_group = self.emitter.reshape(W, shape)
         return self.emitter.transpose(by_group, (0, 2, 1), out=f"{self.layer}.WT")
 
     def _check_positions(self, window: Window) -> None:
@@ -242,7 +243,7 @@ def _times(batch: int | ir.SymbolicDim, groups: int) -> int | ir.SymbolicDim:
     return batch * groups if isinstance(batch, int) else ir.SymbolicDim(f"{batch.value}*{groups}")
 
 
-def _transposed_window(node: ir.Node, space: list[int], kernel: tuple[int, ...]) -> Window:
+def _transposed_window(node: ir.Node, space: Sequence[int], kernel: tuple[int, ...]) -> Window:
     """Return the window that slides over a transposed convolution's output."""
     rank = len(space)
     strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)

@@ -29,7 +29,7 @@ class Window:
 
         `kernel` stands in for an absent kernel_shape (a Conv takes it from its weight).
         """
-        space = _static_space(node)
+        space = static_space(node)
         rank = len(space)
         ones = (1,) * rank
         size = ints(node, "kernel_shape", tuple(kernel) if kernel is not None else ones)
@@ -70,7 +70,8 @@ def ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(node.attributes.get_ints(name, default))
 
 
-def _static_space(node: ir.Node) -> tuple[int, ...]:
+def static_space(node: ir.Node) -> tuple[int, ...]:
+    """Return the sizes of a node's input behind batch and channels; raises UnsupportedError."""
     value = node.inputs[0]
     if value is None or value.shape is None:
         raise UnsupportedError(

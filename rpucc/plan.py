@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
@@ -109,8 +110,6 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     latency_seconds: float
     """One image on its own: the slowest path through the layers."""
-    placement: Placement
-    """Where every tile lies."""
     notes: tuple[str, ...] = ()
     """What a user should know: shared matrices, layer rules without effect."""
     grids: tuple[GridSpec, ...] = ()
@@ -183,7 +182,6 @@ class Plan:
             grids=grids,
             kinds=target.arrays,
             share=target.placement.share,
-            placement=placement,
         )
 
     @property
@@ -195,6 +193,13 @@ class Plan:
     def arrays(self) -> dict[str, int]:
         """Array kind to the number of arrays used."""
         return self.placement.arrays
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where every tile lies; worked out when it is asked for."""
+        from rpucc.placement import place
+
+        return place(self.grids, self.kinds, share=self.share)
 
     def arrays_if(self, *, share: bool) -> dict[str, int]:
         """Array kind to the number of arrays with or without sharing, pins of layers left out."""
@@ -389,8 +394,9 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
         R, C = (shape[0], shape[1]) if rows_first else (shape[-1], shape[-2])
         places = list(result)[1:-1] if result is not None else []
         product = node.inputs[1]
-        if product is not None and product.shape is not None and product.shape.rank() == 3:
-            groups, places = int(product.shape[0]), places[1:]  # [N, G, P, R]
+        by_group = product.shape if product is not None else None
+        if by_group is not None and len(by_group) == 3 and isinstance(by_group[0], int):
+            groups, places = by_group[0], places[1:]  # [N, G, P, R]
             R //= groups
     positions = math.prod(dim for dim in places if isinstance(dim, int))
     return LayerPlan(

@@ -6,8 +6,6 @@ column, an activation (PyTorch's addmm). That becomes an Add of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 
@@ -30,29 +28,18 @@ def _adds_no_bias(node: ir.Node) -> bool:
 
 
 def _split(model: ir.Model, node: ir.Node) -> None:
-    result, term = node.outputs[0], node.inputs[2]
-    stem = str(result.name)
-    product = _node("Gemm", node.inputs[:2], f"{stem}.product")
-    product.name = node.name
-    for key in ("alpha", "transA", "transB"):
-        if key in node.attributes:
-            product.attributes.add(node.attributes[key])
-    new = [product]
-    beta = node.attributes.get_float("beta", 1.0)
+    """Leave the product to the node, and let what follows use the sum under the old name."""
+    product, term = node.outputs[0], node.inputs[2]
+    stem, beta = str(product.name), node.attributes.get_float("beta", 1.0)
+    node.resize_inputs(2)
+    node.attributes.pop("beta", None)
+    total = ir.Value(name=None, type=product.type, shape=product.shape)
+    product.replace_all_uses_with(total, replace_graph_outputs=True)
+    product.name, total.name = f"{stem}.product", stem
+    after = [ir.node("Add", [product, term], outputs=[total])]
     if beta != 1.0:
         factor = add_initializer(model, f"{stem}.beta", np.array(beta, np.float32))
-        new.append(_node("Mul", [term, factor], f"{stem}.scaled"))
-        term = new[-1].outputs[0]
-    new.append(_node("Add", [product.outputs[0], term], None))
-    model.graph.insert_before(node, new)
-    total = new[-1].outputs[0]
-    total.type, total.shape = result.type, result.shape
-    result.name, total.name = None, stem  # a graph output keeps its name
-    result.replace_all_uses_with(total, replace_graph_outputs=True)
-    model.graph.remove(node, safe=True)
-
-
-def _node(op_type: str, inputs: Sequence[ir.Value | None], output: str | None) -> ir.Node:
-    node = ir.Node("", op_type, inputs, num_outputs=1)
-    node.outputs[0].name = output
-    return node
+        scaled = ir.Value(name=f"{stem}.scaled")
+        after = [ir.node("Mul", [term, factor], outputs=[scaled]), *after]
+        after[-1].replace_input_with(1, scaled)
+    model.graph.insert_after(node, after)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from rpucc.cost.sizes import batch_of, elements
+from rpucc.cost.sizes import batch_of, elements, size
 from rpucc.cost.timing import CYCLES, Cycle
 
 
@@ -82,6 +82,12 @@ class Node:
         shape = value.shape if value is not None else None
         dim = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
         return _known(dim if isinstance(dim, int) else None)
+
+    def axes(self, index: int) -> list[int]:
+        """Return all dimensions of an input; raises LookupError where they are not known."""
+        value = self.node.inputs[index]
+        shape = value.shape if value is not None else None
+        return [_known(size(dim, self.batch)) for dim in shape or ()]
 
     def taps(self) -> int:
         """Elements of the kernel window."""
@@ -190,6 +196,31 @@ def _lrn(n: Node) -> Operations:
     return Operations(adds=size, multiplies=2, functions=2) * n.output
 
 
+def _fold_mean(n: Node) -> Operations:
+    """As Sum, and one multiplication by 1 / n."""
+    return _fold(n) + Operations(multiplies=n.output)
+
+
+def _reduce_after(
+    adds: float = 0, multiplies: float = 0, functions: float = 0, last: float = 0
+) -> Rule:
+    """So many operations an element, then their sum, then `last` functions of each sum."""
+    each = Operations(adds, multiplies, functions)
+    return lambda n: each * n.input() + _reduce(n) + Operations(functions=last) * n.output
+
+
+def _einsum(n: Node) -> Operations:
+    """One multiply-accumulate for each setting of all indices: a product of their sizes."""
+    equation = n.node.attributes.get_string("equation", "").replace(" ", "")
+    sizes: dict[str, int] = {}
+    for i, indices in enumerate(equation.split("->")[0].split(",")):
+        if not indices.isalpha():
+            raise LookupError("an equation with an ellipsis")
+        sizes.update(zip(indices, n.axes(i), strict=True))
+    macs = math.prod(sizes.values())
+    return Operations(adds=macs, multiplies=macs)
+
+
 def _of_input(adds: float = 0, multiplies: float = 0, functions: float = 0) -> Rule:
     """So many operations an element of the input."""
     return lambda n: Operations(adds, multiplies, functions) * n.input()
@@ -205,7 +236,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Equal", "Sign", "And", "Or", "Not", "Floor", "Ceil", "Round"), _ADD),
     "Mul": _MULTIPLY,
     **dict.fromkeys(("Div", "Pow", "Sqrt", "Exp", "Log", "Reciprocal", "Erf"), _FUNCTION),
-    **dict.fromkeys(("Tanh", "Sigmoid", "Softplus", "Softsign"), _FUNCTION),
+    **dict.fromkeys(("Tanh", "Sigmoid", "Softplus", "Softsign", "Sin", "Cos", "Atan"), _FUNCTION),
     "Clip": _each(adds=2),
     "LeakyRelu": _each(adds=1, multiplies=1),
     "PRelu": _each(adds=1, multiplies=1),
@@ -222,6 +253,7 @@ RULES: dict[str, Rule] = {
     "InstanceNormalization": _NORMALISE,
     "LayerNormalization": _NORMALISE,
     "GroupNormalization": _NORMALISE,
+    "LpNormalization": _each(adds=1, multiplies=1, functions=1),
     "LRN": _lrn,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
@@ -230,6 +262,13 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("ReduceSum", "ReduceMax", "ReduceMin"), _reduce),
     "ReduceMean": _reduce_mean,
     **dict.fromkeys(("Sum", "Max", "Min"), _fold),
+    "Mean": _fold_mean,
+    "ReduceL1": _reduce_after(adds=1),
+    "ReduceSumSquare": _reduce_after(multiplies=1),
+    "ReduceL2": _reduce_after(multiplies=1, last=1),
+    "ReduceLogSum": _reduce_after(last=1),
+    "ReduceLogSumExp": _reduce_after(functions=1, last=1),
+    "Einsum": _einsum,
     "MatMul": _matmul,
     "Gemm": _matmul,
     "Conv": _conv,

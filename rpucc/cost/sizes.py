@@ -27,7 +27,7 @@ def elements(value: ir.Value | None, batch: int | str | None) -> int | None:
     """
     while value is not None:
         if value.shape is not None:
-            dims = [_size(dim, batch) for dim in value.shape]
+            dims = [size(dim, batch) for dim in value.shape]
             known = [dim for dim in dims if dim is not None]
             if len(known) == len(dims):
                 return math.prod(known)
@@ -38,7 +38,13 @@ def elements(value: ir.Value | None, batch: int | str | None) -> int | None:
     return None
 
 
-def _size(dim: int | ir.SymbolicDim, batch: int | str | None) -> int | None:
+def size(dim: int | ir.SymbolicDim, batch: int | str | None) -> int | None:
+    """Return a dimension, a symbolic `batch` as 1 and batch * n (samples by group) as n."""
     if isinstance(dim, int):
         return dim
-    return 1 if dim.value is not None and dim.value == batch else None
+    if dim.value is None or batch is None:
+        return None
+    name, _, times = str(dim.value).partition("*")
+    if name != str(batch) or not (times == "" or times.isdigit()):
+        return None
+    return int(times or 1)

@@ -26,6 +26,7 @@ TRAINING = [
     "unroll",
     "differentiate",
     "tile",
+    "replicate",
     "manage_noise",
     "manage_bounds",
     "assign_update",
@@ -75,7 +76,7 @@ def test_events_come_in_order_with_the_import_first() -> None:
     assert all(event.model is model for event in events)
     # there is no batch norm, and an ideal target manages nothing
     unmodified = [event.name for event in events if not event.modified]
-    assert unmodified == ["fold_batchnorm", "manage_noise", "manage_bounds"]
+    assert unmodified == ["fold_batchnorm", "replicate", "manage_noise", "manage_bounds"]
 
 
 def test_function_bodies_follow_the_ops_in_use() -> None:

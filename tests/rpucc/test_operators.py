@@ -52,7 +52,7 @@ def test_what_the_page_says_about_operators() -> None:
     assert (found["LSTM"].forward, found["LSTM"].through) == ("refused", "")
     assert (found["Relu"].forward, found["Relu"].through) == ("native", "yes")
     assert (found["Gelu"].forward, found["Gelu"].through) == ("onnxruntime", "yes")
-    assert found["Where"].through == "no"
+    assert found["ScatterElements"].through == "no"
     assert found["Dropout"].forward == "left out"
 
 

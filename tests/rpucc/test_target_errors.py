@@ -127,8 +127,14 @@ def test_values_in_layer_rules() -> None:
         (VALID + "read_noise = 1\n", "read_noise: unknown key here; it belongs in [periphery]"),
         (VALID + '"a\\nb" = 1\n', 'layer.0.update."a\\nb": unknown key; allowed: pulsed, bl'),
         (VALID + "[updates]\n", "updates: unknown key; did you mean 'update'?"),
-        (VALID + "[zzz]\n", "zzz: unknown key; allowed: name, description, array, periphery"),
-        (VALID + "[layer.zzz]\n", "layer.0.zzz: unknown key; allowed: match, analog, arrays"),
+        (
+            VALID + "[zzz]\n",
+            "zzz: unknown key; allowed: name, description, array, mapping",
+        ),
+        (
+            VALID + "[layer.zzz]\n",
+            "layer.0.zzz: unknown key; allowed: match, analog, mapping",
+        ),
         ("bl = 1\n" + VALID, "bl: unknown key here; it belongs in [update]"),
         ("rows = 1\n" + VALID, "rows: unknown key"),
         ("layers = []\n" + VALID, "layers: unknown key; did you mean 'layer'?"),

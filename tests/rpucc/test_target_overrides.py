@@ -105,7 +105,7 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         ("perifery.bound=1", "did you mean 'periphery.bound'?"),
         ("dw_min=1", "did you mean 'device.dw_min'?"),
         ("managment.max_halving=1", "did you mean 'management.max_halvings'?"),
-        ("qqq=1", "unknown key qqq; the tables are array, periphery, device"),
+        ("qqq=1", "unknown key qqq; the tables are array, mapping, periphery, device"),
         (".name=x", "unknown key .name"),
         ("update.bl.x=1", "unknown key update.bl.x"),
         ("array=3", "is a table; set one of its keys, as in array.rows"),
