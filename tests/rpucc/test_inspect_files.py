@@ -121,8 +121,7 @@ def test_notebooks_show_table_and_bars_without_scripts(lenet: Program) -> None:
 
 def test_notebooks_show_a_long_plan_in_part(lenet: Program) -> None:
     layers = [
-        dataclasses.replace(layer, name=f"<b>{i}")
-        for i, layer in enumerate(lenet.plan.layers * 10)
+        dataclasses.replace(layer, name=f"<b>{i}") for i, layer in enumerate(lenet.plan.layers * 10)
     ]
     shown = dataclasses.replace(lenet.plan, layers=tuple(layers))._repr_html_()
     assert "and 10 more layers" in shown
