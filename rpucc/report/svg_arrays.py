@@ -32,6 +32,8 @@ PICTURE_WIDTH = 1040.0
 LEAST_BLOCK = 1.5
 """Pixels that a block takes at least, however few of the lines it has."""
 LABEL = 18.0
+NAMES_SHOWN = 8
+"""Layers that a caption names of those that share arrays."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,9 @@ def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
 def caption(scene: Scene, picture: ArrayPicture) -> str:
     """Return a line: whose arrays they are, how many, how full."""
     kind = scene.kinds[scene.kind_index(picture.kind)]
-    names = ", ".join(units.plain(name) for name in picture.layers)
+    names = ", ".join(units.plain(name) for name in picture.layers[:NAMES_SHOWN])
+    more = len(picture.layers) - NAMES_SHOWN
+    names += f" and {more} more layers" if more > 0 else ""
     full = units.significant_percent(picture.fill / (kind.rows * kind.cols))
     text = f"{units.counted(len(picture.arrays), 'array')} {kind.name}, {full} used"
     if picture.left_out:
