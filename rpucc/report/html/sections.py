@@ -73,7 +73,7 @@ def time(scene: Scene) -> Markup:
         "time",
         "Time",
         "Time that a layer's arrays are busy for one sample. The bottleneck of the forward "
-        "pipeline is in red. Digital work, re-reads and transfers are not in it.",
+        "pipeline is in red. Digital work and transfers are not in it.",
         legend(cycle_styles(scene.plan)),
         _charts(latency_drawings(scene.plan, ROWS)),
     )
