@@ -133,7 +133,7 @@ class Program:
         False
         """
         program = cls(read_model(path))
-        _check_program(program, str(path))
+        _check_program(program, Path(path))
         return program
 
     def _repr_html_(self) -> str:
@@ -208,8 +208,8 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def _check_program(program: Program, where: str) -> None:
-    """Refuse a model that is no sound rpucc program."""
+def _check_program(program: Program, where: Path) -> None:
+    """Refuse a model, just read from `where`, that is no sound rpucc program."""
     from rpucc.errors import TargetError
     from rpucc.structure import structure_problems
 
@@ -225,7 +225,7 @@ def _check_program(program: Program, where: str) -> None:
         _ = program.target, program.input_range
         if not all(isinstance(name, str) for name in program.updates.values()):
             raise ValueError("rpucc.updates maps no names to names")
-        problem = next(structure_problems(program.model), None)
+        problem = next(structure_problems(program.model, where), None)
     except TargetError as error:
         raise ModelError(f"{where}: a damaged program: {error}") from error
     except Exception as error:  # any damage at all may have been done to a file

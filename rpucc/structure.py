@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import onnx
 import onnx.checker
@@ -21,8 +22,12 @@ NAMED_VALUES = ("rpucc.input", "rpucc.output", "rpucc.loss_value", "rpucc.labels
 """Model metadata that name a value of the graph."""
 
 
-def structure_problems(model: ir.Model) -> Iterator[str]:
-    """Yield what is wrong with the model's structure, one line each; nothing if it is sound."""
+def structure_problems(model: ir.Model, path: Path | None = None) -> Iterator[str]:
+    """Yield what is wrong with the model's structure, one line each; nothing if it is sound.
+
+    path: the file that the model was just read from. onnx.checker then looks at the file, so that
+    a large model is not written out for it.
+    """
     yield from _name_problems(model)
     yield from _type_problems(model)
     yield from _metadata_problems(model)
@@ -30,7 +35,7 @@ def structure_problems(model: ir.Model) -> Iterator[str]:
     yield from _function_problems(model)
     register_schemas()
     try:
-        onnx.checker.check_model(light_proto(model), full_check=True)
+        onnx.checker.check_model(path or light_proto(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         yield f"onnx.checker: {' '.join(str(error).split())[:300]}"
 

@@ -80,17 +80,19 @@ def write_files(program: Program, files: Files) -> None:
 def drawings(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name and content of each SVG file of a program."""
     from rpucc.report.scene import Scene
+    from rpucc.report.svg import DIGITAL
     from rpucc.report.svg_arrays import array_pictures, kind_drawing
-    from rpucc.report.svg_latency import latency_drawing
+    from rpucc.report.svg_latency import cycle_styles, latency_drawing
     from rpucc.report.svg_network import network_drawing
     from rpucc.report.svg_pipeline import pipeline_drawing, training_drawing
 
     scene = Scene(program)
     pictures = array_pictures(scene)
-    yield "network.svg", network_drawing(scene).file()
+    kinds, cycles = scene.kind_styles, cycle_styles(scene.plan)
+    yield "network.svg", network_drawing(scene).file([*kinds, DIGITAL])
     for kind in scene.placement.arrays:
         yield f"arrays-{kind}.svg", kind_drawing(scene, kind, pictures).file()
-    yield "latency.svg", latency_drawing(scene.plan).file()
-    yield "pipeline.svg", pipeline_drawing(scene.plan).file()
+    yield "latency.svg", latency_drawing(scene.plan).file(cycles)
+    yield "pipeline.svg", pipeline_drawing(scene.plan).file(kinds)
     if scene.plan.training:
-        yield "training.svg", training_drawing(scene.plan).file()
+        yield "training.svg", training_drawing(scene.plan).file(cycles)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.plan import total_lines, update_policy, which_cycles
-from rpucc.report.svg_latency import latency_drawing
+from rpucc.report.svg_latency import cycle_styles, latency_drawing
 
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan, Plan
@@ -37,7 +37,9 @@ def plan_html(plan: Plan) -> Markup:
         tag("tr", tag("th", label, scope="row"), tag("td", text))
         for label, text in total_lines(plan)
     ]
-    bars = latency_drawing(plan).file(header=False) if plan.analog_layers and more <= 0 else None
+    bars = None
+    if plan.analog_layers and more <= 0:
+        bars = latency_drawing(plan).file(cycle_styles(plan), header=False)
     return tag("div", tag("table", head, *rows), rest, tag("table", *totals), bars)
 
 

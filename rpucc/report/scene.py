@@ -13,6 +13,7 @@ from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.network import Network, network
 from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.svg import kind_style
 
 if TYPE_CHECKING:
     from rpucc.cost.network import NetworkCost
@@ -58,6 +59,15 @@ class Scene:
     def positions(self) -> dict[str, int]:
         """Layer name to its place in the plan, the number that links drawings and tables."""
         return {layer.name: i for i, layer in enumerate(self.plan.layers)}
+
+    @cached_property
+    def kind_styles(self) -> list[tuple[str, str]]:
+        """Return the style of each kind of array in use, with its name and size."""
+        return [
+            (kind_style(i), f"{kind.name} {units.matrix(kind.rows, kind.cols)}")
+            for i, kind in enumerate(self.kinds)
+            if kind.name in self.placement.arrays
+        ]
 
     def layer(self, name: str) -> LayerPlan:
         """Return a layer of the plan by its name; KeyError for an unknown one."""

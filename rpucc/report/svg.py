@@ -7,6 +7,7 @@ Not for what is drawn: each svg_*.py has one drawing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rpucc.report.markup import Attribute, Markup, joined, number, tag
@@ -14,12 +15,16 @@ from rpucc.report.markup import Attribute, Markup, joined, number, tag
 FONT = "ui-sans-serif, system-ui, Segoe UI, Helvetica, Arial, sans-serif"
 FONT_SIZE = 11
 MARGIN = 16
+LINE = 18
 NAMESPACE = "http://www.w3.org/2000/svg"
 CHARACTER = 6.1
 """Mean width of a character of that size; names are cut by it."""
 
 KIND_COLOURS = ("#2b6cb0", "#b45f06", "#0f766e", "#7048a8", "#b03a6f", "#6b7218")
 """Kinds of array in the order of the target; told apart with any colour vision."""
+
+DIGITAL = ("digital", "digital")
+"""Style and meaning of what is on no array."""
 
 STYLES: dict[str, dict[str, str]] = {
     "paper": {"fill": "#ffffff"},
@@ -29,12 +34,12 @@ STYLES: dict[str, dict[str, str]] = {
     "line": {"fill": "none", "stroke": "#8c959f"},
     "rule": {"fill": "none", "stroke": "#d8dee4"},
     "box": {"fill": "#ffffff", "stroke": "#8c959f"},
-    "array": {"fill": "#eaeef2"},
+    "array": {"fill": "#dde3e9"},
     "digital": {"fill": "#8c959f"},
     "slow": {"fill": "none", "stroke": "#c2410c", "stroke-width": "2"},
     "slow-text": {"fill": "#b03a0a", "font-weight": "600"},
-    "forward": {"fill": "#2b6cb0"},
-    "backward": {"fill": "#7fa8d1"},
+    "forward": {"fill": "#1f4f86"},
+    "backward": {"fill": "#5f8fbf"},
     "update": {"fill": "#b45f06"},
     **{f"kind{i}": {"fill": colour} for i, colour in enumerate(KIND_COLOURS)},
 }
@@ -59,26 +64,47 @@ class Drawing:
         """Return an svg element as wide as its place; for drawings in percent of the width."""
         return self._element(width="100%", **attributes)
 
-    def file(self, *, header: bool = True) -> Markup:
-        """Return an svg document that stands alone, on white paper.
+    def file(self, legend: Sequence[tuple[str, str]] = (), *, header: bool = True) -> Markup:
+        """Return an svg document that stands alone, on white paper, under its label.
 
-        header: begin with the XML declaration; a page that holds the document has none.
+        legend: styles with what they mean. header: begin with the XML declaration; a page that
+        holds the document has none.
         """
-        width, height = self.width + 2 * MARGIN, self.height + 2 * MARGIN
-        paper = styled("rect", style="paper", width="100%", height="100%")
-        size: dict[str, Attribute] = {"width": self.width, "height": self.height}
-        size["overflow"] = "visible"
-        inner = tag("svg", self.body, x=MARGIN, y=MARGIN, **size)
-        body = joined(tag("title", self.label), paper, inner)
+        head = [words(0, 12, self.label, "strong"), *_legend(legend)]
+        top = 24 + (LINE if legend else 0)
+        size = {"width": self.width, "height": self.height}
+        inner = tag("svg", self.body, x=MARGIN, y=MARGIN + top, overflow="visible", **size)
+        line = "".join(f"{text}      " for _, text in legend)
+        width = max(self.width, *(text_width(text) for text in (self.label, line))) + 2 * MARGIN
+        body = joined(
+            tag("title", self.label),
+            styled("rect", style="paper", width="100%", height="100%"),
+            tag("g", *head, transform=f"translate({MARGIN} {MARGIN})"),
+            inner,
+        )
+        height = self.height + top + 2 * MARGIN
         element = Drawing(body, width, height, self.label).inline(xmlns=NAMESPACE)
         start = '<?xml version="1.0" encoding="UTF-8"?>\n' if header else ""
         return Markup(f"{start}{element}\n")
 
     def _element(self, **attributes: Attribute) -> Markup:
-        return tag(
-            "svg", self.body, height=self.height, role="img", aria_label=self.label,
-            font_family=FONT, font_size=FONT_SIZE, **attributes,
-        )  # fmt: skip
+        common: dict[str, Attribute] = {"role": "img", "aria_label": self.label}
+        common |= {"height": self.height, "font_family": FONT, "font_size": FONT_SIZE}
+        return tag("svg", self.body, **{**common, **attributes})
+
+
+def text_width(text: str) -> float:
+    """Return about what a line of text takes, also in bold."""
+    return 1.1 * CHARACTER * len(text)
+
+
+def _legend(items: Sequence[tuple[str, str]]) -> Iterator[Markup]:
+    """Yield a swatch and its meaning for each style, in a line below the label."""
+    x = 0.0
+    for style, text in items:
+        yield styled("rect", style=style, x=x, y=22, width=10, height=10, rx=2)
+        yield words(x + 15, 31, text)
+        x += 15 + CHARACTER * len(text) + 20
 
 
 def styled(name: str, /, *children: str | None, style: str, **attributes: Attribute) -> Markup:

@@ -15,7 +15,7 @@ from rpucc.placement import Block
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, number, tag
 from rpucc.report.scene import Scene
-from rpucc.report.svg import Drawing, fit, kind_style, styled, words
+from rpucc.report.svg import Drawing, fit, kind_style, styled, text_width, words
 
 MOST_BLOCKS = 12_000
 """Blocks that are drawn of one layer: a picture of more would show nothing."""
@@ -32,6 +32,8 @@ PICTURE_WIDTH = 1040.0
 LEAST_BLOCK = 1.5
 """Pixels that a block takes at least, however few of the lines it has."""
 LABEL = 18.0
+NAMES_SHOWN = 8
+"""Layers that a caption names of those that share arrays."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,9 @@ class ArrayPicture:
 def array_pictures(scene: Scene) -> list[ArrayPicture]:
     """Return what stands together, in forward order of the first layer; then what is shared."""
     on: dict[tuple[str, int], list[Block]] = {}
-    left_out: dict[str, int] = {}
+    left_out = {grid.layer: max(grid.tiles - MOST_BLOCKS, 0) for grid in scene.plan.grids}
     for layer in scene.plan.analog_layers:
-        blocks = list(islice(scene.placement.blocks(layer.name), MOST_BLOCKS))
-        left_out[layer.name] = max(layer.tiles - MOST_BLOCKS, 0)
-        for block in blocks:
+        for block in islice(scene.placement.blocks(layer.name), MOST_BLOCKS):
             on.setdefault((block.kind, block.array), []).append(block)
     groups: dict[tuple[str, str], list[tuple[int, tuple[Block, ...]]]] = {}
     for (kind, array), found in on.items():
@@ -162,7 +162,9 @@ def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
 def caption(scene: Scene, picture: ArrayPicture) -> str:
     """Return a line: whose arrays they are, how many, how full."""
     kind = scene.kinds[scene.kind_index(picture.kind)]
-    names = ", ".join(units.plain(name) for name in picture.layers)
+    names = ", ".join(units.plain(name) for name in picture.layers[:NAMES_SHOWN])
+    more = len(picture.layers) - NAMES_SHOWN
+    names += f" and {more} more layers" if more > 0 else ""
     full = units.significant_percent(picture.fill / (kind.rows * kind.cols))
     text = f"{units.counted(len(picture.arrays), 'array')} {kind.name}, {full} used"
     if picture.left_out:
@@ -202,20 +204,22 @@ def _short(value: float) -> str:
 
 
 def kind_drawing(scene: Scene, kind: str, pictures: Iterable[ArrayPicture]) -> Drawing:
-    """Draw all pictures of a kind below each other, each under its caption, for a file."""
+    """Draw all pictures of a kind, each under its caption, for a file."""
+    drawings = [picture_drawing(scene, each) for each in pictures if each.kind == kind]
     parts: list[Markup] = []
-    width, y = 0.0, 0.0
-    for picture in pictures:
-        if picture.kind != kind:
-            continue
-        drawing = picture_drawing(scene, picture)
-        parts.append(words(0, y + 12, fit(drawing.label, PICTURE_WIDTH)))
-        parts.append(tag("g", drawing.body, transform=f"translate(0 {number(y + LABEL)})"))
-        width = max(width, drawing.width)
-        y += LABEL + drawing.height + 16
+    x, y, tallest, width = 0.0, 0.0, 0.0, 0.0
+    for drawing in drawings:
+        wide = max(drawing.width, min(text_width(drawing.label), PICTURE_WIDTH))
+        if x and x + wide > PICTURE_WIDTH:
+            x, y, tallest = 0.0, y + tallest, 0.0
+        parts.append(words(x, y + 12, fit(drawing.label, PICTURE_WIDTH)))
+        at = f"translate({number(x)} {number(y + LABEL)})"
+        parts.append(tag("g", drawing.body, transform=at))
+        width, tallest = max(width, x + wide), max(tallest, LABEL + drawing.height + 16)
+        x += wide + 24
     size = scene.kinds[scene.kind_index(kind)]
     label = f"Arrays {kind} ({units.matrix(size.rows, size.cols)}) of {scene.program.name}"
-    return Drawing(joined(*parts), max(width, 600), max(y - 16, 0), label)
+    return Drawing(joined(*parts), width, y + tallest, label)
 
 
 def tile_table(scene: Scene, pictures: Sequence[ArrayPicture]) -> list[dict[str, object]]:

@@ -36,6 +36,11 @@ def cycle_seconds(plan: Plan) -> dict[str, tuple[float, ...]]:
     return {la.name: tuple(each.get(la.name, 0.0) for each in times) for la in plan.analog_layers}
 
 
+def cycle_styles(plan: Plan) -> list[tuple[str, str]]:
+    """Return the style of each cycle that the program has, with its name."""
+    return [(cycle, cycle) for cycle in (CYCLES if plan.training else CYCLES[:1])]
+
+
 def latency_drawing(plan: Plan) -> Drawing:
     """Draw a bar for each layer on arrays: its forward cycle, then backward and update."""
     (whole,) = latency_drawings(plan, len(plan.layers) + 1)

@@ -44,6 +44,13 @@ class Browser:
         )  # fmt: skip
         return Visit(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line])
 
+    def visit_with(self, page: Path, script: str) -> Visit:
+        """Visit a copy of the page without its policy, with one more script at its end."""
+        text = CSP.sub("", page.read_text(encoding="utf-8"))
+        copy = page.with_name("scripted.html")
+        copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"), "utf-8")
+        return self.visit(copy)
+
     def width_in(self, page: Path, width: int) -> tuple[int, int]:
         """Return what the page takes and what it has, in a frame of `width` pixels."""
         text = CSP.sub("", page.read_text(encoding="utf-8")).replace("</body>", f"{PROBE}</body>")

@@ -20,7 +20,7 @@ from rpucc.report.layout import isotonic, layout, ranks
 from rpucc.report.network import network
 from rpucc.report.scene import Scene
 from rpucc.report.svg import fit
-from rpucc.report.svg_arrays import array_pictures, picture_drawing
+from rpucc.report.svg_arrays import MOST_BLOCKS, array_pictures, picture_drawing
 from rpucc.report.svg_latency import cycle_seconds
 from rpucc.report.svg_network import COLUMN, network_columns
 from rpucc.target import Target
@@ -186,6 +186,16 @@ def test_a_grid_stands_as_the_matrix_is_cut(lenet: Program) -> None:
     drawing = picture_drawing(scene, conv2)
     frames, blocks = (path for path in drawing.body.split("<path")[1:])
     assert frames.count("M") == blocks.count("M") == 10
+
+
+def test_what_is_not_drawn_is_said() -> None:
+    scene = Scene(compile_model("mlp", one_kind(4, 4), training=False, verify=False))
+    first = array_pictures(scene)[0]
+    tiles = scene.plan.layers[0].tiles
+    assert tiles > MOST_BLOCKS == len(first.arrays)
+    assert first.left_out == tiles - MOST_BLOCKS
+    label = picture_drawing(scene, first).label
+    assert label.endswith(f"; {first.left_out:,} more tiles are not drawn")
 
 
 # ---------------------------------------------------------------- charts and files

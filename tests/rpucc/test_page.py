@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -169,3 +170,42 @@ def test_a_browser_takes_it(
     assert {f"layer-{i}" for i in range(len(layers))} <= set(found.ids)
     assert found.attributes["data-tip"] > Elements(path.read_text()).attributes["data-tip"]
     assert browser.width_in(path, 390) == (390, 390)
+
+
+SEARCH = """
+const find = document.getElementById("find");
+find.value = "Conv 2";
+find.dispatchEvent(new Event("input"));
+"""
+
+
+def test_search_leaves_the_layers_that_match(
+    browser: Browser, lenet_page: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.html"
+    path.write_text(lenet_page, encoding="utf-8")
+    visit = browser.visit_with(path, SEARCH)
+    assert visit.console == []
+    assert ">1 of 4</output>" in visit.dom
+    rows = re.findall(r'<tr id="layer-(\d)"([^>]*)>', visit.dom)
+    assert [i for i, attributes in rows if "dim" not in attributes] == ["1"]
+    assert len(re.findall(r'<figure [^>]*class="dim"', visit.dom)) == 3
+
+
+HOVER = """
+const svg = document.querySelectorAll("svg.floor")[1];
+const box = svg.getBoundingClientRect();
+svg.dispatchEvent(new PointerEvent("pointermove",
+  {bubbles: true, clientX: box.left + 3, clientY: box.top + 3}));
+"""
+
+
+def test_an_array_tells_what_lies_on_it(browser: Browser, lenet_page: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.html"
+    path.write_text(lenet_page, encoding="utf-8")
+    visit = browser.visit_with(path, HOVER)
+    assert visit.console == []
+    tip = re.search(r'<div id="tip"[^>]*>([^<]*)</div>', visit.dom)
+    assert tip is not None
+    assert tip[1] == "array small 1\nconv2: rows 0…31, columns 0…400"
+    assert "hidden" not in tip[0]

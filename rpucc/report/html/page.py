@@ -56,7 +56,7 @@ def page(scene: Scene) -> str:
         header(scene),
         _bar(),
         main,
-        tag("div", id="tip", role="tooltip", hidden=""),
+        tag("div", id="tip", role="status", hidden=""),
         tag("script", _json(data), type="application/json", id="data"),
         tag("script", script),
     )

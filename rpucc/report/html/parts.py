@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rpucc.report import units
 from rpucc.report.definitions import definition
 from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
-from rpucc.report.svg import kind_style
+from rpucc.report.svg import DIGITAL
 
 
 def section(anchor: str, title: str, text: str, *children: Markup | None) -> Markup:
@@ -46,13 +45,7 @@ def scrolling(content: Markup, label: str) -> Markup:
 
 def kind_legend(scene: Scene, *, digital: bool) -> Markup:
     """Return the colours of the kinds of array, and of what is on none."""
-    used = scene.placement.arrays
-    items = [
-        (kind_style(i), f"{kind.name} {units.matrix(kind.rows, kind.cols)}")
-        for i, kind in enumerate(scene.kinds)
-        if kind.name in used
-    ]
-    return legend([*items, *([("digital", "digital")] if digital else [])])
+    return legend([*scene.kind_styles, *([DIGITAL] if digital else [])])
 
 
 def legend(items: Sequence[tuple[str, str]]) -> Markup:

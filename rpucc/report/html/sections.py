@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rpucc.cost.timing import CYCLES
 from rpucc.report import units
 from rpucc.report.definitions import DEFINITIONS
 from rpucc.report.html.parts import kind_legend, legend, scrolling, section
@@ -13,7 +12,7 @@ from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
 from rpucc.report.svg import Drawing
 from rpucc.report.svg_arrays import ArrayPicture, caption, picture_drawing
-from rpucc.report.svg_latency import latency_drawings
+from rpucc.report.svg_latency import cycle_styles, latency_drawings
 from rpucc.report.svg_network import network_columns
 from rpucc.report.svg_pipeline import pipeline_drawings, training_drawings
 
@@ -24,7 +23,7 @@ ROWS = 36
 def network(scene: Scene) -> Markup:
     """Return the graph of the forward network, in columns."""
     columns = [
-        tag("div", drawing.inline(), class_="scroll")
+        tag("div", drawing.inline(role="group"), class_="scroll")
         for drawing in network_columns(scene, links=True)
     ]
     return section(
@@ -70,13 +69,12 @@ def arrays(scene: Scene, pictures: Sequence[ArrayPicture]) -> Markup:
 
 def time(scene: Scene) -> Markup:
     """Return the bars of array time."""
-    items = [(cycle, cycle) for cycle in (CYCLES if scene.plan.training else CYCLES[:1])]
     return section(
         "time",
         "Time",
         "Time that a layer's arrays are busy for one sample. The bottleneck of the forward "
-        "pipeline is in red. Digital work, re-reads and transfers are not in it.",
-        legend(items),
+        "pipeline is in red. Digital work and transfers are not in it.",
+        legend(cycle_styles(scene.plan)),
         _charts(latency_drawings(scene.plan, ROWS)),
     )
 
@@ -88,7 +86,7 @@ def pipeline(scene: Scene) -> Markup:
     if scene.plan.training:
         charts += [
             tag("h3", "One training image"),
-            legend([(cycle, cycle) for cycle in CYCLES]),
+            legend(cycle_styles(scene.plan)),
             _charts(training_drawings(scene.plan, ROWS)),
         ]
     numbers = tag(
