@@ -102,7 +102,7 @@ class Network:
         """min(max(x, 0), 6), as exporters write it."""
         for limit, value in (("zero", 0.0), ("six", 6.0)):
             if all(parameter.name != limit for parameter in self.parameters):
-                self.parameters.append(numpy_helper.from_array(np.float32(value), limit))
+                self.parameters.append(numpy_helper.from_array(np.array(value, np.float32), limit))
         return self._node("Clip", name, x, "zero", "six")
 
     def add(self, name: str, a: str, b: str) -> str:
