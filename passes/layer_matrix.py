@@ -57,6 +57,11 @@ class LayerMatrix:
         """C of one group's matrix, without a bias."""
         return int(self.weight.shape[1])
 
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The type of the weights."""
+        return self.weight.dtype
+
     def values(self, bias: np.ndarray | None, devices: int = 1) -> np.ndarray:
         """Return [G·n·R, C] with n = `devices` copies of each group's rows, a bias [G·R] last."""
         matrix = self.weight

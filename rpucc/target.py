@@ -132,6 +132,12 @@ class Mapping(Section):
     """Where to cut the rows, instead of `cuts`: [0, .., R] for an R of the layer's matrix."""
     col_cuts: Cuts = ()
     """Where to cut the columns, the bias line included."""
+    bias: Annotated[Literal["auto", "array", "digital"], choice("auto", "array", "digital")] = (
+        "auto"
+    )
+    """array: a column that is fed with 1; digital: an addition. auto: on the array where that takes
+    no further arrays. That of a transposed convolution is always digital: its outputs are sums of
+    several reads."""
     replicas: Replicas = 1
     """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
     within the `count` of arrays. All copies get every update, so they stay one matrix."""
