@@ -78,6 +78,13 @@ def test_the_weights_need_the_published_number_of_arrays(name: str) -> None:
     assert sum(tiles(refilled(name), (512, 512), 0)) == ARRAYS[name]
 
 
+@pytest.mark.parametrize("name", some(ARRAYS, slow=("vgg19", "densenet121")))
+def test_biases_take_no_further_arrays(name: str) -> None:
+    target = with_arrays((512, 512), preset="ideal", overrides=("mapping.bias=auto",))
+    program = rpucc.compile(refilled(name), target, training=False, verify=False)
+    assert sum(program.plan.arrays.values()) <= ARRAYS[name]
+
+
 @pytest.mark.parametrize("name", some(NAMES, slow={*NAMES} - {"squeezenet"}))
 def test_random_weights_keep_values_of_order_one(name: str) -> None:
     """Else a saturated softmax, or an overflow, would hide what a pass did."""
