@@ -62,12 +62,15 @@ class LayerMatrix:
         """The type of the weights."""
         return self.weight.dtype
 
-    def values(self, bias: np.ndarray | None, devices: int = 1) -> np.ndarray:
-        """Return [G·n·R, C] with n = `devices` copies of each group's rows, a bias [G·R] last."""
+    def values(self, bias: np.ndarray | None, devices: int = 1, copies: int = 1) -> np.ndarray:
+        """Return `copies` times [G·n·R, C], with n = `devices` copies of each group's rows.
+
+        A bias [G·R] is the last column.
+        """
         matrix = self.weight
         if bias is not None:
             matrix = np.concatenate([matrix, bias.reshape(-1, 1).astype(matrix.dtype)], axis=1)
         if devices > 1:
             by_group = matrix.reshape(self.groups, 1, self.rows, -1)
             matrix = np.tile(by_group, (1, devices, 1, 1)).reshape(-1, matrix.shape[1])
-        return np.ascontiguousarray(matrix)
+        return np.ascontiguousarray(np.tile(matrix, (copies, 1)) if copies > 1 else matrix)

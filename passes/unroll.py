@@ -32,7 +32,7 @@ from rpucc.passes.select_analog import bias_array, following_bias
 from rpucc.passes.window import Window, ints, static_space
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target import Mapping, Target
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Unroll(RpuPass):
     values have an axis for them before the positions. A transposed convolution reads the channels
     of each input position and adds the windows that come out with Col2Im. A bias that is not on
     the arrays (`bias.py`) is added digitally: `<layer>.b`. With n devices a weight the matrix holds
-    n copies of its rows, and the output is their mean.
+    n copies of its rows, and the output is their mean. Replicas that learn on their own are
+    independent matrices too: Assign shares the positions out among them, Collect undoes that.
 
         before: out = Conv(X, W, b)                              (node conv1, analog)
         after:  cols = Im2Col(X); x1 = AppendOne(cols); part = Read(x1, conv1.W) [N, P, 1, R];
@@ -68,8 +69,8 @@ class Unroll(RpuPass):
         if self.training:
             _refuse_shared_weights(layers)
         emitter = Emitter(model)
-        for node in layers:
-            _Lowering(emitter, node, self.target).run()
+        for number, node in enumerate(layers):
+            _Lowering(emitter, node, self.target, number).run()
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
 
@@ -85,14 +86,15 @@ class Unroll(RpuPass):
 class _Lowering:
     """The lowering of one layer node; the pieces are emitted before it, then it goes away."""
 
-    def __init__(self, emitter: Emitter, node: ir.Node, target: Target) -> None:
+    def __init__(self, emitter: Emitter, node: ir.Node, target: Target, number: int) -> None:
         self.emitter = emitter
         self.node = node
-        self.layer = node.name or ""
+        self.layer, self.number = node.name or "", number
         self.analog = node.metadata_props[ANALOG] == "1"
         self.matrix = LayerMatrix.of(node)
         mapping = target.for_layer(self.layer).mapping
         self.devices = mapping.devices_per_weight if self.analog else 1
+        self.copies = self._learners(mapping)
         transposed = node.op_type == "ConvTranspose"
         on_arrays = not self.analog or bias_on_arrays(self.matrix, mapping, target.arrays)
         bias = bias_array(node)
@@ -140,7 +142,8 @@ class _Lowering:
         rows = self._with_groups(self._with_one(rows), known_shape(x)[0])
         groups, R = self.matrix.groups, self.matrix.rows
         shape = [R] if groups == 1 else [groups, 1, R]
-        result = self._plus_bias(self._product(rows), shape)
+        positions = math.prod(window.positions)
+        result = self._plus_bias(self._shared_out(rows, positions), shape)
         t = self._swap_last(result, out=f"{self.layer}.t")
         return self.emitter.reshape(t, [0, self.matrix.outputs, *window.positions])
 
@@ -151,7 +154,7 @@ class _Lowering:
         batch, positions = known_shape(x)[0], math.prod(space)
         flat = e.reshape(self._by_group(x), [0, matrix.columns, positions])
         rows = self._swap_last(flat, out=f"{self.layer}.rows")
-        product = self._product(self._with_groups(rows, batch))
+        product = self._shared_out(self._with_groups(rows, batch), positions)
         taps = self._swap_last(product, out=f"{self.layer}.t")
         taps = e.reshape(taps, [0, matrix.groups * matrix.rows, positions])
         taps.shape = ir.Shape([batch, matrix.groups * matrix.rows, positions])
@@ -163,7 +166,7 @@ class _Lowering:
 
     def _weight(self) -> ir.Value:
         """Register `<layer>.W`, with the bias as its last column if it is one."""
-        values = self.matrix.values(self.column, self.devices)
+        values = self.matrix.values(self.column, self.devices, self.copies)
         return self.emitter.initializer(f"{self.layer}.W", values)
 
     def _plus_bias(self, y: ir.Value, shape: Sequence[int]) -> ir.Value:
@@ -202,6 +205,18 @@ class _Lowering:
         out.shape = ir.Shape([batch, *shape])
         return out
 
+    def _shared_out(self, rows: ir.Value, positions: int) -> ir.Value:
+        """The product, done by copies that learn on their own where there are several."""
+        copies = self.copies = min(self.copies, positions)
+        if copies == 1:
+            return self._product(rows)
+        e, layer = self.emitter, self.number
+        shares = e.rpu("Assign", rows, out=f"{self.layer}.shares", copies=[copies], layer=layer)
+        done = self._product(shares)
+        return e.rpu(
+            "Collect", done, out=f"{self.layer}.collected", positions=[positions], layer=layer
+        )
+
     def _swap_last(self, x: ir.Value, out: str) -> ir.Value:
         axes = list(range(known_shape(x).rank()))
         return self.emitter.transpose(x, [*axes[:-2], axes[-1], axes[-2]], out=out)
@@ -218,7 +233,8 @@ class _Lowering:
             out=f"{self.layer}.part",
             row_cuts=[0, self.devices * self.matrix.rows],
             col_cuts=[0, known_shape(W)[1]],
-            groups=self.matrix.groups,
+            groups=self.matrix.groups * self.copies,
+            copies=self.copies,
         )
         if self.devices == 1:
             return e.reduce_sum(part, [-2], out=f"{self.layer}.y")
@@ -236,6 +252,19 @@ class _Lowering:
         shape = [self.matrix.groups, self.matrix.rows, static_dims(W)[1]]
         by_group = self.emitter.reshape(W, shape)
         return self.emitter.transpose(by_group, (0, 2, 1), out=f"{self.layer}.WT")
+
+    def _learners(self, mapping: Mapping) -> int:
+        """Copies that learn on their own; only a convolution has positions to share out."""
+        if not self.analog or not self.matrix.kernel or mapping.replica_updates == "shared":
+            return 1
+        assert isinstance(mapping.replicas, int)  # the target holds that
+        if mapping.replicas > 1 and self.matrix.groups > 1:
+            raise UnsupportedError(
+                f"node {self.layer!r} ({self.node.op_type}): mapping.replica_updates = "
+                f'"independent" is not supported with group={self.matrix.groups}; use "shared" for '
+                "it in a [[layer]] rule of the target"
+            )
+        return mapping.replicas
 
     def _check_positions(self, window: Window) -> None:
         if min(window.positions) < 1:

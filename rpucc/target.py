@@ -141,6 +141,12 @@ class Mapping(Section):
     replicas: Replicas = 1
     """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
     within the `count` of arrays. All copies get every update, so they stay one matrix."""
+    replica_updates: Annotated[
+        Literal["shared", "independent"], choice("shared", "independent")
+    ] = "shared"
+    """shared: every copy gets every update; independent: each copy learns on its own from the
+    positions that fall to it, at random for each sample (RAPA: Rasch, Gokmen, Rigotti & Haensch
+    2019, arXiv 1807.01356). For convolutions with one group."""
     devices_per_weight: Annotated[int, integer(1, 1024)] = 1
     """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
 
@@ -341,13 +347,13 @@ class Target(Section):
                 raise _conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
             raise _conflict("device.model", None, target_load.NEEDED["model"])
-        _check_kind(self.mapping, names, "mapping")
+        _check_mapping(self.mapping, names, "mapping")
         _check_adc(self.periphery, "periphery")
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
         for i, rule in enumerate(self.layers):
             if rule.mapping is not None:
-                _check_kind(rule.mapping, names, f"layer.{i}.mapping")
+                _check_mapping(rule.mapping, names, f"layer.{i}.mapping")
             if rule.periphery is not None:
                 _check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
         return self
@@ -474,7 +480,10 @@ def _conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
     return PydanticCustomError("conflict", "{allowed}", context)
 
 
-def _check_kind(mapping: Mapping, names: Sequence[str], key: str) -> None:
+def _check_mapping(mapping: Mapping, names: Sequence[str], key: str) -> None:
+    if mapping.replica_updates == "independent" and mapping.replicas == "auto":
+        allowed = 'a number where replica_updates = "independent"'
+        raise _conflict(f"{key}.replicas", mapping.replicas, allowed)
     if mapping.array not in (*AUTOMATIC_KINDS, *names):
         known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
         raise _conflict(f"{key}.array", mapping.array, f"one of {known}")

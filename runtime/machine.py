@@ -80,7 +80,7 @@ class Machine:
         node = layer.forward[0]
         of_group = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
         col_cuts = np.array(node.attributes.get_ints("col_cuts", ()), np.int64)
-        starts = np.arange(layer.groups) * layer.group_rows
+        starts = np.arange(layer.matrices) * layer.group_rows
         row_cuts = np.append((starts[:, None] + of_group[:-1]).reshape(-1), layer.rows)
         shape = len(row_cuts) - 1, len(col_cuts) - 1
         tiles = node.attributes.get_int("first_tile", 0) + np.arange(shape[0] * shape[1])
@@ -97,7 +97,7 @@ class Machine:
             device=device,
             pulsed=policy.update.pulsed,
             key=self.key,
-            groups=layer.groups,
+            groups=layer.matrices,
         )
 
     @property
