@@ -30,9 +30,12 @@ from rpucc.errors import TargetError
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_values import (
     PARAMETER_NAME,
+    SAME,
     ArrayIds,
     Bits,
+    BitsOrSame,
     Bound,
+    BoundOrSame,
     Count,
     Cuts,
     Extent,
@@ -49,6 +52,7 @@ from rpucc.target_values import (
     Rereads,
     Seconds,
     Sigma,
+    SigmaOrSame,
     Watts,
     choice,
     integer,
@@ -107,7 +111,11 @@ class PlacementPolicy(Section):
 
 
 class Periphery(Section):
-    """What stands between an array and the digital part (`[periphery]`, physics.md section 2)."""
+    """What stands between an array and the digital part (`[periphery]`, physics.md section 2).
+
+    The keys that end in _backward are those of the backward cycle; "same", their default, takes
+    the forward cycle's value, also where a layer rule has changed that.
+    """
 
     read_noise: Sigma = 0.0
     """Standard deviation σ of the noise on every output of a read, in units of the output."""
@@ -117,6 +125,25 @@ class Periphery(Section):
     """Input converter over [-1, 1]; 0 is none."""
     adc_bits: Bits = 0
     """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+    read_noise_backward: SigmaOrSame = "same"
+    """As `read_noise`, in the backward cycle."""
+    bound_backward: BoundOrSame = "same"
+    """As `bound`, in the backward cycle."""
+    dac_bits_backward: BitsOrSame = "same"
+    """As `dac_bits`, in the backward cycle."""
+    adc_bits_backward: BitsOrSame = "same"
+    """As `adc_bits`, in the backward cycle."""
+
+    @property
+    def backward(self) -> Periphery:
+        """The backward cycle's values in the place of the forward cycle's.
+
+        >>> Periphery(read_noise=0.06, bound=12, read_noise_backward=0).backward.read_noise
+        0.0
+        """
+        keys = ("read_noise", "bound", "dac_bits", "adc_bits")
+        own = {key: getattr(self, f"{key}_backward") for key in keys}
+        return Periphery(**{key: getattr(self, key) if v == SAME else v for key, v in own.items()})
 
 
 class Mapping(Section):
@@ -423,8 +450,8 @@ class Target(Section):
             _check_adc(policy.periphery, "periphery")
         except PydanticCustomError as error:
             raise TargetError(
-                f"target {self.name}: layer {name!r} after all its rules: periphery.adc_bits: "
-                f"{target_load.conflict_text(error.context)}"
+                f"target {self.name}: layer {name!r} after all its rules: "
+                f"{(error.context or {})['key']}: {target_load.conflict_text(error.context)}"
             ) from None
         return policy
 
@@ -475,12 +502,15 @@ def _check_kind(mapping: Mapping, names: Sequence[str], key: str) -> None:
 
 
 def _check_adc(periphery: Periphery, key: str) -> None:
-    if periphery.adc_bits and not periphery.bound:
-        raise _conflict(
-            f"{key}.adc_bits",
-            periphery.adc_bits,
-            "0 where bound = 0 (an ADC converts the range [-bound, bound]: give both or neither)",
-        )
+    """Refuse an ADC without a bound, in either cycle; the error names the cycle's own key."""
+    for cycle, end in ((periphery, ""), (periphery.backward, "_backward")):
+        if cycle.adc_bits and not cycle.bound:
+            raise _conflict(
+                f"{key}.adc_bits{end}",
+                cycle.adc_bits,
+                f"0 where bound{end} = 0 (an ADC converts the range [-bound, bound]: give both or "
+                "neither)",
+            )
 
 
 S = TypeVar("S", bound=Section)
