@@ -53,6 +53,7 @@ from rpucc.target_values import (
     Seconds,
     Sigma,
     SigmaOrSame,
+    Variations,
     Watts,
     choice,
     integer,
@@ -71,6 +72,7 @@ __all__ = [
     "PlacementPolicy",
     "Target",
     "Update",
+    "VariationPolicy",
     "list_presets",
     "preset_names",
 ]
@@ -276,6 +278,19 @@ class Device(Section):
         return {**model, **self.parameters}
 
 
+class VariationPolicy(Section):
+    """Which variations the devices are built without (`[variations]`; docs/physics.md section 4).
+
+    The device model says which of its parameters belong to a kind; these become 0. The other
+    kinds keep their draws: removing one changes nothing else about the devices.
+    """
+
+    remove: Variations = ()
+    """dtod: the spread of the steps from device to device; ctoc: the noise of a step from pulse to
+    pulse; asymmetry: that up and down steps differ, on average and by device; bounds: the spread of
+    the weight bounds, which stay at their mean. "all": these four."""
+
+
 class LayerRule(Section):
     """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
 
@@ -291,6 +306,7 @@ class LayerRule(Section):
     management: Management | None = None
     update: Update | None = None
     device: Device | None = None
+    variations: VariationPolicy | None = None
     batch_norm: BatchNorm | None = None
 
     @model_serializer(mode="plain")
@@ -316,6 +332,7 @@ class LayerPolicy:
     update: Update
     device: Device
     batch_norm: BatchNorm
+    variations: VariationPolicy
     arrays: tuple[int, ...] = ()
 
 
@@ -342,6 +359,7 @@ class Target(Section):
     mapping: Mapping = Mapping()
     periphery: Periphery = Periphery()
     device: Device
+    variations: VariationPolicy = VariationPolicy()
     management: Management = Management()
     update: Update = Update()
     placement: PlacementPolicy = PlacementPolicy()
@@ -461,7 +479,7 @@ class Target(Section):
         periphery, device = self.periphery, self.device
         management, update = self.management, self.update
         arrays: tuple[int, ...] = ()
-        batch_norm = self.batch_norm
+        batch_norm, variations = self.batch_norm, self.variations
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
@@ -475,8 +493,9 @@ class Target(Section):
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
             batch_norm = _merged(batch_norm, rule.batch_norm)
+            variations = _merged(variations, rule.variations)
         return LayerPolicy(
-            analog, mapping, periphery, management, update, device, batch_norm, arrays
+            analog, mapping, periphery, management, update, device, batch_norm, variations, arrays
         )
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -536,6 +555,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "mapping": tuple(Mapping.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
+    "variations": tuple(VariationPolicy.model_fields),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
     "placement": tuple(PlacementPolicy.model_fields),

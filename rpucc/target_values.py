@@ -158,6 +158,27 @@ def _or_same(allowed: str, test: Callable[[Any], object]) -> BeforeValidator:
 SigmaOrSame = Annotated[float | str, _or_same(_SIGMA, lambda v: is_number(v, 0, 1e6))]
 BoundOrSame = Annotated[float | str, _or_same(_BOUND, _is_bound)]
 BitsOrSame = Annotated[int | str, _or_same(_BITS, _is_bits)]
+VARIATIONS = ("dtod", "ctoc", "asymmetry", "bounds")
+"""The kinds of device variation."""
+
+
+def _every_kind(value: Any) -> Any:
+    return list(VARIATIONS) if value == "all" else value
+
+
+def _are_kinds(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and all(isinstance(kind, str) and kind in VARIATIONS for kind in value)
+        and len(set(value)) == len(value)
+    )
+
+
+Variations = Annotated[
+    tuple[str, ...],
+    checked(f'"all", or a list of {", ".join(VARIATIONS)} without repeats', _are_kinds),
+    BeforeValidator(_every_kind),  # the last one runs first
+]
 PARAMETER_NAME = "a parameter name of letters, digits and '_'"
 Parameter = Annotated[float, checked("a finite number", is_number)]
 

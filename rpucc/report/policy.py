@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rpucc.target import Device, Periphery
+    from rpucc.target import LayerPolicy, Periphery
 
 
 def section(values: Mapping[str, object]) -> str:
@@ -38,12 +38,15 @@ def periphery_text(periphery: Periphery) -> str:
     return section(forward) + (f"; backward: {section(own)}" if own else "")
 
 
-def device_text(device: Device) -> str:
-    """Return a device model and the parameters that the target gives.
+def device_text(policy: LayerPolicy) -> str:
+    """Return a layer's device model, the parameters that the target gives, what is removed.
 
-    >>> from rpucc.target import Device
-    >>> device_text(Device(model="constant-step", parameters={"dw_min": 0.001}))
-    'constant-step: dw_min 0.001'
+    >>> from rpucc.target import Target
+    >>> target = Target.load("ideal", ["device.model=constant-step", "variations.remove=all"])
+    >>> device_text(target.for_layer("fc1"))
+    'constant-step; variations removed: dtod, ctoc, asymmetry, bounds'
     """
+    device, removed = policy.device, policy.variations.remove
     given = section(device.parameters)
-    return f"{device.model}: {given}" if given else device.model
+    text = f"{device.model}: {given}" if given else device.model
+    return f"{text}; variations removed: {', '.join(removed)}" if removed else text

@@ -102,7 +102,7 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     yield "bound management", which_cycles(plan.bound_forward, plan.bound_backward)
     yield "update", update_policy(plan)
     yield "periphery", periphery_text(policy.periphery)
-    yield "device", device_text(policy.device)
+    yield "device", device_text(policy)
 
 
 def _statistics(weights: Mapping[str, float]) -> str:

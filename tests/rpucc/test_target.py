@@ -284,6 +284,31 @@ read_noise_backward = 0
     assert again.for_layer("fc2").periphery.backward == fc1.backward
 
 
+def test_variations_are_removed_by_layer() -> None:
+    rules = """
+[variations]
+remove = ["ctoc"]
+[[layer]]
+match = "conv*"
+[layer.variations]
+remove = "all"
+[[layer]]
+match = "conv1"
+[layer.variations]
+remove = []
+"""
+    target = Target.from_toml(MINIMAL + rules)
+    found = {name: target.for_layer(name).variations.remove for name in ("fc1", "conv1", "conv2")}
+    assert found == {
+        "fc1": ("ctoc",),
+        "conv1": (),
+        "conv2": ("dtod", "ctoc", "asymmetry", "bounds"),
+    }
+    assert Target.from_json(target.to_json()) == target
+    target = Target.load("rpu-managed", ['layer.conv2.variations.remove=["bounds"]'])
+    assert target.for_layer("conv2").variations.remove == ("bounds",)
+
+
 def test_arrays_of_a_rule_are_ids_and_ranges_of_them() -> None:
     rules = '[[layer]]\nmatch = "*"\narrays = [7, "2-4", 7]\n[[layer]]\nmatch = "b"\narrays = []\n'
     target = Target.from_toml(MINIMAL + rules)

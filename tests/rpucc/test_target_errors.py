@@ -29,6 +29,8 @@ dac_bits = 7
 adc_bits = 9
 read_noise_backward = "same"
 adc_bits_backward = "same"
+[variations]
+remove = ["ctoc"]
 [management]
 noise_forward = "auto"
 noise_backward = "always"
@@ -108,6 +110,8 @@ FLAG = "true or false"
          "a device model's name"),
         ("device.", "dw_min", ["nan", "-inf", "true", '"0.1"', "[1]", "{a=1}", "0x" + "f" * 400],
          "a finite number"),
+        ("variations.", "remove", ['"dtod"', "[1]", '["spread"]', '["dtod", "dtod"]', "true"],
+         '"all", or a list of dtod, ctoc, asymmetry, bounds without repeats'),
         ("layer.0.", "match", ['""', "3", '"a\\tb"'], "a glob on layer names"),
         ("layer.0.", "analog", ["1", '"no"'], FLAG),
     ],

@@ -160,7 +160,7 @@ def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
         which_cycles(layer.noise_forward, layer.noise_backward),
         which_cycles(layer.bound_forward, layer.bound_backward),
         update_policy(layer),
-        device_text(policy.device),
+        device_text(policy),
         periphery_text(policy.periphery),
     )
 
