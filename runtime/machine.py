@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.layers import analog_layers
 from rpucc.runtime import aligned
-from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices import device_of
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.philox import seed_key
 
@@ -87,14 +87,13 @@ class Machine:
         if layer.weight.const_value is None:
             raise RpuccError(f"layer '{layer.name}': its weights are missing from the program")
         policy = self.program.target.for_layer(layer.name)
-        device = make_device(policy.device.model, policy.device.parameters)
         return Grid(
             layer=layer.name,
             W=aligned.copy(layer.weight.const_value.numpy(), np.float32),
             row_cuts=row_cuts,
             col_cuts=col_cuts,
             tiles=tiles.reshape(shape),
-            device=device,
+            device=device_of(policy),
             pulsed=policy.update.pulsed,
             key=self.key,
             groups=layer.matrices,
