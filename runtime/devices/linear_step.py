@@ -44,6 +44,10 @@ class LinearStep(ConstantStep):
         "gamma_down": (0.0, 1.0),
         "gamma_down_dtod": (0.0, 10.0),
     }
+    variations: ClassVar[dict[str, tuple[str, ...]]] = {
+        **ConstantStep.variations,
+        "dtod": ("dw_min_dtod", "gamma_up_dtod", "gamma_down_dtod"),
+    }
     meanings: ClassVar[dict[str, str]] = {
         **ConstantStep.meanings,
         "dw_min": "mean weight change of one pulse at weight 0",

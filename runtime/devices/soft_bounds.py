@@ -25,6 +25,7 @@ class SoftBounds(LinearStep):
     source = "Fusi & Abbott 2007 (doi 10.1038/nn1859); Rasch et al. 2021 (arXiv 2104.02184)"
     defaults: ClassVar[dict[str, float]] = ConstantStep.defaults
     ranges: ClassVar[dict[str, tuple[float, float]]] = ConstantStep.ranges
+    variations: ClassVar[dict[str, tuple[str, ...]]] = ConstantStep.variations
     meanings: ClassVar[dict[str, str]] = {
         **ConstantStep.meanings,
         "dw_min": LinearStep.meanings["dw_min"],
