@@ -96,9 +96,8 @@ batch_size = click.option(
 eval_batch_size = click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Samples computed at once; results do not depend on it.",
+    default=None,
+    help="Samples computed at once; results do not depend on it.  [default: 100, or what fits]",
 )
 learning_rate = click.option(
     "--lr",

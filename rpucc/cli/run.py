@@ -31,7 +31,7 @@ class Arguments:
     input_range: tuple[float, float] | None
     program_path: str | None
     seed: int
-    batch_size: int
+    batch_size: int | None
     threads: int
     output: str | None
     as_json: bool
