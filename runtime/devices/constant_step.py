@@ -58,7 +58,7 @@ class ConstantStep(Device):
         "w_min": "mean lower weight bound",
         "w_min_dtod": "its spread (fraction of the mean)",
     }
-    per_device = ("dw_up", "dw_down", "w_max", "w_min")
+    per_device: ClassVar[tuple[str, ...]] = ("dw_up", "dw_down", "w_max", "w_min")
     constants = ("dw_min_std",)
     packed = True
     counted = True
