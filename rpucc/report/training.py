@@ -14,7 +14,7 @@ from rpucc.report import units
 from rpucc.report.tables import pairs
 
 if TYPE_CHECKING:
-    from rpucc.runtime.calibration import Spread, Symmetry
+    from rpucc.runtime.calibration import Symmetry
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 
 
@@ -135,12 +135,8 @@ def machine_line(weights: int, clipped: int, bytes_per_weight: float) -> str:
 def symmetry_line(symmetry: Symmetry) -> str:
     """Return one line about what zero-shifting found and left: mean ± standard deviation."""
     devices = units.count(symmetry.before.count)
-    before, after = _spread(symmetry.before), _spread(symmetry.after)
+    before, after = (units.spread(s.mean, s.std) for s in (symmetry.before, symmetry.after))
     return f"{devices} devices zero-shifted: symmetry points {before} before, {after} after"
-
-
-def _spread(spread: Spread) -> str:
-    return f"{spread.mean:.4f} ± {spread.std:.4f}"
 
 
 def trained_text(epochs: int, samples_of_next: int) -> str:
