@@ -62,6 +62,7 @@ from rpucc.target_values import (
 __all__ = [
     "ArrayKind",
     "BatchNorm",
+    "Calibration",
     "CostTable",
     "Device",
     "LayerPolicy",
@@ -303,6 +304,21 @@ class VariationPolicy(Section):
     the weight bounds, which stay at their mean. "all": these four."""
 
 
+class Calibration(Section):
+    """What is done to the arrays before weights are programmed (`[calibration]`)."""
+
+    zero_shift: Flag = False
+    """Zero-shifting (Kim et al. 2019, arXiv 1907.10228): up and down pulses in turn bring every
+    device to its symmetry point, a reference array is programmed there, and weights are the
+    difference. Needs a device model with symmetry points and `update.pulsed`."""
+    pairs: Annotated[int, integer(1, 1_000_000)] = 2000
+    """Pairs of an up and a down pulse; a device nears its symmetry point by a share of about
+    2 dw_min / w_max of what is left at each."""
+    reference_std: Sigma = 0.0
+    """Standard deviation of the error with which the reference array is programmed, in units of
+    the weight."""
+
+
 class LayerRule(Section):
     """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
 
@@ -320,6 +336,7 @@ class LayerRule(Section):
     device: Device | None = None
     variations: VariationPolicy | None = None
     batch_norm: BatchNorm | None = None
+    calibration: Calibration | None = None
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
@@ -345,6 +362,7 @@ class LayerPolicy:
     device: Device
     batch_norm: BatchNorm
     variations: VariationPolicy
+    calibration: Calibration
     arrays: tuple[int, ...] = ()
 
 
@@ -377,6 +395,7 @@ class Target(Section):
     placement: PlacementPolicy = PlacementPolicy()
     cost: CostTable = CostTable()
     batch_norm: BatchNorm = BatchNorm()
+    calibration: Calibration = Calibration()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -492,6 +511,7 @@ class Target(Section):
         management, update = self.management, self.update
         arrays: tuple[int, ...] = ()
         batch_norm, variations = self.batch_norm, self.variations
+        calibration = self.calibration
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
@@ -506,8 +526,18 @@ class Target(Section):
             device = _merged_device(device, rule.device)
             batch_norm = _merged(batch_norm, rule.batch_norm)
             variations = _merged(variations, rule.variations)
+            calibration = _merged(calibration, rule.calibration)
         return LayerPolicy(
-            analog, mapping, periphery, management, update, device, batch_norm, variations, arrays
+            analog=analog,
+            mapping=mapping,
+            periphery=periphery,
+            management=management,
+            update=update,
+            device=device,
+            batch_norm=batch_norm,
+            variations=variations,
+            calibration=calibration,
+            arrays=arrays,
         )
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -576,6 +606,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "placement": tuple(PlacementPolicy.model_fields),
     "cost": tuple(CostTable.model_fields),
     "batch_norm": tuple(BatchNorm.model_fields),
+    "calibration": tuple(Calibration.model_fields),
     "layer": tuple(LayerRule.model_fields),
 }
 _PLAN_KEYS = {

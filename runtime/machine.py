@@ -22,6 +22,7 @@ from rpucc.runtime.kernels.philox import seed_key
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
     from rpucc.program import Program
+    from rpucc.runtime.calibration import Symmetry
 
 MAX_SEED = 2**64 - 1
 
@@ -97,12 +98,19 @@ class Machine:
             pulsed=policy.update.pulsed,
             key=self.key,
             groups=layer.matrices,
+            calibration=policy.calibration if policy.calibration.zero_shift else None,
         )
 
     @property
     def clipped(self) -> int:
         """Weights that lay outside their device's bounds when they were programmed."""
         return sum(grid.clipped for grid in self.grids.values())
+
+    @property
+    def symmetry(self) -> dict[str, Symmetry]:
+        """What zero-shifting found and left, by the names of the layers that had it."""
+        grids = self.grids.values()
+        return {grid.layer: grid.symmetry for grid in grids if grid.symmetry is not None}
 
     @property
     def weights(self) -> int:

@@ -22,6 +22,7 @@ WITH_EXAMPLES = [
     "rpucc.report.svg",
     "rpucc.report.svg_latency",
     "rpucc.report.svg_pipeline",
+    "rpucc.report.units",
     "rpucc.target",
     "rpucc.passes.cuts",
     "rpucc.runtime.data.dataset",

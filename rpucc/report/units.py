@@ -122,6 +122,15 @@ def three_digits(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def spread(mean: float, std: float, decimals: int = 3) -> str:
+    """Return a mean with a standard deviation; there is no -0.
+
+    >>> spread(-1e-9, 0.117)
+    '0.000 ± 0.117'
+    """
+    return f"{round(mean, decimals) + 0.0:.{decimals}f} ± {std:.{decimals}f}"
+
+
 def plain(text: str) -> str:
     """Return a name from a file as printable text: no control characters reach a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

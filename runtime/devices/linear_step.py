@@ -82,7 +82,7 @@ class LinearStep(ConstantStep):
         """w* = (a+ - a-) / (γ+ a+ / w_max - γ- a- / w_min), cut to the device's bounds."""
         up, slope_up, down, slope_down, w_max, w_min = fabricated
         point = (up - down) / np.maximum(slope_down - slope_up, LEAST_SLOPE)
-        return np.clip(point, w_min, w_max)
+        return np.asarray(np.clip(point, w_min, w_max))
 
     def shifted(
         self, fabricated: tuple[FloatArray, ...], reference: FloatArray
