@@ -30,6 +30,7 @@ PULSE_NOISE = 6
 FABRICATE = 7
 SHUFFLE = 8
 PULSE_REPLAY = 9
+DAC_ROUNDING = 16  # added to the purpose of the read whose inputs are rounded: 17, 18, 19
 
 GROUP = 64
 
