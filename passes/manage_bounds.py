@@ -1,6 +1,8 @@
-"""Bound management (BM): a read that saturates is repeated with a halved input.
+"""Bound management (BM): a read that saturates is repeated with a smaller input.
 
-Source: Gokmen, Onen & Haensch 2017 (arXiv 1705.08014). Not for noise management.
+Source: Gokmen, Onen & Haensch 2017 (arXiv 1705.08014); the worst-case mode is the idea of aihwkit's
+`BoundManagementType.ITERATIVE_WORST_CASE` (docs/physics.md section 2 says what differs). Not for
+noise management.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target import Management, Target
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class ManageBounds(RpuPass):
 
     Requires: tiled Reads with their periphery. A Read without a bound (0) cannot saturate and
     stays. Leaves behind: BoundedRead with the Read's name, inputs, outputs and attributes, and
-    max_halvings.
+    max_halvings; in the worst-case mode assumed_w_max too.
 
         before: part = Read(x, W) bound=12
         after:  part = BoundedRead(x, W) bound=12 max_halvings=10
@@ -42,8 +44,14 @@ class ManageBounds(RpuPass):
             chosen += layer.backward if management.bound_backward else []
             for node in chosen:
                 if node.op_type == "Read" and node.attributes.get_float("bound", 0.0) > 0.0:
-                    halvings = ir.AttrInt64("max_halvings", management.max_halvings)
-                    node.op_type = "BoundedRead"
-                    node.attributes["max_halvings"] = halvings
+                    _manage(node, management)
                     changed = True
         return ir.passes.PassResult(model, modified=changed)
+
+
+def _manage(read: ir.Node, management: Management) -> None:
+    read.op_type = "BoundedRead"
+    read.attributes["max_halvings"] = ir.AttrInt64("max_halvings", management.max_halvings)
+    if management.bound_mode == "worst-case":
+        assumed = ir.AttrFloat32("assumed_w_max", float(management.assumed_w_max))
+        read.attributes["assumed_w_max"] = assumed

@@ -31,9 +31,10 @@ class Tile(RpuPass):
     Requires: Reads with one segment (unroll), and Updates in training (differentiate). A grouped
     layer's matrices are all cut alike.
     Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; their
-    cycle's noise, bound, dac_bits and adc_bits on Reads; metadata `rpucc.array_kind`. Each Read
-    gives one partial sum a segment of its input; where there are several, its result has another
-    shape and so another name. The ReduceSum that unroll put behind a Read adds them up.
+    cycle's noise, bound, dac_bits, dac_stochastic and adc_bits on Reads; metadata
+    `rpucc.array_kind`. Each Read gives one partial sum a segment of its input; where there are
+    several, its result has another shape and so another name. The ReduceSum that unroll put behind
+    a Read adds them up.
 
         before: part [N, 1, 128] = Read(x [N, 513], W) row_cuts=[0, 128] col_cuts=[0, 513]
         after:  part.tiled [N, 2, 128] = Read(x, W) row_cuts=[0, 128] col_cuts=[0, 257, 513]
@@ -115,6 +116,8 @@ def _stamp_periphery(node: ir.Node, policy: LayerPolicy) -> None:
     node.attributes["noise"] = ir.AttrFloat32("noise", float(periphery.read_noise))
     node.attributes["bound"] = ir.AttrFloat32("bound", float(periphery.bound))
     node.attributes["dac_bits"] = ir.AttrInt64("dac_bits", periphery.dac_bits)
+    stochastic = int(periphery.dac_stochastic and periphery.dac_bits > 0)
+    node.attributes["dac_stochastic"] = ir.AttrInt64("dac_stochastic", stochastic)
     node.attributes["adc_bits"] = ir.AttrInt64("adc_bits", periphery.adc_bits)
 
 

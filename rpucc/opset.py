@@ -87,6 +87,7 @@ _READ: dict[str, object] = {
     "noise": 0.0,
     "bound": 0.0,
     "dac_bits": 0,
+    "dac_stochastic": 0,
     "adc_bits": 0,
 }
 
@@ -139,11 +140,12 @@ OPS: dict[str, OpSpec] = {
     ),
     "BoundedRead": OpSpec(
         "Read under bound management: halve the input and read again while the output saturates, "
-        "max_halvings times at most.",
+        "max_halvings times at most. With assumed_w_max above 0 read again once, with the input "
+        "scaled so that weights of that size cannot saturate.",
         ("x", "W"),
         ("y",),
         required=_GRID,
-        optional={**_READ, "max_halvings": 0},
+        optional={**_READ, "max_halvings": 0, "assumed_w_max": 0.0},
     ),
     "Rescale": OpSpec(
         "Multiply the partial sums y by their segment's s.", ("y", "s"), ("rescaled",)

@@ -166,7 +166,7 @@ _READ = """
 <domain: "rpu", opset_import: ["" : $opset]>
 $name <row_cuts, col_cuts, transpose: int = 0, groups: int = 1, copies: int = 1,
        first_tile: int = 0, noise: float = 0.0, bound: float = 0.0, dac_bits: int = 0,
-       adc_bits: int = 0$more>
+       dac_stochastic: int = 0, adc_bits: int = 0$more>
       (x, W) => (y)
 {
   zero      = Constant <value_int = 0> ()
@@ -232,7 +232,9 @@ $name <row_cuts, col_cuts, transpose: int = 0, groups: int = 1, copies: int = 1,
 """
 
 READ = _READ.replace("$name", "Read").replace("$more", "")
-BOUNDED_READ = _READ.replace("$name", "BoundedRead").replace("$more", ", max_halvings: int = 0")
+BOUNDED_READ = _READ.replace("$name", "BoundedRead").replace(
+    "$more", ", max_halvings: int = 0, assumed_w_max: float = 0.0"
+)
 
 RESCALE = """
 <domain: "rpu", opset_import: ["" : $opset]>

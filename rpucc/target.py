@@ -55,6 +55,7 @@ from rpucc.target_values import (
     SigmaOrSame,
     Variations,
     Watts,
+    WeightSize,
     choice,
     integer,
 )
@@ -128,6 +129,9 @@ class Periphery(Section):
     """Input converter over [-1, 1]; 0 is none."""
     adc_bits: Bits = 0
     """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+    dac_stochastic: Flag = False
+    """The DACs of both cycles round by chance, up with the fraction of a step as its probability,
+    so that the mean stays; false: to the nearest."""
     read_noise_backward: SigmaOrSame = "same"
     """As `read_noise`, in the backward cycle."""
     bound_backward: BoundOrSame = "same"
@@ -146,7 +150,8 @@ class Periphery(Section):
         """
         keys = ("read_noise", "bound", "dac_bits", "adc_bits")
         own = {key: getattr(self, f"{key}_backward") for key in keys}
-        return Periphery(**{key: getattr(self, key) if v == SAME else v for key, v in own.items()})
+        values = {key: getattr(self, key) if v == SAME else v for key, v in own.items()}
+        return Periphery(dac_stochastic=self.dac_stochastic, **values)
 
 
 class Mapping(Section):
@@ -194,8 +199,16 @@ class Management(Section):
     """BM in the forward cycle."""
     bound_backward: Flag = False
     """BM in the backward cycle."""
+    bound_mode: Annotated[Literal["iterative", "worst-case"], choice("iterative", "worst-case")] = (
+        "iterative"
+    )
+    """iterative: halve the input and read again until nothing saturates; worst-case: read again
+    once, with the input divided by sum |x| · assumed_w_max / bound, and by 2 at least."""
     max_halvings: Annotated[int, integer(0, 30)] = 10
-    """How often bound management halves the input and reads again before it gives up."""
+    """How often bound management reads again before it gives up; worst-case once at most."""
+    assumed_w_max: WeightSize = 0.6
+    """The largest |w| that worst-case bound management reckons with: below it no second read
+    saturates but for its noise."""
 
 
 class Update(Section):

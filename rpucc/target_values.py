@@ -147,6 +147,10 @@ Sigma = Annotated[float, checked(_SIGMA, lambda v: is_number(v, 0, 1e6))]
 Bound = Annotated[float, checked(_BOUND, _is_bound)]
 Bits = Annotated[int, checked(_BITS, _is_bits)]
 
+WeightSize = Annotated[
+    float, checked("a number from 1e-6 to 1e6", lambda v: is_number(v, 1e-6, 1e6))
+]
+
 SAME = "same"
 """Stands for the value of the forward cycle."""
 

@@ -168,6 +168,7 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
     result: dict[str, Any] = {
         **dataclasses.asdict(plan),
         "periphery": policy.periphery.model_dump(),
+        "management": policy.management.model_dump(),
         "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
         "device": {"model": policy.device.model, **policy.device.parameters},
         "variations": policy.variations.model_dump(),

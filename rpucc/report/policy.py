@@ -1,6 +1,6 @@
-"""What a target says of one layer, in words: its periphery and its devices.
+"""What a target says of one layer, in words: bound management, periphery and devices.
 
-Not for the cycles that a program manages: those are in plan.py.
+Not for what the plan alone knows: that is plan.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rpucc.report.plan import which_cycles
+
 if TYPE_CHECKING:
+    from rpucc.plan import LayerPlan
     from rpucc.target import LayerPolicy, Periphery
 
 
@@ -22,6 +25,14 @@ def section(values: Mapping[str, object]) -> str:
         f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
         for key, value in values.items()
     )
+
+
+def bound_management(plan: LayerPlan, policy: LayerPolicy) -> str:
+    """Return the cycles under bound management, and its mode where that is not the usual one."""
+    cycles, management = which_cycles(plan.bound_forward, plan.bound_backward), policy.management
+    if management.bound_mode == "iterative" or not (plan.bound_forward or plan.bound_backward):
+        return cycles
+    return f"{cycles}, worst case of |w| up to {management.assumed_w_max:g}"
 
 
 def periphery_text(periphery: Periphery) -> str:

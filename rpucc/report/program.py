@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rpucc.report import units
 from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.policy import device_text, periphery_text
+from rpucc.report.policy import bound_management, device_text, periphery_text
 from rpucc.report.tables import heading, pairs
 from rpucc.report.tiles import Tile, tile_table
 
@@ -99,7 +99,7 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
         times += f", {units.seconds(plan.training_seconds)} with backward and update"
     yield "array time", f"{times}{' (the bottleneck)' if plan.is_bottleneck else ''}"
     yield "noise management", which_cycles(plan.noise_forward, plan.noise_backward)
-    yield "bound management", which_cycles(plan.bound_forward, plan.bound_backward)
+    yield "bound management", bound_management(plan, policy)
     yield "update", update_policy(plan)
     yield "periphery", periphery_text(policy.periphery)
     yield "device", device_text(policy)

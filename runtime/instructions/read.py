@@ -29,9 +29,11 @@ class Periphery:
 
     noise_managed: bool
     max_halvings: int
+    worst_case: np.float32
     noise: np.float32
     bound: np.float32
     dac_levels: np.float32
+    dac_stochastic: bool
     adc_step: np.float32
 
     @classmethod
@@ -40,12 +42,16 @@ class Periphery:
         attributes = node.attributes
         bound = attributes.get_float("bound", 0.0)
         dac_bits, adc_bits = attributes.get_int("dac_bits", 0), attributes.get_int("adc_bits", 0)
+        max_halvings = attributes.get_int("max_halvings", 0)
+        assumed_w_max = attributes.get_float("assumed_w_max", 0.0)
         return cls(
             noise_managed=noise_managed,
-            max_halvings=attributes.get_int("max_halvings", 0),
+            max_halvings=min(max_halvings, 1) if assumed_w_max else max_halvings,
+            worst_case=np.float32(assumed_w_max / bound if bound > 0 else 0),
             noise=np.float32(attributes.get_float("noise", 0.0)),
             bound=np.float32(bound if bound > 0 else UNBOUNDED),
             dac_levels=np.float32(2 ** (dac_bits - 1) - 1 if dac_bits else 0),
+            dac_stochastic=bool(dac_bits and attributes.get_int("dac_stochastic", 0)),
             adc_step=np.float32(2 * bound / (2**adc_bits - 2) if adc_bits else 0),
         )
 
@@ -138,6 +144,7 @@ def _analog(
         zs = np.empty(2 * block * widest, np.float32)
         scales = np.empty(2 * block, np.float32)
         normals = np.empty((block + 1) * widest + 4 * philox.GROUP, np.float32)
+        words = np.empty(longest + 2 * philox.GROUP, np.uint32)
         rows_again = np.empty(2 * block, np.int64)
         statistics = np.zeros(3, np.int64)
 
@@ -145,9 +152,9 @@ def _analog(
             statistics[:] = 0
             run_kernel(
                 a, b, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, state.sample, purpose,
-                place, k0, k1, p.noise_managed, p.max_halvings, p.noise, p.bound, p.dac_levels,
-                p.adc_step, transpose, block, xs, zs, scales, normals, rows_again,
-                statistics,
+                place, k0, k1, p.noise_managed, p.max_halvings, p.worst_case, p.noise, p.bound,
+                p.dac_levels, p.dac_stochastic, p.adc_step, transpose, block, xs, zs, scales,
+                normals, words, rows_again, statistics,
             )  # fmt: skip
 
         run.statistics = statistics  # type: ignore[attr-defined]

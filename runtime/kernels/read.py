@@ -14,6 +14,7 @@ from rpucc.runtime.kernels.blas import address, gemm, gemm_outer
 from rpucc.runtime.kernels.floats import float_of, floor, largest_magnitude, magnitude_bits
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import fill_normals
+from rpucc.runtime.kernels.philox import DAC_ROUNDING, fill_words
 
 f32 = nb.float32
 i32 = nb.int32
@@ -53,6 +54,53 @@ def _convert(x, out, inverse, dac_levels):
     else:
         for c in range(x.shape[0]):
             out[c] = x[c] * inverse
+
+
+@inlined
+def _convert_by_chance(x, out, inverse, dac_levels, words):
+    """As `_convert`, but rounded up with a probability of what is above the level below.
+
+    words: a uniform uint32 an input, of which the upper 24 bits count.
+    """
+    step = f32(1) / dac_levels
+    for c in range(x.shape[0]):
+        v = min(max(x[c] * inverse, f32(-1)), f32(1)) * dac_levels
+        below = floor(v)
+        uniform = f32(i32(words[c] >> u32(8))) * f32(2.0**-24)
+        out[c] = (below + (f32(1) if uniform < v - below else f32(0))) * step
+
+
+@kernel
+def _convert_row(
+    x, out, inverse, dac_levels, dac_stochastic, words, row, positions, sample0, index, tile_word,
+    k0, k1,
+):  # fmt: skip
+    """The DACs of one tile convert one row; index: place << 8 | which of its reads."""
+    if not dac_stochastic:
+        _convert(x, out, inverse, dac_levels)
+        return
+    sample = row // positions
+    first = (row - sample * positions) * x.shape[0]
+    fill_words(
+        words, first, x.shape[0], index, i64(tile_word) + (DAC_ROUNDING << 24), sample0 + sample,
+        i64(k0), i64(k1),
+    )  # fmt: skip
+    _convert_by_chance(x, out, inverse, dac_levels, words[first & 63 :])
+
+
+@inlined
+def _reduction(x, scale, n, worst_case):
+    """What bound management divides the scaled input by in its nth re-read; 1 for n = 0.
+
+    worst_case 0: 2^n. Else assumed |w| over alpha: as much as keeps the output within the bound
+    whatever the signs are, and at least 2.
+    """
+    if worst_case == f32(0) or n == 0:
+        return f32(2.0**n)
+    total = f32(0)
+    for c in range(x.shape[0]):
+        total += abs(x[c])
+    return max(total * worst_case / scale, f32(2))
 
 
 @inlined
@@ -113,23 +161,28 @@ def _find_saturated(zs, outputs, first_row, run, scales, bound, rows, count):
 @kernel
 def _read_again(
     count, rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs, zs_again, normals,
-    scales, factors, positions, sample0, place, tile_word, k0, k1, max_halvings, noise, bound,
-    dac_levels, transpose, statistics,
+    scales, factors, positions, sample0, place, tile_word, k0, k1, max_halvings, worst_case, noise,
+    bound, dac_levels, dac_stochastic, words, transpose, statistics,
 ):  # fmt: skip
-    """Bound management: read the saturated rows of a block again, at half the input each time.
+    """Bound management: read the saturated rows of a block again, with a reduced input.
 
     rows[:count] are the saturated rows of the block zs [rows, outputs]; every re-read is one
     matrix product of those that still saturate, with fresh noise, until none does. Their last
-    read is left in zs, and factors[row] is multiplied by 2^halvings.
+    read is left in zs, and factors[row] is multiplied by its reduction.
     """
     n = 0
     while count > 0 and n < max_halvings:
         n += 1
         statistics[REREADS] += count
         for k in range(count):
-            inverse = f32(0.5**n) / scales[rows[k]]
-            x = X[b0 + rows[k], i0 : i0 + inputs]
-            _convert(x, xs[k * inputs : (k + 1) * inputs], inverse, dac_levels)
+            row = rows[k]
+            x = X[b0 + row, i0 : i0 + inputs]
+            factors[row] = scales[row] * _reduction(x, scales[row], n, worst_case)
+            _convert_row(
+                x, xs[k * inputs : (k + 1) * inputs], f32(1) / factors[row], dac_levels,
+                dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
+                k0, k1,
+            )  # fmt: skip
         gemm(
             blas, address(zs_again, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
             count, inputs, outputs, transpose, f32(1), f32(0),
@@ -149,7 +202,6 @@ def _read_again(
                 largest = _add_noise(z, normals[first & 63 :], noise)
             else:
                 largest = largest_magnitude(z)
-            factors[row] = scales[row] * f32(2.0**n)
             if largest >= bound:
                 rows[left] = row
                 left += 1
@@ -160,8 +212,8 @@ def _read_again(
 @kernel
 def _read_probing(
     rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs, xs_again, zs_again, normals,
-    scales, factors, alive, positions, sample0, place, tile_word, k0, k1, max_halvings, noise,
-    bound, dac_levels, transpose, statistics,
+    scales, factors, alive, positions, sample0, place, tile_word, k0, k1, max_halvings, worst_case,
+    noise, bound, dac_levels, dac_stochastic, words, transpose, statistics,
 ):  # fmt: skip
     """Read a block's rows through a large tile, each at the first scale that does not saturate.
 
@@ -183,13 +235,16 @@ def _read_probing(
     while count > 0:
         last = n == max_halvings
         for k in range(count):
-            alive[k] = waiting[k]
+            row = alive[k] = waiting[k]
             if n > 0:
-                x = X[b0 + waiting[k], i0 : i0 + inputs]
-                inverse = f32(0.5**n) / scales[waiting[k]]
-                _convert(x, xs_again[k * inputs : (k + 1) * inputs], inverse, dac_levels)
+                x = X[b0 + row, i0 : i0 + inputs]
+                factor = scales[row] * _reduction(x, scales[row], n, worst_case)
+                _convert_row(
+                    x, xs_again[k * inputs : (k + 1) * inputs], f32(1) / factor, dac_levels,
+                    dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
+                    k0, k1,
+                )  # fmt: skip
             else:
-                row = waiting[k]
                 xs_again[k * inputs : (k + 1) * inputs] = xs[row * inputs : (row + 1) * inputs]
         left, again = count, 0
         done, width = 0, FIRST_PROBE
@@ -234,7 +289,8 @@ def _read_probing(
             row = alive[k]
             zs[row * outputs : (row + 1) * outputs] = zs_again[k * outputs : (k + 1) * outputs]
             statistics[SATURATED] += 1 if factors[row] < f32(0) else 0
-            factors[row] = scales[row] * f32(2.0**n)
+            x = X[b0 + row, i0 : i0 + inputs]
+            factors[row] = scales[row] * _reduction(x, scales[row], n, worst_case)
         statistics[REREADS] += again
         count = again
         n += 1
@@ -264,8 +320,8 @@ def _add_up(zs, Y, row, run, o0, outputs, factors, accumulate, bound, adc_step):
 @kernel
 def read(
     m0, m1, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
-    noise_managed, max_halvings, noise, bound, dac_levels, adc_step, transpose,
-    block, xs, zs, scales, normals, rows_again, statistics,
+    noise_managed, max_halvings, worst_case, noise, bound, dac_levels, dac_stochastic, adc_step,
+    transpose, block, xs, zs, scales, normals, words, rows_again, statistics,
 ):  # fmt: skip
     """Read rows m0 .. m1 - 1 of X through all tiles of W, into Y.
 
@@ -274,13 +330,14 @@ def read(
     sample0 + m // positions. in_cuts [S + 1], out_cuts [B + 1]: the tile borders;
     tiles: int64 [S, B], the tile ids that address the noise.
     noise_managed: scale each row of each segment by its max |x| (0: nothing is read, Y = 0).
-    max_halvings: bound management's limit, 0 for none. noise: sigma. bound: alpha, or UNBOUNDED.
-    dac_levels: 2^(bits - 1) - 1, adc_step: 2 alpha / (2^bits - 2); 0 for no converter.
-    place: which of the layer's places in the network reads (a shared matrix has several); with
-    purpose, tile, sample, position and retry it addresses the noise.
+    max_halvings: bound management's limit, 0 for none; worst_case: see `_reduction`.
+    noise: sigma. bound: alpha, or UNBOUNDED. dac_levels: 2^(bits - 1) - 1,
+    adc_step: 2 alpha / (2^bits - 2); 0 for no converter. dac_stochastic: the DACs of every tile
+    round by chance. place: which of the layer's places in the network reads (a shared matrix has
+    several); with purpose, tile, sample, position and retry it addresses the draws.
     Scratch: xs [2 * block * longest segment], zs [2 * block * most outputs of a tile],
-    scales [2 * block], normals [(block + 1) * most outputs of a tile + 256], rows_again int64
-    [2 * block].
+    scales [2 * block], normals [(block + 1) * most outputs of a tile + 256],
+    words uint32 [longest segment + 128], rows_again int64 [2 * block].
     statistics: int64 [3] += tile reads, saturated ones, re-reads.
     """
     ld_w = W.shape[1]
@@ -296,12 +353,21 @@ def read(
                 outputs = out_cuts[t + 1] - o0
                 w_address = address(W, i0 * ld_w + o0 if transpose else o0 * ld_w + i0)
                 tile_word = u32(purpose << 24 | tiles[s, t])
+                if dac_stochastic:  # each tile has its own DACs
+                    for i in range(rows):
+                        inverse = f32(1) / scales[i] if scales[i] > f32(0) else f32(0)
+                        _convert_row(
+                            X[b0 + i, i0 : i0 + inputs], xs[i * inputs : (i + 1) * inputs],
+                            inverse, dac_levels, True, words, b0 + i, positions, sample0,
+                            place << 8, tile_word, k0, k1,
+                        )  # fmt: skip
                 if max_halvings > 0 and bound < UNBOUNDED and outputs >= PROBED_OUTPUTS:
                     _read_probing(
                         rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs,
                         xs[block * inputs :], zs[block * outputs :], normals, scales, factors,
                         rows_again, positions, sample0, place, tile_word, k0, k1, max_halvings,
-                        noise, bound, dac_levels, transpose, statistics,
+                        worst_case, noise, bound, dac_levels, dac_stochastic, words, transpose,
+                        statistics,
                     )  # fmt: skip
                     _add_up(zs, Y, b0, rows, o0, outputs, factors, s > 0, bound, adc_step)
                     continue
@@ -342,8 +408,8 @@ def read(
                     _read_again(
                         again, rows_again, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs,
                         xs[block * inputs :], zs[block * outputs :], normals, scales, factors,
-                        positions, sample0, place, tile_word, k0, k1, max_halvings, noise, bound,
-                        dac_levels, transpose, statistics,
+                        positions, sample0, place, tile_word, k0, k1, max_halvings, worst_case,
+                        noise, bound, dac_levels, dac_stochastic, words, transpose, statistics,
                     )  # fmt: skip
                     for i in range(waiting):
                         row = rows_again[block + i]
@@ -358,8 +424,8 @@ def read(
 @kernel
 def read_groups(
     q0, q1, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
-    noise_managed, max_halvings, noise, bound, dac_levels, adc_step, transpose,
-    block, xs, zs, scales, normals, rows_again, statistics,
+    noise_managed, max_halvings, worst_case, noise, bound, dac_levels, dac_stochastic, adc_step,
+    transpose, block, xs, zs, scales, normals, words, rows_again, statistics,
 ):  # fmt: skip
     """`read` of G independent matrices: W [G, R, C], X [N·G, P, inputs], Y [N·G, P, outputs].
 
@@ -371,9 +437,9 @@ def read_groups(
         g = q % groups
         read(
             0, positions, blas, W[g], X[q], Y[q], in_cuts, out_cuts, tiles[g], positions,
-            sample0 + q // groups, purpose, place, k0, k1, noise_managed, max_halvings, noise,
-            bound, dac_levels, adc_step, transpose, block, xs, zs, scales, normals, rows_again,
-            statistics,
+            sample0 + q // groups, purpose, place, k0, k1, noise_managed, max_halvings, worst_case,
+            noise, bound, dac_levels, dac_stochastic, adc_step, transpose, block, xs, zs, scales,
+            normals, words, rows_again, statistics,
         )  # fmt: skip
 
 

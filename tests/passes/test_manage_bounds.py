@@ -32,6 +32,23 @@ def test_cycles_that_the_target_names(forward: bool, backward: bool) -> None:
     assert ("BoundedRead" in functions) == (forward or backward)
 
 
+def test_the_worst_case_mode_by_layer() -> None:
+    target = with_arrays(
+        (100, 60),
+        overrides=(
+            "management.assumed_w_max=0.8",
+            "layer.conv*.management.bound_mode=worst-case",
+            "layer.conv2.management.assumed_w_max=0.5",
+        ),
+    )
+    model = lowered(build("lenet"), target, until="manage_bounds")
+    found = {
+        layer.name: layer.forward[0].attributes.get_float("assumed_w_max", 0.0)
+        for layer in analog_layers(model)
+    }
+    assert found == pytest.approx({"conv1": 0.8, "conv2": 0.5, "fc1": 0, "fc2": 0})
+
+
 def test_a_read_without_a_bound_cannot_saturate() -> None:
     target = with_arrays((512, 512), overrides=("periphery.bound=0", "periphery.adc_bits=0"))
     model = lowered(build("lenet"), target, until="manage_bounds")

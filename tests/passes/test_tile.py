@@ -118,6 +118,15 @@ def test_a_cycle_s_own_periphery_is_on_its_reads_alone() -> None:
                 assert found == pytest.approx(values)
 
 
+def test_stochastic_dacs_round_in_both_cycles_where_there_are_any() -> None:
+    overrides = ("periphery.dac_stochastic=true", "layer.fc1.periphery.dac_bits_backward=0")
+    model = lowered(build("lenet"), with_arrays((512, 512), overrides=overrides), until="tile")
+    for layer in analog_layers(model):
+        for each in (*layer.forward, *layer.backward):
+            none = layer.name == "fc1" and each in layer.backward
+            assert each.attributes.get_int("dac_stochastic", 0) == (not none)
+
+
 def test_two_kinds_go_by_size() -> None:
     model = lowered(build("lenet"), with_arrays((32, 401), (1000, 1000)), until="tile")
     kinds = {

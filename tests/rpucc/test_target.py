@@ -24,6 +24,7 @@ from rpucc.target import (
     list_presets,
     preset_names,
 )
+from rpucc.target_values import VARIATIONS
 
 MINIMAL = """
 name = "mine"
@@ -333,6 +334,9 @@ periphery = st.fixed_dictionaries(
         "read_noise": st.floats(0, 1e6),
         "bound": st.floats(1e-6, 1e6) | st.integers(1, 100),
         "dac_bits": st.sampled_from([0, 2, 7, 24]),
+        "read_noise_backward": st.floats(0, 1e6) | st.just("same"),
+        "dac_bits_backward": st.sampled_from([0, 2, 7, 24, "same"]),
+        "dac_stochastic": st.booleans(),
     },
 )
 management = st.fixed_dictionaries(
@@ -343,8 +347,11 @@ management = st.fixed_dictionaries(
         "bound_forward": st.booleans(),
         "bound_backward": st.booleans(),
         "max_halvings": st.integers(0, 30),
+        "bound_mode": st.sampled_from(["iterative", "worst-case"]),
+        "assumed_w_max": st.floats(1e-6, 1e6),
     },
 )
+kinds = st.lists(st.sampled_from(VARIATIONS), unique=True)
 update = st.fixed_dictionaries(
     {},
     optional={
@@ -371,6 +378,7 @@ rule = st.fixed_dictionaries(
         "management": management,
         "update": update,
         "device": device | parameters,
+        "variations": st.fixed_dictionaries({"remove": kinds}),
     },
 )
 targets = st.fixed_dictionaries(

@@ -29,6 +29,7 @@ dac_bits = 7
 adc_bits = 9
 read_noise_backward = "same"
 adc_bits_backward = "same"
+dac_stochastic = true
 [variations]
 remove = ["ctoc"]
 [management]
@@ -37,6 +38,8 @@ noise_backward = "always"
 bound_forward = true
 bound_backward = false
 max_halvings = 10
+bound_mode = "worst-case"
+assumed_w_max = 0.6
 [update]
 pulsed = true
 bl = 10
@@ -102,6 +105,10 @@ FLAG = "true or false"
         ("management.", "bound_forward", ["1", "0", '"true"', "1.0"], FLAG),
         ("management.", "bound_backward", ["1"], FLAG),
         ("management.", "max_halvings", ["-1", "31", "true", "2.5"], "an integer from 0 to 30"),
+        ("management.", "bound_mode", ['"worst"', "true"], 'one of "iterative", "worst-case"'),
+        ("management.", "assumed_w_max", ["0", "-0.6", "inf", "true"],
+         "a number from 1e-6 to 1e6"),
+        ("periphery.", "dac_stochastic", ["1", '"yes"'], FLAG),
         ("update.", "pulsed", ["1", '"yes"'], FLAG),
         ("update.", "bl", ["0", "32", "true", "10.0", '"10"'], "an integer from 1 to 31"),
         ("update.", "update_management", ["0"], FLAG),

@@ -108,9 +108,10 @@ def read_all(on: Grid, x: np.ndarray, transpose: bool) -> tuple[np.ndarray, np.n
     f = np.float32
     block = N * P
     rest = (
-        P, 9, 1, 0, *KEY, True, 5, f(0.06), f(0.3), f(63), f(0.01), transpose, block,
+        P, 9, 1, 0, *KEY, True, 5, f(0), f(0.06), f(0.3), f(63), False, f(0.01), transpose, block,
         np.empty(2 * block * C, f), np.empty(2 * block * C, f), np.empty(2 * block, f),
-        np.empty((block + 1) * C + 256, f), np.empty(2 * block, np.int64), statistics,
+        np.empty((block + 1) * C + 256, f), np.empty(C + 128, np.uint32),
+        np.empty(2 * block, np.int64), statistics,
     )  # fmt: skip
     blas = blas_routines()
     if on.groups > 1:

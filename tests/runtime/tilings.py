@@ -23,7 +23,7 @@ from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
 from rpucc.runtime.reference.counted import count_tile
-from rpucc.runtime.reference.read import read_tile
+from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, update_tile
 
 FloatArray = NDArray[np.float32]
@@ -96,6 +96,8 @@ class Periphery:
     adc_bits: int = 0
     noise_managed: bool = False
     max_halvings: int = 0
+    worst_case: float = 0.0
+    dac_stochastic: bool = False
 
     @property
     def adc_step(self) -> float:
@@ -122,12 +124,13 @@ def read_rows(
         read(
             m0, m1, blas_routines(), W, X, Y, in_cuts, out_cuts, tiles, positions, sample,
             purpose or (READ_BACKWARD if transpose else READ_FORWARD), 0, *seed_key(seed),
-            p.noise_managed, p.max_halvings, np.float32(p.noise), np.float32(p.bound or UNBOUNDED),
-            np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), np.float32(p.adc_step),
-            transpose, block, guarded(2 * block * longest, np.float32),
+            p.noise_managed, p.max_halvings, np.float32(p.worst_case), np.float32(p.noise),
+            np.float32(p.bound or UNBOUNDED),
+            np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), p.dac_stochastic,
+            np.float32(p.adc_step), transpose, block, guarded(2 * block * longest, np.float32),
             guarded(2 * block * widest, np.float32), guarded(2 * block, np.float32),
-            guarded((block + 1) * widest + 256, np.float32), guarded(2 * block, np.int64),
-            statistics,
+            guarded((block + 1) * widest + 256, np.float32), guarded(longest + 128, np.uint32),
+            guarded(2 * block, np.int64), statistics,
         )  # fmt: skip
     guarded.check()
     return Y, statistics
@@ -170,7 +173,8 @@ def plain_read(
             statistics += [1, saturated, halvings]
             if periphery.adc_bits:
                 unrounded, _, _ = read_tile(part, x, *at, **{**settings, "adc_bits": 0})
-                scale = (np.max(np.abs(x)) if periphery.noise_managed else 1.0) * 2.0**halvings
+                scale = float(np.max(np.abs(x))) if periphery.noise_managed else 1.0
+                scale *= reduction(x, scale, halvings, periphery.worst_case)
                 step = periphery.adc_step * scale
                 border = np.abs((unrounded / step) % 1 - 0.5)  # 0 on a border, 1/2 on a step
                 slack[m, outside] += np.where(border < near, step, 0)

@@ -11,7 +11,7 @@ from rpucc.report import units
 from rpucc.report.html.parts import table, term
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.policy import device_text, periphery_text
+from rpucc.report.policy import bound_management, device_text, periphery_text
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
@@ -158,7 +158,7 @@ def policy_table(scene: Scene) -> Markup:
 def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
     return (
         which_cycles(layer.noise_forward, layer.noise_backward),
-        which_cycles(layer.bound_forward, layer.bound_backward),
+        bound_management(layer, policy),
         update_policy(layer),
         device_text(policy),
         periphery_text(policy.periphery),

@@ -82,6 +82,7 @@ def test_no_two_elements_share_a_word() -> None:
 PURPOSES = [
     kernels.READ_FORWARD, kernels.READ_BACKWARD, kernels.READ_EVALUATE, kernels.UPDATE_ROW,
     kernels.UPDATE_COLUMN, kernels.PULSE_NOISE, kernels.FABRICATE, kernels.SHUFFLE,
+    kernels.PULSE_REPLAY, *(kernels.DAC_ROUNDING + read for read in (1, 2, 3)),
 ]  # fmt: skip
 
 
