@@ -31,8 +31,8 @@ def test_compile_shows_the_layers(columns):
     shown = rpucc("compile", "lenet", columns=columns)
     assert shown.exit_code == 0, shown.stderr
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
-    assert "conv1 Conv 16 × 26 1 × 1 small 0.16 % 576 – – fwd BL 10" in lines
-    assert "conv2 Conv 32 × 401 1 × 1 small 4.9 % 64 64 bwd fwd BL 10" in lines
+    assert "conv1 Conv 16 × 26 1 × 1 1 small 0.16 % 576 – – fwd BL 10" in lines
+    assert "conv2 Conv 32 × 401 1 × 1 1 small 4.9 % 64 64 bwd fwd BL 10" in lines
     assert "bottleneck conv1: 576 reads of 10.0 ns" in lines
     assert max(map(len, shown.stdout.splitlines())) <= columns
     assert list(Path().iterdir()) == []
@@ -101,11 +101,22 @@ def test_verification_error_is_exit_code_3(monkeypatch):
     assert not Path("x.onnx").exists()
 
 
+def test_compile_shows_groups_copies_and_devices():
+    options = ["--set", "mapping.replicas=2", "--set", "mapping.devices_per_weight=3"]
+    shown = rpucc("compile", "mobilenet-v2-cifar", "--no-verify", *options)
+    assert shown.exit_code == 0, shown.stderr
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "layer op R × C grid arrays used copies a weight" in lines
+    # 51 groups of 3 × 10 on an array, so 2 arrays a copy
+    assert "block2.depthwise Conv 96 of 1 × 10 1 × 1 4 small 0.55 % 2 3" in lines
+    assert "bottleneck block5.expand: 256 reads on 2 copies, 128 each, of 80.0 ns" in lines
+
+
 def test_inspect_layer():
     assert rpucc("compile", "lenet", "-o", "l.onnx", "--set", "array.rows=20").exit_code == 0
     shown = rpucc("inspect", "l.onnx", "--layer", "fc1")
     assert shown.exit_code == 0, shown.stderr
-    for text in ("128 × 513", "7 × 1 large arrays", "1 read forward", "dw_min 0.001", "BL 10"):
+    for text in ("128 × 513", "7 large of 20 × 4,096", "1 read forward", "dw_min 0.001", "BL 10"):
         assert text in shown.stdout
     found = json.loads(rpucc("inspect", "l.onnx", "--layer", "fc1", "--json").stdout)
     assert found["periphery"]["adc_bits"] == 9

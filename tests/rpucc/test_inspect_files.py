@@ -81,7 +81,7 @@ def test_a_folder_that_is_a_file(file: Path, tmp_path: Path) -> None:
 def test_csv_rows(lenet: Program) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(lenet.plan))))
     assert [row["name"] for row in rows] == ["conv1", "conv2", "fc1", "fc2"]
-    assert list(rows[0]) == [*COLUMNS, "arrays"]
+    assert list(rows[0]) == list(COLUMNS)
     assert rows[0]["reads_forward"] == "576"
     assert float(rows[0]["seconds"]) == pytest.approx(5.76e-6)
     assert [row["is_bottleneck"] for row in rows] == ["1", "0", "0", "0"]
@@ -93,7 +93,6 @@ def test_csv_names_are_no_formulas(lenet: Program) -> None:
     plan = dataclasses.replace(lenet.plan, layers=(first, *lenet.plan.layers[1:]))
     rows = list(csv.DictReader(io.StringIO(as_csv(plan))))
     assert rows[0]["name"] == '\'=HYPERLINK("x"),\n'
-    assert rows[0]["arrays"] == "0"  # nothing of that name is placed
 
 
 # ---------------------------------------------------------------- notebooks and docs
