@@ -37,9 +37,7 @@ PLACE = (
     Column("op", lambda la: la.op),
     Column("matrix\nR × C", lambda la: units.matrix(la.R, la.C, la.groups), right=True),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
-    Column(
-        "arrays", lambda la: f"{la.arrays:,} {units.plain(la.array)}" if la.analog else "digital"
-    ),
+    Column("array", lambda la: _arrays_of(la)),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
 )
 COPIES = Column("copies", _analog(lambda la: units.count(la.replicas)), right=True)
@@ -96,6 +94,14 @@ def update_policy(layer: LayerPlan) -> str:
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
     return f"BL {most}{policy['bl']}{managed}"
+
+
+def _arrays_of(layer: LayerPlan) -> str:
+    """Return the kind of array, with the number where it is more than one: "small", "18 small"."""
+    if not layer.analog:
+        return "digital"
+    kind = units.plain(layer.array)
+    return f"{units.count(layer.arrays)} {kind}" if layer.arrays > 1 else kind
 
 
 def forward_reads(layer: LayerPlan) -> str:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
 from rpucc.cli.run import scores
+from rpucc.models import write
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +32,8 @@ def test_compile_shows_the_layers(columns):
     shown = rpucc("compile", "lenet", columns=columns)
     assert shown.exit_code == 0, shown.stderr
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
-    assert "conv1 Conv 16 × 26 1 × 1 1 small 0.16 % 576 – – fwd BL 10" in lines
-    assert "conv2 Conv 32 × 401 1 × 1 1 small 4.9 % 64 64 bwd fwd BL 10" in lines
+    assert "conv1 Conv 16 × 26 1 × 1 small 0.16 % 576 – – fwd BL 10" in lines
+    assert "conv2 Conv 32 × 401 1 × 1 small 4.9 % 64 64 bwd fwd BL 10" in lines
     assert "bottleneck conv1: 576 reads of 10.0 ns" in lines
     assert max(map(len, shown.stdout.splitlines())) <= columns
     assert list(Path().iterdir()) == []
@@ -106,7 +107,7 @@ def test_compile_shows_groups_copies_and_devices():
     shown = rpucc("compile", "mobilenet-v2-cifar", "--no-verify", *options)
     assert shown.exit_code == 0, shown.stderr
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
-    assert "layer op R × C grid arrays used copies a weight" in lines
+    assert "layer op R × C grid array used copies a weight" in lines
     # 51 groups of 3 × 10 on an array, so 2 arrays a copy
     assert "block2.depthwise Conv 96 of 1 × 10 1 × 1 4 small 0.55 % 2 3" in lines
     assert "bottleneck block5.expand: 256 reads on 2 copies, 128 each, of 80.0 ns" in lines
@@ -176,3 +177,19 @@ def test_scores():
     assert scores(logits).argmax() == 1
     probabilities = np.array([[0.2, 0.8]], np.float32)
     np.testing.assert_array_equal(scores(probabilities), probabilities.astype(np.float64))
+
+
+def test_compile_does_not_replace_what_it_reads():
+    write("lenet", Path("model.onnx"))
+    before = Path("model.onnx").read_bytes()
+    done = rpucc("compile", "model.onnx", "-o", "./model.onnx", "--no-verify")
+    assert done.exit_code == 1
+    assert "is what the command reads" in done.stderr
+    assert Path("model.onnx").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [["inspect", "lenet"], ["diff", "lenet", "lenet"]])
+def test_a_built_in_model_is_no_program_yet(command):
+    done = rpucc(*command)
+    assert done.exit_code == 1
+    assert "rpucc compile lenet -o FILE makes one" in done.stderr

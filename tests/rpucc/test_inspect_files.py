@@ -70,6 +70,19 @@ def test_what_cannot_be_written_is_said_first(option: str, file: Path, tmp_path:
     assert "does not exist" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--html", "--csv", "--write-plan"])
+def test_the_program_is_not_replaced(option: str, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.onnx").symlink_to(file)
+    before = file.read_bytes()
+    for path in (file, tmp_path / "link.onnx"):
+        done = run("inspect", file, option, path)
+        assert done.exit_code == 1
+        assert done.stderr == f"Error: {path}: is what the command reads; give the name of " + (
+            "another file\n"
+        )
+    assert file.read_bytes() == before
+
+
 def test_a_folder_that_is_a_file(file: Path, tmp_path: Path) -> None:
     (tmp_path / "svg").write_text("kept")
     done = run("inspect", file, "--svg", tmp_path / "svg")
