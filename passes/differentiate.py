@@ -209,7 +209,7 @@ def _emit_updates(
             grid: dict[str, Any] = {
                 key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
             }
-            grid["groups"] = int_of(read, "groups", 1)
+            grid.update({key: int_of(read, key, 1) for key in ("groups", "copies")})
             new = e.rpu(
                 "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **grid
             )

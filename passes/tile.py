@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
@@ -16,6 +16,7 @@ from rpucc.errors import ModelError, TargetError
 from rpucc.layers import READS, AnalogLayer, analog_layers, reads_per_sample, segments
 from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
+from rpucc.passes.cuts import cut_lines
 from rpucc.passes.emit import Emitter, infer_outputs
 from rpucc.plan import ARRAY_KIND
 
@@ -29,10 +30,10 @@ class Tile(RpuPass):
 
     Requires: Reads with one segment (unroll), and Updates in training (differentiate). A grouped
     layer's matrices are all cut alike.
-    Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; noise,
-    bound, dac_bits and adc_bits on Reads; metadata `rpucc.array_kind`. Each Read gives one partial
-    sum a segment of its input; where there are several, its result has another shape and so
-    another name. The ReduceSum that unroll put behind a Read adds them up.
+    Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; their
+    cycle's noise, bound, dac_bits and adc_bits on Reads; metadata `rpucc.array_kind`. Each Read
+    gives one partial sum a segment of its input; where there are several, its result has another
+    shape and so another name. The ReduceSum that unroll put behind a Read adds them up.
 
         before: part [N, 1, 128] = Read(x [N, 513], W) row_cuts=[0, 128] col_cuts=[0, 513]
         after:  part.tiled [N, 2, 128] = Read(x, W) row_cuts=[0, 128] col_cuts=[0, 257, 513]
@@ -78,10 +79,9 @@ def layer_cuts(
     layer: AnalogLayer, mapping: Mapping, kind: ArrayKind
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return (row cuts, column cuts): the user's own, or as few tiles as possible."""
-    cut = balanced_cuts if mapping.cuts == "balanced" else greedy_cuts
     R, C = layer.group_rows, layer.columns
-    row_cuts = mapping.row_cuts or cut(R, kind.rows)
-    col_cuts = mapping.col_cuts or cut(C, kind.cols)
+    row_cuts = mapping.row_cuts or cut_lines(mapping.cuts, R, kind.rows)
+    col_cuts = mapping.col_cuts or cut_lines(mapping.cuts, C, kind.cols)
     _check_cuts(layer, kind, "row_cuts", row_cuts, R, kind.rows)
     _check_cuts(layer, kind, "col_cuts", col_cuts, C, kind.cols)
     return row_cuts, col_cuts
@@ -101,27 +101,6 @@ def _check_cuts(
         )
 
 
-def balanced_cuts(lines: int, limit: int) -> tuple[int, ...]:
-    """Cut `lines` into as few segments of at most `limit` as possible, sizes at most one apart.
-
-    >>> balanced_cuts(513, 512), balanced_cuts(10, 4)
-    ((0, 257, 513), (0, 4, 7, 10))
-    """
-    count = -(-lines // limit)
-    size, larger = divmod(lines, count)
-    sizes = [size + 1] * larger + [size] * (count - larger)
-    return tuple(accumulate(sizes, initial=0))
-
-
-def greedy_cuts(lines: int, limit: int) -> tuple[int, ...]:
-    """Cut `lines` into full segments of `limit` and one with what is left.
-
-    >>> greedy_cuts(513, 512), greedy_cuts(10, 4)
-    ((0, 512, 513), (0, 4, 8, 10))
-    """
-    return (*range(0, lines, limit), lines)
-
-
 def _stamp_grid(
     node: ir.Node, kind: ArrayKind, row_cuts: tuple[int, ...], col_cuts: tuple[int, ...]
 ) -> None:
@@ -131,7 +110,8 @@ def _stamp_grid(
 
 
 def _stamp_periphery(node: ir.Node, policy: LayerPolicy) -> None:
-    periphery = policy.periphery
+    transpose = node.attributes.get_int("transpose", 0)
+    periphery = policy.periphery.backward if transpose else policy.periphery
     node.attributes["noise"] = ir.AttrFloat32("noise", float(periphery.read_noise))
     node.attributes["bound"] = ir.AttrFloat32("bound", float(periphery.bound))
     node.attributes["dac_bits"] = ir.AttrInt64("dac_bits", periphery.dac_bits)

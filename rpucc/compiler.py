@@ -117,11 +117,10 @@ def _checked(program: Program) -> Program:
 
     The target cannot: only the model of the device knows which parameters there are.
     """
-    from rpucc.runtime.devices import make_device
+    from rpucc.runtime.devices import device_of
 
     for layer in program.plan.analog_layers:
-        device = program.target.for_layer(layer.name).device
-        make_device(device.model, device.parameters)
+        device_of(program.target.for_layer(layer.name))
     return program
 
 

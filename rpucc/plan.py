@@ -301,7 +301,7 @@ def _analog_plan(
     grid = segments(spec.row_cuts), segments(spec.col_cuts)
     R, C = layer.group_rows // layer.devices, layer.columns
     arrays = len(placement.arrays_of(layer.name))
-    devices = layer.rows * C * layer.replicas
+    devices = layer.group_rows * layer.groups * C * layer.replicas
     forward = sum(reads_per_sample(node) for node in layer.forward)
     backward = sum(reads_per_sample(node) for node in layer.backward)
     updates = sum(reads_per_sample(node) for node in layer.updates)

@@ -30,9 +30,12 @@ from rpucc.errors import TargetError
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_values import (
     PARAMETER_NAME,
+    SAME,
     ArrayIds,
     Bits,
+    BitsOrSame,
     Bound,
+    BoundOrSame,
     Count,
     Cuts,
     Extent,
@@ -49,6 +52,8 @@ from rpucc.target_values import (
     Rereads,
     Seconds,
     Sigma,
+    SigmaOrSame,
+    Variations,
     Watts,
     choice,
     integer,
@@ -67,6 +72,7 @@ __all__ = [
     "PlacementPolicy",
     "Target",
     "Update",
+    "VariationPolicy",
     "list_presets",
     "preset_names",
 ]
@@ -107,7 +113,11 @@ class PlacementPolicy(Section):
 
 
 class Periphery(Section):
-    """What stands between an array and the digital part (`[periphery]`, physics.md section 2)."""
+    """What stands between an array and the digital part (`[periphery]`, physics.md section 2).
+
+    The keys that end in _backward are those of the backward cycle; "same", their default, takes
+    the forward cycle's value, also where a layer rule has changed that.
+    """
 
     read_noise: Sigma = 0.0
     """Standard deviation σ of the noise on every output of a read, in units of the output."""
@@ -117,6 +127,25 @@ class Periphery(Section):
     """Input converter over [-1, 1]; 0 is none."""
     adc_bits: Bits = 0
     """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+    read_noise_backward: SigmaOrSame = "same"
+    """As `read_noise`, in the backward cycle."""
+    bound_backward: BoundOrSame = "same"
+    """As `bound`, in the backward cycle."""
+    dac_bits_backward: BitsOrSame = "same"
+    """As `dac_bits`, in the backward cycle."""
+    adc_bits_backward: BitsOrSame = "same"
+    """As `adc_bits`, in the backward cycle."""
+
+    @property
+    def backward(self) -> Periphery:
+        """The backward cycle's values in the place of the forward cycle's.
+
+        >>> Periphery(read_noise=0.06, bound=12, read_noise_backward=0).backward.read_noise
+        0.0
+        """
+        keys = ("read_noise", "bound", "dac_bits", "adc_bits")
+        own = {key: getattr(self, f"{key}_backward") for key in keys}
+        return Periphery(**{key: getattr(self, key) if v == SAME else v for key, v in own.items()})
 
 
 class Mapping(Section):
@@ -132,9 +161,21 @@ class Mapping(Section):
     """Where to cut the rows, instead of `cuts`: [0, .., R] for an R of the layer's matrix."""
     col_cuts: Cuts = ()
     """Where to cut the columns, the bias line included."""
+    bias: Annotated[Literal["auto", "array", "digital"], choice("auto", "array", "digital")] = (
+        "auto"
+    )
+    """array: a column that is fed with 1; digital: an addition. auto: on the array where that takes
+    no further arrays. That of a transposed convolution is always digital: its outputs are sums of
+    several reads."""
     replicas: Replicas = 1
     """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
     within the `count` of arrays. All copies get every update, so they stay one matrix."""
+    replica_updates: Annotated[
+        Literal["shared", "independent"], choice("shared", "independent")
+    ] = "shared"
+    """shared: every copy gets every update; independent: each copy learns on its own from the
+    positions that fall to it, at random for each sample (RAPA: Rasch, Gokmen, Rigotti & Haensch
+    2019, arXiv 1807.01356). For convolutions with one group."""
     devices_per_weight: Annotated[int, integer(1, 1024)] = 1
     """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
 
@@ -249,6 +290,19 @@ class Device(Section):
         return {**model, **self.parameters}
 
 
+class VariationPolicy(Section):
+    """Which variations the devices are built without (`[variations]`; docs/physics.md section 4).
+
+    The device model says which of its parameters belong to a kind; these become 0. The other
+    kinds keep their draws: removing one changes nothing else about the devices.
+    """
+
+    remove: Variations = ()
+    """dtod: the spread of the steps from device to device; ctoc: the noise of a step from pulse to
+    pulse; asymmetry: that up and down steps differ, on average and by device; bounds: the spread of
+    the weight bounds, which stay at their mean. "all": these four."""
+
+
 class LayerRule(Section):
     """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
 
@@ -264,6 +318,7 @@ class LayerRule(Section):
     management: Management | None = None
     update: Update | None = None
     device: Device | None = None
+    variations: VariationPolicy | None = None
     batch_norm: BatchNorm | None = None
 
     @model_serializer(mode="plain")
@@ -289,6 +344,7 @@ class LayerPolicy:
     update: Update
     device: Device
     batch_norm: BatchNorm
+    variations: VariationPolicy
     arrays: tuple[int, ...] = ()
 
 
@@ -315,6 +371,7 @@ class Target(Section):
     mapping: Mapping = Mapping()
     periphery: Periphery = Periphery()
     device: Device
+    variations: VariationPolicy = VariationPolicy()
     management: Management = Management()
     update: Update = Update()
     placement: PlacementPolicy = PlacementPolicy()
@@ -335,13 +392,13 @@ class Target(Section):
                 raise _conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
             raise _conflict("device.model", None, target_load.NEEDED["model"])
-        _check_kind(self.mapping, names, "mapping")
+        _check_mapping(self.mapping, names, "mapping")
         _check_adc(self.periphery, "periphery")
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
         for i, rule in enumerate(self.layers):
             if rule.mapping is not None:
-                _check_kind(rule.mapping, names, f"layer.{i}.mapping")
+                _check_mapping(rule.mapping, names, f"layer.{i}.mapping")
             if rule.periphery is not None:
                 _check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
         return self
@@ -423,8 +480,8 @@ class Target(Section):
             _check_adc(policy.periphery, "periphery")
         except PydanticCustomError as error:
             raise TargetError(
-                f"target {self.name}: layer {name!r} after all its rules: periphery.adc_bits: "
-                f"{target_load.conflict_text(error.context)}"
+                f"target {self.name}: layer {name!r} after all its rules: "
+                f"{(error.context or {})['key']}: {target_load.conflict_text(error.context)}"
             ) from None
         return policy
 
@@ -434,7 +491,7 @@ class Target(Section):
         periphery, device = self.periphery, self.device
         management, update = self.management, self.update
         arrays: tuple[int, ...] = ()
-        batch_norm = self.batch_norm
+        batch_norm, variations = self.batch_norm, self.variations
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
@@ -448,8 +505,9 @@ class Target(Section):
             update = _merged(update, rule.update)
             device = _merged_device(device, rule.device)
             batch_norm = _merged(batch_norm, rule.batch_norm)
+            variations = _merged(variations, rule.variations)
         return LayerPolicy(
-            analog, mapping, periphery, management, update, device, batch_norm, arrays
+            analog, mapping, periphery, management, update, device, batch_norm, variations, arrays
         )
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -468,19 +526,25 @@ def _conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
     return PydanticCustomError("conflict", "{allowed}", context)
 
 
-def _check_kind(mapping: Mapping, names: Sequence[str], key: str) -> None:
+def _check_mapping(mapping: Mapping, names: Sequence[str], key: str) -> None:
+    if mapping.replica_updates == "independent" and mapping.replicas == "auto":
+        allowed = 'a number where replica_updates = "independent"'
+        raise _conflict(f"{key}.replicas", mapping.replicas, allowed)
     if mapping.array not in (*AUTOMATIC_KINDS, *names):
         known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
         raise _conflict(f"{key}.array", mapping.array, f"one of {known}")
 
 
 def _check_adc(periphery: Periphery, key: str) -> None:
-    if periphery.adc_bits and not periphery.bound:
-        raise _conflict(
-            f"{key}.adc_bits",
-            periphery.adc_bits,
-            "0 where bound = 0 (an ADC converts the range [-bound, bound]: give both or neither)",
-        )
+    """Refuse an ADC without a bound, in either cycle; the error names the cycle's own key."""
+    for cycle, end in ((periphery, ""), (periphery.backward, "_backward")):
+        if cycle.adc_bits and not cycle.bound:
+            raise _conflict(
+                f"{key}.adc_bits{end}",
+                cycle.adc_bits,
+                f"0 where bound{end} = 0 (an ADC converts the range [-bound, bound]: give both or "
+                "neither)",
+            )
 
 
 S = TypeVar("S", bound=Section)
@@ -506,6 +570,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "mapping": tuple(Mapping.model_fields),
     "periphery": tuple(Periphery.model_fields),
     "device": ("model",),
+    "variations": tuple(VariationPolicy.model_fields),
     "management": tuple(Management.model_fields),
     "update": tuple(Update.model_fields),
     "placement": tuple(PlacementPolicy.model_fields),

@@ -129,20 +129,55 @@ Joules = Annotated[
 Watts = Annotated[float, checked("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
 Fraction = Annotated[float, checked("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
 Rereads = Annotated[float, checked("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
-Sigma = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
-Bound = Annotated[
-    float,
-    checked(
-        "0 (unbounded) or a number from 1e-6 to 1e6",
-        lambda v: is_number(v, 0, 0) or is_number(v, 1e-6, 1e6),
-    ),
-]
-Bits = Annotated[
-    int,
-    checked(
-        "0 (no converter) or an integer from 2 to 24",
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and (v == 0 or 2 <= v <= 24),
-    ),
+_SIGMA = "a number from 0 to 1e6"
+_BOUND = "0 (unbounded) or a number from 1e-6 to 1e6"
+_BITS = "0 (no converter) or an integer from 2 to 24"
+
+
+def _is_bound(value: object) -> bool:
+    return is_number(value, 0, 0) or is_number(value, 1e-6, 1e6)
+
+
+def _is_bits(value: object) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and (value == 0 or 2 <= value <= 24)  # type: ignore[operator]
+
+
+Sigma = Annotated[float, checked(_SIGMA, lambda v: is_number(v, 0, 1e6))]
+Bound = Annotated[float, checked(_BOUND, _is_bound)]
+Bits = Annotated[int, checked(_BITS, _is_bits)]
+
+SAME = "same"
+"""Stands for the value of the forward cycle."""
+
+
+def _or_same(allowed: str, test: Callable[[Any], object]) -> BeforeValidator:
+    return checked(f'{allowed}, or "{SAME}" (as forward)', lambda v: v == SAME or test(v))
+
+
+SigmaOrSame = Annotated[float | str, _or_same(_SIGMA, lambda v: is_number(v, 0, 1e6))]
+BoundOrSame = Annotated[float | str, _or_same(_BOUND, _is_bound)]
+BitsOrSame = Annotated[int | str, _or_same(_BITS, _is_bits)]
+VARIATIONS = ("dtod", "ctoc", "asymmetry", "bounds")
+"""The kinds of device variation."""
+
+
+def _every_kind(value: Any) -> Any:
+    return list(VARIATIONS) if value == "all" else value
+
+
+def _are_kinds(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and all(isinstance(kind, str) and kind in VARIATIONS for kind in value)
+        and len(set(value)) == len(value)
+    )
+
+
+Variations = Annotated[
+    tuple[str, ...],
+    checked(f'"all", or a list of {", ".join(VARIATIONS)} without repeats', _are_kinds),
+    BeforeValidator(_every_kind),  # the last one runs first
 ]
 PARAMETER_NAME = "a parameter name of letters, digits and '_'"
 Parameter = Annotated[float, checked("a finite number", is_number)]

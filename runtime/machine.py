@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.layers import analog_layers
 from rpucc.runtime import aligned
-from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices import device_of
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.philox import seed_key
 
@@ -80,24 +80,23 @@ class Machine:
         node = layer.forward[0]
         of_group = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
         col_cuts = np.array(node.attributes.get_ints("col_cuts", ()), np.int64)
-        starts = np.arange(layer.groups) * layer.group_rows
+        starts = np.arange(layer.matrices) * layer.group_rows
         row_cuts = np.append((starts[:, None] + of_group[:-1]).reshape(-1), layer.rows)
         shape = len(row_cuts) - 1, len(col_cuts) - 1
         tiles = node.attributes.get_int("first_tile", 0) + np.arange(shape[0] * shape[1])
         if layer.weight.const_value is None:
             raise RpuccError(f"layer '{layer.name}': its weights are missing from the program")
         policy = self.program.target.for_layer(layer.name)
-        device = make_device(policy.device.model, policy.device.parameters)
         return Grid(
             layer=layer.name,
             W=aligned.copy(layer.weight.const_value.numpy(), np.float32),
             row_cuts=row_cuts,
             col_cuts=col_cuts,
             tiles=tiles.reshape(shape),
-            device=device,
+            device=device_of(policy),
             pulsed=policy.update.pulsed,
             key=self.key,
-            groups=layer.groups,
+            groups=layer.matrices,
         )
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rpucc.errors import TargetError
 from rpucc.layers import analog_layers
-from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices import device_of
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -29,7 +29,7 @@ def device_bytes(device: Device, pulsed: bool) -> int:
 def bytes_per_weight(policy: LayerPolicy) -> int | None:
     """The same for a layer of a target; None where its device model cannot be loaded."""
     try:
-        device = make_device(policy.device.model, policy.device.parameters)
+        device = device_of(policy)
     except TargetError:
         return None
     return device_bytes(device, policy.update.pulsed)

@@ -20,6 +20,7 @@ from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import count_errors, gather
 from rpucc.runtime.kernels.philox import shuffle
+from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
 from rpucc.runtime.machine import Counters
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.threads import Threads
@@ -67,6 +68,7 @@ class Trainer:
         epochs: int,
         batch_size: int = 1,
         lr: float = 0.01,
+        lr_schedule: str = CONSTANT,
         checkpoint: Path | str | None = None,
         on_epoch: Callable[[EpochMetrics], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
@@ -74,10 +76,12 @@ class Trainer:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
 
         Continues where the machine stands (a loaded checkpoint goes on at its very sample).
+        lr: the first epoch's rate; lr_schedule: how it goes on (`learning_rate.parse_schedule`).
         checkpoint: written after every epoch and when interrupted. Returns the metrics of all
         epochs of the machine. Raises RpuccError if the loss stops being finite.
         """
         self._check_fit(dataset, epochs, batch_size, lr)
+        schedule = parse_schedule(lr_schedule)
         dataset = self._fitted(dataset)
         machine = self.machine
         features = _flat(dataset.x_train)
@@ -85,8 +89,9 @@ class Trainer:
         with deferred_interrupt() as self._interrupt:
             try:
                 while machine.counters.epoch < epochs:
+                    rate = schedule(lr, machine.counters.epoch)
                     seconds = self._epoch(
-                        features, dataset.y_train, epochs, batch_size, lr, on_progress
+                        features, dataset.y_train, epochs, batch_size, rate, on_progress
                     )
                     metrics = self._close_epoch(dataset, *seconds)
                     machine.history.append(metrics.reproducible())

@@ -28,7 +28,7 @@ WITH_EXAMPLES = [
     "rpucc.report.svg_latency",
     "rpucc.report.svg_pipeline",
     "rpucc.target",
-    "rpucc.passes.tile",
+    "rpucc.passes.cuts",
     "rpucc.runtime.data.dataset",
     "rpucc.runtime.data.fit",
     "rpucc.runtime.data.load",

@@ -87,6 +87,7 @@ def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: in
         epochs=epochs,
         batch_size=BATCH_SIZE,
         lr=LR,
+        lr_schedule="constant",
         seed=seed,
         threads=threads,
         output=str(run.path),

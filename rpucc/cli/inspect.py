@@ -169,6 +169,7 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
         "periphery": policy.periphery.model_dump(),
         "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
         "device": {"model": policy.device.model, **policy.device.parameters},
+        "variations": policy.variations.model_dump(),
         "tile_list": as_data(found),
     }
     if weights:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from rpucc.errors import RpuccError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_TARGET = "rpu-managed"
@@ -105,6 +107,27 @@ learning_rate = click.option(
     show_default=True,
     callback=_finite,
     help="Learning rate.",
+)
+
+
+def _schedule(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse what is no schedule before anything is compiled."""
+    from rpucc.runtime.learning_rate import parse_schedule
+
+    try:
+        parse_schedule(value)
+    except RpuccError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return value
+
+
+learning_rate_schedule = click.option(
+    "--lr-schedule",
+    default="constant",
+    show_default=True,
+    metavar="SCHEDULE",
+    callback=_schedule,
+    help="How --lr goes on: step:EPOCHS:FACTOR, cosine:EPOCHS:FLOOR, or EPOCH=LR,EPOCH=LR,…",
 )
 epochs = click.option(
     "--epochs",

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
 
 RUNS = "rpucc-runs"
-FIXED = ("target", "overrides", "loss", "input_range", "data", "batch_size", "lr", "seed")
+FIXED = (
+    *("target", "overrides", "loss", "input_range"),
+    *("data", "batch_size", "lr", "lr_schedule", "seed"),
+)
 """What a resumed training cannot change."""
 COMPILING = ("target", "overrides", "loss", "input_range", "verify")
 
@@ -40,6 +43,7 @@ class Arguments:
     epochs: int
     batch_size: int
     lr: float
+    lr_schedule: str
     seed: int
     threads: int
     output: str | None
@@ -76,6 +80,7 @@ class Arguments:
 @options.epochs
 @options.batch_size
 @options.learning_rate
+@options.learning_rate_schedule
 @options.seed
 @options.threads
 @click.option(
@@ -258,7 +263,7 @@ def _saved(run: RunFolder) -> dict[str, Any]:
             "checkpoint; start it again without --resume"
         )
     check_folder(run.path)
-    known = run.arguments()
+    known = {"lr_schedule": "constant", **run.arguments()}  # older run folders have no schedule
     wanted = [*FIXED, "model", "data_dir", "epochs", "threads"]
     missing = [name for name in wanted if name not in known]
     if missing:

@@ -33,6 +33,7 @@ class Settings:
     batch_size: int
     lr: float
     threads: int
+    lr_schedule: str = "constant"
     quiet: bool = False
     """No rows on standard output: it gets JSON at the end."""
 
@@ -40,7 +41,7 @@ class Settings:
     def of(cls, arguments: Any) -> Settings:
         """Take the settings from a command's arguments."""
         a = arguments
-        return cls(a.epochs, a.batch_size, a.lr, a.threads, quiet=a.as_json)
+        return cls(a.epochs, a.batch_size, a.lr, a.threads, a.lr_schedule, quiet=a.as_json)
 
 
 def checked_data(program: Program, spec: str, data_dir: str | None) -> Dataset:
@@ -119,6 +120,7 @@ def train_epochs(
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             lr=settings.lr,
+            lr_schedule=settings.lr_schedule,
             checkpoint=run.checkpoint if run is not None else None,
             on_epoch=on_epoch,
             on_progress=bar.update,

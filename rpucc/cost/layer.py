@@ -108,20 +108,21 @@ class LayerCoster:
         count = sum(counts)
         rereads = count * self.pace.rereads(cycle)
         repeated = count + rereads
-        adc_bits = self.periphery.adc_bits or self.table.value_bits
+        periphery = self.periphery.backward if cycle == "backward" else self.periphery
+        adc_bits = periphery.adc_bits or self.table.value_bits
         incoming = sum(values_in(node, self.batch) for node in nodes)
         bits = incoming * self.table.value_bits + partial_sums(count, results, segments) * adc_bits
         electric = read_energy(
             repeated, inputs, outputs, lines.crosspoints, t_read=self.pace.t_read,
-            dac_bits=self.periphery.dac_bits, adc_bits=self.periphery.adc_bits, table=self.table,
+            dac_bits=periphery.dac_bits, adc_bits=periphery.adc_bits, table=self.table,
         )  # fmt: skip
         return CycleCost(
             cycle=cycle,
             count=count,
             rereads=rereads,
             seconds=sum(self.pace.seconds(cycle, each) for each in counts),
-            dac_conversions=repeated * inputs if self.periphery.dac_bits else 0.0,
-            adc_conversions=repeated * outputs if self.periphery.adc_bits else 0.0,
+            dac_conversions=repeated * inputs if periphery.dac_bits else 0.0,
+            adc_conversions=repeated * outputs if periphery.adc_bits else 0.0,
             moved_bytes=bits / 8,
             energy=electric + movement_energy(bits / 8, self.table),
         )

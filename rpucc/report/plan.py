@@ -25,6 +25,23 @@ class Column(NamedTuple):
     header: str
     cell: Cell
     right: bool = False
+    shown: Callable[[LayerPlan], bool] | None = None
+    """The column is left out where this holds for no layer."""
+
+
+def forward_reads(layer: LayerPlan) -> str:
+    """Return the reads of one copy and what one takes: "36 reads of 10.0 ns (576 on 16 copies)"."""
+    each = -(-layer.reads_forward // layer.replicas)
+    reads = f"{units.counted(each, 'read')} of {units.seconds(layer.seconds / each)}"
+    if layer.replicas == 1:
+        return reads
+    return f"{reads} ({units.count(layer.reads_forward)} on {layer.replicas:,} copies)"
+
+
+def _arrays_of(layer: LayerPlan) -> str:
+    """The kind of array, with the number where it is more than one: "small", "18 small"."""
+    kind = units.plain(layer.array)
+    return f"{units.count(layer.arrays)} {kind}" if layer.arrays > 1 else kind
 
 
 def _analog(cell: Cell) -> Cell:
@@ -36,12 +53,17 @@ NAME = Column("layer", lambda la: units.plain(la.name))
 PLACE = (
     Column("op", lambda la: la.op),
     Column("matrix\nR × C", lambda la: units.matrix(la.R, la.C, la.groups), right=True),
+    Column("copies", lambda la: str(la.replicas), right=True, shown=lambda la: la.replicas > 1),
+    Column(
+        "devices\na weight",
+        lambda la: str(la.devices_per_weight),
+        right=True,
+        shown=lambda la: la.devices_per_weight > 1,
+    ),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
-    Column("array", lambda la: _arrays_of(la)),
+    Column("array", lambda la: _arrays_of(la) if la.analog else "digital"),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
 )
-COPIES = Column("copies", _analog(lambda la: units.count(la.replicas)), right=True)
-DEVICES = Column("devices\na weight", _analog(lambda la: str(la.devices_per_weight)), right=True)
 CYCLES = (
     Column("reads\nfwd", _analog(lambda la: units.count(la.reads_forward)), right=True),
     Column("a sample\nbwd", _analog(lambda la: _backward(la)), right=True),
@@ -53,22 +75,14 @@ CYCLES = (
 
 def layer_tables(plan: Plan, width: int) -> list[RenderableType]:
     """Return the table of layers, split in two where it would not fit into `width` columns."""
-    place = (*PLACE, *_repeated(plan.layers))
-    whole = _table((NAME, *place, *CYCLES), plan.layers)
+    whole = _table((NAME, *PLACE, *CYCLES), plan.layers)
     if fits(whole, width):
         return [whole]
-    return [_table((NAME, *place), plan.layers), Text(), _table((NAME, *CYCLES), plan.layers)]
-
-
-def _repeated(layers: Sequence[LayerPlan]) -> Iterator[Column]:
-    """The columns about layers that are there more than once, where a layer is."""
-    if any(layer.replicas > 1 for layer in layers):
-        yield COPIES
-    if any(layer.devices_per_weight > 1 for layer in layers):
-        yield DEVICES
+    return [_table((NAME, *PLACE), plan.layers), Text(), _table((NAME, *CYCLES), plan.layers)]
 
 
 def _table(columns: Sequence[Column], layers: Sequence[LayerPlan]) -> Table:
+    columns = [c for c in columns if c.shown is None or any(c.shown(la) for la in layers)]
     right = [i for i, column in enumerate(columns) if column.right]
     table = new_table(*(column.header for column in columns), numeric=right)
     for layer in layers:
@@ -94,23 +108,6 @@ def update_policy(layer: LayerPlan) -> str:
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
     return f"BL {most}{policy['bl']}{managed}"
-
-
-def _arrays_of(layer: LayerPlan) -> str:
-    """Return the kind of array, with the number where it is more than one: "small", "18 small"."""
-    if not layer.analog:
-        return "digital"
-    kind = units.plain(layer.array)
-    return f"{units.count(layer.arrays)} {kind}" if layer.arrays > 1 else kind
-
-
-def forward_reads(layer: LayerPlan) -> str:
-    """Return how a layer's forward time comes about: "576 reads of 10.0 ns"."""
-    reads = units.counted(layer.reads_forward, "read")
-    each = -(-layer.reads_forward // layer.replicas)
-    if layer.replicas > 1:
-        reads += f" on {layer.replicas:,} copies, {each:,} each,"
-    return f"{reads} of {units.seconds(layer.seconds / each)}"
 
 
 def _backward(layer: LayerPlan) -> str:

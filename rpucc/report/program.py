@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rpucc.report import units
 from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.policy import device_text, periphery_text
 from rpucc.report.tables import heading, pairs
 from rpucc.report.tiles import Tile, tile_table
 
@@ -106,16 +107,8 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     yield "noise management", which_cycles(plan.noise_forward, plan.noise_backward)
     yield "bound management", which_cycles(plan.bound_forward, plan.bound_backward)
     yield "update", update_policy(plan)
-    yield "periphery", _section(policy.periphery.model_dump())
-    device = {**policy.device.parameters}
-    yield "device", f"{policy.device.model}{': ' if device else ''}{_section(device)}"
-
-
-def _section(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
-        for key, value in values.items()
-    )
+    yield "periphery", periphery_text(policy.periphery)
+    yield "device", device_text(policy)
 
 
 def _statistics(weights: Mapping[str, float]) -> str:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import isclass
+from typing import TYPE_CHECKING
 
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.ideal import Ideal
+from rpucc.runtime.devices.linear_step import LinearStep
+from rpucc.runtime.devices.soft_bounds import SoftBounds
 
-DEVICES: dict[str, type[Device]] = {model.name: model for model in (Ideal, ConstantStep)}
+if TYPE_CHECKING:
+    from rpucc.target import LayerPolicy
 
-__all__ = ["DEVICES", "Device", "make_device"]
+_MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
+DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
+
+__all__ = ["DEVICES", "Device", "device_of", "make_device"]
 
 
 def make_device(model: str, parameters: Mapping[str, float]) -> Device:
@@ -22,6 +29,15 @@ def make_device(model: str, parameters: Mapping[str, float]) -> Device:
     Raises TargetError for an unknown model, key or range.
     """
     return _find(model)(**parameters)
+
+
+def device_of(policy: LayerPolicy) -> Device:
+    """The device of a layer, without the variations that its policy removes.
+
+    Raises TargetError as `make_device`, and for a kind of which the model says nothing.
+    """
+    device = make_device(policy.device.model, policy.device.parameters)
+    return device.without(policy.variations.remove)
 
 
 def _find(model: str) -> type[Device]:

@@ -8,8 +8,8 @@ simulator compiles into the update kernel, so it uses only arithmetic, compariso
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class Device:
     defaults: ClassVar[dict[str, float]]
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     meanings: ClassVar[dict[str, str]] = {}
+    variations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Kind of variation (`rpucc.target.VariationPolicy`) -> the parameters that are 0 without it;
+    an empty tuple where the model has none of the kind."""
+
     per_device: ClassVar[tuple[str, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = ()
     packed: ClassVar[bool] = False
@@ -66,6 +70,22 @@ class Device:
                     f"device.{key} = {value:g}: device '{self.name}' takes {low:g} to {high:g}"
                 )
         self.parameters: dict[str, float] = {**self.defaults, **parameters}
+
+    def without(self, kinds: Iterable[str]) -> Self:
+        """The device without these kinds of variation; its draws stay as they are.
+
+        Raises TargetError for a kind of which the model says nothing.
+        """
+        gone: dict[str, float] = {}
+        for kind in kinds:
+            if kind not in self.variations:
+                raise TargetError(
+                    f"variations.remove: device '{self.name}' does not say which of its "
+                    f"parameters are {kind!r}; set variations = {{{kind!r}: (...)}} in its class, "
+                    "an empty tuple if it has none of that kind"
+                )
+            gone |= dict.fromkeys(self.variations[kind], 0.0)
+        return type(self)(**{**self.parameters, **gone}) if gone else self
 
     @property
     def dw_min(self) -> float:
@@ -101,6 +121,23 @@ class Device:
         """Lowest and highest weight each device can hold; ±inf where there is no bound."""
         unbounded = np.float32(np.inf)
         return np.asarray(-unbounded), np.asarray(unbounded)
+
+    def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> FloatArray | None:
+        """The weight of each device at which an up and a down pulse cancel on average.
+
+        None where a model has no such point: its steps do not depend on the weight.
+        """
+        return None
+
+    def shifted(
+        self, fabricated: tuple[FloatArray, ...], reference: FloatArray
+    ) -> tuple[FloatArray, ...]:
+        """The parameters of the same devices where `reference` is called zero.
+
+        What `step` does to w with these parameters is what it did to w + reference. Needed for
+        zero-shifting (`runtime/calibration.py`), as is `symmetry_point`.
+        """
+        raise NotImplementedError
 
     @staticmethod
     def step(w: float, direction: float, noise: float) -> float:

@@ -58,6 +58,12 @@ class ConstantStep(Device):
         "w_min": "mean lower weight bound",
         "w_min_dtod": "its spread (fraction of the mean)",
     }
+    variations: ClassVar[dict[str, tuple[str, ...]]] = {
+        "dtod": ("dw_min_dtod",),
+        "ctoc": ("dw_min_std",),
+        "asymmetry": ("up_down", "up_down_dtod"),
+        "bounds": ("w_max_dtod", "w_min_dtod"),
+    }
     per_device = ("dw_up", "dw_down", "w_max", "w_min")
     constants = ("dw_min_std",)
     packed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rpucc.runtime.devices.base import Device
+from rpucc.target_values import VARIATIONS
 
 
 class Ideal(Device):
@@ -16,6 +17,7 @@ class Ideal(Device):
     defaults: ClassVar[dict[str, float]] = {"dw_min": 0.001}
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"dw_min": (1e-9, 1.0)}
     meanings: ClassVar[dict[str, str]] = {"dw_min": "weight change of one pulse"}
+    variations: ClassVar[dict[str, tuple[str, ...]]] = dict.fromkeys(VARIATIONS, ())
     constants = ("dw_min",)
 
     @property

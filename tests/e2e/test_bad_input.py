@@ -282,6 +282,7 @@ def test_a_run_is_not_replaced(cli, files, tiny_model, tiny_data, workplace):
         ["--lr", "0"],
         ["--lr", "nan"],
         ["--lr", "inf"],
+        ["--lr-schedule", "step:0:0.5"],
         ["--seed", "-1"],
         ["--threads", "0"],
         ["--epochs", "many"],

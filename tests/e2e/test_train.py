@@ -107,6 +107,28 @@ def test_epoch_by_epoch_is_the_same(cli, tiny_model, tiny_data):
     assert json.loads(Path("parts/run.json").read_text())["epochs"] == 3
 
 
+def test_a_learning_rate_schedule_is_kept_in_the_run_folder(cli, tiny_model, tiny_data):
+    options = ["--data", tiny_data, "--lr-schedule", "step:1:0.1"]
+    assert cli("train", tiny_model, *options, "--epochs", 3, "-o", "whole").code == 0
+    assert cli("train", tiny_model, *options, "-o", "parts").code == 0
+    assert json.loads(Path("parts/run.json").read_text())["lr_schedule"] == "step:1:0.1"
+    assert cli("train", "parts", "--resume", "--epochs", 3).code == 0
+    assert checkpoint("whole") == checkpoint("parts")
+    other = cli("train", "parts", "--resume", "--lr-schedule", "constant")
+    assert other.code == 2
+    assert "was started with step:1:0.1, not constant" in other.stderr
+
+
+def test_a_run_folder_from_before_there_were_schedules(cli, tiny_model, tiny_data):
+    assert cli("train", tiny_model, "--data", tiny_data, "-o", "run").code == 0
+    record = Path("run/run.json")
+    known = json.loads(record.read_text())
+    del known["lr_schedule"]
+    record.write_text(json.dumps(known))
+    assert cli("train", "run", "--resume", "--epochs", 2).code == 0
+    assert json.loads(record.read_text())["lr_schedule"] == "constant"
+
+
 def test_resume_with_other_arguments(cli, files, tiny_model, tiny_data):
     assert cli("train", tiny_model, "--data", tiny_data, "-o", "run").code == 0
     before = files()

@@ -12,12 +12,15 @@ from rpucc.errors import ModelError
 from rpucc.layers import READS, analog_layers
 from rpucc.models import build
 from rpucc.passes.array_kinds import smallest_kind
+from rpucc.passes.cuts import balanced_cuts
 from rpucc.passes.pipeline import run_pipeline
-from rpucc.passes.tile import Tile, balanced_cuts
+from rpucc.passes.tile import Tile
 from rpucc.passes.verify import compare_models
 from rpucc.target import ArrayKind
 
 from .lowering import SIZES, ints, lowered, node, with_arrays
+
+PERIPHERY = ("noise", "bound", "dac_bits", "adc_bits")
 
 extents = st.integers(1, 5000)
 
@@ -89,10 +92,7 @@ def test_periphery_comes_from_the_layer_s_policy() -> None:
     for layer in analog_layers(model):
         for each in layer.nodes:
             if each.op_type in READS:
-                found = {
-                    key: each.attributes[key].value
-                    for key in ("noise", "bound", "dac_bits", "adc_bits")
-                }
+                found = {key: each.attributes[key].value for key in PERIPHERY}
                 conv = layer.name.startswith("conv")
                 expected = (0.5, 5) if conv else (0.06, 7)
                 assert found["noise"] == pytest.approx(expected[0])
@@ -101,6 +101,21 @@ def test_periphery_comes_from_the_layer_s_policy() -> None:
                     expected[1],
                     9,
                 )
+
+
+def test_a_cycle_s_own_periphery_is_on_its_reads_alone() -> None:
+    own = ("read_noise_backward=0", "bound_backward=5", "dac_bits_backward=6")
+    target = with_arrays((512, 512), overrides=tuple(f"layer.fc2.periphery.{key}" for key in own))
+    model = lowered(build("lenet"), target, until="tile")
+    same = (0.06, 12, 7, 9)
+    for layer in analog_layers(model):
+        for nodes, values in (
+            (layer.forward, same),
+            (layer.backward, (0, 5, 6, 9) if layer.name == "fc2" else same),
+        ):
+            for each in nodes:
+                found = [each.attributes[key].value for key in PERIPHERY]
+                assert found == pytest.approx(values)
 
 
 def test_two_kinds_go_by_size() -> None:

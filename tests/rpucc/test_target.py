@@ -257,6 +257,58 @@ bound = 0
         target.for_layer("ab")
 
 
+def test_the_backward_cycle_is_as_the_forward_one_unless_it_says_otherwise() -> None:
+    rules = """
+[periphery]
+read_noise = 0.06
+bound = 12
+dac_bits = 7
+[[layer]]
+match = "fc*"
+[layer.periphery]
+read_noise = 0.1
+dac_bits_backward = 5
+[[layer]]
+match = "fc2"
+[layer.periphery]
+read_noise_backward = 0
+"""
+    target = Target.from_toml(MINIMAL + rules)
+    assert target.periphery.backward == Periphery(read_noise=0.06, bound=12, dac_bits=7)
+    fc1 = target.for_layer("fc1").periphery  # "same" follows the rule's forward value
+    assert fc1.backward == Periphery(read_noise=0.1, bound=12, dac_bits=5)
+    fc2 = target.for_layer("fc2").periphery
+    assert (fc2.read_noise, fc2.dac_bits) == (0.1, 7)
+    assert fc2.backward == Periphery(read_noise=0, bound=12, dac_bits=5)
+    again = Target.load(target, ["layer.fc2.periphery.read_noise_backward=same"])
+    assert again.for_layer("fc2").periphery.backward == fc1.backward
+
+
+def test_variations_are_removed_by_layer() -> None:
+    rules = """
+[variations]
+remove = ["ctoc"]
+[[layer]]
+match = "conv*"
+[layer.variations]
+remove = "all"
+[[layer]]
+match = "conv1"
+[layer.variations]
+remove = []
+"""
+    target = Target.from_toml(MINIMAL + rules)
+    found = {name: target.for_layer(name).variations.remove for name in ("fc1", "conv1", "conv2")}
+    assert found == {
+        "fc1": ("ctoc",),
+        "conv1": (),
+        "conv2": ("dtod", "ctoc", "asymmetry", "bounds"),
+    }
+    assert Target.from_json(target.to_json()) == target
+    target = Target.load("rpu-managed", ['layer.conv2.variations.remove=["bounds"]'])
+    assert target.for_layer("conv2").variations.remove == ("bounds",)
+
+
 def test_arrays_of_a_rule_are_ids_and_ranges_of_them() -> None:
     rules = '[[layer]]\nmatch = "*"\narrays = [7, "2-4", 7]\n[[layer]]\nmatch = "b"\narrays = []\n'
     target = Target.from_toml(MINIMAL + rules)

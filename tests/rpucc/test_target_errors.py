@@ -27,6 +27,10 @@ read_noise = 0.06
 bound = 12.0
 dac_bits = 7
 adc_bits = 9
+read_noise_backward = "same"
+adc_bits_backward = "same"
+[variations]
+remove = ["ctoc"]
 [management]
 noise_forward = "auto"
 noise_backward = "always"
@@ -89,6 +93,9 @@ FLAG = "true or false"
          "0 (unbounded) or a number from 1e-6 to 1e6"),
         ("periphery.", "dac_bits", ["1", "25", "-7", "7.0", "true", "false"], BITS),
         ("periphery.", "adc_bits", ["1", "25", "true"], BITS),
+        ("periphery.", "read_noise_backward", ["-0.1", "true", '"forward"'],
+         'a number from 0 to 1e6, or "same" (as forward)'),
+        ("periphery.", "adc_bits_backward", ["1", "true"], f'{BITS}, or "same" (as forward)'),
         ("management.", "noise_forward", ['"Auto"', "true", "1", "[]"],
          'one of "auto", "always", "never"'),
         ("management.", "noise_backward", ['"auto"', "false"], 'one of "always", "never"'),
@@ -103,6 +110,8 @@ FLAG = "true or false"
          "a device model's name"),
         ("device.", "dw_min", ["nan", "-inf", "true", '"0.1"', "[1]", "{a=1}", "0x" + "f" * 400],
          "a finite number"),
+        ("variations.", "remove", ['"dtod"', "[1]", '["spread"]', '["dtod", "dtod"]', "true"],
+         '"all", or a list of dtod, ctoc, asymmetry, bounds without repeats'),
         ("layer.0.", "match", ['""', "3", '"a\\tb"'], "a glob on layer names"),
         ("layer.0.", "analog", ["1", '"no"'], FLAG),
     ],
@@ -201,6 +210,22 @@ def test_a_converter_needs_a_bound() -> None:
     rule = '[[layer]]\nmatch = "fc*"\n[layer.periphery]\nbound = 0\n'
     assert message(VALID + rule).startswith("layer.1.periphery." + expected)
     assert Target.from_toml(VALID + rule + "adc_bits = 0\n").for_layer("fc1").periphery.bound == 0
+
+
+def test_a_converter_needs_a_bound_in_the_backward_cycle_too() -> None:
+    def valid(backward: str) -> str:
+        return VALID.replace("bound = 12.0", f"bound = 12.0\nbound_backward = {backward}")
+
+    assert message(valid("0")).startswith(
+        "periphery.adc_bits_backward: found 9, allowed: 0 where bound_backward = 0"
+    )
+    assert message(valid("1e-9")) == (
+        "periphery.bound_backward: found 1e-09, allowed: 0 (unbounded) or a number from 1e-6 to "
+        '1e6, or "same" (as forward)'
+    )
+    text = valid("0").replace('adc_bits_backward = "same"', "adc_bits_backward = 0")
+    backward = Target.from_toml(text).periphery.backward
+    assert (backward.bound, backward.adc_bits, backward.dac_bits) == (0, 0, 7)
 
 
 def test_several_errors_show_the_first_and_count_the_rest() -> None:

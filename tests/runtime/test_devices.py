@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rpucc.errors import TargetError
 from rpucc.runtime.devices import DEVICES, make_device
 from rpucc.runtime.devices.constant_step import FLOOR, ConstantStep
 from rpucc.runtime.devices.ideal import Ideal
+from rpucc.target_values import VARIATIONS
 
 from .bounds import correlation, deviations
 from .tilings import Pulsing, Tiling, make_grid, pulse
@@ -138,7 +140,7 @@ def test_pulse_noise_of_the_compiled_update() -> None:
 
 
 def test_the_table_of_models() -> None:
-    assert set(DEVICES) == {"ideal", "constant-step"}
+    assert set(DEVICES) == {"ideal", "constant-step", "linear-step", "soft-bounds"}
     for name, model in DEVICES.items():
         assert model.name == name
         assert model.summary
@@ -177,3 +179,68 @@ def test_wrong_models_and_parameters(
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+# --- removed variations ------------------------------------------------------------------------
+
+BASELINE: dict[str, float] = {"up_down": 0.1}
+
+
+def removed(*kinds: str) -> list[np.ndarray]:
+    return list(ConstantStep(**BASELINE).without(kinds).fabricate(normals()))
+
+
+def test_a_removed_kind_leaves_the_others_as_they_were() -> None:
+    full, no_bounds = removed(), removed("bounds")
+    assert np.all(no_bounds[W_MAX] == np.float32(0.6))
+    assert np.all(no_bounds[W_MIN] == np.float32(-0.6))
+    for which in (UP, DOWN):
+        np.testing.assert_array_equal(no_bounds[which], full[which])
+
+    symmetric = removed("asymmetry")
+    np.testing.assert_array_equal(symmetric[UP], symmetric[DOWN])
+    assert np.std(symmetric[UP]) > 0.2e-3  # the step's own spread stays
+    for which in (W_MAX, W_MIN):
+        np.testing.assert_array_equal(symmetric[which], full[which])
+
+    alike = removed("dtod")
+    np.testing.assert_allclose(alike[UP] + alike[DOWN], 2e-3, rtol=1e-6)  # each keeps its β
+    assert abs(np.mean(alike[UP]) - 1.1e-3) < 5 * 1e-5 / np.sqrt(N)
+    assert abs(np.std(alike[UP]) - 1e-5) < 5 * 1e-5 / np.sqrt(2 * N)
+    np.testing.assert_array_equal(alike[W_MAX], full[W_MAX])
+
+
+def test_without_noise_from_pulse_to_pulse_none_is_drawn() -> None:
+    device = ConstantStep().without(["ctoc"])
+    assert device.constant_values() == (0.0,)
+    assert not device.cycle_noise
+    assert ConstantStep().without([]).cycle_noise
+
+
+def test_without_any_variation_all_devices_are_the_mean_one() -> None:
+    for found, mean in zip(removed(*VARIATIONS), (1e-3, 1e-3, 0.6, -0.6), strict=True):
+        assert np.all(found == np.float32(mean))
+
+
+@pytest.mark.parametrize("model", DEVICES)
+def test_every_model_says_what_belongs_to_each_kind(model: str) -> None:
+    device = make_device(model, {})
+    assert set(device.variations) == set(VARIATIONS)
+    gone = device.without(VARIATIONS).parameters
+    for keys in device.variations.values():
+        assert all(gone[key] == 0 for key in keys)
+    assert {key for key in gone if key.endswith(("_dtod", "_std"))} <= {
+        key for keys in device.variations.values() for key in keys
+    }
+
+
+def test_a_kind_of_which_a_model_says_nothing() -> None:
+    class Mine(Ideal):
+        name = "mine"
+        variations: ClassVar[dict[str, tuple[str, ...]]] = {"dtod": ()}
+
+    mine = Mine()
+    assert mine.without(["dtod"]) is mine
+    message = r"^variations\.remove: device 'mine' does not say .* are 'bounds'; set variations ="
+    with pytest.raises(TargetError, match=message):
+        mine.without(["bounds"])

@@ -121,3 +121,12 @@ def test_the_program_stays_as_it_was() -> None:
     machine.grids["fc.W"].W[:] = 9
     np.testing.assert_array_equal(initial("fc.W"), before)
     assert Machine(program).grids["fc.W"].W.max() < 1
+
+
+def test_variations_are_removed_from_the_layers_that_say_so() -> None:
+    removed = 'layer.c.variations.remove=["dtod", "asymmetry", "bounds"]'
+    without, plain = Machine(tiny("rpu-managed", "", removed)), Machine(tiny("rpu-managed"))
+    for found, mean in zip(without.grids["c.W"].parameters, (1e-3, 1e-3, 0.6, -0.6), strict=True):
+        np.testing.assert_allclose(found, mean, rtol=1e-6)
+    assert without.grids["c.W"].device.cycle_noise
+    np.testing.assert_array_equal(without.grids["fc.W"].codes, plain.grids["fc.W"].codes)

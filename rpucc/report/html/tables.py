@@ -11,6 +11,7 @@ from rpucc.report import units
 from rpucc.report.html.parts import table, term
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.policy import device_text, periphery_text
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
@@ -159,20 +160,12 @@ def policy_table(scene: Scene) -> Markup:
 
 
 def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
-    device = _values(policy.device.parameters)
     return (
         which_cycles(layer.noise_forward, layer.noise_backward),
         which_cycles(layer.bound_forward, layer.bound_backward),
         update_policy(layer),
-        f"{policy.device.model}{': ' if device else ''}{device}",
-        _values(policy.periphery.model_dump()),
-    )
-
-
-def _values(values: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
-        for key, value in values.items()
+        device_text(policy),
+        periphery_text(policy.periphery),
     )
 
 

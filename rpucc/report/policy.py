@@ -1,0 +1,52 @@
+"""What a target says of one layer, in words: its periphery and its devices.
+
+Not for the cycles that a program manages: those are in plan.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rpucc.target import LayerPolicy, Periphery
+
+
+def section(values: Mapping[str, object]) -> str:
+    """Return keys and values of a table of the target.
+
+    >>> section({"dw_min": 0.001, "w_max": 0.6})
+    'dw_min 0.001, w_max 0.6'
+    """
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
+        for key, value in values.items()
+    )
+
+
+def periphery_text(periphery: Periphery) -> str:
+    """Return the forward cycle's values, and what differs in the backward cycle.
+
+    >>> from rpucc.target import Periphery
+    >>> periphery_text(Periphery(read_noise=0.06, read_noise_backward=0))
+    'read_noise 0.06, bound 0, dac_bits 0, adc_bits 0; backward: read_noise 0'
+    """
+    backward = periphery.backward
+    keys = [key for key in type(periphery).model_fields if not key.endswith("_backward")]
+    forward = {key: getattr(periphery, key) for key in keys}
+    own = {key: getattr(backward, key) for key in keys if getattr(backward, key) != forward[key]}
+    return section(forward) + (f"; backward: {section(own)}" if own else "")
+
+
+def device_text(policy: LayerPolicy) -> str:
+    """Return a layer's device model, the parameters that the target gives, what is removed.
+
+    >>> from rpucc.target import Target
+    >>> target = Target.load("ideal", ["device.model=constant-step", "variations.remove=all"])
+    >>> device_text(target.for_layer("fc1"))
+    'constant-step; variations removed: dtod, ctoc, asymmetry, bounds'
+    """
+    device, removed = policy.device, policy.variations.remove
+    given = section(device.parameters)
+    text = f"{device.model}: {given}" if given else device.model
+    return f"{text}; variations removed: {', '.join(removed)}" if removed else text

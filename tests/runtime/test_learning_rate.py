@@ -1,0 +1,93 @@
+"""Learning-rate schedules: the rates of each kind, what is refused, and training by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpucc.errors import RpuccError
+from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
+from rpucc.runtime.learning_rate import parse_schedule
+from rpucc.runtime.machine import Machine
+from rpucc.runtime.trainer import Trainer
+
+from .small import tiny, tiny_data
+
+
+def rates(text: str, epochs: int, lr: float = 1.0) -> list[float]:
+    schedule = parse_schedule(text)
+    return [schedule(lr, epoch) for epoch in range(epochs)]
+
+
+def test_rates_of_each_kind() -> None:
+    assert rates("constant", 3, 0.25) == [0.25] * 3
+    assert rates("step:2:0.5", 6) == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert rates("step:1:1", 3) == [1, 1, 1]
+    assert rates("cosine:5:0.2", 7) == pytest.approx(
+        [1, 0.2 + 0.4 * (1 + np.sqrt(0.5)), 0.6, 0.2 + 0.4 * (1 - np.sqrt(0.5)), 0.2, 0.2, 0.2]
+    )
+    assert rates("1=0.5,3=2e-3,4=.25", 5) == [0.5, 0.5, 0.002, 0.25, 0.25]
+    assert rates("3=0.5", 3, 0.1) == [0.1, 0.1, 0.5]
+
+
+@given(st.integers(1, 50), st.floats(0.1, 1), st.integers(0, 200))
+def test_falling_schedules_never_rise_and_never_reach_zero(n: int, f: float, epoch: int) -> None:
+    for text in (f"step:{n}:{f:.6f}", f"cosine:{n + 1}:{f:.6f}"):
+        schedule = parse_schedule(text)
+        assert 0 < schedule(0.01, epoch + 1) <= schedule(0.01, epoch) <= 0.01
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "linear",
+            "step",
+            "step:10",
+            "step:0:0.5",
+            "step:10:0",
+            "step:10:1.5",
+            "step:1.5:0.5",
+        ),
+        *("step:10:0.5:2", "step:-1:0.5", "step:10:nan", "cosine:1:0.1", "cosine:30", "cosine:5:0"),
+        *("0=0.1", "1=0", "1=-1", "1=inf", "2=0.1,2=0.2", "3=0.1,1=0.2", "1=0.1,", "1=1e999"),
+        *("constant:1", " constant", "1:0.1"),
+    ],
+)
+def test_what_is_no_schedule(text: str) -> None:
+    with pytest.raises(RpuccError) as caught:
+        parse_schedule(text)
+    assert str(caught.value).startswith(
+        f"learning-rate schedule {text!r}: allowed: constant; step:"
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_training_takes_each_epoch_at_its_rate_also_when_resumed(tmp_path: Path) -> None:
+    """At once, and an epoch at a time from checkpoints with the rates written out: equal bits."""
+    program, data, text = tiny(), tiny_data(), "2=0.05,3=0.002"
+    whole = Machine(program, 3)
+    Trainer(whole).fit(data, epochs=3, batch_size=5, lr=0.01, lr_schedule=text)
+
+    resumed, constant = Machine(program, 3), Machine(program, 3)
+    for epoch, lr in enumerate((0.01, 0.05, 0.002), start=1):
+        Trainer(resumed).fit(data, epochs=epoch, batch_size=5, lr=0.01, lr_schedule=text)
+        save_checkpoint(resumed, tmp_path / "c.safetensors")
+        resumed = load_checkpoint(tmp_path / "c.safetensors", program)
+        Trainer(constant).fit(data, epochs=epoch, batch_size=5, lr=lr)
+    for name, grid in whole.grids.items():
+        np.testing.assert_array_equal(grid.W, resumed.grids[name].W)
+        np.testing.assert_array_equal(grid.W, constant.grids[name].W)
+    assert whole.history == resumed.history == constant.history
+
+
+def test_a_wrong_schedule_is_refused_before_anything_is_trained() -> None:
+    machine = Machine(tiny())
+    with pytest.raises(RpuccError, match="schedule 'poly': allowed"):
+        Trainer(machine).fit(tiny_data(), epochs=1, lr_schedule="poly")
+    assert machine.counters.sample == 0
