@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import onnx_ir as ir
 
+from rpucc.layers import LAYER_OPS
 from rpucc.passes.emit import ANALOG, LAYER, constant_of
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
-from rpucc.passes.frontend.support import WEIGHTED_OPS
 from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
 
@@ -248,7 +248,7 @@ def _note_digital(track: _Track) -> None:
     assert node is not None
     known = all(value is None or value.shape is not None for value in (*node.inputs, *node.outputs))
     track.fate = "digital"
-    if node.op_type in WEIGHTED_OPS and not track.why:
+    if node.op_type in LAYER_OPS and not track.why:
         weight = constant_of(node.inputs[1])
         track.why = "no constant weights" if weight is None else "no matrix of weights"
     elif BATCH_NORM not in node.metadata_props and not track.why:
