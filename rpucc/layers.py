@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""The ONNX ops that are layers: with constant weights, what can live on arrays."""
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+"""Those of them whose weight is a kernel."""
+
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
 

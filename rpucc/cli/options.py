@@ -54,7 +54,7 @@ loss = click.option(
     type=click.Choice(LOSSES),
     default="auto",
     show_default=True,
-    help="auto: cross-entropy.",
+    help="auto: cross-entropy, or mse where the output has one class.",
 )
 input_range = click.option(
     "--input-range",

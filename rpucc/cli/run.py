@@ -68,7 +68,7 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.runtime.data import load_inputs
 
     if arguments.output is not None:
-        check_file(Path(arguments.output))
+        check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
     x = load_inputs(arguments.inputs, sample_shape(program), program.input_range)
     trainer = make_trainer(machine, arguments.threads)

@@ -111,9 +111,10 @@ def size(n: int) -> str:
     return f"{n} bytes"
 
 
-def matrix(rows: int, columns: int) -> str:
-    """Return rows × columns."""
-    return f"{rows:,} × {columns:,}"
+def matrix(rows: int, columns: int, groups: int = 1) -> str:
+    """Return rows × columns; of a grouped layer "96 of 1 × 10"."""
+    text = f"{rows:,} × {columns:,}"
+    return f"{groups:,} of {text}" if groups > 1 else text
 
 
 def three_digits(value: float) -> str:
