@@ -139,6 +139,7 @@ def _arguments(task: Task) -> Any:
         epochs=task.epochs,
         batch_size=task.batch_size,
         lr=task.lr,
+        lr_schedule="constant",
         seed=task.seed,
         threads=1,
         output=task.folder,
