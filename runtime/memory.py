@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
 
 WEIGHT_BYTES = 4
+REFERENCE_BYTES = 4
+"""What a zero-shifted weight is counted from, float32."""
 
 
 def device_bytes(device: Device, pulsed: bool) -> int:
@@ -32,7 +34,8 @@ def bytes_per_weight(policy: LayerPolicy) -> int | None:
         device = make_device(policy.device.model, policy.device.parameters)
     except TargetError:
         return None
-    return device_bytes(device, policy.update.pulsed)
+    shifted = policy.calibration.zero_shift and policy.update.pulsed
+    return device_bytes(device, policy.update.pulsed) + (REFERENCE_BYTES if shifted else 0)
 
 
 def state_bytes(program: Program) -> int | None:
