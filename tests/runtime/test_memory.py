@@ -9,7 +9,6 @@ import pytest
 import rpucc
 from rpucc.runtime.memory import bytes_per_weight, state_bytes
 
-
 SHIFT = ("calibration.zero_shift=true", "calibration.pairs=1")
 
 
