@@ -83,7 +83,7 @@ def row_blocks(grid: Grid, first: int, end: int) -> Iterator[slice]:
 
 
 def _rows_at_once(grid: Grid) -> int:
-    return max(1, BLOCK_DEVICES // grid.W.shape[1])
+    return max(1, BLOCK_DEVICES // int(grid.W.shape[1]))
 
 
 def draw(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
