@@ -48,8 +48,7 @@ class Differentiate(RpuPass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Append the training step; a model that cannot be trained raises ModelError."""
-        loss_name = "cross-entropy" if self.loss == "auto" else self.loss
-        if loss_name not in LOSSES:
+        if self.loss not in ("auto", *LOSSES):
             raise ModelError(
                 f"loss {self.loss!r} is not known; choose one of auto, {', '.join(LOSSES)}"
             )
@@ -63,6 +62,7 @@ class Differentiate(RpuPass):
             )
         e = GradientEmitter(model)
         output = _output(model, self.problems)
+        loss_name = _loss_of(output) if self.loss == "auto" else self.loss
         if loss_name == "cross-entropy":
             output = _logits(e, output)
         loss = LOSSES[loss_name](e, output)
@@ -130,6 +130,13 @@ def _output(model: ir.Model, problems: Problems) -> ir.Value:
             )
         )
     return outputs[0]
+
+
+def _loss_of(output: ir.Value) -> str:
+    """Return the loss that "auto" stands for: cross-entropy over one class would always be 0."""
+    shape = output.shape
+    one_class = shape is not None and shape.rank() > 1 and shape[1] == 1
+    return "mse" if one_class else "cross-entropy"
 
 
 def _logits(e: GradientEmitter, output: ir.Value) -> ir.Value:
@@ -202,7 +209,7 @@ def _emit_updates(
             grid: dict[str, Any] = {
                 key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
             }
-            grid["groups"] = int_of(read, "groups", 1)
+            grid.update({key: int_of(read, key, 1) for key in ("groups", "copies")})
             new = e.rpu(
                 "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **grid
             )

@@ -50,7 +50,7 @@ class Emitter:
 
     def unique(self, name: str) -> str:
         """Return the value name `name`, or `name_2`, `name_3`, … where that is taken."""
-        return _unique(name, self._names)
+        return unique_name(name, self._names)
 
     def initializer(self, name: str, array: np.ndarray) -> ir.Value:
         """Add a weight: an initializer called `name` (made unique)."""
@@ -89,7 +89,7 @@ class Emitter:
             attributes={key: _attribute(key, value) for key, value in attributes.items()},
             domain=domain,
             num_outputs=len(outputs),
-            name=_unique(stem, self._node_names),
+            name=unique_name(stem, self._node_names),
             metadata_props=dict(self.metadata),
         )
         for value, label in zip(node.outputs, outputs, strict=True):
@@ -249,7 +249,8 @@ def _key(array: np.ndarray) -> tuple[str, bytes, tuple[int, ...]]:
     return str(array.dtype), array.tobytes(), array.shape
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def unique_name(name: str, taken: set[str]) -> str:
+    """Return name, or name_2, name_3, .. if it is taken; then it is taken as well."""
     candidate, i = name, 1
     while candidate in taken:
         i += 1

@@ -15,6 +15,7 @@ import onnx
 import onnx_ir as ir
 
 from rpucc.errors import VerificationError
+from rpucc.layers import LAYER_OPS
 
 Array = npt.NDArray[Any]
 
@@ -24,7 +25,6 @@ BATCH = 2
 LEARNING_RATE = 0.01
 """What a check feeds to the learning-rate input."""
 
-LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 _COMPUTED = "@computed"
 """Marks what a probed value would have been."""

@@ -57,12 +57,20 @@ class LayerMatrix:
         """C of one group's matrix, without a bias."""
         return int(self.weight.shape[1])
 
-    def values(self, bias: np.ndarray | None, devices: int = 1) -> np.ndarray:
-        """Return [G·n·R, C] with n = `devices` copies of each group's rows, a bias [G·R] last."""
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The type of the weights."""
+        return self.weight.dtype
+
+    def values(self, bias: np.ndarray | None, devices: int = 1, copies: int = 1) -> np.ndarray:
+        """Return `copies` times [G·n·R, C], with n = `devices` copies of each group's rows.
+
+        A bias [G·R] is the last column.
+        """
         matrix = self.weight
         if bias is not None:
             matrix = np.concatenate([matrix, bias.reshape(-1, 1).astype(matrix.dtype)], axis=1)
         if devices > 1:
             by_group = matrix.reshape(self.groups, 1, self.rows, -1)
             matrix = np.tile(by_group, (1, devices, 1, 1)).reshape(-1, matrix.shape[1])
-        return np.ascontiguousarray(matrix)
+        return np.ascontiguousarray(np.tile(matrix, (copies, 1)) if copies > 1 else matrix)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rpucc.passes.tile import balanced_cuts
+from rpucc.passes.cuts import balanced_cuts
 from rpucc.placement import GridSpec, place
 from rpucc.placement.budget import Lever, shortages
 

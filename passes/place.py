@@ -71,7 +71,7 @@ def tile_count(layer: AnalogLayer) -> int:
     attributes = layer.forward[0].attributes
     row_cuts = tuple(attributes.get_ints("row_cuts", ()))
     col_cuts = tuple(attributes.get_ints("col_cuts", ()))
-    return layer.groups * segments(row_cuts) * segments(col_cuts)
+    return layer.matrices * segments(row_cuts) * segments(col_cuts)
 
 
 def check_arrays(model: ir.Model, target: Target) -> None:

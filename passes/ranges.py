@@ -254,6 +254,8 @@ def _noise_manage(node: ir.Node, inputs: list[Interval]) -> Interval:
 RULES: dict[str, Rule] = {
     # rpu
     "Im2Col": _im2col,
+    "Assign": lambda node, inputs: (min(inputs[0][0], 0.0), max(inputs[0][1], 0.0)),
+    "Collect": _first,
     "AppendOne": _with_one,
     "NoiseManage": _noise_manage,
     # activations

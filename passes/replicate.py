@@ -31,7 +31,7 @@ class Replicate(RpuPass):
     Requires: tiled Reads. Leaves behind: metadata `rpucc.replicas` on the Reads of layers with more
     than one copy. n copies take the reads of a sample side by side, so the layer's stage takes
     1/n of the time. All copies get every update and so hold the same weights: what the network
-    computes does not change, and the graph stays as it is.
+    computes does not change, and the graph stays as it is. No layer has more copies than reads.
 
     `mapping.replicas = "auto"` gives the slowest stage one more copy for as long as the arrays
     (`count` of their kind) suffice and that stage is one that may have them.
@@ -48,13 +48,19 @@ class Replicate(RpuPass):
         """Annotate; "auto" without a budget of arrays raises TargetError."""
         layers = analog_layers(model)
         wishes = [self.target.for_layer(layer.name).mapping.replicas for layer in layers]
-        fixed = [wish if isinstance(wish, int) else 1 for wish in wishes]
+        # Copies that learn on their own are in the graph already (unroll).
+        wishes = [1 if la.learners > 1 else w for la, w in zip(layers, wishes, strict=True)]
+        reads = [_reads(layer) for layer in layers]
+        # A copy without a read would only take arrays: a dense layer has one read a sample.
+        fixed = [
+            min(wish, max(count, 1)) if isinstance(wish, int) else 1
+            for wish, count in zip(wishes, reads, strict=True)
+        ]
         copies = fixed
         if "auto" in wishes:
             self._check_budget()
             may_grow = [wish == "auto" for wish in wishes]
             grids = grids_of(model, self.target)
-            reads = [_reads(layer) for layer in layers]
             copies = balance(grids, reads, fixed, may_grow, self.target)
         for layer, count in zip(layers, copies, strict=True):
             for node in layer.forward if count > 1 else ():

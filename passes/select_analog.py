@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
+from rpucc.layers import CONVOLUTIONS, LAYER_OPS
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import (
     ANALOG,
@@ -25,10 +26,6 @@ from rpucc.passes.emit import (
 
 if TYPE_CHECKING:
     from rpucc.target import Target
-
-LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-CONVOLUTIONS = ("Conv", "ConvTranspose")
-"""The ops whose constant weights can live on arrays."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
@@ -16,6 +16,7 @@ from rpucc.errors import ModelError, TargetError
 from rpucc.layers import READS, AnalogLayer, analog_layers, reads_per_sample, segments
 from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
+from rpucc.passes.cuts import cut_lines
 from rpucc.passes.emit import Emitter, infer_outputs
 from rpucc.plan import ARRAY_KIND
 
@@ -79,10 +80,9 @@ def layer_cuts(
     layer: AnalogLayer, mapping: Mapping, kind: ArrayKind
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return (row cuts, column cuts): the user's own, or as few tiles as possible."""
-    cut = balanced_cuts if mapping.cuts == "balanced" else greedy_cuts
     R, C = layer.group_rows, layer.columns
-    row_cuts = mapping.row_cuts or cut(R, kind.rows)
-    col_cuts = mapping.col_cuts or cut(C, kind.cols)
+    row_cuts = mapping.row_cuts or cut_lines(mapping.cuts, R, kind.rows)
+    col_cuts = mapping.col_cuts or cut_lines(mapping.cuts, C, kind.cols)
     _check_cuts(layer, kind, "row_cuts", row_cuts, R, kind.rows)
     _check_cuts(layer, kind, "col_cuts", col_cuts, C, kind.cols)
     return row_cuts, col_cuts
@@ -100,27 +100,6 @@ def _check_cuts(
         raise TargetError(
             f"{where} has a tile of {longest} lines; arrays of the kind {kind.name!r} have {limit}"
         )
-
-
-def balanced_cuts(lines: int, limit: int) -> tuple[int, ...]:
-    """Cut `lines` into as few segments of at most `limit` as possible, sizes at most one apart.
-
-    >>> balanced_cuts(513, 512), balanced_cuts(10, 4)
-    ((0, 257, 513), (0, 4, 7, 10))
-    """
-    count = -(-lines // limit)
-    size, larger = divmod(lines, count)
-    sizes = [size + 1] * larger + [size] * (count - larger)
-    return tuple(accumulate(sizes, initial=0))
-
-
-def greedy_cuts(lines: int, limit: int) -> tuple[int, ...]:
-    """Cut `lines` into full segments of `limit` and one with what is left.
-
-    >>> greedy_cuts(513, 512), greedy_cuts(10, 4)
-    ((0, 512, 513), (0, 4, 8, 10))
-    """
-    return (*range(0, lines, limit), lines)
 
 
 def _stamp_grid(

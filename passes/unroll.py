@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.layers import DEVICES, OP
 from rpucc.passes.base import RpuPass
+from rpucc.passes.bias import bias_on_arrays
 from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import (
     ANALOG,
@@ -32,7 +32,7 @@ from rpucc.passes.select_analog import bias_array, following_bias
 from rpucc.passes.window import Window, ints, static_space
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target import Mapping, Target
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ class Unroll(RpuPass):
 
     A grouped convolution is G independent matrices, one below the other in `<layer>.W`, and its
     values have an axis for them before the positions. A transposed convolution reads the channels
-    of each input position and adds the windows that come out with Col2Im; its bias stays digital,
-    because one output is the sum of several reads. With n devices a weight the matrix holds n
-    copies of its rows, and the output is their mean.
+    of each input position and adds the windows that come out with Col2Im. A bias that is not on
+    the arrays (`bias.py`) is added digitally: `<layer>.b`. With n devices a weight the matrix holds
+    n copies of its rows, and the output is their mean. Replicas that learn on their own are
+    independent matrices too: Assign shares the positions out among them, Collect undoes that.
 
         before: out = Conv(X, W, b)                              (node conv1, analog)
         after:  cols = Im2Col(X); x1 = AppendOne(cols); part = Read(x1, conv1.W) [N, P, 1, R];
@@ -68,9 +69,8 @@ class Unroll(RpuPass):
         if self.training:
             _refuse_shared_weights(layers)
         emitter = Emitter(model)
-        for node in layers:
-            devices = self.target.for_layer(node.name or "").mapping.devices_per_weight
-            _Lowering(emitter, node, devices).run()
+        for number, node in enumerate(layers):
+            _Lowering(emitter, node, self.target, number).run()
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
 
@@ -86,13 +86,22 @@ class Unroll(RpuPass):
 class _Lowering:
     """The lowering of one layer node; the pieces are emitted before it, then it goes away."""
 
-    def __init__(self, emitter: Emitter, node: ir.Node, devices: int) -> None:
+    def __init__(self, emitter: Emitter, node: ir.Node, target: Target, number: int) -> None:
         self.emitter = emitter
         self.node = node
-        self.layer = node.name or ""
+        self.layer, self.number = node.name or "", number
         self.analog = node.metadata_props[ANALOG] == "1"
         self.matrix = LayerMatrix.of(node)
-        self.devices = devices if self.analog else 1
+        mapping = target.for_layer(self.layer).mapping
+        self.devices = mapping.devices_per_weight if self.analog else 1
+        self.copies = self._learners(mapping)
+        transposed = node.op_type == "ConvTranspose"
+        on_arrays = not self.analog or bias_on_arrays(self.matrix, mapping, target.arrays)
+        bias = bias_array(node)
+        self.column = bias if on_arrays and not transposed else None
+        """The bias where it is a column of the matrix."""
+        self.added = None if self.column is not None else bias
+        """The bias where it is added digitally."""
         emitter.before = node
         emitter.scope = self.layer
         emitter.metadata = {
@@ -106,19 +115,18 @@ class _Lowering:
         """Emit the layer and put its result in the place of the old one."""
         bias_node = following_bias(self.node)
         last = self.node if bias_node is None else bias_node
-        bias = bias_array(self.node)
         x = self.node.inputs[0]
         assert x is not None
         lower = {"Conv": self._convolution, "ConvTranspose": self._transposed}
-        result = lower.get(self.node.op_type, self._dense)(x, bias)
+        result = lower.get(self.node.op_type, self._dense)(x)
         self._replace(last.outputs[0], result, last)
 
     # ------------------------------------------------------------ the kinds of layers
 
-    def _dense(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
-        return self._product(self._with_one(x, bias), self._weight(bias))
+    def _dense(self, x: ir.Value) -> ir.Value:
+        return self._plus_bias(self._product(self._with_one(x)), [self.matrix.outputs])
 
-    def _convolution(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
+    def _convolution(self, x: ir.Value) -> ir.Value:
         """Windows to rows, a product, and the rows back to channels of an image."""
         window = Window.of(self.node, self.matrix.kernel)
         self._check_positions(window)
@@ -131,38 +139,50 @@ class _Lowering:
             pads=list(window.pads),
             dilations=list(window.dilations),
         )
-        rows = self._with_groups(self._with_one(rows, bias), known_shape(x)[0])
-        result = self._product(rows, self._weight(bias))
+        rows = self._with_groups(self._with_one(rows), known_shape(x)[0])
+        groups, R = self.matrix.groups, self.matrix.rows
+        shape = [R] if groups == 1 else [groups, 1, R]
+        positions = math.prod(window.positions)
+        result = self._plus_bias(self._shared_out(rows, positions), shape)
         t = self._swap_last(result, out=f"{self.layer}.t")
         return self.emitter.reshape(t, [0, self.matrix.outputs, *window.positions])
 
-    def _transposed(self, x: ir.Value, bias: np.ndarray | None) -> ir.Value:
+    def _transposed(self, x: ir.Value) -> ir.Value:
         """Channels of a position to a row, a product, and its windows added to the image."""
         e, matrix = self.emitter, self.matrix
         space = static_space(self.node)
         batch, positions = known_shape(x)[0], math.prod(space)
         flat = e.reshape(self._by_group(x), [0, matrix.columns, positions])
         rows = self._swap_last(flat, out=f"{self.layer}.rows")
-        product = self._product(self._with_groups(rows, batch), self._weight(None))
+        product = self._shared_out(self._with_groups(rows, batch), positions)
         taps = self._swap_last(product, out=f"{self.layer}.t")
         taps = e.reshape(taps, [0, matrix.groups * matrix.rows, positions])
         taps.shape = ir.Shape([batch, matrix.groups * matrix.rows, positions])
         window = _transposed_window(self.node, space, matrix.kernel)
         image = col2im(e, taps, matrix.outputs, window, out=f"{self.layer}.image")
-        if bias is None:
-            return image
-        each = bias.reshape(-1, *(1,) * window.rank)
-        return e.op("Add", image, e.initializer(f"{self.layer}.b", each))
+        return self._plus_bias(image, [matrix.outputs, *(1,) * window.rank])
 
     # ------------------------------------------------------------ pieces
 
-    def _weight(self, bias: np.ndarray | None) -> ir.Value:
-        """Register `<layer>.W`, with the bias as its last column."""
-        values = self.matrix.values(bias, self.devices)
+    def _weight(self) -> ir.Value:
+        """Register `<layer>.W`, with the bias as its last column if it is one."""
+        values = self.matrix.values(self.column, self.devices, self.copies)
         return self.emitter.initializer(f"{self.layer}.W", values)
 
-    def _with_one(self, rows: ir.Value, bias: np.ndarray | None) -> ir.Value:
-        if bias is None:
+    def _plus_bias(self, y: ir.Value, shape: Sequence[int]) -> ir.Value:
+        """Add the bias digitally, in this shape, where it is not on the arrays."""
+        if self.added is None:
+            return y
+        e = self.emitter
+        b = e.initializer(f"{self.layer}.b", self.added.reshape(shape).astype(self.matrix.dtype))
+        total = e.op("Add", y, b, out=f"{self.layer}.sum")
+        add = total.producer()
+        assert add is not None
+        add.metadata_props[ANALOG] = "0"  # it is trained as digital weights are
+        return total
+
+    def _with_one(self, rows: ir.Value) -> ir.Value:
+        if self.column is None:
             return rows
         return self.emitter.rpu("AppendOne", rows, out=f"{self.layer}.x1")
 
@@ -185,13 +205,25 @@ class _Lowering:
         out.shape = ir.Shape([batch, *shape])
         return out
 
+    def _shared_out(self, rows: ir.Value, positions: int) -> ir.Value:
+        """The product, done by copies that learn on their own where there are several."""
+        copies = self.copies = min(self.copies, positions)
+        if copies == 1:
+            return self._product(rows)
+        e, layer = self.emitter, self.number
+        shares = e.rpu("Assign", rows, out=f"{self.layer}.shares", copies=[copies], layer=layer)
+        done = self._product(shares)
+        return e.rpu(
+            "Collect", done, out=f"{self.layer}.collected", positions=[positions], layer=layer
+        )
+
     def _swap_last(self, x: ir.Value, out: str) -> ir.Value:
         axes = list(range(known_shape(x).rank()))
         return self.emitter.transpose(x, [*axes[:-2], axes[-1], axes[-2]], out=out)
 
-    def _product(self, rows: ir.Value, W: ir.Value) -> ir.Value:
+    def _product(self, rows: ir.Value) -> ir.Value:
         """Emit rows · Wᵀ: a read and the sum of its one segment, or digitally a MatMul."""
-        e = self.emitter
+        e, W = self.emitter, self._weight()
         if not self.analog:
             return e.op("MatMul", rows, self._transposed_weight(W), out=f"{self.layer}.y")
         part = e.rpu(
@@ -201,7 +233,8 @@ class _Lowering:
             out=f"{self.layer}.part",
             row_cuts=[0, self.devices * self.matrix.rows],
             col_cuts=[0, known_shape(W)[1]],
-            groups=self.matrix.groups,
+            groups=self.matrix.groups * self.copies,
+            copies=self.copies,
         )
         if self.devices == 1:
             return e.reduce_sum(part, [-2], out=f"{self.layer}.y")
@@ -219,6 +252,19 @@ class _Lowering:
         shape = [self.matrix.groups, self.matrix.rows, static_dims(W)[1]]
         by_group = self.emitter.reshape(W, shape)
         return self.emitter.transpose(by_group, (0, 2, 1), out=f"{self.layer}.WT")
+
+    def _learners(self, mapping: Mapping) -> int:
+        """Copies that learn on their own; only a convolution has positions to share out."""
+        if not self.analog or not self.matrix.kernel or mapping.replica_updates == "shared":
+            return 1
+        assert isinstance(mapping.replicas, int)  # the target holds that
+        if mapping.replicas > 1 and self.matrix.groups > 1:
+            raise UnsupportedError(
+                f"node {self.layer!r} ({self.node.op_type}): mapping.replica_updates = "
+                f'"independent" is not supported with group={self.matrix.groups}; use "shared" for '
+                "it in a [[layer]] rule of the target"
+            )
+        return mapping.replicas
 
     def _check_positions(self, window: Window) -> None:
         if min(window.positions) < 1:

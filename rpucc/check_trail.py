@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import onnx_ir as ir
 
+from rpucc.layers import LAYER_OPS
 from rpucc.passes.emit import ANALOG, LAYER, constant_of
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
-from rpucc.passes.frontend.support import WEIGHTED_OPS
 from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rpucc.passes.pipeline import PassEvent
     from rpucc.target import Target
 
-Fate = Literal["array", "digital", "folded", "removed", "constant", "refused"]
+Fate = Literal["array", "digital", "folded", "removed", "constant", "refused", "undecided"]
 
 FATES: dict[Fate, str] = {
     "array": "its weights live on arrays",
@@ -33,6 +33,7 @@ FATES: dict[Fate, str] = {
     "removed": "not needed",
     "constant": "known before the first run",
     "refused": "cannot be compiled",
+    "undecided": "the import stops before it is looked at",
 }
 """What can become of a node."""
 
@@ -95,6 +96,8 @@ class Trail:
         self.started = False
         """Whether a valid model has been seen."""
         self._tracks: list[_Track] = []
+        self._constants_known = False
+        """Whether the import came so far that weights can be told from activations."""
 
     def imported(self, step: str, model: ir.Model) -> None:
         """Take note of a step of the importer."""
@@ -103,6 +106,8 @@ class Trail:
             self._start(model)
         elif step == "normalise_operators":
             self._match_outputs(model)
+        elif step == "lift_constants":
+            self._constants_known = True
         self._note_taken_out(step, model)
 
     def lowered(self, event: PassEvent) -> None:
@@ -194,7 +199,9 @@ class Trail:
 
     def _finished(self, track: _Track, target: Target, problems: list[str]) -> NodeFate:
         node = track.node
-        if track.fate is None:
+        if track.fate is None and not self._constants_known:
+            track.fate, track.why = "undecided", "the import stops before"
+        elif track.fate is None:
             _guess(track, target)
         texts = {track.text} | ({node_text(node)} if node is not None else set())
         blamed = any(text in problem for text in texts for problem in problems)
@@ -241,7 +248,7 @@ def _note_digital(track: _Track) -> None:
     assert node is not None
     known = all(value is None or value.shape is not None for value in (*node.inputs, *node.outputs))
     track.fate = "digital"
-    if node.op_type in WEIGHTED_OPS and not track.why:
+    if node.op_type in LAYER_OPS and not track.why:
         weight = constant_of(node.inputs[1])
         track.why = "no constant weights" if weight is None else "no matrix of weights"
     elif BATCH_NORM not in node.metadata_props and not track.why:

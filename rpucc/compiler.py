@@ -60,7 +60,8 @@ def compile_model(
     model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
     an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
     target: a preset's name, the path of a TOML file, or a Target; `overrides` are "key=value".
-    loss: "auto", "cross-entropy" or "mse"; of no effect without `training`.
+    loss: "cross-entropy", "mse" or "auto" (cross-entropy; mse where the output has one class); of
+        no effect without `training`.
     input_range: what the input's elements lie between; by default the model's metadata
     `rpucc.input_range`, else (0, 1).
     verify: run the model before and after every pass and compare all values; None does so for

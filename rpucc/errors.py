@@ -40,6 +40,10 @@ class InfeasibleError(RpuccError):
         """What is short, what each layer takes, and what would make it fit."""
 
 
+class ExperimentError(RpuccError):
+    """An experiment is unknown, its file is wrong, or its stored results are damaged."""
+
+
 class DataError(RpuccError):
     """A data set cannot be found or read, or does not fit the model."""
 

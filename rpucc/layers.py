@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""The ONNX ops that are layers: with constant weights, what can live on arrays."""
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+"""Those of them whose weight is a kernel."""
+
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
 
@@ -56,19 +62,29 @@ class AnalogLayer:
         return static_shape(self.weight)[1]
 
     @property
-    def groups(self) -> int:
-        """How many independent matrices of one shape the layer has: 1 but for grouped ones."""
+    def matrices(self) -> int:
+        """Independent matrices of one shape: a group's, or a copy's that learns on its own."""
         return self.forward[0].attributes.get_int("groups", 1)
 
     @property
+    def groups(self) -> int:
+        """Groups of a grouped layer."""
+        return self.matrices // self.learners
+
+    @property
+    def learners(self) -> int:
+        """Copies of the layer that learn on their own, each from its share of the positions."""
+        return self.forward[0].attributes.get_int("copies", 1)
+
+    @property
     def group_rows(self) -> int:
-        """The rows of one group's matrix."""
-        return self.rows // self.groups
+        """The rows of one of the matrices."""
+        return self.rows // self.matrices
 
     @property
     def replicas(self) -> int:
         """Copies of the layer on arrays of their own, which share out its reads."""
-        return int(self.forward[0].metadata_props.get(REPLICAS, "1"))
+        return int(self.forward[0].metadata_props.get(REPLICAS, self.learners))
 
     @property
     def devices(self) -> int:
@@ -123,14 +139,15 @@ def reads_per_sample(node: ir.Node) -> int:
 
     Its input x is [N, ..., lines]: all dimensions but the batch and the lines, P for a
     convolution and 1 for a dense layer. The groups of a grouped layer (x [N, G, P, lines]) are
-    read at once and count as one. Raises ValueError where a dimension is not static.
+    read at once and count as one, copies that learn on their own do their shares. Raises
+    ValueError where a dimension is not static.
     """
     x = node.inputs[1 if node.op_type == "Update" else 0]
     if x is None or x.shape is None:
         raise ValueError(f"node {node.name!r}: its input has no shape")
     dims = list(x.shape)[1:-1]
     if node.attributes.get_int("groups", 1) > 1:
-        dims = dims[1:]
+        dims = [*dims[1:], node.attributes.get_int("copies", 1)]
     if not all(isinstance(dim, int) for dim in dims):
         raise ValueError(f"node {node.name!r}: its input {x.name!r} {x.shape} is not static")
     return math.prod(int(dim) for dim in dims if isinstance(dim, int))

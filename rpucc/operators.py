@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import onnx.defs
 
+from rpucc.layers import LAYER_OPS
 from rpucc.passes.fold_batchnorm import SCALED
 from rpucc.passes.frontend.bypass import IDLE_OPS
 from rpucc.passes.frontend.rulebook import RULEBOOK
 from rpucc.passes.frontend.rules import rule_text
 from rpucc.passes.frontend.support import REFUSED_OPS
 from rpucc.passes.gradients import GRADIENTS
-from rpucc.passes.select_analog import LAYER_OPS
 from rpucc.runtime.digital import NATIVE
 
 COMMAND = "rpucc operators --markdown > docs/operators.md"

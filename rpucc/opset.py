@@ -8,6 +8,8 @@ a program runs on any ONNX runtime). Not for the analog semantics: those are in 
 |---|---|
 | `Im2Col(X) -> cols` | [N, C, *space] -> [N, P, C*K] |
 | `AppendOne(x) -> x1` | [.., C] -> [.., C+1] |
+| `Assign(x) -> shares` | [N, P, C] -> [N, n, Q, C], n = `copies`, Q = ceil(P/n) |
+| `Collect(shares) -> y` | [N, n, Q, R] -> [N, P, R] |
 | `NoiseManage(x) -> (xs, s)` | x [.., C] -> xs [.., C], s [.., S] |
 | `Read(x, W) -> y` | x [.., C], W [R, C] -> y [.., S, R]; transpose: x [.., R] -> y [.., S, C] |
 | `BoundedRead(x, W) -> y` | as Read |
@@ -20,7 +22,8 @@ of a kernel, K its size, S the column (for `transpose`, row) segments of a grid.
 With `groups` = G a Read, BoundedRead or Update works on G independent matrices of one shape, the
 diagonal blocks of a grouped convolution: W [G*R, C] holds them one below the other, x, d and y have
 an axis for them before the positions (x [N, G, P, C] -> y [N, G, P, S, R]), and the cuts are those
-of one of them.
+of one of them. Where `copies` = n > 1, n of the G are copies of one matrix that learn on their own,
+each from its share of the positions.
 """
 
 from __future__ import annotations
@@ -79,6 +82,7 @@ _GRID = {"row_cuts": _CUTS, "col_cuts": _CUTS}
 _READ: dict[str, object] = {
     "transpose": 0,
     "groups": 1,
+    "copies": 1,
     "first_tile": 0,
     "noise": 0.0,
     "bound": 0.0,
@@ -102,6 +106,21 @@ OPS: dict[str, OpSpec] = {
     ),
     "AppendOne": OpSpec(
         "Append an input line that is always 1, for a bias kept on the array.", ("x",), ("x1",)
+    ),
+    "Assign": OpSpec(
+        "Share the positions of each sample out among copies of a layer; zeros fill the last "
+        "shares. Here in order; on the machine at random, anew for every sample.",
+        ("x",),
+        ("shares",),
+        required={"copies": "one number: the copies"},
+        optional={"layer": 0},
+    ),
+    "Collect": OpSpec(
+        "Undo Assign: bring what the copies did back into the order of the positions.",
+        ("shares",),
+        ("y",),
+        required={"positions": "one number: P"},
+        optional={"layer": 0},
     ),
     "NoiseManage": OpSpec(
         "Scale each column segment of x to a largest magnitude of 1; s is what it was divided by. "
@@ -143,6 +162,7 @@ OPS: dict[str, OpSpec] = {
             "row_cuts": [],
             "col_cuts": [],
             "groups": 1,
+            "copies": 1,
             "first_tile": 0,
         },
     ),

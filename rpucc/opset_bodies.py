@@ -85,6 +85,44 @@ AppendOne (x) => (x1)
 }
 """
 
+ASSIGN = """
+<domain: "rpu", opset_import: ["" : $opset]>
+Assign <copies, layer: int = 0> (x) => (shares)
+{
+  n         = Constant <value_ints: ints = @copies> ()
+  zero      = Constant <value_ints = [0]> ()
+  axis      = Constant <value_ints = [1]> ()
+  minus_one = Constant <value_ints = [-1]> ()
+  positions = Shape <start = 1, end = 2> (x)
+  rest      = Mod (positions, n)
+  missing   = Sub (n, rest)
+  filling   = Mod (missing, n)
+  pads      = Concat <axis = 0> (zero, filling)
+  padded    = Pad (x, pads, , axis)
+  width     = Shape <start = 2> (x)
+  total     = Add (positions, filling)
+  each      = Div (total, n)
+  shape     = Concat <axis = 0> (minus_one, n, each, width)
+  shares    = Reshape (padded, shape)
+}
+"""
+
+COLLECT = """
+<domain: "rpu", opset_import: ["" : $opset]>
+Collect <positions, layer: int = 0> (shares) => (y)
+{
+  count     = Constant <value_ints: ints = @positions> ()
+  zero      = Constant <value_ints = [0]> ()
+  axis      = Constant <value_ints = [1]> ()
+  minus_one = Constant <value_ints = [-1]> ()
+  batch     = Shape <end = 1> (shares)
+  width     = Shape <start = -1> (shares)
+  shape     = Concat <axis = 0> (batch, minus_one, width)
+  in_order  = Reshape (shares, shape)
+  y         = Slice (in_order, zero, count, axis)
+}
+"""
+
 NOISE_MANAGE = """
 <domain: "rpu", opset_import: ["" : $opset]>
 NoiseManage <cuts, mode: string = "abs-max"> (x) => (xs, s)
@@ -126,9 +164,9 @@ NoiseManage <cuts, mode: string = "abs-max"> (x) => (xs, s)
 
 _READ = """
 <domain: "rpu", opset_import: ["" : $opset]>
-$name <row_cuts, col_cuts, transpose: int = 0, groups: int = 1, first_tile: int = 0,
-       noise: float = 0.0, bound: float = 0.0, dac_bits: int = 0, dac_stochastic: int = 0,
-       adc_bits: int = 0$more>
+$name <row_cuts, col_cuts, transpose: int = 0, groups: int = 1, copies: int = 1,
+       first_tile: int = 0, noise: float = 0.0, bound: float = 0.0, dac_bits: int = 0,
+       dac_stochastic: int = 0, adc_bits: int = 0$more>
       (x, W) => (y)
 {
   zero      = Constant <value_int = 0> ()
@@ -211,7 +249,8 @@ Rescale (y, s) => (rescaled)
 UPDATE = """
 <domain: "rpu", opset_import: ["" : $opset]>
 Update <pulsed: int = 0, bl: int = 0, update_management: int = 0, update_bl_management: int = 0,
-        row_cuts: ints = [], col_cuts: ints = [], groups: int = 1, first_tile: int = 0>
+        row_cuts: ints = [], col_cuts: ints = [], groups: int = 1, copies: int = 1,
+        first_tile: int = 0>
        (W, x, d, lr) => (W2)
 {
   any       = Constant <value_ints = [-1]> ()
@@ -243,6 +282,8 @@ Update <pulsed: int = 0, bl: int = 0, update_management: int = 0, update_bl_mana
 BODIES: dict[str, str] = {
     "Im2Col": IM2COL,
     "AppendOne": APPEND_ONE,
+    "Assign": ASSIGN,
+    "Collect": COLLECT,
     "NoiseManage": NOISE_MANAGE,
     "Read": READ,
     "BoundedRead": BOUNDED_READ,

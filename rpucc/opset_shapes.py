@@ -103,6 +103,28 @@ def append_one(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     return [[*x[:-1], x[-1] + 1 if isinstance(x[-1], int) else None]]
 
 
+def assign(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
+    """[N, P, C] -> [N, n, Q, C]."""
+    (x,) = inputs
+    copies = _ints(attributes, "copies")
+    if len(x) != 3 or len(copies) != 1 or copies[0] < 1:
+        raise ValueError(f"x must be [N, P, C] and copies one number, found {x} and {copies}")
+    each = -(-x[1] // copies[0]) if isinstance(x[1], int) else None
+    return [[x[0], copies[0], each, x[2]]]
+
+
+def collect(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
+    """[N, n, Q, R] -> [N, P, R]."""
+    (shares,) = inputs
+    positions = _ints(attributes, "positions")
+    if len(shares) != 4 or len(positions) != 1:
+        raise ValueError(f"shares must be [N, n, Q, R] and positions one number, found {shares}")
+    n, each = shares[1:3]
+    if isinstance(n, int) and isinstance(each, int) and each != -(-positions[0] // n):
+        raise ValueError(f"{positions[0]} positions are not {n} shares of {each}")
+    return [[shares[0], positions[0], shares[3]]]
+
+
 def noise_manage(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     """x [.., C] -> xs [.., C], s [.., S]."""
     (x,) = inputs
@@ -159,6 +181,8 @@ def update(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
 SHAPES: dict[str, ShapeRule] = {
     "Im2Col": im2col,
     "AppendOne": append_one,
+    "Assign": assign,
+    "Collect": collect,
     "NoiseManage": noise_manage,
     "Read": read,
     "BoundedRead": read,

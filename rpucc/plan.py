@@ -22,6 +22,8 @@ from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
 from rpucc.cost.timing import Cycle, Pace
 from rpucc.layers import ARRAY_KIND as ARRAY_KIND
 from rpucc.layers import (
+    CONVOLUTIONS,
+    LAYER_OPS,
     OP,
     READS,
     AnalogLayer,
@@ -35,8 +37,6 @@ from rpucc.layers import PER_SAMPLE as PER_SAMPLE
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
     from rpucc.target import ArrayKind, Target
-
-_DIGITAL_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def _analog_plan(
     grid = segments(spec.row_cuts), segments(spec.col_cuts)
     R, C = layer.group_rows // layer.devices, layer.columns
     arrays = len(placement.arrays_of(layer.name))
-    devices = layer.rows * C * layer.replicas
+    devices = layer.group_rows * layer.groups * C * layer.replicas
     forward = sum(reads_per_sample(node) for node in layer.forward)
     backward = sum(reads_per_sample(node) for node in layer.backward)
     updates = sum(reads_per_sample(node) for node in layer.updates)
@@ -360,7 +360,7 @@ def _digital_nodes(model: ir.Model) -> list[ir.Node]:
         node
         for node in model.graph
         if node.domain == ""
-        and node.op_type in _DIGITAL_OPS
+        and node.op_type in LAYER_OPS
         and node.metadata_props.get("rpucc.cycle", "forward") == "forward"
         and _digital_weight(node) is not None
     ]
@@ -384,7 +384,7 @@ def _digital_plan(node: ir.Node) -> LayerPlan:
     shape, groups = static_shape(weight), node.attributes.get_int("group", 1)
     x = node.inputs[0].shape if node.inputs[0] is not None else None
     result = node.outputs[0].shape
-    if node.op_type in ("Conv", "ConvTranspose"):
+    if node.op_type in CONVOLUTIONS:
         R, C = shape[0] // groups, math.prod(shape[1:])
         # every input position of a transposed convolution spreads over the kernel
         spaces = x if node.op_type == "ConvTranspose" else result

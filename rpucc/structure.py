@@ -99,7 +99,7 @@ def _grid_problems(model: ir.Model) -> Iterator[str]:
                         f"the size of {layer.weight.name!r}"
                     )
         for node in (*layer.backward, *layer.updates):
-            for key, default in (("groups", 1), ("first_tile", 0)):
+            for key, default in (("groups", 1), ("copies", 1), ("first_tile", 0)):
                 if node.attributes.get_int(key, default) != first.attributes.get_int(key, default):
                     yield (
                         f"node {node.name!r}: {key} differs from that of {first.name!r}, the same "

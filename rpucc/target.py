@@ -63,6 +63,7 @@ from rpucc.target_values import (
 __all__ = [
     "ArrayKind",
     "BatchNorm",
+    "Calibration",
     "CostTable",
     "Device",
     "LayerPolicy",
@@ -166,9 +167,21 @@ class Mapping(Section):
     """Where to cut the rows, instead of `cuts`: [0, .., R] for an R of the layer's matrix."""
     col_cuts: Cuts = ()
     """Where to cut the columns, the bias line included."""
+    bias: Annotated[Literal["auto", "array", "digital"], choice("auto", "array", "digital")] = (
+        "auto"
+    )
+    """array: a column that is fed with 1; digital: an addition. auto: on the array where that takes
+    no further arrays. That of a transposed convolution is always digital: its outputs are sums of
+    several reads."""
     replicas: Replicas = 1
     """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
     within the `count` of arrays. All copies get every update, so they stay one matrix."""
+    replica_updates: Annotated[
+        Literal["shared", "independent"], choice("shared", "independent")
+    ] = "shared"
+    """shared: every copy gets every update; independent: each copy learns on its own from the
+    positions that fall to it, at random for each sample (RAPA: Rasch, Gokmen, Rigotti & Haensch
+    2019, arXiv 1807.01356). For convolutions with one group."""
     devices_per_weight: Annotated[int, integer(1, 1024)] = 1
     """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
 
@@ -304,6 +317,21 @@ class VariationPolicy(Section):
     the weight bounds, which stay at their mean. "all": these four."""
 
 
+class Calibration(Section):
+    """What is done to the arrays before weights are programmed (`[calibration]`)."""
+
+    zero_shift: Flag = False
+    """Zero-shifting (Kim et al. 2019, arXiv 1907.10228): up and down pulses in turn bring every
+    device to its symmetry point, a reference array is programmed there, and weights are the
+    difference. Needs a device model with symmetry points and `update.pulsed`."""
+    pairs: Annotated[int, integer(1, 1_000_000)] = 2000
+    """Pairs of an up and a down pulse; a device nears its symmetry point by a share of about
+    2 dw_min / w_max of what is left at each."""
+    reference_std: Sigma = 0.0
+    """Standard deviation of the error with which the reference array is programmed, in units of
+    the weight."""
+
+
 class LayerRule(Section):
     """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
 
@@ -321,6 +349,7 @@ class LayerRule(Section):
     device: Device | None = None
     variations: VariationPolicy | None = None
     batch_norm: BatchNorm | None = None
+    calibration: Calibration | None = None
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
@@ -346,6 +375,7 @@ class LayerPolicy:
     device: Device
     batch_norm: BatchNorm
     variations: VariationPolicy
+    calibration: Calibration
     arrays: tuple[int, ...] = ()
 
 
@@ -378,6 +408,7 @@ class Target(Section):
     placement: PlacementPolicy = PlacementPolicy()
     cost: CostTable = CostTable()
     batch_norm: BatchNorm = BatchNorm()
+    calibration: Calibration = Calibration()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
     @model_validator(mode="after")
@@ -393,13 +424,13 @@ class Target(Section):
                 raise _conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
             raise _conflict("device.model", None, target_load.NEEDED["model"])
-        _check_kind(self.mapping, names, "mapping")
+        _check_mapping(self.mapping, names, "mapping")
         _check_adc(self.periphery, "periphery")
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
         for i, rule in enumerate(self.layers):
             if rule.mapping is not None:
-                _check_kind(rule.mapping, names, f"layer.{i}.mapping")
+                _check_mapping(rule.mapping, names, f"layer.{i}.mapping")
             if rule.periphery is not None:
                 _check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
         return self
@@ -493,6 +524,7 @@ class Target(Section):
         management, update = self.management, self.update
         arrays: tuple[int, ...] = ()
         batch_norm, variations = self.batch_norm, self.variations
+        calibration = self.calibration
         for rule in self.layers:
             if not fnmatchcase(name, rule.match):
                 continue
@@ -507,8 +539,18 @@ class Target(Section):
             device = _merged_device(device, rule.device)
             batch_norm = _merged(batch_norm, rule.batch_norm)
             variations = _merged(variations, rule.variations)
+            calibration = _merged(calibration, rule.calibration)
         return LayerPolicy(
-            analog, mapping, periphery, management, update, device, batch_norm, variations, arrays
+            analog=analog,
+            mapping=mapping,
+            periphery=periphery,
+            management=management,
+            update=update,
+            device=device,
+            batch_norm=batch_norm,
+            variations=variations,
+            calibration=calibration,
+            arrays=arrays,
         )
 
     def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -527,7 +569,10 @@ def _conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
     return PydanticCustomError("conflict", "{allowed}", context)
 
 
-def _check_kind(mapping: Mapping, names: Sequence[str], key: str) -> None:
+def _check_mapping(mapping: Mapping, names: Sequence[str], key: str) -> None:
+    if mapping.replica_updates == "independent" and mapping.replicas == "auto":
+        allowed = 'a number where replica_updates = "independent"'
+        raise _conflict(f"{key}.replicas", mapping.replicas, allowed)
     if mapping.array not in (*AUTOMATIC_KINDS, *names):
         known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
         raise _conflict(f"{key}.array", mapping.array, f"one of {known}")
@@ -574,6 +619,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "placement": tuple(PlacementPolicy.model_fields),
     "cost": tuple(CostTable.model_fields),
     "batch_norm": tuple(BatchNorm.model_fields),
+    "calibration": tuple(Calibration.model_fields),
     "layer": tuple(LayerRule.model_fields),
 }
 _PLAN_KEYS = {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rpucc.errors import TargetError
 from rpucc.runtime import aligned
 from rpucc.runtime.kernels.fabricate import grid_normals
+from rpucc.runtime.kernels.philox import FABRICATE
 
 if TYPE_CHECKING:
     from rpucc.runtime.grid import Grid
@@ -31,7 +32,10 @@ BLOCK_DEVICES = 1 << 18
 
 
 def fabricate(grid: Grid) -> None:
-    """Fill the grid's codes and ranges and clip its weights to what each device can hold."""
+    """Fill the grid's codes and ranges and clip its weights to what each device can hold.
+
+    Where the grid has a reference the devices are kept as they look from it.
+    """
     # Where updates are exact no device property plays a part.
     count = len(grid.device.per_device) if grid.pulsed else 0
     grid.ranges = np.zeros((*grid.tiles.shape, count, 2), np.float32)
@@ -74,7 +78,22 @@ def _parts(grid: Grid, band: slice) -> Iterator[slice]:
 
 
 def draw(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
-    """The parameters of the devices of some rows of a row block of tiles."""
+    """The parameters of the devices of some rows, where weights count from the reference."""
+    fabricated = draw_devices(grid, rows)
+    if grid.reference is None:
+        return fabricated
+    return grid.device.shifted(fabricated, grid.reference[rows])
+
+
+def row_blocks(grid: Grid) -> Iterator[slice]:
+    """All rows, so many at a time as are fabricated at once."""
+    rows = max(1, BLOCK_DEVICES // grid.W.shape[1])
+    for r in range(0, len(grid.W), rows):
+        yield slice(r, min(len(grid.W), r + rows))
+
+
+def draw_devices(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
+    """The parameters of the devices of some rows as they are fabricated."""
     shape = (rows.stop - rows.start, grid.W.shape[1])
     fabricated = grid.device.fabricate(_normals(grid, rows))
     needed = len(grid.device.per_device)
@@ -95,14 +114,27 @@ def _normals(grid: Grid, rows: slice) -> Callable[[], FloatArray]:
 
     def normal() -> FloatArray:
         nonlocal drawn
-        out = np.empty((rows.stop - rows.start, grid.W.shape[1]), np.float32)
-        grid_normals(
-            out, rows.start, grid.row_cuts, grid.col_cuts, grid.tiles, drawn, *grid.key, scratch
-        )
         drawn += 1
-        return out
+        return normals(grid, rows, FABRICATE, drawn - 1, scratch)
 
     return normal
+
+
+def normals(
+    grid: Grid, rows: slice, purpose: int, index: int, scratch: FloatArray | None = None
+) -> FloatArray:
+    """Standard normals for the devices of some rows, named by purpose, index and place in a tile.
+
+    scratch: float32 [>= longest segment + 128].
+    """
+    if scratch is None:
+        scratch = np.empty(int(np.max(np.diff(grid.col_cuts))) + 128, np.float32)
+    out = np.empty((rows.stop - rows.start, grid.W.shape[1]), np.float32)
+    grid_normals(
+        out, rows.start, grid.row_cuts, grid.col_cuts, grid.tiles, purpose, index, *grid.key,
+        scratch,
+    )  # fmt: skip
+    return out
 
 
 def _widen(grid: Grid, band: slice, rows: slice, fabricated: tuple[FloatArray, ...]) -> None:

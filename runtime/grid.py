@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import TargetError
 from rpucc.runtime import aligned
+from rpucc.runtime.calibration import Symmetry, zero_shift
 from rpucc.runtime.devices import Device
 from rpucc.runtime.fabrication import fabricate
 from rpucc.runtime.kernels.counted.rows import tightest
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+
+if TYPE_CHECKING:
+    from rpucc.target import Calibration
 
 
 @dataclass
@@ -30,6 +35,8 @@ class Grid:
     Of a grouped layer W holds `groups` matrices of one shape, cut alike, one below the other.
     codes: the devices' parameters [number of them, R, C]; float32, or if the device is `packed`
     uint16, where ranges float32 [B, S, number of them, 2] hold each tile's lowest value and step.
+    reference: of a zero-shifted grid, what the reference array holds [R, C]; W and the devices'
+    parameters count from there, so that a device's conductance is W + reference.
     """
 
     layer: str
@@ -41,6 +48,11 @@ class Grid:
     pulsed: bool
     key: tuple[np.uint32, np.uint32]
     groups: int = 1
+    calibration: Calibration | None = None
+    """How to zero-shift the devices; None leaves them as they are."""
+    reference: FloatArray | None = field(init=False, default=None)
+    symmetry: Symmetry | None = field(init=False, default=None)
+    """What zero-shifting found and left."""
     codes: NDArray[np.uint16] | FloatArray = field(init=False)
     ranges: FloatArray = field(init=False)
     constants: FloatArray = field(init=False)
@@ -54,8 +66,10 @@ class Grid:
                 f"device '{self.device.name}': constant_values must return "
                 f"{len(self.device.constants)} numbers ({', '.join(self.device.constants)})"
             )
-        fabricate(self)
         self.constants = np.asarray(self.device.constant_values(), np.float32)
+        if self.calibration is not None and self.pulsed:
+            self.reference, self.symmetry = zero_shift(self, self.calibration)
+        fabricate(self)
 
     @property
     def group_cuts(self) -> IntArray:
@@ -108,4 +122,5 @@ class Grid:
     def bytes(self) -> int:
         """Bytes of weights and device parameters, with the limits that a training needs."""
         counted = self.W.size if self.pulsed and self.device.counted else 0
-        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + counted
+        reference = 0 if self.reference is None else self.reference.nbytes
+        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + counted + reference

@@ -22,6 +22,7 @@ from rpucc.runtime.kernels.philox import seed_key
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
     from rpucc.program import Program
+    from rpucc.runtime.calibration import Symmetry
 
 MAX_SEED = 2**64 - 1
 
@@ -80,7 +81,7 @@ class Machine:
         node = layer.forward[0]
         of_group = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
         col_cuts = np.array(node.attributes.get_ints("col_cuts", ()), np.int64)
-        starts = np.arange(layer.groups) * layer.group_rows
+        starts = np.arange(layer.matrices) * layer.group_rows
         row_cuts = np.append((starts[:, None] + of_group[:-1]).reshape(-1), layer.rows)
         shape = len(row_cuts) - 1, len(col_cuts) - 1
         tiles = node.attributes.get_int("first_tile", 0) + np.arange(shape[0] * shape[1])
@@ -96,13 +97,20 @@ class Machine:
             device=device_of(policy),
             pulsed=policy.update.pulsed,
             key=self.key,
-            groups=layer.groups,
+            groups=layer.matrices,
+            calibration=policy.calibration if policy.calibration.zero_shift else None,
         )
 
     @property
     def clipped(self) -> int:
         """Weights that lay outside their device's bounds when they were programmed."""
         return sum(grid.clipped for grid in self.grids.values())
+
+    @property
+    def symmetry(self) -> dict[str, Symmetry]:
+        """What zero-shifting found and left, by the names of the layers that had it."""
+        grids = self.grids.values()
+        return {grid.layer: grid.symmetry for grid in grids if grid.symmetry is not None}
 
     @property
     def weights(self) -> int:

@@ -1,9 +1,10 @@
-"""Bytes of simulation state a weight, known before anything is fabricated."""
+"""Memory of a simulation, known before anything is made: state a weight, values a sample."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rpucc.cost.sizes import batch_of, elements
 from rpucc.errors import TargetError
 from rpucc.layers import analog_layers
 from rpucc.runtime.devices import device_of
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
 
 WEIGHT_BYTES = 4
+VALUE_BYTES = 4
+
+EVALUATED_TOGETHER = 100
+"""Samples that are evaluated at once, where their values fit in VALUES_BYTES."""
+VALUES_BYTES = 1 << 28
 
 
 def device_bytes(device: Device, pulsed: bool) -> int:
@@ -49,3 +55,25 @@ def state_bytes(program: Program) -> int | None:
         rows, columns = (int(d) for d in layer.weight.shape)  # type: ignore[arg-type]
         total += each * rows * columns
     return total
+
+
+def evaluation_batch(program: Program) -> int:
+    """How many samples are evaluated at once: fewer where the network's values are large.
+
+    Results do not depend on it: every draw is addressed by the number of its sample.
+    """
+    if program.fixed_batch is not None:
+        return program.fixed_batch
+    each = VALUE_BYTES * _forward_elements(program)
+    return max(1, min(EVALUATED_TOGETHER, VALUES_BYTES // max(each, 1)))
+
+
+def _forward_elements(program: Program) -> int:
+    """Elements of all values of the forward cycle for one sample."""
+    batch = batch_of(program.model)
+    return sum(
+        elements(value, batch) or 0
+        for node in program.model.graph
+        if node.metadata_props.get("rpucc.cycle", "forward") == "forward"
+        for value in node.outputs
+    )

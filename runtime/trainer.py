@@ -22,6 +22,7 @@ from rpucc.runtime.kernels.batches import count_errors, gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
 from rpucc.runtime.machine import Counters
+from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.threads import Threads
 
@@ -105,8 +106,11 @@ class Trainer:
                 raise
         return history
 
-    def evaluate(self, x: Array, y: Array, batch_size: int = 100) -> Evaluation:
-        """Loss (nan where the program has none) and error over samples, without training."""
+    def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> Evaluation:
+        """Loss (nan where the program has none) and error over samples, without training.
+
+        batch_size: how many at once, None for what fits in memory; results do not depend on it.
+        """
         if len(x) != len(y):
             raise DataError(f"{len(x)} samples but {len(y)} labels: each sample needs one label")
         started = time.perf_counter()
@@ -139,8 +143,8 @@ class Trainer:
             labels_per_sample=_labels_per_sample(y),
         )
 
-    def predict(self, x: Array, batch_size: int = 100) -> NDArray[np.float32]:
-        """The network's outputs (logits) for samples, float32 [n, ...]."""
+    def predict(self, x: Array, batch_size: int | None = None) -> NDArray[np.float32]:
+        """The network's outputs (logits) for samples, float32 [n, ...]; batch_size: `evaluate`."""
         outputs = []
         for first, executor in self._batches(x, batch_size):
             executor.run(self.machine.counters.sample + first)
@@ -216,8 +220,10 @@ class Trainer:
         self.machine.counters = Counters(epoch=counters.epoch + 1, sample=counters.sample)
         return metrics
 
-    def _batches(self, x: Array, batch_size: int) -> Any:
+    def _batches(self, x: Array, batch_size: int | None) -> Any:
         """Yield (first sample, executor with its input filled) over all samples."""
+        if batch_size is None:
+            batch_size = evaluation_batch(self.machine.program)
         if batch_size < 1:
             raise RpuccError(f"batch size {batch_size}: at least 1 is needed")
         if not len(x):

@@ -9,6 +9,7 @@ import numpy as np
 
 from rpucc.runtime.kernels.batches import count_errors, gather
 from rpucc.runtime.kernels.philox import shuffle
+from rpucc.runtime.memory import evaluation_batch
 
 if TYPE_CHECKING:
     from rpucc.runtime.trainer import Trainer
@@ -24,7 +25,7 @@ def warm_up(trainer: Trainer, batch_size: int = 1, *, train: bool = True) -> Non
     counters = copy.deepcopy(machine.counters)
     try:
         for evaluating in (False, True) if train else (True,):
-            size = 100 if evaluating else batch_size
+            size = evaluation_batch(machine.program) if evaluating else batch_size
             size = machine.program.fixed_batch or size
             executor = trainer.executor(size, evaluating=evaluating)
             executor.run(0)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import doctest
 import re
+import shlex
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from rpucc.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
@@ -22,14 +27,25 @@ WITH_EXAMPLES = [
     "rpucc.report.svg",
     "rpucc.report.svg_latency",
     "rpucc.report.svg_pipeline",
+    "rpucc.report.units",
     "rpucc.target",
-    "rpucc.passes.tile",
+    "rpucc.passes.cuts",
     "rpucc.runtime.data.dataset",
     "rpucc.runtime.data.fit",
     "rpucc.runtime.data.load",
     "rpucc.runtime.machine",
     "rpucc.runtime.trainer",
 ]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The `rpucc` commands of a Markdown file's indented blocks, as words after `rpucc`."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^    rpucc (.+)$", text, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
 
 
 def python_blocks(path: Path) -> list[str]:
@@ -74,8 +90,42 @@ def test_device_page(tmp_path, monkeypatch):
     assert abs(machine.grids["fc1.W"].W).max() <= 0.62
 
 
-def test_links_of_the_readme_exist():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_exist(page):
+    text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if not link.startswith("http"):
-            assert (ROOT / link).exists(), link
+            assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_ones_that_there_are(page):
+    """Every command of an indented block: its name, options and arguments are understood."""
+    for words in commands(page):
+        command: click.Command = cli
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            found = command.get_command(click.Context(command), words[0])
+            assert found is not None, words
+            command, words = found, words[1:]
+        command.make_context("rpucc", words)  # raises UsageError
+
+
+def test_readme_shows_what_compile_prints():
+    runner = CliRunner(env={"COLUMNS": "100"})
+    shown = runner.invoke(cli, ["compile", "lenet", "-t", "rpu-managed"], prog_name="rpucc")
+    block = "\n".join(f"    {line}".rstrip() for line in shown.stdout.splitlines())
+    assert block in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_mapping_page_plan(tmp_path):
+    """The plan file of the page does what is said beside it."""
+    import rpucc
+    from rpucc.target import Target
+
+    page = (ROOT / "docs" / "mapping.md").read_text(encoding="utf-8")
+    (plan,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "plan.toml").write_text(plan, encoding="utf-8")
+    target = Target.load("rpu-managed").with_plan(tmp_path / "plan.toml")
+    placement = rpucc.compile("lenet", target, verify=False).plan.placement
+    assert [list(placement.arrays_of(name)) for name in ("conv1", "conv2")] == [[0], [0]]
+    assert [block.cols for block in placement.blocks("fc1")] == [(0, 200), (200, 400), (400, 513)]

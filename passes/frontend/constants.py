@@ -13,8 +13,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.layers import LAYER_OPS
 from rpucc.passes.frontend.onnx_tools import evaluate_node
-from rpucc.passes.frontend.support import WEIGHTED_OPS
 
 SHARED_KEY = "rpucc.shared_weights"
 """Model metadata: JSON {weight name: [names of the nodes that the file lets share it]}."""
@@ -126,9 +126,9 @@ def separate_weights(model: ir.Model) -> None:
 
 def _tied(node: ir.Node, index: int, first: ir.Node) -> bool:
     """Whether this use is a layer's weight, or the bias of a layer that shares `first`'s weight."""
-    if node.domain != "" or node.op_type not in WEIGHTED_OPS:
+    if node.domain != "" or node.op_type not in LAYER_OPS:
         return False
     if index == 2:
-        same_op = first.op_type in WEIGHTED_OPS and len(first.inputs) > 1
+        same_op = first.op_type in LAYER_OPS and len(first.inputs) > 1
         return same_op and first.inputs[1] is node.inputs[1] and node.inputs[1] is not None
     return index == 1 or node.op_type == "MatMul"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rpucc.layers import CONVOLUTIONS
 from rpucc.passes.frontend.messages import shape_text
 from rpucc.passes.frontend.onnx_tools import Inferred
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 POOLS = ("MaxPool", "AveragePool", "LpPool")
 WINDOWED = CONVOLUTIONS + POOLS
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")

@@ -7,9 +7,10 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from rpucc.passes.frontend.support import WEIGHTED_OPS
+from rpucc.layers import LAYER_OPS
+from rpucc.passes.emit import unique_name
 
-_OP_SUFFIX = re.compile(rf"/(?:{'|'.join(WEIGHTED_OPS)})(?:_\d+)?$")
+_OP_SUFFIX = re.compile(rf"/(?:{'|'.join(LAYER_OPS)})(?:_\d+)?$")
 
 
 def name_nodes(model: ir.Model) -> None:
@@ -23,7 +24,7 @@ def name_nodes(model: ir.Model) -> None:
     for node in model.graph:
         name = pleasant_name(node.name or "", node.op_type)
         if name:
-            node.name = _unique(name, taken)
+            node.name = unique_name(name, taken)
         else:
             unnamed.append(node)
     count: Counter[str] = Counter()
@@ -45,15 +46,6 @@ def pleasant_name(name: str, op_type: str) -> str:
     'features/features.0'
     """
     name = name.strip()
-    if op_type in WEIGHTED_OPS:
+    if op_type in LAYER_OPS:
         name = _OP_SUFFIX.sub("", name)
     return name.lstrip("/")
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    unique, count = name, 1
-    while unique in taken:
-        count += 1
-        unique = f"{name}_{count}"
-    taken.add(unique)
-    return unique

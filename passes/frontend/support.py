@@ -37,9 +37,6 @@ REFUSED_OPS: dict[str, str] = {
 }
 """Standard operators that are refused, each with the reason and the way out."""
 
-WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operators that may become arrays."""
-
 
 # --- the graph as a whole -------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.frontend.layers import CONVOLUTIONS, WINDOWED, Layer
+from rpucc.layers import CONVOLUTIONS
+from rpucc.passes.frontend.layers import WINDOWED, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, shape_text
 from rpucc.passes.frontend.onnx_tools import Inferred
 

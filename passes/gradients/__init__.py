@@ -24,6 +24,8 @@ GRADIENTS: dict[str, Rule] = {
     "Im2Col": array.im2col,
     "Col2Im": array.col2im_node,
     "AppendOne": array.append_one,
+    "Assign": array.assign,
+    "Collect": array.collect,
     # elementwise
     "Add": elementwise.add,
     "Sum": elementwise.add,

@@ -37,6 +37,7 @@ def read(e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]) -> lis
         W,
         transpose=1,
         groups=int_of(node, "groups", 1),
+        copies=int_of(node, "copies", 1),
         row_cuts=list(node.attributes["row_cuts"].as_ints()),
         col_cuts=list(node.attributes["col_cuts"].as_ints()),
     )
@@ -89,6 +90,25 @@ def col2im_node(
         dilations=list(ints(node, "dilations", ones)),
     )
     return [e.transpose(columns, (0, 2, 1))]
+
+
+def assign(
+    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
+) -> list[ir.Value | None]:
+    """Bring the shares' gradients back into the order of the positions."""
+    positions = known_shape(input_of(node))[1]
+    assert isinstance(positions, int)
+    layer = int_of(node, "layer", 0)
+    return [e.rpu("Collect", the(g), positions=[positions], layer=layer)]
+
+
+def collect(
+    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
+) -> list[ir.Value | None]:
+    """Share the gradients out as the positions were."""
+    copies = known_shape(input_of(node))[1]
+    assert isinstance(copies, int)
+    return [e.rpu("Assign", the(g), copies=[copies], layer=int_of(node, "layer", 0))]
 
 
 def append_one(

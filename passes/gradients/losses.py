@@ -39,6 +39,11 @@ def cross_entropy(e: GradientEmitter, logits: ir.Value) -> Loss:
             f"output {logits.name!r}: cross-entropy needs [N, classes, ...], found {shape}; "
             "compile with loss = mse, or with --inference"
         )
+    if shape[1] == 1:
+        raise UnsupportedError(
+            f"output {logits.name!r} {shape}: cross-entropy over one class is always 0; "
+            "compile with loss = mse"
+        )
     labels = graph_input(e, "labels", ir.DataType.INT64, ir.Shape([shape[0], *shape[2:]]))
     e.metadata = {}
     value = e.op(

@@ -61,7 +61,7 @@ def _compile(arguments: Arguments) -> None:
     from rpucc.cli.output import check_file, check_folder
 
     if arguments.output is not None:
-        check_file(Path(arguments.output))
+        check_file(Path(arguments.output), arguments.model, arguments.target, arguments.plan_path)
     if arguments.dump_passes is not None:
         check_folder(Path(arguments.dump_passes))
 

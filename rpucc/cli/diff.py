@@ -45,12 +45,9 @@ def _plan(name: str) -> dict[str, Any]:
     if data is not None:
         return data
     from rpucc.cli.output import to_json
-    from rpucc.cli.source import find_trained
-    from rpucc.program import Program
+    from rpucc.cli.source import load_program
 
-    trained = find_trained(name, None)
-    program = trained.load_program() if trained is not None else Program.load(name)
-    data = json.loads(to_json(program.plan.to_dict()))  # as it would come out of a file
+    data = json.loads(to_json(load_program(name).plan.to_dict()))  # as it would come out of a file
     assert isinstance(data, dict)
     return data
 

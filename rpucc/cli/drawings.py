@@ -37,13 +37,13 @@ class Files:
         given = (("--write-plan", self.plan), ("--html", self.html), ("--svg", self.svg))
         return [flag for flag, value in (*given, ("--csv", self.csv)) if value]
 
-    def check(self) -> None:
-        """Raise OutputError unless all can be written; leaves nothing behind."""
+    def check(self, source: str) -> None:
+        """Raise OutputError unless all can be written, and not over `source`; leaves nothing."""
         from rpucc.cli.output import check_file, check_folder
 
         for path in (self.plan, self.html, self.csv):
             if path is not None and path != STANDARD_OUTPUT:
-                check_file(Path(path))
+                check_file(Path(path), source)
         if self.svg is not None:
             check_folder(Path(self.svg))
 

@@ -32,7 +32,7 @@ def evaluate(
     program_path: str | None,
     data: str | None,
     data_dir: str | None,
-    batch_size: int,
+    batch_size: int | None,
     threads: int,
     as_json: bool,
 ) -> None:

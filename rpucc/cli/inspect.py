@@ -52,8 +52,7 @@ def inspect_(
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
     """
     from rpucc.cli.drawings import Files, write_files
-    from rpucc.cli.source import find_trained, refuse_options
-    from rpucc.program import Program
+    from rpucc.cli.source import find_trained, load_program, refuse_options
 
     files = Files(plan=plan_file, html=html, svg=svg, csv=csv)
     if files.wanted:
@@ -63,9 +62,9 @@ def inspect_(
             if given
         ]
         refuse_options(shown, f"the files of {', '.join(files.flags())}; ask for them on their own")
-        files.check()
+        files.check(program)
     trained = find_trained(program, program_path)
-    found = trained.load_program() if trained is not None else Program.load(program)
+    found = trained.load_program() if trained is not None else load_program(program)
     if files.wanted:
         write_files(found, files)
         return

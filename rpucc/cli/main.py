@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("rpucc.cli.inspect:inspect_", "Show a compiled program, checkpoint or run folder."),
     "diff": ("rpucc.cli.diff:diff", "Show what differs between two plans."),
     "train": ("rpucc.cli.train:train", "Train a model in situ on simulated arrays."),
+    "reproduce": (
+        "rpucc.cli.reproduce:reproduce",
+        "Train published experiments again and compare.",
+    ),
     "eval": ("rpucc.cli.evaluate:evaluate", "Measure a trained network's error on test data."),
     "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),

@@ -54,7 +54,7 @@ loss = click.option(
     type=click.Choice(LOSSES),
     default="auto",
     show_default=True,
-    help="auto: cross-entropy.",
+    help="auto: cross-entropy, or mse where the output has one class.",
 )
 input_range = click.option(
     "--input-range",
@@ -96,9 +96,8 @@ batch_size = click.option(
 eval_batch_size = click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Samples computed at once; results do not depend on it.",
+    default=None,
+    help="Samples computed at once; results do not depend on it.  [default: 100, or what fits]",
 )
 learning_rate = click.option(
     "--lr",

@@ -39,14 +39,26 @@ def _finite(data: object) -> object:
     return data
 
 
-def check_file(path: Path) -> None:
-    """Raise OutputError unless a file can be written at `path`; leaves nothing behind."""
+def check_file(path: Path, *reads: str | None) -> None:
+    """Raise OutputError unless a file can be written at `path`; leaves nothing behind.
+
+    reads: the names of what the command reads, none of which may be replaced.
+    """
+    if any(_is_same_file(path, name) for name in reads if name is not None):
+        raise OutputError(f"{path}: is what the command reads; give the name of another file")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file to write")
     if not path.parent.is_dir():
         found = "is not a folder" if path.parent.exists() else "does not exist"
         raise OutputError(f"{path}: cannot write: {path.parent} {found}")
     _probe(path, path.parent)
+
+
+def _is_same_file(path: Path, name: str) -> bool:
+    try:
+        return path.samefile(name)
+    except OSError:  # at least one of them is not there
+        return False
 
 
 def check_folder(path: Path) -> None:

@@ -31,7 +31,7 @@ class Arguments:
     input_range: tuple[float, float] | None
     program_path: str | None
     seed: int
-    batch_size: int
+    batch_size: int | None
     threads: int
     output: str | None
     as_json: bool
@@ -68,7 +68,7 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.runtime.data import load_inputs
 
     if arguments.output is not None:
-        check_file(Path(arguments.output))
+        check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
     x = load_inputs(arguments.inputs, sample_shape(program), program.input_range)
     trainer = make_trainer(machine, arguments.threads)

@@ -1,8 +1,9 @@
 """A run folder: what one training leaves behind, and how commands find it again.
 
 program.onnx (what was trained), run.json (the arguments), metrics.csv (one row an epoch, the same
-bytes for the same seed), checkpoint.safetensors (the state after the last epoch, or where it was
-interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint.
+bytes for the same seed), calibration.csv (one row a zero-shifted layer), checkpoint.safetensors
+(the state after the last epoch, or where it was interrupted). Not for the contents of a
+checkpoint: that is rpucc.runtime.checkpoint.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def calibration(self) -> Path:
+        """One row a zero-shifted layer; there is none where no layer was."""
+        return self.path / "calibration.csv"
+
+    @property
     def record(self) -> Path:
         """The arguments of the training."""
         return self.path / "run.json"
@@ -67,12 +73,12 @@ class RunFolder:
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv: the reproducible metrics of all epochs."""
-        stream = io.StringIO()
-        if history:
-            writer = csv.DictWriter(stream, list(history[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(history)
-        write_text(self.metrics, stream.getvalue())
+        write_text(self.metrics, _as_csv(history))
+
+    def write_calibration(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write calibration.csv: what zero-shifting found and left in each layer."""
+        if rows:
+            write_text(self.calibration, _as_csv(rows))
 
     def refuse_overwriting(self) -> None:
         """Raise OutputError where training would replace what someone may want to keep."""
@@ -81,7 +87,7 @@ class RunFolder:
                 f"{self.path}: holds a checkpoint already; --resume continues it, --force starts "
                 "over, -o names another folder"
             )
-        ours = (self.program, self.metrics, self.record)
+        ours = (self.program, self.metrics, self.calibration, self.record)
         foreign = [] if self.record.exists() else [path for path in ours if path.exists()]
         if foreign:
             raise OutputError(
@@ -91,8 +97,19 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier training left."""
+        ours = (self.metrics, self.calibration, self.record, self.program)
         try:
-            for path in (self.checkpoint, self.metrics, self.record, self.program):
+            for path in (self.checkpoint, *ours):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: cannot remove: {error.strerror}") from error
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same keys as CSV; nothing for none."""
+    stream = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return stream.getvalue()

@@ -71,6 +71,25 @@ def find_trained(name: str, program: str | None = None) -> Trained | None:
     return Trained(place, checkpoint, run if run.exists() else None)
 
 
+def load_program(name: str) -> Program:
+    """Return the program of a file, a run folder or a checkpoint; says how to make a missing one.
+
+    Raises ModelError or CheckpointError.
+    """
+    from rpucc.models import MODELS
+    from rpucc.program import Program
+
+    trained = find_trained(name)
+    if trained is not None:
+        return trained.load_program()
+    if name in MODELS and not Path(name).exists():
+        raise ModelError(
+            f"{name}: a built-in model, not a compiled program; rpucc compile {name} -o FILE makes "
+            "one"
+        )
+    return Program.load(name)
+
+
 def load_compiled(name: str) -> Program | None:
     """Return the program in a file; None where `name` is no file that rpucc compiled.
 

@@ -189,7 +189,13 @@ def start(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
     run.clear()
     program.save(run.program)
     run.write_arguments(arguments.record())
+    run.write_calibration(_calibration(machine))
     return machine
+
+
+def _calibration(machine: Machine) -> list[dict[str, Any]]:
+    """One record a zero-shifted layer."""
+    return [{"layer": name, **found.record()} for name, found in machine.symmetry.items()]
 
 
 # ---------------------------------------------------------------- resuming
@@ -306,6 +312,7 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
                 "weights": machine.weights,
                 "clipped_weights": machine.clipped,
                 "bytes_per_weight": machine.bytes_per_weight,
+                "calibration": _calibration(machine),
                 "epochs": machine.history,
             }
         )

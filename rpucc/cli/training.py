@@ -74,7 +74,8 @@ def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settin
 
 def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
     """Say on standard error what is about to run."""
-    from rpucc.report.training import machine_line
+    from rpucc.report.training import machine_line, symmetry_line
+    from rpucc.runtime.calibration import Symmetry
 
     done = machine.counters
     if done.epoch >= settings.epochs:
@@ -83,6 +84,8 @@ def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
         say(f"going on in epoch {done.epoch + 1} after {done.done:,} samples")
     else:
         say(machine_line(machine.weights, machine.clipped, machine.bytes_per_weight))
+        if machine.symmetry:
+            say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))
     train, test = len(data.x_train), len(data.x_test)
     say(f"{data.name}: {train:,} samples to train, {test:,} to test")
 

@@ -285,6 +285,7 @@ RULES: dict[str, Rule] = {
 
 _ON_ARRAYS = {"Read", "BoundedRead"}
 _MOVING = {
+    *("Assign", "Collect"),
     *("Im2Col", "AppendOne", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"),
     *("Split", "Concat", "Pad", "Expand", "Tile", "Gather", "GatherElements", "GatherND"),
     *("DepthToSpace", "SpaceToDepth", "Identity", "Dropout", "Cast", "CastLike"),

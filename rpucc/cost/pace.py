@@ -28,6 +28,7 @@ def pace_of(layer: AnalogLayer, target: Target) -> Pace:
         rereads_forward=again if is_bound_managed(layer.forward) else 0.0,
         rereads_backward=again if is_bound_managed(layer.backward) else 0.0,
         replicas=layer.replicas,
+        shared_updates=layer.learners == 1,
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rpucc.check import Check
     from rpucc.check_trail import NodeFate
 
-ORDER = ("refused", "array", "digital", "folded", "removed", "constant")
+ORDER = ("refused", "array", "digital", "folded", "removed", "constant", "undecided")
 """Fates as they are listed: what needs attention first."""
 
 EXAMPLES = 3

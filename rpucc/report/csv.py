@@ -20,12 +20,16 @@ COLUMNS: dict[str, _Cell] = {
     "analog": lambda la: int(la.analog),
     "R": lambda la: la.R,
     "C": lambda la: la.C,
+    "groups": lambda la: la.groups,
+    "replicas": lambda la: la.replicas,
+    "devices_per_weight": lambda la: la.devices_per_weight,
     "grid_rows": lambda la: la.grid[0],
     "grid_columns": lambda la: la.grid[1],
     "array": lambda la: la.array,
     "array_rows": lambda la: la.array_size[0],
     "array_columns": lambda la: la.array_size[1],
     "tiles": lambda la: la.tiles,
+    "arrays": lambda la: la.arrays,
     "utilisation": lambda la: la.utilisation,
     "weights": lambda la: la.weights,
     "macs": lambda la: la.macs,
@@ -57,11 +61,9 @@ def as_csv(plan: Plan) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, "arrays"])
-    placed = {grid.layer for grid in plan.grids}
+    writer.writerow(COLUMNS)
     for layer in plan.layers:
-        arrays = plan.placement.count_of(layer.name) if layer.name in placed else 0
-        writer.writerow([*(_safe(cell(layer)) for cell in COLUMNS.values()), arrays])
+        writer.writerow([_safe(cell(layer)) for cell in COLUMNS.values()])
     return text.getvalue()
 
 

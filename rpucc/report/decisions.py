@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     from rpucc.plan import LayerPlan, Plan
     from rpucc.program import Program
 
+MAX_CUTS = 1000
+"""Cuts that are written out for one side of a matrix."""
+
 _HEAD = """\
 # How {name} lies on the arrays of target {target}. Edit it, then compile with the same target and
 #     --plan THIS-FILE
 # A rule holds for the layers that `match` names; delete it, or a key of it, to leave that to rpucc.
 # arrays: one id a tile, in the order copy, group, row block, column segment; or one id an array
 # where the groups of a layer lie side by side. Ids count from 0 within a kind of array; "3-7" is
-# 3, 4, 5, 6, 7.
+# 3, 4, 5, 6, 7. mapping.array: the kind; cuts: where the tiles of one group begin and end, the
+# columns with the bias line where the bias is on the arrays; replicas: copies that share the reads.
 """
 
 
@@ -49,12 +53,28 @@ def _on_arrays(grid: GridSpec, plan: Plan) -> Iterator[str]:
     R, C = grid.shape
     shape = f"{R} × {C}" if grid.groups == 1 else f"{grid.groups} × {R} × {C}"
     yield f"# {shape}: {units.counted(grid.tiles, 'tile')} on arrays {grid.kind}"
+    yield from _mapping(grid)
     ids = _ids(grid, plan)
     if ids is None:
         yield f"# arrays: left to rpucc, more than {MAX_PINS} tiles"
         return
-    text = f"arrays = [{', '.join(_ranges(ids))}]"
-    yield textwrap.fill(text, 100, subsequent_indent="    ", break_on_hyphens=False)
+    yield _list("arrays", _ranges(ids))
+
+
+def _mapping(grid: GridSpec) -> Iterator[str]:
+    yield f"mapping.array = {json.dumps(grid.kind)}"
+    for key, cuts in (("row_cuts", grid.row_cuts), ("col_cuts", grid.col_cuts)):
+        if len(cuts) > MAX_CUTS:
+            yield f"# mapping.{key}: left to rpucc, more than {MAX_CUTS}"
+        else:
+            yield _list(f"mapping.{key}", map(str, cuts))
+    yield f"mapping.replicas = {grid.copies}"
+    yield f"mapping.devices_per_weight = {grid.devices}"
+
+
+def _list(key: str, items: Iterable[str]) -> str:
+    text = f"{key} = [{', '.join(items)}]"
+    return textwrap.fill(text, 100, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _digital(layer: LayerPlan) -> Iterator[str]:

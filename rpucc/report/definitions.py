@@ -24,7 +24,8 @@ DEFINITIONS: tuple[Definition, ...] = (
         "matrix",
         "matrix R × C",
         "Rows are outputs, columns are inputs. A kernel of C_in channels and K taps has C_in · K "
-        "columns; one more is the bias, where the bias is on the array.",
+        "columns; one more is the bias, where the bias is on the array. A grouped convolution has "
+        "one matrix a group: 96 of 1 × 10.",
     ),
     Definition(
         "array",
@@ -41,7 +42,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "tiles",
         "tiles",
-        "Blocks of the matrix, row blocks · column segments; each lies on an array.",
+        "Blocks of the matrix, row blocks · column segments, of all groups and copies; each lies "
+        "on an array.",
     ),
     Definition("arrays", "arrays", "Physical arrays that hold tiles of the layer."),
     Definition(
@@ -49,7 +51,21 @@ DEFINITIONS: tuple[Definition, ...] = (
         "used",
         "Crosspoints that hold a weight, by the crosspoints of the arrays used.",
     ),
-    Definition("weights", "weights", "R · C: devices, or numbers where the layer is digital."),
+    Definition(
+        "copies",
+        "copies",
+        "Replicas of the layer, on arrays of their own, that share out its reads.",
+    ),
+    Definition(
+        "devices-per-weight",
+        "devices a weight",
+        "Devices, in rows of their own, whose mean is a weight.",
+    ),
+    Definition(
+        "weights",
+        "weights",
+        "R · C of all groups; copies and several devices a weight do not count again.",
+    ),
     Definition(
         "reads-forward",
         "reads, forward",
@@ -65,12 +81,13 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "macs",
         "multiply-accumulates",
-        "R · C · reads, for the forward cycle of one sample; the bias column counts.",
+        "R · C · reads of all groups, for the forward cycle of one sample; the bias column counts.",
     ),
     Definition(
         "forward-time",
         "forward time",
-        "Forward reads of one sample × t_read of the kind of array, expected re-reads included. "
+        "Forward reads of one sample, shared out among copies, × t_read of the kind of array, "
+        "expected re-reads included. "
         "All arrays of a grid read at once. Digital work and transfers are not in it.",
     ),
     Definition(

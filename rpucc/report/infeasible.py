@@ -59,9 +59,7 @@ def _layers(found: Infeasible) -> Table:
 
 
 def _matrix(layer: LayerNeed) -> str:
-    text = units.matrix(layer.R, layer.C)
-    if layer.groups > 1:
-        text = f"{units.count(layer.groups)} of {text}"
+    text = units.matrix(layer.R, layer.C, layer.groups)
     return f"{text}, {units.count(layer.copies)} copies" if layer.copies > 1 else text
 
 

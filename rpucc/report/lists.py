@@ -68,8 +68,9 @@ def device(
     defaults: Mapping[str, float],
     ranges: Mapping[str, tuple[float, float]],
     meanings: Mapping[str, str],
+    column: str = "default",
 ) -> RenderableType:
-    """Return one device model with its parameters."""
+    """Return one device model with its parameters; `column` says what the values are."""
     parts: list[RenderableType] = [heading(name, f": {summary}")]
     if source:
         parts.append(pairs([("source", source)]))
@@ -78,7 +79,7 @@ def device(
         parts.append(Text("It takes no parameters."))
         return Group(*parts)
     table = new_table(
-        "parameter", "default", "lowest", "highest", "meaning", numeric=(1, 2, 3), folds=(4,)
+        "parameter", column, "lowest", "highest", "meaning", numeric=(1, 2, 3), folds=(4,)
     )
     for key, value in defaults.items():
         low, high = ranges.get(key, (float("-inf"), float("inf")))

@@ -45,7 +45,7 @@ def plan_html(plan: Plan) -> Markup:
 
 def _row(layer: LayerPlan) -> Markup:
     name = tag("b", layer.name, " (bottleneck)") if layer.is_bottleneck else layer.name
-    cells = [layer.op, units.matrix(layer.R, layer.C)]
+    cells = [layer.op, units.matrix(layer.R, layer.C, layer.groups)]
     if layer.analog:
         cells += [
             f"{layer.grid[0]} × {layer.grid[1]}",

@@ -25,6 +25,23 @@ class Column(NamedTuple):
     header: str
     cell: Cell
     right: bool = False
+    shown: Callable[[LayerPlan], bool] | None = None
+    """The column is left out where this holds for no layer."""
+
+
+def forward_reads(layer: LayerPlan) -> str:
+    """Return the reads of one copy and what one takes: "36 reads of 10.0 ns (576 on 16 copies)"."""
+    each = -(-layer.reads_forward // layer.replicas)
+    reads = f"{units.counted(each, 'read')} of {units.seconds(layer.seconds / each)}"
+    if layer.replicas == 1:
+        return reads
+    return f"{reads} ({units.count(layer.reads_forward)} on {layer.replicas:,} copies)"
+
+
+def _arrays_of(layer: LayerPlan) -> str:
+    """The kind of array, with the number where it is more than one: "small", "18 small"."""
+    kind = units.plain(layer.array)
+    return f"{units.count(layer.arrays)} {kind}" if layer.arrays > 1 else kind
 
 
 def _analog(cell: Cell) -> Cell:
@@ -35,9 +52,16 @@ def _analog(cell: Cell) -> Cell:
 NAME = Column("layer", lambda la: units.plain(la.name))
 PLACE = (
     Column("op", lambda la: la.op),
-    Column("matrix\nR × C", lambda la: units.matrix(la.R, la.C), right=True),
+    Column("matrix\nR × C", lambda la: units.matrix(la.R, la.C, la.groups), right=True),
+    Column("copies", lambda la: str(la.replicas), right=True, shown=lambda la: la.replicas > 1),
+    Column(
+        "devices\na weight",
+        lambda la: str(la.devices_per_weight),
+        right=True,
+        shown=lambda la: la.devices_per_weight > 1,
+    ),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
-    Column("array", lambda la: units.plain(la.array) if la.analog else "digital"),
+    Column("array", lambda la: _arrays_of(la) if la.analog else "digital"),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
 )
 CYCLES = (
@@ -58,6 +82,7 @@ def layer_tables(plan: Plan, width: int) -> list[RenderableType]:
 
 
 def _table(columns: Sequence[Column], layers: Sequence[LayerPlan]) -> Table:
+    columns = [c for c in columns if c.shown is None or any(c.shown(la) for la in layers)]
     right = [i for i, column in enumerate(columns) if column.right]
     table = new_table(*(column.header for column in columns), numeric=right)
     for layer in layers:
@@ -116,14 +141,7 @@ def total_lines(plan: Plan) -> list[tuple[str, str]]:
     lines.append(("work", work))
     slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
     if slowest is not None:
-        per_read = slowest.seconds / slowest.reads_forward
-        lines.append(
-            (
-                "bottleneck",
-                f"{units.plain(slowest.name)}: "
-                f"{units.counted(slowest.reads_forward, 'read')} of {units.seconds(per_read)}",
-            )
-        )
+        lines.append(("bottleneck", f"{units.plain(slowest.name)}: {forward_reads(slowest)}"))
         times = (
             f"{units.seconds(plan.image_seconds)} a sample in the pipeline, "
             f"{units.seconds(plan.latency_seconds)} for one alone"

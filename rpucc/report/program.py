@@ -78,17 +78,23 @@ def layer_details(
 
 
 def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
-    yield "matrix", f"{units.matrix(plan.R, plan.C)} ({units.count(plan.weights)} weights)"
+    matrix = units.matrix(plan.R, plan.C, plan.groups)
+    yield "matrix", f"{matrix} ({units.count(plan.weights)} weights)"
     yield "work", f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     if not plan.analog:
         yield "place", "digital"
         return
     size = units.matrix(*plan.array_size)
+    yield "grid", f"{plan.grid[0]} × {plan.grid[1]}{' of each' if plan.groups > 1 else ''}"
     yield (
-        "grid",
-        f"{plan.grid[0]} × {plan.grid[1]} {units.plain(plan.array)} arrays of {size}, "
+        "arrays",
+        f"{units.count(plan.arrays)} {units.plain(plan.array)} of {size}, "
         f"{units.significant_percent(plan.utilisation)} used",
     )
+    if plan.replicas > 1:
+        yield "copies", f"{units.count(plan.replicas)}, which share out the reads"
+    if plan.devices_per_weight > 1:
+        yield "devices", f"{plan.devices_per_weight} a weight, which is their mean"
     yield (
         "a sample",
         f"{units.counted(plan.reads_forward, 'read')} forward, "

@@ -80,7 +80,7 @@ class Scene:
 
 def layer_summary(layer: LayerPlan) -> str:
     """Return what a drawing says about a layer where the pointer rests; several lines."""
-    lines = [f"{layer.name} ({layer.op})", f"matrix {units.matrix(layer.R, layer.C)}"]
+    lines = [f"{layer.name} ({layer.op})", f"matrix {units.matrix(layer.R, layer.C, layer.groups)}"]
     if not layer.analog:
         return "\n".join([*lines, "digital"])
     lines.append(

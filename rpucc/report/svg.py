@@ -19,6 +19,8 @@ LINE = 18
 NAMESPACE = "http://www.w3.org/2000/svg"
 CHARACTER = 6.1
 """Mean width of a character of that size; names are cut by it."""
+BOLD = 1.1
+"""How much wider a bold character is."""
 
 KIND_COLOURS = ("#2b6cb0", "#b45f06", "#0f766e", "#7048a8", "#b03a6f", "#6b7218")
 """Kinds of array in the order of the target; told apart with any colour vision."""
@@ -95,7 +97,7 @@ class Drawing:
 
 def text_width(text: str) -> float:
     """Return about what a line of text takes, also in bold."""
-    return 1.1 * CHARACTER * len(text)
+    return BOLD * CHARACTER * len(text)
 
 
 def _legend(items: Sequence[tuple[str, str]]) -> Iterator[Markup]:

@@ -16,9 +16,9 @@ from rpucc.report.markup import Markup, joined, number, tag
 from rpucc.report.network import NetworkNode
 from rpucc.report.program import input_shape
 from rpucc.report.scene import Scene, layer_summary
-from rpucc.report.svg import Drawing, fit, kind_style, styled, words
+from rpucc.report.svg import BOLD, Drawing, fit, kind_style, styled, text_width, words
 
-WIDTH = 176.0
+WIDTH = 204.0
 LINE = 16.0
 """Height of a line of a node."""
 GAPS = (14.0, 16.0)
@@ -100,8 +100,9 @@ def _box(scene: Scene, index: int, node: NetworkNode) -> _Box:
     if node.layer is None:
         return _Box(index, ((fit(ops, WIDTH - 12), "muted"),), title=f"digital\n{names}")
     layer = scene.layer(node.layer)
-    matrix = units.matrix(layer.R, layer.C)
-    lines = [(fit(units.plain(layer.name), WIDTH - 22 - 6.5 * len(matrix)), "strong")]
+    matrix = units.matrix(layer.R, layer.C, layer.groups)
+    room = WIDTH - 24 - text_width(matrix)
+    lines = [(fit(units.plain(layer.name), room / BOLD), "strong")]
     if ops:
         lines.append((fit(ops, WIDTH - 18), "muted"))
     title = layer_summary(layer) + (f"\nthen, digital:\n{names}" if names else "")
@@ -222,7 +223,9 @@ def _layer(scene: Scene, box: _Box) -> Iterator[Markup]:
     if layer.is_bottleneck:
         yield styled("rect", style="slow", width=width, height=height, rx=3)
     yield words(13, 15, box.lines[0][0], "strong")
-    yield words(width - 7, 15, units.matrix(layer.R, layer.C), "text", text_anchor="end")
+    yield words(
+        width - 7, 15, units.matrix(layer.R, layer.C, layer.groups), "text", text_anchor="end"
+    )
     for i, (text, line_style) in enumerate(box.lines[1:], start=1):
         yield words(13, 15 + LINE * i, text, line_style)
 

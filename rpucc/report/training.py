@@ -14,6 +14,7 @@ from rpucc.report import units
 from rpucc.report.tables import pairs
 
 if TYPE_CHECKING:
+    from rpucc.runtime.calibration import Symmetry
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 
 
@@ -129,6 +130,13 @@ def machine_line(weights: int, clipped: int, bytes_per_weight: float) -> str:
         part = units.significant_percent(clipped / max(weights, 1))
         text += f"; {units.count(clipped)} ({part}) clipped to their devices' bounds"
     return text
+
+
+def symmetry_line(symmetry: Symmetry) -> str:
+    """Return one line about what zero-shifting found and left: mean ± standard deviation."""
+    devices = units.count(symmetry.before.count)
+    before, after = (units.spread(s.mean, s.std) for s in (symmetry.before, symmetry.after))
+    return f"{devices} devices zero-shifted: symmetry points {before} before, {after} after"
 
 
 def trained_text(epochs: int, samples_of_next: int) -> str:

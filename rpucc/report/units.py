@@ -111,15 +111,25 @@ def size(n: int) -> str:
     return f"{n} bytes"
 
 
-def matrix(rows: int, columns: int) -> str:
-    """Return rows × columns."""
-    return f"{rows:,} × {columns:,}"
+def matrix(rows: int, columns: int, groups: int = 1) -> str:
+    """Return rows × columns; of a grouped layer "96 of 1 × 10"."""
+    text = f"{rows:,} × {columns:,}"
+    return f"{groups:,} of {text}" if groups > 1 else text
 
 
 def three_digits(value: float) -> str:
     """Return a number below 10,000 with three significant digits and no exponent."""
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:,.{decimals}f}"
+
+
+def spread(mean: float, std: float, decimals: int = 3) -> str:
+    """Return a mean with a standard deviation; there is no -0.
+
+    >>> spread(-1e-9, 0.117)
+    '0.000 ± 0.117'
+    """
+    return f"{round(mean, decimals) + 0.0:.{decimals}f} ± {std:.{decimals}f}"
 
 
 def plain(text: str) -> str:

@@ -11,11 +11,14 @@ from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.ideal import Ideal
+from rpucc.runtime.devices.linear_step import LinearStep
+from rpucc.runtime.devices.soft_bounds import SoftBounds
 
 if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
 
-DEVICES: dict[str, type[Device]] = {model.name: model for model in (Ideal, ConstantStep)}
+_MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
+DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 
 __all__ = ["DEVICES", "Device", "device_of", "make_device"]
 

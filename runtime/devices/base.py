@@ -122,6 +122,23 @@ class Device:
         unbounded = np.float32(np.inf)
         return np.asarray(-unbounded), np.asarray(unbounded)
 
+    def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> FloatArray | None:
+        """The weight of each device at which an up and a down pulse cancel on average.
+
+        None where a model has no such point: its steps do not depend on the weight.
+        """
+        return None
+
+    def shifted(
+        self, fabricated: tuple[FloatArray, ...], reference: FloatArray
+    ) -> tuple[FloatArray, ...]:
+        """The parameters of the same devices where `reference` is called zero.
+
+        What `step` does to w with these parameters is what it did to w + reference. Needed for
+        zero-shifting (`runtime/calibration.py`), as is `symmetry_point`.
+        """
+        raise NotImplementedError
+
     @staticmethod
     def step(w: float, direction: float, noise: float) -> float:
         """The weight after one pulse: `direction` is ±1, `noise` a standard normal.

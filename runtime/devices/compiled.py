@@ -1,4 +1,4 @@
-"""Compiles the update kernel together with a device's `step`, and keeps it on disk.
+"""Compiles the kernels that pulse devices together with a device's `step`, and keeps them on disk.
 
 Numba's disk cache misses a kernel that gets `step` from a closure or an argument. A module
 written from a template into a cache folder hits it: the file's name carries the hash of the
@@ -26,27 +26,33 @@ from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.kernels.counted.update import update as counted_update
 
-_TEMPLATE = "update_template.py.txt"
-
 
 def compile_update(device: Device) -> Callable[..., int]:
     """The compiled `update` kernel (see the template for its arguments) of a device model."""
-    if device.counted:
-        return counted_update
-    model, cycle_noise = type(device), device.cycle_noise
-    if (model, cycle_noise) not in _LOADED:
-        _LOADED[model, cycle_noise] = _load(model, cycle_noise)
-    return _LOADED[model, cycle_noise]
+    return counted_update if device.counted else _compiled("update", device)
 
 
-_LOADED: dict[tuple[type[Device], bool], Callable[..., int]] = {}
+def compile_pulses(device: Device) -> Callable[..., None]:
+    """The compiled `pulses` kernel (see the template for its arguments) of a device model."""
+    return _compiled("pulses", device)
 
 
-def _load(model: type[Device], cycle_noise: bool) -> Callable[..., int]:
-    text = _fill_template(model, cycle_noise)
+def _compiled(kernel: str, device: Device) -> Callable[..., Any]:
+    key = kernel, type(device), device.cycle_noise
+    if key not in _LOADED:
+        _LOADED[key] = _load(*key)
+    return _LOADED[key]
+
+
+_LOADED: dict[tuple[str, type[Device], bool], Callable[..., Any]] = {}
+
+
+def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
+    fill = _fill_update if kernel == "update" else _fill_pulses
+    text = _filled(f"{kernel}_template.py.txt", fill(model, cycle_noise))
     sources = text + _source(model) + _kernel_sources() + numba.__version__
     key = hashlib.sha256(sources.encode()).hexdigest()
-    name = f"rpucc_update_{model.name.replace('-', '_').replace(':', '_')}_{key[:16]}"
+    name = f"rpucc_{kernel}_{model.name.replace('-', '_').replace(':', '_')}_{key[:16]}"
     folder = _cache_folder()
     if not (folder / f"{name}.py").exists():
         _check_step(model)
@@ -58,8 +64,8 @@ def _load(model: type[Device], cycle_noise: bool) -> Callable[..., int]:
     sys.modules[name] = module
     module.step = _jit(model)
     spec.loader.exec_module(module)
-    update: Callable[..., int] = module.update
-    return update
+    compiled: Callable[..., Any] = getattr(module, kernel)
+    return compiled
 
 
 def _jit(model: type[Device]) -> Any:
@@ -97,8 +103,28 @@ def _source(model: type[Device]) -> str:
         ) from error
 
 
-def _fill_template(model: type[Device], cycle_noise: bool) -> str:
-    template = files("rpucc.runtime.devices").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+def _filled(template: str, replacements: dict[str, str]) -> str:
+    text = files("rpucc.runtime.devices").joinpath(template).read_text(encoding="utf-8")
+    for key, value in sorted(replacements.items(), reverse=True):  # longer keys first
+        text = text.replace(key, value)
+    return text
+
+
+def _fill_pulses(model: type[Device], cycle_noise: bool) -> dict[str, str]:
+    count, shared = len(model.per_device), len(model.constants)
+    loads = [f"p{i} = params[{i}, r, c0:c1]" for i in range(count)]
+    loads += [f"s{i} = constants[{i}]" for i in range(shared)]
+    noise = "noise[at + c]" if cycle_noise else "f32(0)"
+    values = [f"p{i}[c]" for i in range(count)] + [f"s{i}" for i in range(shared)]
+    fill = "fill_normals(noise, element, c1 - c0, u32(first + i), word, u32(0), k0, k1)"
+    return {
+        "$LOADS": "\n                ".join(loads) or "pass",
+        "$FILL": fill if cycle_noise else "pass",
+        "$ARGUMENTS": ", ".join([noise, *values]),
+    }
+
+
+def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
     count = len(model.per_device)
     loads = [f"p{i} = params[{i}, r, c0:c1]" for i in range(count)]
     values = [f"p{i}[c]" for i in range(count)]
@@ -119,7 +145,7 @@ def _fill_template(model: type[Device], cycle_noise: bool) -> str:
     )
     noise = "row[c]" if cycle_noise else "f32(0)"
     listed = "noise[at + q]" if cycle_noise else "f32(0)"
-    replacements = {
+    return {
         "$LOADS": "\n    ".join(loads + shared) or "pass",
         "$LISTED": ", ".join([listed, *values, *constants]),
         "$DENSE": ", ".join([noise, *values, *constants]),
@@ -129,9 +155,6 @@ def _fill_template(model: type[Device], cycle_noise: bool) -> str:
         "$SPREAD": (_EXPAND if _has_expand() else _SCATTER) if cycle_noise else "pass",
         "$FILL": fill if cycle_noise else "pass",
     }
-    for key, value in sorted(replacements.items(), reverse=True):  # longer keys first
-        template = template.replace(key, value)
-    return template
 
 
 # Pulses' noise to their columns: whole vectors where the processor can, else one by one (stores

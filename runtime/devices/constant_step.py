@@ -64,7 +64,7 @@ class ConstantStep(Device):
         "asymmetry": ("up_down", "up_down_dtod"),
         "bounds": ("w_max_dtod", "w_min_dtod"),
     }
-    per_device = ("dw_up", "dw_down", "w_max", "w_min")
+    per_device: ClassVar[tuple[str, ...]] = ("dw_up", "dw_down", "w_max", "w_min")
     constants = ("dw_min_std",)
     packed = True
     counted = True

@@ -10,7 +10,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
-from rpucc.runtime.kernels.windows import col2im, im2col, window_index, window_starts
+from rpucc.runtime.kernels.windows import (
+    col2im,
+    col2im_points,
+    im2col,
+    im2col_points,
+    window_index,
+    window_starts,
+)
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
@@ -53,6 +60,10 @@ def build_col2im_chain(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instru
     out = executor.new(node.outputs[0], (cols.shape[0], channels, *space))
     index, starts = _index(node, space, taps)
     flat = out.reshape(cols.shape[0], channels, -1)
+    if _is_every_point(index, flat.shape[2]):
+        return executor.split(
+            len(flat), WORK * cols.size, lambda a, b: col2im_points(cols, flat, a, b)
+        )
     return executor.split(
         len(flat), WORK * cols.size, lambda a, b: col2im(cols, flat, index, starts, a, b)
     )
@@ -65,9 +76,18 @@ def _im2col(executor: Executor, node: ir.Node, output: ir.Value, extra: int) -> 
     index, starts = _index(node, space, taps)
     out = executor.new(output, (batch, index.shape[0], channels * index.shape[1] + extra))
     flat = x.reshape(batch, channels, -1)
+    if _is_every_point(index, flat.shape[2]):
+        return executor.split(
+            batch, WORK * out.size, lambda a, b: im2col_points(flat, out, extra, a, b)
+        )
     return executor.split(
         batch, WORK * out.size, lambda a, b: im2col(flat, out, index, starts, extra, a, b)
     )
+
+
+def _is_every_point(index: NDArray[np.int32], space: int) -> bool:
+    """Whether the window is a single tap that goes through all of the image in order."""
+    return index.shape == (space, 1) and bool(np.array_equal(index[:, 0], np.arange(space)))
 
 
 def _index(

@@ -30,7 +30,10 @@ PULSE_NOISE = 6
 FABRICATE = 7
 SHUFFLE = 8
 PULSE_REPLAY = 9
+CALIBRATE = 10
+REFERENCE = 11
 DAC_ROUNDING = 16  # added to the purpose of the read whose inputs are rounded: 17, 18, 19
+ASSIGN = 20
 
 GROUP = 64
 

@@ -159,6 +159,41 @@ def col2im(cols, out, index, starts, n0, n1):
                         image[c * space + place] += rows[row + c * taps + k]
 
 
+# Channels and positions that are transposed together: both sides stay in L1.
+TURNED = 16
+
+
+@kernel
+def im2col_points(x, out, extra, n0, n1):
+    """`im2col` of a 1×1 kernel on every position: out[n, p, c] = x[n, c, p], a transposition."""
+    channels, positions, width = x.shape[1], x.shape[2], out.shape[2]
+    for n in range(n0, n1):
+        image, rows = x[n].reshape(-1), out[n].reshape(-1)
+        for p0 in range(0, positions, TURNED):
+            last = min(p0 + TURNED, positions)
+            for c0 in range(0, channels, TURNED):
+                for p in range(p0, last):
+                    for c in range(c0, min(c0 + TURNED, channels)):
+                        rows[p * width + c] = image[c * positions + p]
+            if extra > 0:
+                for p in range(p0, last):
+                    rows[p * width + channels] = f32(1)
+
+
+@kernel
+def col2im_points(cols, out, n0, n1):
+    """The adjoint of `im2col_points`; cols may have further columns, which are left out."""
+    channels, positions, width = out.shape[1], out.shape[2], cols.shape[2]
+    for n in range(n0, n1):
+        image, rows = out[n].reshape(-1), cols[n].reshape(-1)
+        for p0 in range(0, positions, TURNED):
+            last = min(p0 + TURNED, positions)
+            for c0 in range(0, channels, TURNED):
+                for c in range(c0, min(c0 + TURNED, channels)):
+                    for p in range(p0, last):
+                        image[c * positions + p] = rows[p * width + c]
+
+
 @kernel
 def max_pool(x, out, winners, taps, n0, n1):
     """Largest value of each window, and where it lies (the first one of equals).

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx.shape_inference import infer_shapes
 
 from rpucc.opset import add_functions, register_schemas
-from rpucc.target import Mapping
+from rpucc.target import ArrayKind, Mapping
 
 from .gradient_check import session
 
@@ -27,9 +27,12 @@ class StubTarget:
 
     digital: frozenset[str] = field(default_factory=frozenset)
     devices: int = 1
+    bias: str = "auto"
+    arrays: tuple[ArrayKind, ...] = (ArrayKind(name="a", rows=65536, cols=65536, t_read=1e-8),)
 
     def for_layer(self, name: str) -> StubPolicy:
-        return StubPolicy(name not in self.digital, Mapping(devices_per_weight=self.devices))
+        mapping = Mapping.model_validate({"devices_per_weight": self.devices, "bias": self.bias})
+        return StubPolicy(name not in self.digital, mapping)
 
 
 def digital(*names: str) -> StubTarget:

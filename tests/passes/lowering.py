@@ -16,8 +16,8 @@ SIZES = [(512, 512), (128, 128), (100, 60), (7, 5)]
 def with_arrays(
     *sizes: tuple[int, int], preset: str = "rpu-managed", overrides: tuple[str, ...] = ()
 ) -> Target:
-    """A preset whose arrays are those of `sizes`, called a0, a1, …"""
-    target = Target.load(preset, overrides)
+    """A preset whose arrays are those of `sizes`, called a0, a1, …; biases are columns."""
+    target = Target.load(preset, ("mapping.bias=array", *overrides))
     data = target.model_dump(by_alias=True)
     data["array"] = [
         {"name": f"a{i}", "rows": rows, "cols": cols, "t_read": 1e-8 * (i + 1)}

@@ -393,6 +393,18 @@ def test_an_unknown_loss() -> None:
         step(dense("y = Relu(z)"), loss="hinge")
 
 
+def test_one_class_is_trained_with_mse_and_never_with_cross_entropy() -> None:
+    """Cross-entropy over one class is 0 whatever the network says."""
+
+    def one() -> ir.Model:
+        text = "(float[N,3,4] x) => (float[N,1,4] y) { [c] y = Conv(x, K) }"
+        return program(text, K=normal(1, 3, 1))
+
+    assert step(one()).metadata_props["rpucc.loss"] == "mse"
+    with pytest.raises(UnsupportedError, match=r"'y' \[N,1,4\].*one class is always 0.*mse"):
+        step(one(), loss="cross-entropy")
+
+
 def test_a_softmax_over_the_wrong_axis() -> None:
     text = "(float[N,2,3] x) => (float[N,2,4] y) { [fc] z = MatMul(x, W) [sm] y = Softmax(z) }"
     with pytest.raises(UnsupportedError, match=r"'sm' \(Softmax\).*classes on axis 1.*mse"):

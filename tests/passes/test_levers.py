@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rpucc.passes.cuts import balanced_cuts
 from rpucc.passes.levers import find_levers
-from rpucc.passes.tile import balanced_cuts
 from rpucc.placement import GridSpec, place
 from rpucc.placement.budget import Lever, shortages
 from rpucc.target import ArrayKind

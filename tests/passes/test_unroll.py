@@ -117,15 +117,18 @@ def conv_program(c: dict[str, object]) -> ir.Model:
     return program(text, **weights)
 
 
+biases = st.sampled_from(["auto", "array", "digital"])
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(convolutions(), st.booleans(), st.booleans(), st.integers(1, 3))
+@given(convolutions(), st.booleans(), st.booleans(), st.integers(1, 3), biases)
 def test_convolutions_of_every_kind(
-    c: dict[str, object], analog: bool, training: bool, devices: int
+    c: dict[str, object], analog: bool, training: bool, devices: int, bias: str
 ) -> None:
     model = conv_program(c)
     x = normal(2, 4, *c["space"], seed=3)  # type: ignore[misc]
     before = evaluate(model, x=x)
-    chosen = StubTarget(frozenset() if analog else frozenset({"conv"}), devices)
+    chosen = StubTarget(frozenset() if analog else frozenset({"conv"}), devices, bias)
     unroll(model, chosen, training=training)
     after = evaluate(model, x=x)
     assert {"d", "y"} <= assert_same(before, after)

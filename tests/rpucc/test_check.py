@@ -243,6 +243,16 @@ def test_refused_operators_and_wrong_layers_together() -> None:
     assert check.problems[0] == str(caught.value)
 
 
+def test_nodes_that_the_import_does_not_reach_are_undecided() -> None:
+    """Weights behind Constant nodes are not known to be weights when the input is refused."""
+    text = """(float[N,3,H] x) => (float y) {
+        w = Constant <value = float[2,3,1] {1, 2, 3, 4, 5, 6}> () y = Conv (x, w)
+    }"""
+    check = check_model(net(text), "ideal")
+    assert "Only the batch dimension may be dynamic" in check.problems[0]
+    assert [node.fate for node in check.nodes] == ["undecided", "undecided"]
+
+
 def test_bad_weights_are_all_found() -> None:
     bad = np.full((3, 3), np.nan, np.float32)
     text = "(float[N,3] x) => (float y) { [a] a = Gemm (x, v) [b] y = Gemm (a, w) }"

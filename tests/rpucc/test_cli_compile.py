@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
 from rpucc.cli.run import scores
+from rpucc.models import write
 
 
 @pytest.fixture(autouse=True)
@@ -101,11 +102,23 @@ def test_verification_error_is_exit_code_3(monkeypatch):
     assert not Path("x.onnx").exists()
 
 
+def test_compile_shows_groups_copies_and_devices():
+    options = ["--set", "mapping.replicas=2", "--set", "mapping.devices_per_weight=3"]
+    shown = rpucc("compile", "mobilenet-v2-cifar", "--no-verify", *options)
+    assert shown.exit_code == 0, shown.stderr
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "layer op R × C copies a weight grid array used" in lines
+    # 51 or more groups of 3 rows lie on an array, so 2 arrays a copy
+    (row,) = [line for line in lines if line.startswith("block2.depthwise Conv 96 of 1 ×")]
+    assert "2 3 1 × 1 4 small" in row
+    assert "bottleneck block5.expand: 128 reads of 80.0 ns (256 on 2 copies)" in lines
+
+
 def test_inspect_layer():
     assert rpucc("compile", "lenet", "-o", "l.onnx", "--set", "array.rows=20").exit_code == 0
     shown = rpucc("inspect", "l.onnx", "--layer", "fc1")
     assert shown.exit_code == 0, shown.stderr
-    for text in ("128 × 513", "7 × 1 large arrays", "1 read forward", "dw_min 0.001", "BL 10"):
+    for text in ("128 × 513", "7 large of 20 × 4,096", "1 read forward", "dw_min 0.001", "BL 10"):
         assert text in shown.stdout
     found = json.loads(rpucc("inspect", "l.onnx", "--layer", "fc1", "--json").stdout)
     assert found["periphery"]["adc_bits"] == 9
@@ -122,9 +135,9 @@ def test_a_long_list_of_tiles_is_cut_and_says_so():
     options = ["-t", "ideal", "--set", "array.rows=8", "--set", "array.cols=8"]
     assert rpucc("compile", "lenet", *options, "-o", "l.onnx").exit_code == 0
     shown = rpucc("inspect", "l.onnx", "--layer", "fc1").stdout
-    assert shown.splitlines()[-1] == f"and {16 * 65 - 20:,} more (--json lists all)"
+    assert shown.splitlines()[-1] == f"and {16 * 64 - 20:,} more (--json lists all)"
     found = json.loads(rpucc("inspect", "l.onnx", "--layer", "fc1", "--json").stdout)
-    assert len(found["tile_list"]) == 16 * 65
+    assert len(found["tile_list"]) == 16 * 64
 
 
 def test_run_equals_onnxruntime_on_ideal_arrays():
@@ -165,3 +178,19 @@ def test_scores():
     assert scores(logits).argmax() == 1
     probabilities = np.array([[0.2, 0.8]], np.float32)
     np.testing.assert_array_equal(scores(probabilities), probabilities.astype(np.float64))
+
+
+def test_compile_does_not_replace_what_it_reads():
+    write("lenet", Path("model.onnx"))
+    before = Path("model.onnx").read_bytes()
+    done = rpucc("compile", "model.onnx", "-o", "./model.onnx", "--no-verify")
+    assert done.exit_code == 1
+    assert "is what the command reads" in done.stderr
+    assert Path("model.onnx").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [["inspect", "lenet"], ["diff", "lenet", "lenet"]])
+def test_a_built_in_model_is_no_program_yet(command):
+    done = rpucc(*command)
+    assert done.exit_code == 1
+    assert "rpucc compile lenet -o FILE makes one" in done.stderr

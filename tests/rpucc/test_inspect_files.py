@@ -70,6 +70,19 @@ def test_what_cannot_be_written_is_said_first(option: str, file: Path, tmp_path:
     assert "does not exist" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--html", "--csv", "--write-plan"])
+def test_the_program_is_not_replaced(option: str, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.onnx").symlink_to(file)
+    before = file.read_bytes()
+    for path in (file, tmp_path / "link.onnx"):
+        done = run("inspect", file, option, path)
+        assert done.exit_code == 1
+        assert done.stderr == f"Error: {path}: is what the command reads; give the name of " + (
+            "another file\n"
+        )
+    assert file.read_bytes() == before
+
+
 def test_a_folder_that_is_a_file(file: Path, tmp_path: Path) -> None:
     (tmp_path / "svg").write_text("kept")
     done = run("inspect", file, "--svg", tmp_path / "svg")
@@ -81,7 +94,7 @@ def test_a_folder_that_is_a_file(file: Path, tmp_path: Path) -> None:
 def test_csv_rows(lenet: Program) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(lenet.plan))))
     assert [row["name"] for row in rows] == ["conv1", "conv2", "fc1", "fc2"]
-    assert list(rows[0]) == [*COLUMNS, "arrays"]
+    assert list(rows[0]) == list(COLUMNS)
     assert rows[0]["reads_forward"] == "576"
     assert float(rows[0]["seconds"]) == pytest.approx(5.76e-6)
     assert [row["is_bottleneck"] for row in rows] == ["1", "0", "0", "0"]
@@ -93,7 +106,6 @@ def test_csv_names_are_no_formulas(lenet: Program) -> None:
     plan = dataclasses.replace(lenet.plan, layers=(first, *lenet.plan.layers[1:]))
     rows = list(csv.DictReader(io.StringIO(as_csv(plan))))
     assert rows[0]["name"] == '\'=HYPERLINK("x"),\n'
-    assert rows[0]["arrays"] == "0"  # nothing of that name is placed
 
 
 # ---------------------------------------------------------------- notebooks and docs

@@ -10,11 +10,11 @@ import onnx.defs
 from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
+from rpucc.layers import LAYER_OPS
 from rpucc.operators import COMMAND, markdown, operators
 from rpucc.passes.frontend import layers, support
 from rpucc.passes.frontend.rulebook import RULEBOOK
 from rpucc.passes.gradients import GRADIENTS
-from rpucc.passes.select_analog import LAYER_OPS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpucc.passes.tile import balanced_cuts
+from rpucc.passes.cuts import balanced_cuts
 from rpucc.placement import Block, GridSpec, Placement, place
 from rpucc.target import ArrayKind
 

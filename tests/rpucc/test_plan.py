@@ -70,7 +70,9 @@ def test_times(plan: Plan) -> None:
 
 def test_grid_on_small_arrays() -> None:
     array = [{"name": "tiny", "rows": 7, "cols": 5, "t_read": 1e-9}]
-    plan = compile_model("lenet", target_with(array=array), training=False).plan
+    plan = compile_model(
+        "lenet", target_with(array=array, mapping={"bias": "array"}), training=False
+    ).plan
     assert [la.grid for la in plan.layers] == [(3, 6), (5, 81), (19, 103), (2, 26)]
     assert [la.tiles for la in plan.layers] == [18, 405, 1957, 52]
     assert plan.tiles == 2432 == plan.arrays["tiny"]

@@ -92,6 +92,6 @@ def run_executor(
 
 
 def ideal(model: Any, rows: int = 512, cols: int = 512, **how: Any) -> rpucc.Program:
-    """A model on ideal arrays of a size, without the compiler's own verification."""
-    overrides = [f"array.rows={rows}", f"array.cols={cols}"]
+    """A model on ideal arrays of a size, biases too; not verified by the compiler itself."""
+    overrides = [f"array.rows={rows}", f"array.cols={cols}", "mapping.bias=array"]
     return rpucc.compile(model, "ideal", overrides=overrides, verify=False, **how)

@@ -16,7 +16,6 @@ from rpucc.runtime.machine import Machine
 from .stock import (
     assert_agree,
     assert_close,
-    ideal,
     run_executor,
     stock_values,
     training_feeds,
@@ -113,11 +112,17 @@ def model(layer: Layer) -> onnx.ModelProto:
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(layers(), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.integers(1, 3))
+@given(
+    layers(),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.integers(1, 3),
+    st.sampled_from(["auto", "array", "digital"]),
+)
 def test_a_training_step_is_that_of_onnxruntime(
-    layer: Layer, size: tuple[int, int], batch: int
+    layer: Layer, size: tuple[int, int], batch: int, bias: str
 ) -> None:
-    program = ideal(model(layer), *size)
+    overrides = [f"array.rows={size[0]}", f"array.cols={size[1]}", f"mapping.bias={bias}"]
+    program = rpucc.compile(model(layer), "ideal", verify=False, overrides=overrides)
     feeds = training_feeds(program, batch)
     executor = run_executor(Machine(program), feeds, training_outputs(program), batch)
     agreed = assert_agree(executor, stock_values(program.model, feeds))

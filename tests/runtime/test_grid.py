@@ -25,7 +25,9 @@ TILING = Tiling((0, 3, 7), (0, 70, 75, 139), first_tile=5)
 def fabricate(tiling: Tiling, index: int, seed: int) -> np.ndarray:
     out = np.empty(tiling.shape, np.float32)
     scratch = np.empty(int(np.max(np.diff(tiling.cols))) + 128, np.float32)
-    grid_normals(out, 0, tiling.rows, tiling.cols, tiling.tiles, index, *seed_key(seed), scratch)
+    grid_normals(
+        out, 0, tiling.rows, tiling.cols, tiling.tiles, FABRICATE, index, *seed_key(seed), scratch
+    )
     return out
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rpucc.report import units
 from rpucc.report.html.parts import fact
 from rpucc.report.markup import Markup, tag
+from rpucc.report.plan import forward_reads
 from rpucc.report.program import input_shape
 from rpucc.report.scene import Scene
 
@@ -45,9 +46,7 @@ def _facts(scene: Scene) -> Iterator[tuple[str, str, str, str]]:
     slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
     if slowest is None:
         return
-    reads = units.counted(slowest.reads_forward, "read")
-    each = units.seconds(slowest.seconds / slowest.reads_forward)
-    yield "bottleneck", "bottleneck", units.plain(slowest.name), f"{reads} of {each}"
+    yield "bottleneck", "bottleneck", units.plain(slowest.name), forward_reads(slowest)
     yield "pipeline-time", "in the pipeline", units.seconds(plan.image_seconds), "a sample"
     yield "latency", "one sample alone", units.seconds(plan.latency_seconds), "array time"
     if plan.training:

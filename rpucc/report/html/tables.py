@@ -38,13 +38,17 @@ READS, TIME = "reads a sample", "time a sample"
 
 
 def _columns(scene: Scene) -> Iterable[Column]:
-    placement, training = scene.placement, scene.plan.training
+    training = scene.plan.training
     times = cycle_seconds(scene.plan)
     yield Column("op", "op", lambda la: la.op, numeric=False, analog=False)
-    yield Column("matrix", "R × C", lambda la: units.matrix(la.R, la.C), analog=False)
+    yield Column("matrix", "R × C", lambda la: units.matrix(la.R, la.C, la.groups), analog=False)
     yield Column("array", "array", lambda la: la.array or "digital", numeric=False, analog=False)
     yield Column("grid", "grid", lambda la: f"{la.grid[0]} × {la.grid[1]}")
-    yield Column("arrays", "arrays", lambda la: units.count(placement.count_of(la.name)))
+    yield Column("arrays", "arrays", lambda la: units.count(la.arrays))
+    if any(layer.replicas > 1 for layer in scene.plan.layers):
+        yield Column("copies", "copies", lambda la: units.count(la.replicas))
+    if any(layer.devices_per_weight > 1 for layer in scene.plan.layers):
+        yield Column("devices-per-weight", "devices", lambda la: str(la.devices_per_weight))
     yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
     yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
     yield Column("reads-forward", "fwd", lambda la: units.count(la.reads_forward), group=READS)

@@ -33,6 +33,8 @@ COUNTED = make_device("constant-step", {})
 DEVICE = OneByOne()
 NOISELESS = make_device("constant-step", {"dw_min_std": 0.0})
 IDEAL = make_device("ideal", {"dw_min": 0.002})
+LINEAR = make_device("linear-step", {"up_down_dtod": 0.2})
+SOFT = make_device("soft-bounds", {"up_down_dtod": 0.2})
 TILING = Tiling((0, 3, 7), (0, 4, 9, 11), first_tile=2)
 POSITIONS, SAMPLES = 5, 3
 
@@ -53,7 +55,7 @@ def start(seed: int = 5, tiling: Tiling = TILING) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, tiling.shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("device", [COUNTED, DEVICE], ids=lambda device: device.name)
+@pytest.mark.parametrize("device", [COUNTED, DEVICE, LINEAR, SOFT], ids=lambda device: device.name)
 @pytest.mark.parametrize("bl", [1, 10, 31])
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("bl_managed", [False, True])
@@ -82,7 +84,7 @@ def test_every_way_to_apply_pulses_equals_the_reference(
     X = rng.uniform(-1, 1, (4, shape[1])).astype(np.float32)
     X *= 2 * density * rng.uniform(size=X.shape) / np.abs(X)
     D = rng.uniform(-0.4, 0.4, (4, shape[0])).astype(np.float32)
-    for device, chunk in product((DEVICE, COUNTED, NOISELESS), (1, 4)):
+    for device, chunk in product((DEVICE, COUNTED, NOISELESS, SOFT), (1, 4)):
         grid = make_grid(device, tiling, start(1, tiling))
         how = Pulsing(0.01, 10, positions=4, chunk=chunk)
         W, pulses = plain_pulse(grid, X, D, how)

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from rpucc.runtime.kernels.windows import (
     col2im,
+    col2im_points,
     im2col,
+    im2col_points,
     max_pool,
     scatter_add,
     window_index,
@@ -202,3 +204,17 @@ def test_scatter_add(index: list[int], size: int) -> None:
     for place, value in zip(index, updates, strict=True):
         expected[place] += value
     np.testing.assert_array_equal(out, expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.booleans())
+def test_a_single_tap_on_every_point_is_a_transposition(N: int, C: int, P: int, one: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(N, C, P)).astype(np.float32)
+    index = np.arange(P, dtype=np.int32).reshape(P, 1)
+    found, expected = (np.full((N, P, C + one), np.nan, np.float32) for _ in range(2))
+    im2col_points(x, found, int(one), 0, N)
+    im2col(x, expected, index, window_starts(index, 1), int(one), 0, N)
+    np.testing.assert_array_equal(found, expected)
+    back = np.full_like(x, np.nan)
+    col2im_points(found, back, 0, N)
+    np.testing.assert_array_equal(back, x)

@@ -1,0 +1,47 @@
+"""Where a layer's bias lives: on the arrays, as a column fed with 1, or in a digital addition.
+
+Not for writing either: unroll does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rpucc.passes.array_kinds import smallest_kind
+from rpucc.passes.cuts import cut_lines
+from rpucc.placement import GridSpec, place
+
+if TYPE_CHECKING:
+    from rpucc.passes.layer_matrix import LayerMatrix
+    from rpucc.target import ArrayKind, Mapping
+
+
+def bias_on_arrays(matrix: LayerMatrix, mapping: Mapping, kinds: Sequence[ArrayKind]) -> bool:
+    """Tell whether the bias of a layer (not a transposed convolution's) becomes a column.
+
+    auto: on the arrays, unless the further column takes further arrays: 512 inputs and a bias fill
+    two arrays of 512 columns. Cuts that the user gave say by where they end what they are meant
+    for.
+    """
+    if mapping.bias != "auto":
+        return mapping.bias == "array"
+    if mapping.col_cuts:
+        return mapping.col_cuts[-1] == matrix.columns + 1
+    with_bias, without = (_arrays(matrix, matrix.columns + more, mapping, kinds) for more in (1, 0))
+    return with_bias <= without
+
+
+def _arrays(matrix: LayerMatrix, columns: int, mapping: Mapping, kinds: Sequence[ArrayKind]) -> int:
+    """Return how many arrays one copy of the layer takes with so many columns."""
+    rows = matrix.rows * mapping.devices_per_weight
+    named = {kind.name: kind for kind in kinds}
+    kind = named.get(mapping.array) or smallest_kind(rows, columns, kinds)
+    grid = GridSpec(
+        layer="",
+        kind=kind.name,
+        row_cuts=mapping.row_cuts or cut_lines(mapping.cuts, rows, kind.rows),
+        col_cuts=cut_lines(mapping.cuts, columns, kind.cols),
+        groups=matrix.groups,
+    )
+    return place([grid], kinds, share=False).arrays[kind.name]

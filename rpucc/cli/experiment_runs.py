@@ -1,0 +1,230 @@
+"""The run folders of experiments: what they hold, and training one to its end.
+
+A run folder of an experiment is an ordinary one, with configuration.json beside: what determines
+its numbers, the digest of its data included. Not for which runs an experiment wants nor for tables:
+that is reproduce.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpucc.cli.run_folder import RunFolder
+from rpucc.errors import CheckpointError, ModelError, RpuccError
+
+if TYPE_CHECKING:
+    from rpucc.experiments.outcome import Run
+    from rpucc.program import Program
+    from rpucc.runtime.machine import Machine
+    from rpucc.target import Target
+
+CONFIGURATION = "configuration.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to train to its end: plain data, so that it can go to another process or machine."""
+
+    title: str
+    """What messages call it."""
+    folder: str
+    model: str
+    target: str
+    overrides: tuple[str, ...]
+    data: str
+    data_dir: str | None
+    epochs: int
+    batch_size: int
+    lr: float
+    seed: int
+    configuration: dict[str, Any]
+
+
+# ---------------------------------------------------------------- training
+
+
+def train_tasks(tasks: Sequence[Task], jobs: int) -> list[str]:
+    """Train runs, `jobs` at a time; return a message for each that failed.
+
+    Several go through joblib, in processes of this machine or on whatever backend
+    `joblib.parallel_config` has chosen.
+    """
+    if jobs == 1 or len(tasks) < 2:
+        return [error for task in tasks if (error := attempt(task, alone=True))]
+    from joblib import Parallel, delayed
+
+    errors = Parallel(n_jobs=jobs, batch_size=1)(delayed(attempt)(task) for task in tasks)
+    return [error for error in errors if error]
+
+
+def attempt(task: Task, *, alone: bool = False) -> str:
+    """Train a run to its end; return "" or why that failed. alone: it may draw a bar."""
+    from rpucc.cli.console import say
+
+    try:
+        error = train_task(task, bar=alone)
+    except RpuccError as failure:
+        return f"{task.title}: {failure}"
+    say(f"{task.title}: test error {error:.2f} % after {task.epochs} epochs")
+    return ""
+
+
+def train_task(task: Task, *, bar: bool) -> float:
+    """Train a run from where it stands to its end; returns its last test error in percent.
+
+    A checkpoint is written after every epoch, and where Ctrl-C comes first.
+    """
+    from rpucc.cli.console import ProgressBar, say
+    from rpucc.cli.training import checked_data, make_trainer
+
+    run = RunFolder(Path(task.folder))
+    program, machine = _machine(run, task)
+    data = checked_data(program, task.data, task.data_dir)
+    trainer = make_trainer(machine, 1, task.batch_size)
+    done = machine.counters.epoch
+    if done:
+        say(f"{task.title}: goes on after {done} epochs")
+    with ProgressBar() as shown:
+        trainer.fit(
+            data,
+            epochs=task.epochs,
+            batch_size=task.batch_size,
+            lr=task.lr,
+            checkpoint=run.checkpoint,
+            on_epoch=lambda _: run.write_metrics(machine.history),
+            on_progress=shown.update if bar else None,
+        )
+    return 100 * float(machine.history[task.epochs - 1]["test_error"])
+
+
+def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
+    """Load what a checkpoint holds, or compile and start; the folder is in order afterwards."""
+    from rpucc.cli import train
+    from rpucc.cli.output import to_json, write_text
+    from rpucc.compiler import compile_model
+    from rpucc.runtime.checkpoint import load_checkpoint
+
+    arguments = _arguments(task)
+    if run.checkpoint.is_file():
+        program = train.load_program(run)
+        machine = load_checkpoint(run.checkpoint, program)
+        run.write_arguments(arguments.record())
+        run.write_metrics(machine.history)
+        return program, machine
+    program = compile_model(task.model, task.target, overrides=task.overrides)
+    machine = train.start(run, program, arguments)
+    write_text(run.path / CONFIGURATION, to_json(task.configuration) + "\n")
+    return program, machine
+
+
+def _arguments(task: Task) -> Any:
+    """Return what `rpucc train` would have been given."""
+    from rpucc.cli.train import Arguments
+
+    return Arguments(
+        model=task.model,
+        target=task.target,
+        overrides=task.overrides,
+        loss="auto",
+        input_range=None,
+        verify=None,
+        data=task.data,
+        data_dir=task.data_dir,
+        epochs=task.epochs,
+        batch_size=task.batch_size,
+        lr=task.lr,
+        seed=task.seed,
+        threads=1,
+        output=task.folder,
+        resume=False,
+        force=False,
+        as_json=False,
+    )
+
+
+# ---------------------------------------------------------------- what folders hold
+
+
+def run_folders(place: Path) -> Iterator[RunFolder]:
+    """Yield the run folder at `place`, or those in it; half-made ones are left out."""
+    here = [place, *(sorted(place.iterdir()) if place.is_dir() else ())]
+    yield from (run for run in map(RunFolder, here) if run.record.is_file())
+
+
+def read_run(folder: RunFolder) -> Run:
+    """Return what a run folder says of its training.
+
+    The configuration comes from configuration.json, else from the program, run.json and the data
+    that it names. Raises RpuccError where a file is missing or damaged.
+    """
+    from rpucc.experiments.outcome import Run
+
+    arguments = folder.arguments()
+    try:
+        seed, version = int(arguments["seed"]), str(arguments["rpucc"])
+        configuration = _stored_configuration(folder) or _derived_configuration(folder, arguments)
+    except KeyError as error:
+        raise CheckpointError(f"{folder.record}: is damaged: {error} is missing") from None
+    return Run(configuration, seed, tuple(_epochs(folder)), version)
+
+
+def _epochs(folder: RunFolder) -> list[dict[str, float]]:
+    from rpucc.experiments.store import parsed
+
+    try:
+        text = folder.metrics.read_text(encoding="utf-8") if folder.metrics.is_file() else ""
+        return [parsed(row) for row in csv.DictReader(text.splitlines())]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder.metrics}: is damaged: {error}") from None
+
+
+def _stored_configuration(folder: RunFolder) -> dict[str, Any] | None:
+    path = folder.path / CONFIGURATION
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: is damaged, no JSON object; remove it")
+    return found
+
+
+def _derived_configuration(folder: RunFolder, arguments: dict[str, Any]) -> dict[str, Any]:
+    from rpucc.experiments.configuration import configuration
+
+    digest = digest_of(str(arguments["data"]), arguments["data_dir"])
+    return configuration(arguments, _target_of(folder.program), digest)
+
+
+def _target_of(path: Path) -> Target:
+    """Return a program's target; also of one that an earlier rpucc compiled."""
+    import onnx
+
+    from rpucc.target import Target
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf and onnx raise many unrelated classes
+        raise ModelError(f"{path}: cannot be read as ONNX ({type(error).__name__})") from error
+    notes = {entry.key: entry.value for entry in model.metadata_props}
+    if "rpucc.target" not in notes:
+        raise ModelError(f"{path}: no program of rpucc")
+    return Target.from_json(notes["rpucc.target"], f"the target of {path}")
+
+
+@lru_cache(maxsize=16)
+def digest_of(data: str, data_dir: str | None) -> str:
+    """Return the digest of a data set; downloads it where it has to. Raises DataError."""
+    from rpucc.experiments.configuration import data_digest
+    from rpucc.runtime.data import load_dataset
+
+    found = load_dataset(data, Path(data_dir) if data_dir is not None else None)
+    return data_digest(found.x_train, found.y_train, found.x_test, found.y_test)

@@ -1,0 +1,242 @@
+"""`rpucc reproduce`: train published experiments again and compare.
+
+Not for the experiments themselves (rpucc.experiments) nor for running them (experiment_runs.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpucc.cli import options
+from rpucc.errors import RpuccError, UsageError
+
+if TYPE_CHECKING:
+    from rpucc.cli.experiment_plan import Version, Wish
+    from rpucc.experiments.schema import Experiment, PlanExperiment
+
+OUTPUT = "rpucc-results"
+
+
+def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Read "3" as three seeds, 0 to 2, and "0,2,5" as those seeds."""
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if not words or not all(word.isdecimal() and int(word) < 2**64 for word in words):
+        raise click.BadParameter("needs a number of seeds, or seeds as in 0,1,2", ctx, parameter)
+    if "," in value:
+        return tuple(dict.fromkeys(map(int, words)))
+    if not 1 <= int(words[0]) <= 1000:
+        raise click.BadParameter("needs 1 to 1000 seeds (one seed alone: 7,)", ctx, parameter)
+    return tuple(range(int(words[0])))
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--list", "list_", is_flag=True, help="List the experiments.")
+@click.option("--quick", is_flag=True, help="A reduced version on built-in data, in minutes.")
+@click.option(
+    "--seeds",
+    callback=_numbers,
+    default=None,
+    metavar="N | LIST",
+    help="So many seeds, or these, as in 0,1,2.  [default: the experiment's]",
+)
+@click.option("--rows", default=None, metavar="LIST", help="Train only these rows, as in fp,nmbm.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Runs at a time, each in a process (needs joblib).",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Passes over the training data.  [default: the experiment's]",
+)
+@click.option(
+    "--data", default=None, metavar="DATA", help="Other data: a name, an .npz file or a folder."
+)
+@options.data_dir
+@click.option(
+    "--runs",
+    multiple=True,
+    metavar="FOLDER",
+    help="Take finished runs from here too: a run folder, or one that holds some; may be repeated.",
+)
+@click.option("--report", is_flag=True, help="Train nothing: tables and plots of what is there.")
+@click.option(
+    "-o",
+    "--output",
+    default=OUTPUT,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where runs, tables and plots go.",
+)
+@options.as_json
+def reproduce(
+    names: tuple[str, ...],
+    list_: bool,
+    quick: bool,
+    seeds: tuple[int, ...] | None,
+    rows: str | None,
+    jobs: int,
+    epochs: int | None,
+    data: str | None,
+    data_dir: str | None,
+    runs: tuple[str, ...],
+    report: bool,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Train published experiments again and compare.
+
+    NAME is an experiment (--list) or a TOML file of your own. What is done is skipped, what was
+    interrupted goes on: give the same command again.
+    """
+    from rpucc.cli.experiment_plan import Wish
+
+    if list_:
+        _list(as_json)
+        return
+    if not names:
+        raise UsageError("which experiment? rpucc reproduce --list shows them")
+    wish = Wish(
+        output=Path(output),
+        further=tuple(_existing(run) for run in runs),
+        quick=quick,
+        seeds=seeds,
+        epochs=epochs,
+        rows=tuple(word.strip() for word in rows.split(",")) if rows is not None else None,
+        data=data,
+        data_dir=data_dir,
+        jobs=jobs,
+        report=report,
+    )
+    _reproduce(names, wish, as_json)
+
+
+def _existing(folder: str) -> Path:
+    path = Path(folder)
+    if not path.is_dir():
+        raise UsageError(f"--runs {folder}: no such folder")
+    return path
+
+
+def _list(as_json: bool) -> None:
+    from rpucc.experiments.load import experiment_names, load_experiment
+
+    found = [load_experiment(name) for name in experiment_names()]
+    if as_json:
+        from rpucc.cli.output import print_json
+
+        print_json([{"name": e.name, "title": e.title, "rows": len(e.row)} for e in found])
+        return
+    from rpucc.cli.console import show
+    from rpucc.report.experiment_tables import experiments_table
+
+    show(experiments_table(found).rich())
+
+
+def _reproduce(names: Sequence[str], wish: Wish, as_json: bool) -> None:
+    """Reproduce each; what fails does not keep the others from it."""
+    from rpucc.cli.output import check_folder, print_json
+    from rpucc.experiments.load import load_experiment
+
+    experiments = [load_experiment(name) for name in names]
+    check_folder(wish.output)
+    failures: list[str] = []
+    found = [_one(experiment, wish, failures, quiet=as_json) for experiment in experiments]
+    if as_json:
+        print_json(found)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise RpuccError(failures[0] + more)
+
+
+def _one(experiment: Experiment, wish: Wish, failures: list[str], *, quiet: bool) -> dict[str, Any]:
+    from rpucc.cli.experiment_plan import Version
+    from rpucc.experiments.schema import PlanExperiment
+
+    if isinstance(experiment, PlanExperiment):
+        return _plans(experiment, wish, quiet=quiet)
+    version = Version(experiment, wish)
+    failures += version.refused
+    if not wish.report:
+        failures += _train(version)
+    return _report(version, quiet=quiet)
+
+
+def _train(version: Version) -> list[str]:
+    """Train what is not done; returns what failed."""
+    from rpucc.cli.console import say
+    from rpucc.cli.experiment_plan import known_runs, tasks
+    from rpucc.cli.experiment_runs import train_tasks
+
+    jobs = version.wish.jobs
+    if jobs > 1:
+        _need_joblib()
+    wanted = sum(len(version.seeds(row)) for row in version.rows)
+    to_do = tasks(version, known_runs(version.wish))
+    say(f"{version.name}: {wanted - len(to_do)} of {wanted} runs are done")
+    try:
+        return train_tasks(to_do, jobs)
+    except KeyboardInterrupt:
+        from rpucc.runtime.interrupt import INTERRUPTED
+
+        say("interrupted; the same command goes on where this one stopped")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _need_joblib() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("joblib") is None:
+        raise UsageError("--jobs: several at a time need joblib: pip install 'rpucc[jobs]'")
+
+
+def _report(version: Version, *, quiet: bool) -> dict[str, Any]:
+    from rpucc.cli.console import say, show
+    from rpucc.cli.experiment_files import write_outcome
+    from rpucc.cli.experiment_plan import collect, known_runs
+    from rpucc.report.experiment_tables import rows_table
+    from rpucc.report.tables import heading
+
+    outcome = collect(version, known_runs(version.wish, version))
+    found = write_outcome(version, outcome)
+    if not quiet:
+        experiment = version.experiment
+        show(heading(experiment.title), "", rows_table(outcome).rich(), "")
+        show(f"reported: {experiment.figures} ({experiment.source})")
+        say(f"wrote {version.folder}")
+    return found
+
+
+def _plans(experiment: PlanExperiment, wish: Wish, *, quiet: bool) -> dict[str, Any]:
+    """Compile the rows and compare; takes seconds, so --report and --quick change nothing."""
+    from rpucc.cli.console import say, show
+    from rpucc.cli.experiment_files import write_plans
+    from rpucc.compiler import compile_model
+    from rpucc.report.experiment_tables import layers_table, times_table
+    from rpucc.report.tables import heading
+
+    plans = {
+        row.name: compile_model(
+            experiment.model, row.target, overrides=row.overrides, training=False, verify=False
+        ).plan
+        for row in experiment.row
+    }
+    found = write_plans(wish.output, experiment, plans)
+    if not quiet:
+        first = plans[experiment.row[0].name]
+        show(heading(experiment.title), "", times_table(experiment, plans).rich(), "")
+        show(layers_table(experiment, first).rich(), "")
+        show(f"reported: {experiment.figures} ({experiment.source})")
+        say(f"wrote {wish.output / experiment.name}")
+    return found

@@ -1,0 +1,100 @@
+"""Reading experiments: those that ship with rpucc by name, a user's own by path.
+
+Every error is an ExperimentError of one line that names the file and the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rpucc.errors import ExperimentError, TargetError
+from rpucc.experiments import schema
+from rpucc.experiments.schema import Experiment
+from rpucc.target import LayerRule
+from rpucc.target_load import describe, one_line, parse_toml
+
+SUFFIX = ".toml"
+
+
+def experiment_names() -> tuple[str, ...]:
+    """Return the names of the experiments that ship with rpucc, sorted."""
+    files = (entry.name for entry in resources.files("rpucc.experiments").iterdir())
+    return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
+
+
+def load_experiment(spec: str) -> Experiment:
+    """Read an experiment by its name, or from a file that ends in .toml.
+
+    Raises ExperimentError, one line, where it is unknown or its file is wrong.
+
+    >>> experiment = load_experiment("gokmen2017-noise-bound")
+    >>> experiment.model, experiment.row[0].label
+    ('lenet', 'floating point')
+    """
+    if spec in experiment_names():
+        return _parsed(_shipped(spec), f"experiment {spec}")
+    if not spec.endswith(SUFFIX):
+        near = difflib.get_close_matches(spec, experiment_names(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {_all()}"
+        raise ExperimentError(f"no experiment {one_line(spec)!r}{hint} (a file ends in {SUFFIX})")
+    source = f"experiment file {one_line(spec)}"
+    try:
+        text = Path(spec).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ExperimentError(f"{source}: cannot be read: {reason}") from None
+    return _parsed(text, source)
+
+
+@lru_cache
+def _shipped(name: str) -> str:
+    file = resources.files("rpucc.experiments").joinpath(name + SUFFIX)
+    return file.read_text(encoding="utf-8")
+
+
+def _all() -> str:
+    return ", ".join(experiment_names())
+
+
+def _parsed(text: str, source: str) -> Experiment:
+    try:
+        data = parse_toml(text, source, "an experiment needs name, model and [[row]]")
+    except TargetError as error:  # what is wrong with TOML is the same for any file
+        raise ExperimentError(str(error)) from None
+    kinds: dict[object, type[schema.TrainingExperiment] | type[schema.PlanExperiment]] = {
+        "training": schema.TrainingExperiment,
+        "plan": schema.PlanExperiment,
+    }
+    kind = data.get("kind", "training")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ExperimentError(f"{source}: kind: found {one_line(kind)!r}, allowed: {_known(kinds)}")
+    try:
+        return kinds[kind].model_validate(data)
+    except ValidationError as error:
+        raise ExperimentError(describe(error, source, _keys(kinds[kind]), {})) from None
+
+
+def _known(kinds: dict[object, Any]) -> str:
+    return ", ".join(f'"{kind}"' for kind in kinds)
+
+
+def _keys(kind: type[BaseModel]) -> dict[str, tuple[str, ...]]:
+    """Table -> its keys, for the wording of errors."""
+    row = schema.TrainedRow if kind is schema.TrainingExperiment else schema.Row
+    training = tuple(schema.Training.model_fields)
+    return {
+        "": tuple(kind.model_fields),
+        "training": training,
+        "quick": training,
+        "row": tuple(row.model_fields),
+        "reach": tuple(schema.Reach.model_fields),
+        "reported_layer": tuple(schema.ReportedLayer.model_fields),
+        "layer": tuple(LayerRule.model_fields),
+        **dict.fromkeys(("periphery", "management", "update", "mapping", "device"), ()),
+    }

@@ -1,0 +1,59 @@
+"""How devices answer to pulses, as text: a curve of one line and what it says in numbers.
+
+Not for pulsing them: that is rpucc.runtime.response.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import RenderableType
+
+from rpucc.report import units
+from rpucc.report.tables import pairs
+
+if TYPE_CHECKING:
+    from rpucc.runtime.response import Response
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+CURVE_COLUMNS = 60
+
+
+def response_label(name: str, response: Response) -> str:
+    """Return what a response shows, in a line."""
+    devices, leg = units.counted(len(response.weights), "device"), units.count(response.leg)
+    return f"{name}: {leg} pulses up, then {leg} down, on {devices} (seed {response.seed})"
+
+
+def symmetry_text(response: Response) -> str:
+    """Return the symmetry points as mean ± standard deviation; "none" for a model without."""
+    if response.symmetry is None:
+        return "none"
+    return units.spread(float(response.symmetry.mean()), float(response.symmetry.std()))
+
+
+def response_text(name: str, response: Response) -> RenderableType:
+    """Return the mean curve in a line of blocks, and its ends with the spread of the devices."""
+    top = len(response.pulses) // 2
+    return pairs(
+        [
+            ("response", response_label(name, response)),
+            ("mean", _curve(response.mean)),
+            ("after up", _weight(response, top)),
+            ("after down", _weight(response, -1)),
+            ("symmetry", symmetry_text(response)),
+        ]
+    )
+
+
+def _weight(response: Response, point: int) -> str:
+    return f"weight {units.spread(float(response.mean[point]), float(response.std[point]))}"
+
+
+def _curve(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> str:
+    """The values, at equal distances, as blocks between their lowest and highest."""
+    at = np.linspace(0, len(values) - 1, CURVE_COLUMNS).round().astype(int)
+    low, high = float(values.min()), float(values.max())
+    heights = (values[at] - low) / ((high - low) or 1.0) * (len(BLOCKS) - 1)
+    return "".join(BLOCKS[int(height)] for height in heights.round())

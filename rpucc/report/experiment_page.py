@@ -1,0 +1,179 @@
+"""The pages of experiments in Markdown: one an experiment, and the one that lists them.
+
+They are generated from results alone, so that they can be made again at any time. Not for tables'
+cells: experiment_tables.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rpucc.report import units
+from rpucc.report.experiment_tables import (
+    Cells,
+    commands,
+    layers_table,
+    rows_table,
+    times_table,
+)
+
+if TYPE_CHECKING:
+    from rpucc.experiments.outcome import Outcome
+    from rpucc.experiments.schema import Experiment, PlanExperiment
+    from rpucc.plan import Plan
+
+PLOT = "error.svg"
+GENERATED = "<!-- Written by rpucc reproduce; the next run replaces it. -->"
+
+
+def training_page(outcome: Outcome, data: str, digest: str) -> str:
+    """Return the page of a training experiment. data: what the data are called."""
+    experiment, training = outcome.experiment, outcome.training
+    lines = [
+        *_head(experiment),
+        rows_table(outcome).markdown(),
+        "",
+        f"Mean ± standard deviation over epochs {_window(training.average)} and seeds, of the data "
+        f"`{data}` (digest `{digest}`). Reported figures: {experiment.figures}"
+        f" ({experiment.source}).",
+        "" if not outcome.quick else "\nA reduced version: the figures are those of full runs.",
+        f"\n![Test error against epochs]({PLOT})\n",
+        *_notes(outcome),
+        "## Runs",
+        "",
+        _runs_table(outcome).markdown(),
+        "",
+        f"{training.epochs} epochs, minibatch {training.batch_size}, learning rate "
+        f"{training.lr:g}. Every epoch is in `metrics.csv`, every configuration in `results.json`; "
+        "the fingerprint names what determines a run's numbers, but for the seed. A row alone:",
+        "",
+        "```",
+        _commands(outcome, data),
+        "```",
+    ]
+    return _joined(lines)
+
+
+def plan_page(experiment: PlanExperiment, plans: Mapping[str, Plan]) -> str:
+    """Return the page of an experiment without training. plans: row -> its plan."""
+    first = experiment.row[0]
+    lines = [
+        *_head(experiment),
+        times_table(experiment, plans).markdown(),
+        "",
+        f"Layers ({first.label}):",
+        "",
+        layers_table(experiment, plans[first.name]).markdown(),
+        "",
+        f"Reported figures: {experiment.figures} ({experiment.source}). MACs agree where "
+        "they are at most a million apart.",
+        *(f"\n![{row.label}: time of each layer]({row.name}.svg)" for row in experiment.row),
+        "",
+        *(f"* {row.label}: {row.note}" for row in experiment.row if row.note),
+        "",
+        "```",
+        commands(
+            experiment.model,
+            [(row.label, row.target, row.overrides) for row in experiment.row],
+            "compile {} --inference",
+        ),
+        "```",
+    ]
+    return _joined(lines)
+
+
+def _head(experiment: Experiment) -> Iterator[str]:
+    yield f"# {experiment.title}"
+    yield ""
+    yield GENERATED
+    yield ""
+    yield experiment.about.strip()
+    yield ""
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    noted = [each.row for each in outcome.rows if each.row.note]
+    if noted:
+        yield from (f"* {row.label}: {row.note.strip()}" for row in noted)
+        yield ""
+
+
+def _runs_table(outcome: Outcome) -> Cells:
+    rows = [
+        (
+            each.row.label,
+            str(run.seed),
+            f"{len(run.epochs)}",
+            f"{each.seed_means[run.seed]:.2f} %" if run.seed in each.seed_means else units.NONE,
+            f"`{run.fingerprint}`",
+            run.version or units.NONE,
+        )
+        for each in outcome.rows
+        for run in each.runs
+    ]
+    headers = ("run", "seed", "epochs", "mean", "fingerprint", "rpucc")
+    return Cells(headers, tuple(rows), numeric=(1, 2, 3))
+
+
+def _commands(outcome: Outcome, data: str) -> str:
+    training = outcome.training
+    tail = f"train {{}} --data {data} --epochs {training.epochs}"
+    tail += f" --batch-size {training.batch_size} --lr {training.lr:g} --seed 0"
+    rows = [(each.row.label, each.row.target, each.row.overrides) for each in outcome.rows]
+    return commands(outcome.experiment.model, rows, tail)
+
+
+def _window(average: tuple[int, int]) -> str:
+    first, last = average
+    return f"{first} to {last}" if first < last else str(last)
+
+
+# ---------------------------------------------------------------- the list
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An experiment in the list."""
+
+    folder: str
+    title: str
+    state: str
+    """How many of its rows were run and show what they have to."""
+
+
+def index_page(entries: Sequence[Entry], others: Sequence[str]) -> str:
+    """Return the page that lists the experiments of a folder, and its other pages."""
+    rows = [(f"[{entry.title}]({entry.folder}/README.md)", entry.state) for entry in entries]
+    lines = [
+        "# Results",
+        "",
+        GENERATED,
+        "",
+        "Published experiments, trained again by `rpucc reproduce NAME`. Each folder has its table "
+        "and plot (README.md), the metrics of every epoch (metrics.csv), and the configuration and "
+        "seed of every run (results.json).",
+        "",
+        Cells(("experiment", "state"), tuple(rows)).markdown(),
+        "",
+        *([f"Also here: {', '.join(f'[{name}]({name})' for name in others)}."] if others else []),
+    ]
+    return _joined(lines)
+
+
+def state(outcome: Outcome) -> str:
+    """Return how far an experiment is, for the list."""
+    run = sum(each.mean is not None for each in outcome.rows)
+    text = f"{run} of {units.counted(len(outcome.rows), 'row')} run"
+    judged = [each for each in outcome.rows if each.conditions and each.mean is not None]
+    if outcome.quick or not judged:
+        return text
+    return f"{text}; {outcome.reached} of {len(judged)} reach what they have to"
+
+
+def _joined(lines: Sequence[str]) -> str:
+    text = "\n".join(lines)
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text.rstrip("\n") + "\n"

@@ -1,0 +1,48 @@
+"""Sharing the positions of a sample out among copies of a layer that learn on their own.
+
+RAPA (Rasch, Gokmen, Rigotti & Haensch 2019, arXiv 1807.01356): which copy a position falls to is
+random, anew for every sample. All Assigns and Collects of a layer draw the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.runtime.kernels.shares import assign, collect
+
+if TYPE_CHECKING:
+    from rpucc.runtime.executor import Executor, Instruction
+
+
+def build_assign(executor: Executor, node: ir.Node) -> Instruction:
+    """[N, P, C] to [N, n, Q, C]: position order[i] of a sample becomes share i."""
+    x = executor.array(node.inputs[0])
+    batch, positions, columns = x.shape
+    (copies,) = node.attributes["copies"].as_ints()
+    each = -(-positions // copies)
+    out = executor.new(node.outputs[0], (batch, copies, each, columns))
+    return _in_order(executor, node, positions, assign, x, out.reshape(batch, -1, columns))
+
+
+def build_collect(executor: Executor, node: ir.Node) -> Instruction:
+    """[N, n, Q, R] to [N, P, R]: share i becomes position order[i] again."""
+    shares = executor.array(node.inputs[0])
+    batch, rows = shares.shape[0], shares.shape[-1]
+    (positions,) = node.attributes["positions"].as_ints()
+    out = executor.new(node.outputs[0], (batch, positions, rows))
+    return _in_order(executor, node, positions, collect, shares.reshape(batch, -1, rows), out)
+
+
+def _in_order(
+    executor: Executor, node: ir.Node, positions: int, kernel: Callable[..., None],
+    source: NDArray[Any], target: NDArray[Any],
+) -> Instruction:  # fmt: skip
+    state, (k0, k1) = executor.run_state, executor.machine.key
+    order = np.empty(positions, np.int32)
+    layer, evaluating = node.attributes.get_int("layer", 0), int(executor.evaluating)
+    return lambda: kernel(source, target, order, state.sample, layer, evaluating, k0, k1)

@@ -1,0 +1,112 @@
+"""`rpucc devices show`: parameters, the response curve as text and as a drawing."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from .browser import find_browser
+
+SVG = "{http://www.w3.org/2000/svg}"
+ASYMMETRIC = ("--set", "up_down=0.4", "--set", "device.up_down_dtod=0", "--set", "dw_min=0.01")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def rpucc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    from rpucc.cli.main import cli
+
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def test_text(rpucc: Run) -> None:
+    shown = rpucc("devices", "show", "soft-bounds", *ASYMMETRIC, "--devices", 7, "--pulses", 200)
+    assert shown.exit_code == 0
+    assert max(map(len, shown.output.splitlines())) <= 100
+    lines = dict(line.split(None, 1) for line in shown.output.splitlines() if " " in line)
+    assert re.search(r"parameter\s+value", shown.output)
+    assert lines["up_down"].startswith("0.4 ")
+    assert "200 pulses up, then 200 down, on 7 devices (seed 0)" in lines["response"]
+    curve = lines["mean"].split()[-1]
+    assert curve.index("█") == pytest.approx(len(curve) / 2, abs=15)
+    mean, spread = map(float, re.findall(r"-?\d\.\d+", lines["symmetry"]))
+    assert mean == pytest.approx(0.24, abs=0.1)  # 0.4 · 0.6 where both bounds are 0.6
+    assert 0 < spread < 0.3
+
+
+def test_a_model_without_symmetry_points(rpucc: Run) -> None:
+    shown = rpucc("devices", "show", "ideal", "--pulses", 10)
+    assert re.search(r"parameter\s+default", shown.output)
+    assert re.search(r"symmetry +none", shown.output)
+    assert re.search(r"after down +weight 0\.000 ± 0\.000", shown.output)
+
+
+def test_plot(rpucc: Run) -> None:
+    done = rpucc("devices", "show", "soft-bounds", *ASYMMETRIC, "--devices", 5, "--plot", "a.svg")
+    assert done.exit_code == 0
+    assert "wrote a.svg" in done.stderr
+    root = ET.parse("a.svg").getroot()
+    texts = [node.text for node in root.iter(f"{SVG}text")]
+    assert "symmetry point" in texts
+    assert {"pulses up", "pulses down", "weight", "mean ± standard deviation"} <= set(texts)
+    assert len(list(root.iter(f"{SVG}polyline"))) == 5 + 1  # the devices and their mean
+    marks = [line for line in root.iter(f"{SVG}line") if line.get("stroke") == "#b45f06"]
+    assert len(marks) == 5 + 1
+    (band,) = root.iter(f"{SVG}polygon")
+    curve = root.findall(f".//{SVG}polyline")[-1].get("points", "").split()
+    ys = [float(point.split(",")[1]) for point in curve]
+    assert ys.index(min(ys)) == len(ys) // 2  # highest weight where pulses turn
+    assert len(band.get("points", "").split()) == 2 * len(curve)
+    before = Path("a.svg").read_bytes()
+    rpucc("devices", "show", "soft-bounds", *ASYMMETRIC, "--devices", 5, "--plot", "a.svg")
+    assert Path("a.svg").read_bytes() == before
+    rpucc("devices", "show", "soft-bounds", "--seed", 1, "--devices", 5, "--plot", "a.svg")
+    assert Path("a.svg").read_bytes() != before
+
+
+def test_plot_without_symmetry_points(rpucc: Run) -> None:
+    rpucc("devices", "show", "constant-step", "--plot", "a.svg")
+    assert "symmetry" not in Path("a.svg").read_text("utf-8")
+
+
+def test_the_plot_opens_in_a_browser(rpucc: Run, tmp_path: Path) -> None:
+    browser = find_browser(tmp_path / "profile")
+    rpucc("devices", "show", "soft-bounds", "--devices", 3, "--plot", "a.svg")
+    visit = browser.visit(tmp_path / "a.svg")
+    assert not visit.console
+    assert "symmetry point" in visit.dom
+
+
+def test_json_has_no_curve(rpucc: Run) -> None:
+    shown = rpucc("devices", "show", "linear-step", "--json")
+    assert json.loads(shown.output)["parameters"]["gamma_up"]["default"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("soft-bound",), "no device model 'soft-bound'; did you mean 'soft-bounds'?"),
+        (("soft-bounds", "--set", "w_max"), "--set 'w_max': allowed: key=number"),
+        (("soft-bounds", "--set", "w_max=high"), "--set 'w_max=high': allowed: key=number"),
+        (("soft-bounds", "--set", "gamma_up=1"), "device 'soft-bounds' has no such key"),
+        (("soft-bounds", "--set", "up_down=2"), "device.up_down = 2: device 'soft-bounds' takes"),
+        (("no_such_module_x:D",), "cannot import 'no_such_module_x'"),
+        (("soft-bounds", "--plot", "."), "is a folder"),
+    ],
+)
+def test_what_is_refused(rpucc: Run, arguments: tuple[str, ...], message: str) -> None:
+    from rpucc.errors import RpuccError
+
+    done = rpucc("devices", "show", *arguments)
+    assert done.exit_code != 0
+    said = str(done.exception) if isinstance(done.exception, RpuccError) else done.output
+    assert message in said
+    assert "\n" not in said.strip()
