@@ -1,6 +1,6 @@
 """A measuring process of one side: imports once, then measures each spec in a fork of itself.
 
-    python -m benchmarks.worker rpucc|torch|aihwkit        specs in, results out, one JSON a line
+    python -m benchmarks.worker SIDE        specs in, results out, one JSON a line; sides: MODULES
 
 A fork per measurement keeps memory, threads and random state apart without paying for the imports
 each time. The parent process computes on one thread at most, so that no thread pool is forked.
@@ -20,7 +20,13 @@ from typing import Any
 
 from benchmarks.clock import busy_seconds
 
-MODULES = {"rpucc": "benchmarks.ours", "torch": "benchmarks.peers", "aihwkit": "benchmarks.peers"}
+MODULES = {
+    "rpucc": "benchmarks.ours",
+    "torch": "benchmarks.peers",
+    "aihwkit": "benchmarks.peers",
+    "rpucc-moments": "benchmarks.agreement.ours",
+    "aihwkit-moments": "benchmarks.agreement.theirs",
+}
 TIME_LIMIT = 150
 """Seconds that one measurement may take."""
 

@@ -1,0 +1,175 @@
+"""docs/results/aihwkit-agreement.md: the comparisons as tables, and what the sides define apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from benchmarks.agreement.cases import CASES, Response
+from benchmarks.agreement.compare import FALSE_ALARM, Comparison, bound
+
+_HEAD = """\
+# Agreement with aihwkit
+
+Written by `python -m benchmarks.agreement --peer-python PATH`
+({versions}); the same comparison is the slow test `tests/runtime/test_aihwkit_agreement.py`. aihwkit draws its own random numbers, so
+not runs but distributions are compared: the same weights, inputs and settings on both sides, many
+samples, and every mean and variance of one side against the other's.
+
+A deviation is a difference over its standard error, which follows from the sample size (for a
+variance from the fourth moment). {compared:,} numbers are compared; if all distributions are the
+same, one of them lies beyond **{bound:.2f}** standard errors with a probability of {alarm:g}.
+**{verdict}**
+"""
+
+_SECTIONS = {
+    "read": (
+        "Reads",
+        "A matrix of 12 × 30 weights; the outputs of one input, forward or backward. σ 0.06 where "
+        "there is noise.",
+    ),
+    "update": (
+        "Updates",
+        "The same matrix of constant-step devices, all alike (Δw_min 0.001, pulse noise 30 %), "
+        "from weights of 0: the change of every weight by one pair x, d at lr 0.01, and the sums "
+        "of its rows and columns, whose variance shows the pulses that a line's devices share.",
+    ),
+    "response": (
+        "Response curves",
+        "40,000 devices with all spreads of the RPU-baseline, pulsed up and then down again: mean "
+        "and variance over the devices along the way. soft-bounds: `SoftBoundsDevice` there.",
+    ),
+}
+
+_DEFINITIONS = (
+    (
+        "a mean asymmetry `up_down` = β",
+        "up steps times 1 + β, down steps times 1 − β",
+        "only the weaker direction is changed: for β > 0 up 1, down 1 − β",
+    ),
+    (
+        "a device's asymmetry and the spread of its step",
+        "factors: (1 + dtod ζ)(1 ± β)",
+        "terms: 1 + dtod ζ ± β, so that small steps are the less symmetric. With spreads of 0.3 "
+        "and 0.1 the standard deviation after 1,000 pulses up and down is 0.243 and not 0.236 (a "
+        "simulation of both formulas); the cases have one of the spreads small",
+    ),
+    (
+        "steps or bounds that a spread pushes through 0",
+        "kept above 1 % of their mean",
+        "the absolute value (one device in 2,300 at 30 %)",
+    ),
+    (
+        "when a read saturates",
+        "before the ADC, from α on",
+        "after the ADC's rounding, beyond α: not within half a step of the ADC",
+    ),
+    (
+        "half a step of the DAC",
+        "rounded up",
+        "rounded away from 0. The largest input under NM and one halving is such a half; in the "
+        "cases it is positive",
+    ),
+    ("no DAC", "the input is neither rounded nor clipped", "clipped to ±1 (`inp_bound`)"),
+    (
+        "BM gives up",
+        "after `max_halvings`",
+        "beyond a factor of 1,000, or of a quarter of the DAC's levels",
+    ),
+    ("BM in the backward cycle", "as in the forward cycle", "ignored"),
+    (
+        "BM in two passes",
+        "divides by Σ abs(x) · w / α, and by 2 at least; w is a key of the target",
+        "divides by the larger of the sums of positive and of negative inputs, times w / α, with w "
+        "= 0.6: the same for inputs of one sign, else less, and the second read can saturate",
+    ),
+    (
+        "UM where lr · x_max · d_max > BL · Δw_min",
+        "both sides fire with probability 1 at their maxima",
+        "the error's side alone is clipped",
+    ),
+    (
+        "pulses that one constant-step device gets in one update",
+        "counted, and added with one normal of their summed variance",
+        "one by one: the same distribution",
+    ),
+)
+"""What, rpucc, aihwkit."""
+
+
+def all_within(comparisons: Sequence[Comparison]) -> bool:
+    """Whether every deviation is within the bound."""
+    return all(max(c.means, c.variances) <= bound(comparisons) for c in comparisons)
+
+
+def text(
+    comparisons: Sequence[Comparison], left_out: Mapping[str, str], versions: Mapping[str, str]
+) -> str:
+    """The whole page."""
+    parts = [_head(comparisons, versions)]
+    for what, (title, intro) in _SECTIONS.items():
+        chosen = [each for each in comparisons if each.what == what]
+        if chosen:
+            parts.append("\n".join([f"## {title}", intro, "", *_table(chosen)]) + "\n")
+    parts += [curve for curve in map(_curve, comparisons) if curve]
+    if left_out:
+        lines = [f"- {name}: {why}" for name, why in left_out.items()]
+        parts.append("\n".join(["## Left out", *lines]) + "\n")
+    return "\n".join([*parts, *_definitions()])
+
+
+def _definitions() -> Iterator[str]:
+    yield "## Where the definitions differ"
+    yield "The two sides mean different things here; the cases above are chosen around them.\n"
+    yield "| what | rpucc | aihwkit |\n|---|---|---|"
+    for row in _DEFINITIONS:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _head(comparisons: Sequence[Comparison], versions: Mapping[str, str]) -> str:
+    limit = bound(comparisons)
+    beyond = [c.name for c in comparisons if max(c.means, c.variances) > limit]
+    verdict = "None does." if not beyond else f"Beyond it: {', '.join(beyond)}."
+    return _HEAD.format(
+        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+        compared=sum(each.compared for each in comparisons),
+        bound=limit,
+        alarm=FALSE_ALARM,
+        verdict=verdict,
+    )
+
+
+def _table(comparisons: Iterable[Comparison]) -> Iterator[str]:
+    yield (
+        "| case | samples | numbers | largest deviation of a mean | of a variance | "
+        "largest difference of means, in σ of a sample | σ, rpucc / aihwkit, median |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for c in comparisons:
+        yield (
+            f"| {c.name} | {c.samples:,} | {c.compared} | {c.means:.2f} | {c.variances:.2f} | "
+            f"{c.difference:.4f} | {c.ratio:.4f} |"
+        )
+
+
+def _curve(comparison: Comparison) -> str:
+    """The mean and standard deviation over devices on both sides, of a response."""
+    case = next((case for case in CASES if case.name == comparison.name), None)
+    if not isinstance(case, Response):
+        return ""
+    lines = [
+        f"### {case.name}",
+        "| pulses | mean, rpucc | aihwkit | standard deviation, rpucc | aihwkit |",
+        "|---|---|---|---|---|",
+    ]
+    sides = (comparison.ours, comparison.theirs)
+    means, variances = ([side[key] for side in sides] for key in ("mean", "variance"))
+    for i, point in enumerate(case.points):
+        n = case.pulses
+        pulses = f"{point} up" if point <= n else f"{n} up, {point - n} down"
+        spreads = [variance[i] ** 0.5 for variance in variances]
+        lines.append(
+            f"| {pulses} | {means[0][i]:.5f} | {means[1][i]:.5f} | {spreads[0]:.5f} | "
+            f"{spreads[1]:.5f} |"
+        )
+    return "\n".join(lines) + "\n"
