@@ -52,7 +52,7 @@ def test_one_id_a_tile_or_one_an_array_of_groups() -> None:
         "3 arrays that its groups lie on"
     )
     assert refusal(layer("x", 8, 8, 0, 1)).endswith(
-        "found 2 ids; needs one id for each of its 1 tiles"
+        "found 2 ids; needs one id"
     )
 
 
