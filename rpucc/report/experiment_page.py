@@ -46,8 +46,9 @@ def training_page(outcome: Outcome, data: str, digest: str) -> str:
         _runs_table(outcome).markdown(),
         "",
         f"{units.counted(training.epochs, 'epoch')}, minibatch {training.batch_size}, learning "
-        f"rate {training.lr:g}. Every epoch is in `metrics.csv`, every configuration in `results.json`; "
-        "the fingerprint names what determines a run's numbers, but for the seed. A row alone:",
+        f"rate {training.lr:g}. Every epoch is in `metrics.csv`, every configuration in "
+        "`results.json`; the fingerprint names what determines a run's numbers, but for the seed. "
+        "A row alone:",
         "",
         "```",
         _commands(outcome, data),

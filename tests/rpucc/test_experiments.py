@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import statistics
+import textwrap
 import xml.etree.ElementTree as ET
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,3 +357,38 @@ def test_plot_of_anything(make, errors):
     text = error_drawing(outcome(experiment, training, runs, quick=True)).file()
     ET.fromstring(text)
     assert "nan" not in text
+
+
+# ---------------------------------------------------------------- documentation
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_example_of_the_page(make):
+    page = (DOCS / "reproduce.md").read_text(encoding="utf-8")
+    example = page[page.index('    name = "mine"') : page.index("Conditions of `reach`")]
+    experiment = make(text=textwrap.dedent(example))
+    assert experiment.row[1].overrides == (
+        "periphery.adc_bits=6",
+        "layer.conv2.device.dw_min_std=0.0",
+    )
+    assert all(f"| `{name}` |" in page for name in experiment_names())
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("results/*/results.json")), ids=str)
+def test_results_of_the_repository(path):
+    """They belong to the experiments that ship, and their means follow from their metrics."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    experiment = load_experiment(path.parent.name)
+    if not isinstance(experiment, TrainingExperiment):
+        assert [row["name"] for row in found["rows"]] == [row.name for row in experiment.row]
+        return
+    metrics = (path.parent / "metrics.csv").read_text(encoding="utf-8")
+    runs = stored_runs(path.read_text(encoding="utf-8"), metrics, str(path))
+    for row in found["rows"]:
+        marks = {run["fingerprint"] for run in row["runs"]}
+        own = [run for run in runs if run.fingerprint in marks and len(run.epochs) >= 30]
+        errors = [error for run in own for error in run.errors(30)[24:]]
+        assert (row["mean_percent"] is None) == (not errors)
+        assert not errors or row["mean_percent"] == pytest.approx(statistics.fmean(errors))
+    assert any(row["mean_percent"] is not None for row in found["rows"])
