@@ -66,3 +66,10 @@ class VerificationError(RpuccError):
     """Two programs that should compute the same do not."""
 
     exit_code = 3
+
+
+def one_line(text: object) -> str:
+    """Fold what may hold line breaks or control characters into one printable line."""
+    line = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= 300 else line[:297] + "..."

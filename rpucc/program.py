@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from rpucc.errors import ModelError, OutputError
+from rpucc.errors import ModelError, OutputError, one_line
 
 if TYPE_CHECKING:
     from rpucc.cost.network import NetworkCost
@@ -198,14 +198,9 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
         raise ModelError(f"{path}: cannot read: {error.strerror or error}") from error
     except Exception as error:  # protobuf, onnx and onnx-ir raise many unrelated classes
         raise ModelError(
-            f"{path}: not an ONNX file, or a damaged one: {_one_line(error)}"
+            f"{path}: not an ONNX file, or a damaged one: {one_line(error)}"
         ) from error
     return model
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _check_program(program: Program, where: Path) -> None:
@@ -229,6 +224,6 @@ def _check_program(program: Program, where: Path) -> None:
     except TargetError as error:
         raise ModelError(f"{where}: a damaged program: {error}") from error
     except Exception as error:  # any damage at all may have been done to a file
-        raise ModelError(f"{where}: a damaged program: {_one_line(error)}") from error
+        raise ModelError(f"{where}: a damaged program: {one_line(error)}") from error
     if problem is not None:
         raise ModelError(f"{where}: a damaged program: {problem}")

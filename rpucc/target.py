@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rpucc import target_load
-from rpucc.errors import TargetError
+from rpucc.errors import TargetError, one_line
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_values import (
     PARAMETER_NAME,
@@ -484,7 +484,7 @@ class Target(Section):
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise TargetError(f"{source}: no valid JSON: {target_load.one_line(error)}") from None
+            raise TargetError(f"{source}: no valid JSON: {one_line(error)}") from None
         return cls._validated(data, source)
 
     @classmethod

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.errors import TargetError
+from rpucc.errors import TargetError, one_line
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -362,10 +362,3 @@ def found(value: object) -> str:
         return f"a list of {len(value)}"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
     return one_line(text if len(text) <= 60 else text[:57] + "...")
-
-
-def one_line(text: object) -> str:
-    """Fold what may hold line breaks or control characters into one printable line."""
-    line = " ".join(str(text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= 300 else line[:297] + "..."

@@ -90,7 +90,7 @@ def zero_shift(grid: Grid, calibration: Calibration) -> tuple[FloatArray, Symmet
     """
     device = grid.device
     reference, symmetry = np.empty(grid.W.shape, np.float32), Symmetry()
-    for rows in row_blocks(grid):
+    for rows in row_blocks(grid, 0, len(grid.W)):
         fabricated = draw_devices(grid, rows)
         point = device.symmetry_point(fabricated)
         if point is None:

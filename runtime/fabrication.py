@@ -6,6 +6,7 @@ matrix.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def fabricate(grid: Grid) -> None:
 
 def _bands(grid: Grid) -> Iterator[slice]:
     """Row blocks of tiles that are fabricated together: as many as fit, or one that does not."""
-    rows = max(1, BLOCK_DEVICES // grid.W.shape[1])
+    rows = _rows_at_once(grid)
     first, last = 0, len(grid.row_cuts) - 1
     while first < last:
         fit = int(np.searchsorted(grid.row_cuts, grid.row_cuts[first] + rows, side="right")) - 1
@@ -71,10 +72,18 @@ def _bands(grid: Grid) -> Iterator[slice]:
 
 def _parts(grid: Grid, band: slice) -> Iterator[slice]:
     """Rows of a band that are fabricated at once: all of them, or pieces of its only row block."""
-    r0, r1 = int(grid.row_cuts[band.start]), int(grid.row_cuts[band.stop])
-    rows = max(1, BLOCK_DEVICES // grid.W.shape[1])
-    for r in range(r0, r1, rows):
-        yield slice(r, min(r1, r + rows))
+    yield from row_blocks(grid, int(grid.row_cuts[band.start]), int(grid.row_cuts[band.stop]))
+
+
+def row_blocks(grid: Grid, first: int, end: int) -> Iterator[slice]:
+    """The rows first .. end - 1, as many at a time as are made at once."""
+    rows = _rows_at_once(grid)
+    for r in range(first, end, rows):
+        yield slice(r, min(end, r + rows))
+
+
+def _rows_at_once(grid: Grid) -> int:
+    return max(1, BLOCK_DEVICES // int(grid.W.shape[1]))
 
 
 def draw(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
@@ -83,13 +92,6 @@ def draw(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
     if grid.reference is None:
         return fabricated
     return grid.device.shifted(fabricated, grid.reference[rows])
-
-
-def row_blocks(grid: Grid) -> Iterator[slice]:
-    """All rows, so many at a time as are fabricated at once."""
-    rows = max(1, BLOCK_DEVICES // grid.W.shape[1])
-    for r in range(0, len(grid.W), rows):
-        yield slice(r, min(len(grid.W), r + rows))
 
 
 def draw_devices(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
@@ -109,26 +111,16 @@ def draw_devices(grid: Grid, rows: slice) -> tuple[FloatArray, ...]:
 
 def _normals(grid: Grid, rows: slice) -> Callable[[], FloatArray]:
     """The function that gives a device model the next normals of those rows."""
-    drawn = 0
-    scratch = np.empty(int(np.max(np.diff(grid.col_cuts))) + 128, np.float32)
-
-    def normal() -> FloatArray:
-        nonlocal drawn
-        drawn += 1
-        return normals(grid, rows, FABRICATE, drawn - 1, scratch)
-
-    return normal
+    indices = itertools.count()
+    return lambda: normals(grid, rows, FABRICATE, next(indices))
 
 
-def normals(
-    grid: Grid, rows: slice, purpose: int, index: int, scratch: FloatArray | None = None
-) -> FloatArray:
+def normals(grid: Grid, rows: slice, purpose: int, index: int) -> FloatArray:
     """Standard normals for the devices of some rows, named by purpose, index and place in a tile.
 
-    scratch: float32 [>= longest segment + 128].
+    purpose: see `kernels/philox.py`. Returns float32 [rows, C].
     """
-    if scratch is None:
-        scratch = np.empty(int(np.max(np.diff(grid.col_cuts))) + 128, np.float32)
+    scratch = np.empty(int(np.max(np.diff(grid.col_cuts))) + 128, np.float32)
     out = np.empty((rows.stop - rows.start, grid.W.shape[1]), np.float32)
     grid_normals(
         out, rows.start, grid.row_cuts, grid.col_cuts, grid.tiles, purpose, index, *grid.key,

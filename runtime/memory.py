@@ -21,6 +21,9 @@ EVALUATED_TOGETHER = 100
 """Samples that are evaluated at once, where their values fit in VALUES_BYTES."""
 VALUES_BYTES = 1 << 28
 
+REFERENCE_BYTES = 4
+"""What a zero-shifted weight is counted from, float32."""
+
 
 def device_bytes(device: Device, pulsed: bool) -> int:
     """Bytes a device of a layer takes: its float32 weight and what is stored of it.
@@ -38,7 +41,8 @@ def bytes_per_weight(policy: LayerPolicy) -> int | None:
         device = device_of(policy)
     except TargetError:
         return None
-    return device_bytes(device, policy.update.pulsed)
+    shifted = policy.calibration.zero_shift and policy.update.pulsed
+    return device_bytes(device, policy.update.pulsed) + (REFERENCE_BYTES if shifted else 0)
 
 
 def state_bytes(program: Program) -> int | None:

@@ -16,6 +16,7 @@ CORE |= {"placement"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,
+    "experiments": CORE | {"experiments"},
     "placement": CORE,
     "passes": CORE | {"passes"},
     "runtime": CORE | {"runtime"},
@@ -27,7 +28,7 @@ ALLOWED = {
 def package_files() -> list[tuple[str, Path]]:
     """(part, file) of every module whose imports are restricted."""
     found = []
-    for part in ("passes", "runtime", "models", "cost", "placement"):
+    for part in ("passes", "runtime", "models", "cost", "placement", "experiments"):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]
     for name in sorted(CORE - {"targets", "report", "cost", "placement"}):

@@ -38,12 +38,15 @@ class Files:
         return [flag for flag, value in (*given, ("--csv", self.csv)) if value]
 
     def check(self, source: str) -> None:
-        """Raise OutputError unless all can be written, and not over `source`; leaves nothing."""
+        """Raise OutputError unless all can be written, none over `source` nor over another."""
         from rpucc.cli.output import check_file, check_folder
+        from rpucc.errors import UsageError
 
-        for path in (self.plan, self.html, self.csv):
-            if path is not None and path != STANDARD_OUTPUT:
-                check_file(Path(path), source)
+        files = [Path(p) for p in (self.plan, self.html, self.csv) if p and p != STANDARD_OUTPUT]
+        for path in files:
+            check_file(path, source)
+            if files.count(path) > 1:
+                raise UsageError(f"{path}: is to hold several files; give each a name of its own")
         if self.svg is not None:
             check_folder(Path(self.svg))
 

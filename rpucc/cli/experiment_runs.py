@@ -66,12 +66,13 @@ def train_tasks(tasks: Sequence[Task], jobs: int) -> list[str]:
 def attempt(task: Task, *, alone: bool = False) -> str:
     """Train a run to its end; return "" or why that failed. alone: it may draw a bar."""
     from rpucc.cli.console import say
+    from rpucc.report.units import counted
 
     try:
         error = train_task(task, bar=alone)
     except RpuccError as failure:
         return f"{task.title}: {failure}"
-    say(f"{task.title}: test error {error:.2f} % after {task.epochs} epochs")
+    say(f"{task.title}: test error {error:.2f} % after {counted(task.epochs, 'epoch')}")
     return ""
 
 
@@ -82,14 +83,14 @@ def train_task(task: Task, *, bar: bool) -> float:
     """
     from rpucc.cli.console import ProgressBar, say
     from rpucc.cli.training import checked_data, make_trainer
+    from rpucc.report.units import counted
 
     run = RunFolder(Path(task.folder))
     program, machine = _machine(run, task)
     data = checked_data(program, task.data, task.data_dir)
     trainer = make_trainer(machine, 1, task.batch_size)
-    done = machine.counters.epoch
-    if done:
-        say(f"{task.title}: goes on after {done} epochs")
+    if done := machine.counters.epoch:
+        say(f"{task.title}: goes on after {counted(done, 'epoch')}")
     with ProgressBar() as shown:
         trainer.fit(
             data,
@@ -139,6 +140,7 @@ def _arguments(task: Task) -> Any:
         epochs=task.epochs,
         batch_size=task.batch_size,
         lr=task.lr,
+        lr_schedule="constant",
         seed=task.seed,
         threads=1,
         output=task.folder,

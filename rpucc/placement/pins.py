@@ -49,7 +49,7 @@ def _ids(grid: GridSpec, size: tuple[int, int]) -> list[int]:
     if len(grid.pins) == count_arrays(own):
         tiles = (part.each for arrays in own for part in arrays.parts for _ in range(arrays.count))
         return list(chain.from_iterable(map(repeat, grid.pins, tiles)))
-    needed = f"one id for each of its {grid.tiles} tiles"
+    needed = f"one id for each of its {grid.tiles} tiles" if grid.tiles > 1 else "one id"
     if count_arrays(own) != grid.tiles:
         needed += f", or for each of the {count_arrays(own)} arrays that its groups lie on"
     raise TargetError(f"{_where(grid)}: found {len(grid.pins)} ids; needs {needed}")

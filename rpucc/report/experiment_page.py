@@ -35,7 +35,7 @@ def training_page(outcome: Outcome, data: str, digest: str) -> str:
         *_head(experiment),
         rows_table(outcome).markdown(),
         "",
-        f"Mean ± standard deviation over epochs {_window(training.average)} and seeds, of the data "
+        f"Mean ± standard deviation over {_window(training.average)} and seeds, of the data "
         f"`{data}` (digest `{digest}`). Reported figures: {experiment.figures}"
         f" ({experiment.source}).",
         "" if not outcome.quick else "\nA reduced version: the figures are those of full runs.",
@@ -45,9 +45,10 @@ def training_page(outcome: Outcome, data: str, digest: str) -> str:
         "",
         _runs_table(outcome).markdown(),
         "",
-        f"{training.epochs} epochs, minibatch {training.batch_size}, learning rate "
-        f"{training.lr:g}. Every epoch is in `metrics.csv`, every configuration in `results.json`; "
-        "the fingerprint names what determines a run's numbers, but for the seed. A row alone:",
+        f"{units.counted(training.epochs, 'epoch')}, minibatch {training.batch_size}, learning "
+        f"rate {training.lr:g}. Every epoch is in `metrics.csv`, every configuration in "
+        "`results.json`; the fingerprint names what determines a run's numbers, but for the seed. "
+        "A row alone:",
         "",
         "```",
         _commands(outcome, data),
@@ -127,7 +128,7 @@ def _commands(outcome: Outcome, data: str) -> str:
 
 def _window(average: tuple[int, int]) -> str:
     first, last = average
-    return f"{first} to {last}" if first < last else str(last)
+    return f"epochs {first} to {last}" if first < last else f"epoch {last}"
 
 
 # ---------------------------------------------------------------- the list

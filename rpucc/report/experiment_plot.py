@@ -60,7 +60,7 @@ class _Axes:
         """Choose the ticks around all errors; two of them where there is no error."""
         least = min((min(line.low) for line in lines), default=1.0)
         most = max((max(line.high) for line in lines), default=10.0)
-        low = max((tick for tick in TICKS if tick <= least), default=TICKS[0])
+        low = max((tick for tick in TICKS[:-1] if tick <= least), default=TICKS[0])
         high = min((tick for tick in TICKS if tick >= most and tick > low), default=TICKS[-1])
         return cls(epochs, low, high)
 

@@ -62,9 +62,9 @@ def experiments_table(experiments: Sequence[Experiment]) -> Cells:
 def rows_table(outcome: Outcome) -> Cells:
     """Return one line a row: its mean beside what is reported and what is to be reached."""
     first, last = outcome.training.average
-    window = f"{first}–{last}" if first < last else str(last)
-    judged = not outcome.quick
-    headers = ("run", f"test error, epochs {window}", "seeds", "reported")
+    window = f"epochs {first}–{last}" if first < last else f"epoch {last}"
+    judged = any(each.conditions for each in outcome.rows)
+    headers = ("run", f"test error, {window}", "seeds", "reported")
     more = ("to reach", "reached") if judged else ()
     rows = [_row(each, outcome.training.epochs, judged) for each in outcome.rows]
     return Cells((*headers, *more), tuple(rows), numeric=(1,))

@@ -83,6 +83,13 @@ def test_the_program_is_not_replaced(option: str, file: Path, tmp_path: Path) ->
     assert file.read_bytes() == before
 
 
+def test_files_do_not_replace_each_other(file: Path, tmp_path: Path) -> None:
+    done = run("inspect", file, "--html", tmp_path / "p", "--csv", tmp_path / "p")
+    assert done.exit_code == 2
+    assert "give each a name of its own" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_a_file(file: Path, tmp_path: Path) -> None:
     (tmp_path / "svg").write_text("kept")
     done = run("inspect", file, "--svg", tmp_path / "svg")

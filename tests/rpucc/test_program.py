@@ -243,10 +243,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def test_docstring_examples_run() -> None:
     import rpucc.compiler
-    import rpucc.passes.tile
+    import rpucc.passes.cuts
     import rpucc.plan
 
-    for module in (rpucc.program, rpucc.plan, rpucc.compiler, rpucc.passes.tile):
+    for module in (rpucc.program, rpucc.plan, rpucc.compiler, rpucc.passes.cuts):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted > 0

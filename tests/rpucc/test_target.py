@@ -52,7 +52,10 @@ CONSTANT_STEP = {
 
 
 def test_presets_are_the_files_and_describe_themselves() -> None:
-    assert preset_names() == ("ideal", "rpu-baseline", "rpu-managed", "rpu-managed-um")
+    assert preset_names() == (
+        "ideal", "rpu-baseline", "rpu-managed", "rpu-managed-um", "soft-bounds",
+        "soft-bounds-asymmetric",
+    )  # fmt: skip
     for name, description in list_presets():
         target = Target.load(name)
         assert (target.name, target.description) == (name, description)
@@ -94,6 +97,18 @@ def test_rpu_presets_hold_table_1(name: str, managed: bool, bl: int, um: bool) -
     assert target.update == Update(
         pulsed=True, bl=bl, update_management=um, update_bl_management=False
     )
+
+
+@pytest.mark.parametrize("name", ["soft-bounds", "soft-bounds-asymmetric"])
+def test_soft_bounds_presets_differ_from_rpu_managed_in_their_devices(name: str) -> None:
+    target, managed = Target.load(name), Target.load("rpu-managed")
+    for section in ("arrays", "periphery", "management", "update"):
+        assert getattr(target, section) == getattr(managed, section)
+    symmetric = Target.load("soft-bounds").device.parameters
+    different = {"up_down", "up_down_dtod"} if name.endswith("asymmetric") else set()
+    found = target.device.parameters
+    assert {key for key in found if found[key] != symmetric[key]} == different
+    assert not target.calibration.zero_shift
 
 
 def test_what_a_short_file_leaves_out() -> None:
@@ -361,6 +376,14 @@ update = st.fixed_dictionaries(
         "update_bl_management": st.booleans(),
     },
 )
+calibration = st.fixed_dictionaries(
+    {},
+    optional={
+        "zero_shift": st.booleans(),
+        "pairs": st.integers(1, 10**6),
+        "reference_std": st.floats(0, 1e6),
+    },
+)
 parameters = st.dictionaries(st.sampled_from(["dw_min", "w_max", "γ_up", "_x9"]), number)
 model = st.fixed_dictionaries({"model": st.sampled_from(["ideal", "constant-step", "m:D"])})
 device = st.builds(lambda m, p: {**m, **p}, model, parameters)
@@ -379,6 +402,7 @@ rule = st.fixed_dictionaries(
         "update": update,
         "device": device | parameters,
         "variations": st.fixed_dictionaries({"remove": kinds}),
+        "calibration": calibration,
     },
 )
 targets = st.fixed_dictionaries(
@@ -395,6 +419,7 @@ targets = st.fixed_dictionaries(
         "periphery": periphery,
         "management": management,
         "update": update,
+        "calibration": calibration,
         "layer": st.lists(rule, max_size=4),
     },
 )
@@ -413,7 +438,7 @@ def test_json_round_trip(data: dict[str, Any]) -> None:
         assert again.for_layer(name) == target.for_layer(name)
     # What the file says is what the target holds, and a rule sets no more than the file does.
     written = json.loads(text)
-    for section in ("placement", "periphery", "management", "update", "device"):
+    for section in ("placement", "periphery", "management", "update", "device", "calibration"):
         assert written[section].items() >= data.get(section, {}).items()
     assert written["layer"] == data.get("layer", [])
     assert [{"t_pulse": 1e-9, "count": 0, **k} for k in data["array"]] == written["array"]

@@ -45,6 +45,10 @@ pulsed = true
 bl = 10
 update_management = false
 update_bl_management = false
+[calibration]
+zero_shift = true
+pairs = 100
+reference_std = 0.1
 [[layer]]
 match = "conv*"
 analog = true
@@ -119,6 +123,9 @@ FLAG = "true or false"
          "a finite number"),
         ("variations.", "remove", ['"dtod"', "[1]", '["spread"]', '["dtod", "dtod"]', "true"],
          '"all", or a list of dtod, ctoc, asymmetry, bounds without repeats'),
+        ("calibration.", "zero_shift", ["1", '"yes"'], FLAG),
+        ("calibration.", "pairs", ["0", "1000001", "1.5", "true"], "an integer from 1 to 1000000"),
+        ("calibration.", "reference_std", ["-0.1", "nan", "true"], "a number from 0 to 1e6"),
         ("layer.0.", "match", ['""', "3", '"a\\tb"'], "a glob on layer names"),
         ("layer.0.", "analog", ["1", '"no"'], FLAG),
     ],
@@ -273,7 +280,10 @@ def refused(spec: str | Path) -> str:
 
 
 def test_no_such_file() -> None:
-    presets = "(presets: ideal, rpu-baseline, rpu-managed, rpu-managed-um)"
+    presets = (
+        "(presets: ideal, rpu-baseline, rpu-managed, rpu-managed-um, soft-bounds, "
+        "soft-bounds-asymmetric)"
+    )
     assert refused("rpu-manged") == (
         f"target 'rpu-manged': neither a preset nor a file; did you mean 'rpu-managed'? {presets}"
     )

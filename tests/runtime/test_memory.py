@@ -9,10 +9,23 @@ import pytest
 import rpucc
 from rpucc.runtime.memory import bytes_per_weight, state_bytes
 
+SHIFT = ("calibration.zero_shift=true", "calibration.pairs=1")
 
-@pytest.mark.parametrize(("target", "each"), [("rpu-managed", 13), ("ideal", 4)])
-def test_state_bytes_are_those_of_the_machine(target: str, each: int) -> None:
-    program = rpucc.compile("lenet", target, verify=False)
+
+@pytest.mark.parametrize(
+    ("target", "overrides", "each"),
+    [
+        ("rpu-managed", (), 13),
+        ("ideal", (), 4),
+        ("ideal", SHIFT, 4),
+        ("soft-bounds", (), 16),
+        ("soft-bounds", SHIFT, 20),
+    ],
+)
+def test_state_bytes_are_those_of_the_machine(
+    target: str, overrides: tuple[str, ...], each: int
+) -> None:
+    program = rpucc.compile("lenet", target, overrides=overrides, verify=False)
     machine = rpucc.Machine(program)
     ranges = sum(grid.ranges.nbytes for grid in machine.grids.values())
     assert state_bytes(program) == machine.bytes_per_weight * machine.weights - ranges

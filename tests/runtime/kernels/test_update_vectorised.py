@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import platform
 import re
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 
 from rpucc.runtime.devices import Device
-from rpucc.runtime.devices.compiled import compile_update
+from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
+from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 
 from ..tilings import Tiling, make_grid
@@ -22,15 +24,41 @@ class OneByOne(ConstantStep):
     counted = False
 
 
+only_x86 = pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"), reason="looks for x86 instructions"
+)
+
 COMMON = {
     "parameters unpacked": r"v?pmovzxwd", "made floats": r"v?cvtdq2ps",
     "multiplied": r"v?(?:f[n]?m\w+|mul)ps", "products of the random words": r"v?pmuludq",
 }  # fmt: skip
 
 
-@pytest.mark.skipif(
-    platform.machine().lower() not in ("x86_64", "amd64"), reason="looks for x86 instructions"
-)
+def fresh_copy(kernel: Any) -> Any:
+    """What comes from the disk cache cannot be inspected."""
+    return numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=False)(kernel.py_func)
+
+
+def check(fresh: Any, wanted: dict[str, str]) -> None:
+    (text,) = fresh.inspect_asm().values()
+    for what, pattern in wanted.items():
+        assert re.search(rf"^\s+{pattern}\s", text, re.MULTILINE), f"no packed {what}"
+    assert not re.search(r"^\s+v?cvtps2pd\s", text, re.MULTILINE), "float64 in a vector loop"
+
+
+@only_x86
+def test_pulses_for_all_devices() -> None:
+    """Calibration: the step itself in vectors, not the random words alone."""
+    grid = make_grid(SoftBounds(), Tiling((0, 3), (0, 40)))
+    fresh = fresh_copy(compile_pulses(grid.device))
+    fresh(
+        grid.W, grid.parameters, grid.constants, np.ones(4, np.int8), 0, 0, grid.row_cuts,
+        grid.col_cuts, grid.tiles, *grid.key, np.empty(168, np.float32),
+    )  # fmt: skip
+    check(fresh, {"multiplied": r"v?(?:f[n]?m\w+|mul)ps", "clipped": r"v?minps"})
+
+
+@only_x86
 @pytest.mark.parametrize(
     ("model", "wanted"),
     [
@@ -40,18 +68,11 @@ COMMON = {
 )
 def test_packed_instructions(model: type[Device], wanted: dict[str, str]) -> None:
     grid = make_grid(model(), Tiling((0, 3), (0, 40)))
-    kernel = compile_update(grid.device)
-    # A fresh copy: what comes from the disk cache cannot be inspected.
-    fresh = numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=False)(
-        kernel.py_func  # type: ignore[attr-defined]
-    )
+    fresh = fresh_copy(compile_update(grid.device))
     X, D = np.ones((1, 1, 40), np.float32), np.ones((1, 1, 3), np.float32)
     fresh(
         0, 3, grid.W, *device_state(grid), X, D, np.float32(0.01), np.float32(0.001), 10, True,
         False, grid.row_cuts, grid.col_cuts, grid.tiles, 1, 0, *grid.key,
         *update_scratch(grid, 1, 1, 10, 3),
     )  # fmt: skip
-    (text,) = fresh.inspect_asm().values()
-    for what, pattern in wanted.items():
-        assert re.search(rf"^\s+{pattern}\s", text, re.MULTILINE), f"no packed {what}"
-    assert not re.search(r"^\s+v?cvtps2pd\s", text, re.MULTILINE), "float64 in a vector loop"
+    check(fresh, wanted)
