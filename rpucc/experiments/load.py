@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rpucc.errors import ExperimentError, TargetError
+from rpucc.errors import ExperimentError, TargetError, one_line
 from rpucc.experiments import schema
 from rpucc.experiments.schema import Experiment
 from rpucc.target import LayerRule
-from rpucc.target_load import describe, one_line, parse_toml
+from rpucc.target_load import describe, parse_toml
 
 SUFFIX = ".toml"
 
