@@ -208,6 +208,7 @@ def tasks(version: Version, known: Known) -> list[Task]:
                 epochs=training.epochs,
                 batch_size=training.batch_size,
                 lr=training.lr,
+                lr_schedule=training.lr_schedule,
                 seed=seed,
                 configuration=configuration,
             )

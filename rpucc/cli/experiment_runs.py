@@ -42,6 +42,7 @@ class Task:
     epochs: int
     batch_size: int
     lr: float
+    lr_schedule: str
     seed: int
     configuration: dict[str, Any]
 
@@ -97,6 +98,7 @@ def train_task(task: Task, *, bar: bool) -> float:
             epochs=task.epochs,
             batch_size=task.batch_size,
             lr=task.lr,
+            lr_schedule=task.lr_schedule,
             checkpoint=run.checkpoint,
             on_epoch=lambda _: run.write_metrics(machine.history),
             on_progress=shown.update if bar else None,
@@ -140,7 +142,7 @@ def _arguments(task: Task) -> Any:
         epochs=task.epochs,
         batch_size=task.batch_size,
         lr=task.lr,
-        lr_schedule="constant",
+        lr_schedule=task.lr_schedule,
         seed=task.seed,
         threads=1,
         output=task.folder,

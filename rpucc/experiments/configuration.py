@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc.experiments.schema import CONSTANT
 from rpucc.target import Target
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def row_configuration(row: Row, model: str, training: Training, data: str) -> Co
         "input_range": None,
         "batch_size": training.batch_size,
         "lr": training.lr,
+        "lr_schedule": training.lr_schedule,
     }
     return configuration(arguments, target, data)
 
@@ -54,6 +56,8 @@ def configuration(arguments: Mapping[str, Any], target: Target, data: str) -> Co
     """
     kept = {key: arguments[key] for key in TRAINING_KEYS}
     kept["model"] = _model(str(kept["model"]))
+    schedule = arguments.get("lr_schedule", CONSTANT)
+    kept |= {} if schedule == CONSTANT else {"lr_schedule": schedule}
     dumped = target.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     found = {key: value for key, value in dumped.items() if key not in UNNEEDED}
     return {**kept, "target": found, "data": data}

@@ -17,6 +17,9 @@ from rpucc.target import LayerRule
 AS_REPORTED = "as reported, from memory"
 """What stands beside every figure that was not checked against its source."""
 
+CONSTANT = "constant"
+"""The schedule of a rate that stays; older run folders name none."""
+
 Percent = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
 Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Points = dict[str, Percent]
@@ -42,6 +45,8 @@ class Training(Section):
     epochs: Positive
     batch_size: Positive = 1
     lr: Above0 = 0.01
+    lr_schedule: Text = CONSTANT
+    """How the rate changes from epoch to epoch, as for `rpucc train --lr-schedule`."""
     average: tuple[Positive, Positive]
     """The first and the last epoch over which the test error is averaged."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rpucc.experiments.schema import CONSTANT
 from rpucc.report import units
 from rpucc.report.experiment_tables import (
     Cells,
@@ -121,7 +122,10 @@ def _runs_table(outcome: Outcome) -> Cells:
 def _commands(outcome: Outcome, data: str) -> str:
     training = outcome.training
     tail = f"train {{}} --data {data} --epochs {training.epochs}"
-    tail += f" --batch-size {training.batch_size} --lr {training.lr:g} --seed 0"
+    tail += f" --batch-size {training.batch_size} --lr {training.lr:g}"
+    if training.lr_schedule != CONSTANT:
+        tail += f" --lr-schedule {training.lr_schedule}"
+    tail += " --seed 0"
     rows = [(each.row.label, each.row.target, each.row.overrides) for each in outcome.rows]
     return commands(outcome.experiment.model, rows, tail)
 
