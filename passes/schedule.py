@@ -12,9 +12,8 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.layers import analog_layers, reads_per_sample
+from rpucc.layers import PER_SAMPLE, analog_layers, reads_per_sample
 from rpucc.passes.base import RpuPass
-from rpucc.plan import PER_SAMPLE
 
 
 @dataclass(frozen=True)

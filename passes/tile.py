@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, TargetError
-from rpucc.layers import READS, AnalogLayer, analog_layers, reads_per_sample, segments
+from rpucc.layers import ARRAY_KIND, READS, AnalogLayer, analog_layers, reads_per_sample, segments
 from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
 from rpucc.passes.cuts import cut_lines
 from rpucc.passes.emit import Emitter, infer_outputs
-from rpucc.plan import ARRAY_KIND
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind, LayerPolicy, Mapping, Target

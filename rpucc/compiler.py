@@ -25,7 +25,7 @@ from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify, compare_models
-from rpucc.plan import digital_layers
+from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program
 from rpucc.target import Target
 

@@ -47,7 +47,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def commands(page: Path) -> list[list[str]]:
     """The `rpucc` commands of a Markdown file's indented blocks, as words after `rpucc`."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = re.findall(r"^    rpucc (.+)$", text, re.MULTILINE)
+    lines = re.findall(r"^    rpucc ([^>\n]+)", text, re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 

@@ -11,9 +11,10 @@ _HEAD = """\
 # Agreement with aihwkit
 
 Written by `python -m benchmarks.agreement --peer-python PATH`
-({versions}); the same comparison is the slow test `tests/runtime/test_aihwkit_agreement.py`. aihwkit draws its own random numbers, so
-not runs but distributions are compared: the same weights, inputs and settings on both sides, many
-samples, and every mean and variance of one side against the other's.
+({versions}); the same comparison is the slow test
+`tests/runtime/test_aihwkit_agreement.py`. aihwkit draws its own random numbers, so not runs but
+distributions are compared: the same weights, inputs and settings on both sides, many samples, and
+every mean and variance of one side against the other's.
 
 A deviation is a difference over its standard error, which follows from the sample size (for a
 variance from the fourth moment). {compared:,} numbers are compared; if all distributions are the
@@ -66,8 +67,9 @@ _DEFINITIONS = (
     (
         "half a step of the DAC",
         "rounded up",
-        "rounded away from 0. The largest input under NM and one halving is such a half; in the "
-        "cases it is positive",
+        "rounded to even, in float32: at 7 bits 1/2 is 31.499998 steps and becomes 31. After NM "
+        "and one halving the largest input is such a half, so outputs differ by up to w/63; the "
+        "case with DAC, NM and BM takes two halvings",
     ),
     ("no DAC", "the input is neither rounded nor clipped", "clipped to ±1 (`inp_bound`)"),
     (
@@ -80,7 +82,8 @@ _DEFINITIONS = (
         "BM in two passes",
         "divides by Σ abs(x) · w / α, and by 2 at least; w is a key of the target",
         "divides by the larger of the sums of positive and of negative inputs, times w / α, with w "
-        "= 0.6: the same for inputs of one sign, else less, and the second read can saturate",
+        "= 0.6: the same for inputs of one sign, else less, and the second read can saturate. "
+        "Without NM the second read repeats the first, and halving follows",
     ),
     (
         "UM where lr · x_max · d_max > BL · Δw_min",

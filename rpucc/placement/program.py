@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rpucc.layers import AnalogLayer, analog_layers
+from rpucc.layers import ARRAY_KIND, AnalogLayer, analog_layers
 from rpucc.placement.grids import GridSpec
-from rpucc.plan import ARRAY_KIND
 
 if TYPE_CHECKING:
     import onnx_ir as ir

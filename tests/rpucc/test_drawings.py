@@ -181,11 +181,11 @@ def test_a_grid_stands_as_the_matrix_is_cut(lenet: Program) -> None:
     scene = Scene(compile_model("lenet", one_kind(16, 100), training=False, verify=False))
     conv2 = next(p for p in array_pictures(scene) if p.layers == ("conv2",))
     layer = scene.layer("conv2")
-    assert conv2.across == layer.grid[1] == 5
-    assert len(conv2.arrays) == layer.tiles == 10
+    assert conv2.across == layer.grid[1] == 4
+    assert len(conv2.arrays) == layer.tiles == 8
     drawing = picture_drawing(scene, conv2)
     frames, blocks = (path for path in drawing.body.split("<path")[1:])
-    assert frames.count("M") == blocks.count("M") == 10
+    assert frames.count("M") == blocks.count("M") == 8
 
 
 def test_what_is_not_drawn_is_said() -> None:

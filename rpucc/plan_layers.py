@@ -1,0 +1,229 @@
+"""One layer of the plan: its matrix, its grid, its cycles and their cost, on arrays or digital.
+
+Not for the network as a whole: `plan.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from rpucc.cost.pace import is_bound_managed, kind_of, update_policy
+from rpucc.cost.timing import Cycle, Pace
+from rpucc.layers import (
+    CONVOLUTIONS,
+    LAYER_OPS,
+    OP,
+    READS,
+    AnalogLayer,
+    reads_per_sample,
+    segments,
+    static_shape,
+)
+
+if TYPE_CHECKING:
+    from rpucc.placement import GridSpec, Placement
+    from rpucc.target import Target
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer: its matrix, its grid, its cycles and their cost. Times are in seconds."""
+
+    name: str
+    op: str
+    """Conv, ConvTranspose, or Gemm for any dense layer."""
+    analog: bool
+    R: int
+    """Rows of one group's matrix: outputs; a transposed convolution has one for each tap of them.
+    """
+    C: int
+    """Columns: inputs; the bias line included where the bias is on the array."""
+    grid: tuple[int, int]
+    """Row blocks and column segments; (0, 0) for a digital layer."""
+    array: str
+    """The kind of array; "" for a digital layer."""
+    array_size: tuple[int, int]
+    """Rows and columns of that kind."""
+    tiles: int
+    """Tiles of all groups and copies."""
+    utilisation: float
+    """Devices by crosspoints of the arrays that hold tiles of the layer, 0 to 1."""
+    reads_forward: int
+    """Reads of the whole grid for one sample; P for a convolution, 1 for a dense layer."""
+    reads_backward: int
+    updates: int
+    """Updates for one sample; 0 in an inference program."""
+    noise_forward: bool
+    noise_backward: bool
+    bound_forward: bool
+    bound_backward: bool
+    update: dict[str, bool | int]
+    """pulsed, bl, update_management, update_bl_management; empty without an update cycle."""
+    macs: int
+    """Multiply-accumulates of the forward cycle for one sample, the bias line included."""
+    seconds: float
+    """The forward reads of one sample."""
+    training_seconds: float
+    """Forward and backward reads and the update's pulse slots for one sample."""
+    is_bottleneck: bool = False
+    """The slowest stage of the forward pipeline."""
+    groups: int = 1
+    """Independent matrices of that shape: the groups of a grouped convolution."""
+    replicas: int = 1
+    """Copies of the layer that share out its reads; each holds all of its weights."""
+    devices_per_weight: int = 1
+    """Devices, one below the other, whose mean is a weight."""
+    arrays: int = 0
+    """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
+
+    @property
+    def weights(self) -> int:
+        """Weights of the network in it: groups · R · C."""
+        return self.groups * self.R * self.C
+
+    @property
+    def devices(self) -> int:
+        """Devices of all copies."""
+        return self.weights * self.devices_per_weight * self.replicas
+
+
+def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:
+    return sum(pace.seconds(cycle, reads_per_sample(node)) for node in nodes)
+
+
+def analog_plan(
+    layer: AnalogLayer, spec: GridSpec, placement: Placement, target: Target, pace: Pace
+) -> LayerPlan:
+    """Return the plan of a layer on arrays."""
+    read = layer.forward[0]
+    kind = kind_of(read, target)
+    grid = segments(spec.row_cuts), segments(spec.col_cuts)
+    R, C = layer.group_rows // layer.devices, layer.columns
+    arrays = len(placement.arrays_of(layer.name))
+    devices = layer.group_rows * layer.groups * C * layer.replicas
+    forward = sum(reads_per_sample(node) for node in layer.forward)
+    backward = sum(reads_per_sample(node) for node in layer.backward)
+    updates = sum(reads_per_sample(node) for node in layer.updates)
+    forward_seconds = _seconds(pace, "forward", layer.forward)
+    training_seconds = forward_seconds + _seconds(pace, "backward", layer.backward)
+    training_seconds += _seconds(pace, "update", layer.updates)
+    return LayerPlan(
+        name=layer.name,
+        op=_original_op(read),
+        analog=True,
+        R=R,
+        C=C,
+        grid=grid,
+        array=kind.name,
+        array_size=(kind.rows, kind.cols),
+        tiles=spec.tiles,
+        utilisation=devices / (arrays * kind.rows * kind.cols),
+        reads_forward=forward,
+        reads_backward=backward,
+        updates=updates,
+        noise_forward=any(_is_noise_managed(node) for node in layer.forward),
+        noise_backward=any(_is_noise_managed(node) for node in layer.backward),
+        bound_forward=is_bound_managed(layer.forward),
+        bound_backward=is_bound_managed(layer.backward),
+        update=update_policy(layer),
+        macs=layer.groups * R * C * forward,
+        seconds=forward_seconds,
+        training_seconds=training_seconds,
+        groups=layer.groups,
+        replicas=layer.replicas,
+        devices_per_weight=layer.devices,
+        arrays=arrays,
+    )
+
+
+def _original_op(node: ir.Node) -> str:
+    """The op that the layer was before it was lowered; Gemm for a MatMul too."""
+    op = node.metadata_props.get(OP, node.op_type)
+    return "Gemm" if op in ("MatMul", *READS) else op
+
+
+def _is_noise_managed(read: ir.Node) -> bool:
+    x = read.inputs[0]
+    producer = x.producer() if x is not None else None
+    return producer is not None and producer.op_type == "NoiseManage"
+
+
+def digital_layers(model: ir.Model) -> list[LayerPlan]:
+    """The layers that are not on arrays: of a model that is not lowered yet, all of them."""
+    return [digital_plan(node) for node in digital_nodes(model)]
+
+
+def digital_nodes(model: ir.Model) -> list[ir.Node]:
+    """Return the forward products with a constant matrix or kernel."""
+    return [
+        node
+        for node in model.graph
+        if node.domain == ""
+        and node.op_type in LAYER_OPS
+        and node.metadata_props.get("rpucc.cycle", "forward") == "forward"
+        and _digital_weight(node) is not None
+    ]
+
+
+def _digital_weight(node: ir.Node) -> ir.Value | None:
+    """The constant that the node multiplies by; a training program has it transposed, by group."""
+    weight = node.inputs[1]
+    producer = weight.producer() if weight is not None else None
+    while producer is not None and producer.op_type in ("Transpose", "Reshape"):
+        weight = producer.inputs[0]
+        producer = weight.producer() if weight is not None else None
+    if weight is None or not weight.is_initializer() or len(static_shape(weight)) < 2:
+        return None  # a product with a vector is no layer
+    return weight
+
+
+def digital_plan(node: ir.Node) -> LayerPlan:
+    """Return the plan of a layer that is not on arrays."""
+    weight = _digital_weight(node)
+    assert weight is not None
+    shape, groups = static_shape(weight), node.attributes.get_int("group", 1)
+    x = node.inputs[0].shape if node.inputs[0] is not None else None
+    result = node.outputs[0].shape
+    if node.op_type in CONVOLUTIONS:
+        R, C = shape[0] // groups, math.prod(shape[1:])
+        # every input position of a transposed convolution spreads over the kernel
+        spaces = x if node.op_type == "ConvTranspose" else result
+        places = list(spaces)[2:] if spaces is not None else []
+    else:
+        rows_first = bool(node.attributes.get_int("transB", 0)) or weight is not node.inputs[1]
+        R, C = (shape[0], shape[1]) if rows_first else (shape[-1], shape[-2])
+        places = list(result)[1:-1] if result is not None else []
+        product = node.inputs[1]
+        by_group = product.shape if product is not None else None
+        if by_group is not None and len(by_group) == 3 and isinstance(by_group[0], int):
+            groups, places = by_group[0], places[1:]  # [N, G, P, R]
+            R //= groups
+    positions = math.prod(dim for dim in places if isinstance(dim, int))
+    return LayerPlan(
+        name=node.metadata_props.get("rpucc.layer") or node.name or "",
+        op=_original_op(node),
+        analog=False,
+        R=R,
+        C=C,
+        grid=(0, 0),
+        array="",
+        array_size=(0, 0),
+        tiles=0,
+        utilisation=0.0,
+        reads_forward=0,
+        reads_backward=0,
+        updates=0,
+        noise_forward=False,
+        noise_backward=False,
+        bound_forward=False,
+        bound_backward=False,
+        update={},
+        macs=groups * R * C * positions,
+        seconds=0.0,
+        training_seconds=0.0,
+        groups=groups,
+    )

@@ -1,0 +1,325 @@
+"""The tables of a target file: one class each, with what every key may be and what it means.
+
+Not for how layer rules merge, nor for the target as a whole: `target.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from rpucc.target_values import (
+    PARAMETER_NAME,
+    SAME,
+    Bits,
+    BitsOrSame,
+    Bound,
+    BoundOrSame,
+    Count,
+    Cuts,
+    Extent,
+    Flag,
+    Fraction,
+    Joules,
+    KindName,
+    ModelName,
+    Parameter,
+    Replicas,
+    Rereads,
+    Seconds,
+    Sigma,
+    SigmaOrSame,
+    Variations,
+    Watts,
+    WeightSize,
+    choice,
+    integer,
+)
+
+AUTOMATIC_KINDS = ("auto", "pipeline")
+"""What stands for a kind of array that rpucc chooses; no kind may be called so."""
+
+
+class Section(BaseModel):
+    """A table of a target file. In a layer rule it overrides only the keys that are set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArrayKind(Section):
+    """One kind of physical array (`[[array]]`)."""
+
+    name: KindName
+    rows: Extent
+    """Output lines; the largest R that one tile can have."""
+    cols: Extent
+    """Input lines; the largest C, the bias line included."""
+    t_read: Seconds
+    """Seconds a read (t_meas of the 2017 paper)."""
+    t_pulse: Seconds = 1e-9
+    """Seconds a pulse slot of the update; 1 ns is an assumption."""
+    count: Count = 0
+    """How many of them there are; 0 is as many as needed."""
+
+
+class PlacementPolicy(Section):
+    """How tiles come to lie on arrays (`[placement]`)."""
+
+    share: Flag = False
+    """Let tiles of any layers share an array, on disjoint rows and columns; else one tile an array
+    (the groups of a grouped convolution lie side by side either way)."""
+
+
+class Periphery(Section):
+    """What stands between an array and the digital part (`[periphery]`, physics.md section 2).
+
+    The keys that end in _backward are those of the backward cycle; "same", their default, takes
+    the forward cycle's value, also where a layer rule has changed that.
+    """
+
+    read_noise: Sigma = 0.0
+    """Standard deviation σ of the noise on every output of a read, in units of the output."""
+    bound: Bound = 0.0
+    """Signal bound α at which the integrators saturate; 0 is unbounded."""
+    dac_bits: Bits = 0
+    """Input converter over [-1, 1]; 0 is none."""
+    adc_bits: Bits = 0
+    """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
+    dac_stochastic: Flag = False
+    """The DACs of both cycles round by chance, up with the fraction of a step as its probability,
+    so that the mean stays; false: to the nearest."""
+    read_noise_backward: SigmaOrSame = "same"
+    """As `read_noise`, in the backward cycle."""
+    bound_backward: BoundOrSame = "same"
+    """As `bound`, in the backward cycle."""
+    dac_bits_backward: BitsOrSame = "same"
+    """As `dac_bits`, in the backward cycle."""
+    adc_bits_backward: BitsOrSame = "same"
+    """As `adc_bits`, in the backward cycle."""
+
+    @property
+    def backward(self) -> Periphery:
+        """The backward cycle's values in the place of the forward cycle's.
+
+        >>> Periphery(read_noise=0.06, bound=12, read_noise_backward=0).backward.read_noise
+        0.0
+        """
+        keys = ("read_noise", "bound", "dac_bits", "adc_bits")
+        own = {key: getattr(self, f"{key}_backward") for key in keys}
+        values = {key: getattr(self, key) if v == SAME else v for key, v in own.items()}
+        return Periphery(dac_stochastic=self.dac_stochastic, **values)
+
+
+class Mapping(Section):
+    """How layers lie on arrays (`[mapping]`)."""
+
+    cuts: Annotated[Literal["balanced", "greedy"], choice("balanced", "greedy")] = "balanced"
+    """balanced: tiles of a layer differ by a line at most; greedy: full tiles, then the rest."""
+    array: KindName = "auto"
+    """The kind of array, by its name. auto: the smallest that holds the layer's matrix in one tile,
+    else the largest. pipeline: as auto, then the slowest layer moves to a faster kind for as long
+    as that makes the pipeline faster."""
+    row_cuts: Cuts = ()
+    """Where to cut the rows, instead of `cuts`: [0, .., R] for an R of the layer's matrix."""
+    col_cuts: Cuts = ()
+    """Where to cut the columns, the bias line included."""
+    bias: Annotated[Literal["auto", "array", "digital"], choice("auto", "array", "digital")] = (
+        "auto"
+    )
+    """array: a column that is fed with 1; digital: an addition. auto: on the array where that takes
+    no further arrays. That of a transposed convolution is always digital: its outputs are sums of
+    several reads."""
+    replicas: Replicas = 1
+    """Copies of the layer, which share out its reads; "auto": as many as make the pipeline fastest
+    within the `count` of arrays. All copies get every update, so they stay one matrix."""
+    replica_updates: Annotated[
+        Literal["shared", "independent"], choice("shared", "independent")
+    ] = "shared"
+    """shared: every copy gets every update; independent: each copy learns on its own from the
+    positions that fall to it, at random for each sample (RAPA: Rasch, Gokmen, Rigotti & Haensch
+    2019, arXiv 1807.01356). For convolutions with one group."""
+    devices_per_weight: Annotated[int, integer(1, 1024)] = 1
+    """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
+
+
+class Management(Section):
+    """Noise and bound management (`[management]`; Gokmen, Onen & Haensch 2017)."""
+
+    noise_forward: Annotated[
+        Literal["auto", "always", "never"], choice("auto", "always", "never")
+    ] = "never"
+    """NM in the forward cycle; auto: only where |x| <= 1 cannot be proved."""
+    noise_backward: Annotated[Literal["always", "never"], choice("always", "never")] = "never"
+    """NM in the backward cycle."""
+    bound_forward: Flag = False
+    """BM in the forward cycle."""
+    bound_backward: Flag = False
+    """BM in the backward cycle."""
+    bound_mode: Annotated[Literal["iterative", "worst-case"], choice("iterative", "worst-case")] = (
+        "iterative"
+    )
+    """iterative: halve the input and read again until nothing saturates; worst-case: read again
+    once, with the input divided by sum |x| · assumed_w_max / bound, and by 2 at least."""
+    max_halvings: Annotated[int, integer(0, 30)] = 10
+    """How often bound management reads again before it gives up; worst-case once at most."""
+    assumed_w_max: WeightSize = 0.6
+    """The largest |w| that worst-case bound management reckons with: below it no second read
+    saturates but for its noise."""
+
+
+class Update(Section):
+    """How weights change (`[update]`, physics.md section 3).
+
+    `pulsed = true`: stochastic pulse trains act on the devices one coincidence at a time.
+    `pulsed = false`: the exact outer-product update W -= lr * d^T x in float32; pulse trains and
+    the device's step and spread then play no part.
+    """
+
+    pulsed: Flag = True
+    bl: Annotated[int, integer(1, 31)] = 10
+    """BL, pulse slots in an update; the most there are where update_bl_management is on."""
+    update_management: Flag = False
+    """UM: both sides fire with equal peak probability, the mean update stays."""
+    update_bl_management: Flag = False
+    """UBLM: as few slots as the update needs, at most `bl`."""
+
+
+class CostTable(Section):
+    """What the plan's times and energies assume (`[cost]`); docs/cost.md derives each default.
+
+    Nothing here changes what a program computes. Sources: ISAAC (Shafiee et al. 2016, doi
+    10.1109/ISCA.2016.12, 32 nm), Horowitz 2014 (doi 10.1109/ISSCC.2014.6757323, 45 nm, 0.9 V),
+    Gokmen & Vlasov 2016 (doi 10.3389/fnins.2016.00333).
+    """
+
+    expected_rereads: Rereads = 0.0
+    """Mean re-reads of a read under bound management; an assumption, measured by a training run."""
+    crosspoint_power: Watts = 42e-9
+    """Watts in a crosspoint that is read: 1 V over 24 MΩ, Gokmen & Vlasov 2016 from memory."""
+    dac_energy: Joules = 0.39e-12
+    """Joules to drive one input line for one read: ISAAC, 4 mW / (8 · 128 lines) · 100 ns."""
+    adc_step_energy: Joules = 6.5e-15
+    """Joules a step, of which a conversion has 2^adc_bits: ISAAC, 16 mW / 8 / 1.2 GS/s / 2^8."""
+    pulse_energy: Joules = 0.3e-12
+    """Joules to charge one line for one pulse, C V² of 0.3 pF at 1 V: an assumption."""
+    pulse_density: Fraction = 1.0
+    """Share of the pulse slots in which a line fires; 1 is the upper bound, an assumption."""
+    add_energy: Joules = 0.9e-12
+    """Joules an addition or comparison in float32: Horowitz 2014."""
+    multiply_energy: Joules = 3.7e-12
+    """Joules a multiplication in float32: Horowitz 2014."""
+    function_energy: Joules = 26e-12
+    """Joules a division, root, exponential and the like: 7 multiplications, an assumption."""
+    value_bits: Annotated[int, integer(1, 64)] = 32
+    """Bits of a digital value that moves from layer to layer: float32, as it is simulated."""
+    byte_energy: Joules = 5e-12
+    """Joules to write and read a byte in a 32 kB buffer: 2 · 20 pJ / 8, Horowitz 2014, memory."""
+
+
+class BatchNorm(Section):
+    """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name.
+
+    Their mean and variance are always the file's: at minibatch 1 there are no others.
+    """
+
+    policy: Annotated[Literal["fold", "frozen", "train"], choice("fold", "frozen", "train")] = (
+        "fold"
+    )
+    """fold: into the layer before, where that is exact, else frozen; frozen: digital, unchanged by
+    training; train: digital, with scale and bias trained."""
+
+
+class Device(Section):
+    """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
+
+    model: ModelName = "ideal"
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """What the device model takes, by its names; the device itself checks names and ranges."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Every key beside `model` is a parameter."""
+        if not isinstance(data, dict):
+            return data
+        given = data.get("parameters", {})  # how Python code writes them; a file has them flat
+        if not isinstance(given, dict):
+            return {key: data[key] for key in ("model", "parameters") if key in data}
+        free = {k: v for k, v in data.items() if k not in ("model", "parameters")}
+        free = {**given, **free}
+        for key in free:
+            if not key.isidentifier():
+                raise PydanticCustomError(
+                    "not_allowed", "{allowed}", {"allowed": PARAMETER_NAME, "found": key}
+                )
+        return {**({"model": data["model"]} if "model" in data else {}), "parameters": free}
+
+    @model_serializer(mode="plain")
+    def _flat(self) -> dict[str, Any]:
+        model = {"model": self.model} if "model" in self.model_fields_set else {}
+        return {**model, **self.parameters}
+
+
+class VariationPolicy(Section):
+    """Which variations the devices are built without (`[variations]`; docs/physics.md section 4).
+
+    The device model says which of its parameters belong to a kind; these become 0. The other
+    kinds keep their draws: removing one changes nothing else about the devices.
+    """
+
+    remove: Variations = ()
+    """dtod: the spread of the steps from device to device; ctoc: the noise of a step from pulse to
+    pulse; asymmetry: that up and down steps differ, on average and by device; bounds: the spread of
+    the weight bounds, which stay at their mean. "all": these four."""
+
+
+class Calibration(Section):
+    """What is done to the arrays before weights are programmed (`[calibration]`)."""
+
+    zero_shift: Flag = False
+    """Zero-shifting (Kim et al. 2019, arXiv 1907.10228): up and down pulses in turn bring every
+    device to its symmetry point, a reference array is programmed there, and weights are the
+    difference. Needs a device model with symmetry points and `update.pulsed`."""
+    pairs: Annotated[int, integer(1, 1_000_000)] = 2000
+    """Pairs of an up and a down pulse; a device nears its symmetry point by a share of about
+    2 dw_min / w_max of what is left at each."""
+    reference_std: Sigma = 0.0
+    """Standard deviation of the error with which the reference array is programmed, in units of
+    the weight."""
+
+
+def conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
+    """An error about `key` that no single value shows."""
+    context = {"key": key, "found": found, "allowed": allowed}
+    return PydanticCustomError("conflict", "{allowed}", context)
+
+
+def check_mapping(mapping: Mapping, names: Sequence[str], key: str) -> None:
+    """Refuse a kind of array that the target does not have, and what replicas cannot be."""
+    if mapping.replica_updates == "independent" and mapping.replicas == "auto":
+        allowed = 'a number where replica_updates = "independent"'
+        raise conflict(f"{key}.replicas", mapping.replicas, allowed)
+    if mapping.array not in (*AUTOMATIC_KINDS, *names):
+        known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
+        raise conflict(f"{key}.array", mapping.array, f"one of {known}")
+
+
+def check_adc(periphery: Periphery, key: str) -> None:
+    """Refuse an ADC without a bound, in either cycle; the error names the cycle's own key."""
+    for cycle, end in ((periphery, ""), (periphery.backward, "_backward")):
+        if cycle.adc_bits and not cycle.bound:
+            raise conflict(
+                f"{key}.adc_bits{end}",
+                cycle.adc_bits,
+                f"0 where bound{end} = 0 (an ADC converts the range [-bound, bound]: give both or "
+                "neither)",
+            )
