@@ -20,6 +20,7 @@ from rpucc.errors import ModelError, UsageError, VerificationError
 from rpucc.passes.callbacks import StructureCheck, check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.messages import label_of
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
@@ -96,7 +97,12 @@ def compile_model(
 
     def lower(*checks: Callback) -> ir.Model:
         events = [*callbacks, *checks]
-        return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
+        try:
+            return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
+        except ModelError as error:
+            for each in (error, *options.problems.found):
+                each.name_model(label_of(imported))
+            raise
 
     if verify is None:
         verify = _is_cheap(imported)

@@ -22,6 +22,11 @@ class RpuccError(Exception):
 class ModelError(RpuccError):
     """The ONNX model cannot be read, is invalid, or holds something rpucc cannot lower."""
 
+    def name_model(self, label: str) -> None:
+        """Begin the message with the model's file or name; passes know only its nodes."""
+        if not str(self).startswith(label):
+            self.args = (f"{label}: {self}",)
+
 
 class UnsupportedError(ModelError):
     """The model is valid ONNX, but an op, attribute or shape in it is not supported."""

@@ -214,7 +214,7 @@ def test_all_missing_gradients_are_found() -> None:
     refused = [node.node for node in check.nodes if node.fate == "refused"]
     assert refused == ["f", "g"]
     assert len(check.problems) == 2
-    assert check.problems[0].startswith("node 'g' (Ceil): no gradient rule for this op")
+    assert check.problems[0].startswith("model 'g': node 'g' (Ceil): no gradient rule for this op")
 
 
 def test_several_outputs_do_not_hide_a_missing_gradient() -> None:
@@ -222,7 +222,7 @@ def test_several_outputs_do_not_hide_a_missing_gradient() -> None:
         [a] a = Gemm (x, w) [f] f = Floor (a) [b] y = Gemm (f, v) [r] z = Relu (y) }"""
     check = check_model(net(text, w=(3, 3), v=(3, 2)), "ideal")
     assert len(check.problems) == 2
-    assert check.problems[0].startswith("the model has 2 outputs (y, z)")
+    assert check.problems[0].startswith("model 'g': the model has 2 outputs (y, z)")
     assert "node 'f' (Floor)" in check.problems[1]
 
 
@@ -301,7 +301,7 @@ def test_command_on_a_model_that_does_not(tmp_path: Path) -> None:
     assert shown.exit_code == 1
     assert shown.stderr == ""
     text = " ".join(shown.stdout.split())
-    assert "refused node 'f' (Floor): no gradient rule" in text
+    assert "node 'f' (Floor): no gradient rule" in text
     assert text.endswith(
         "would not compile for training: 2 problems; would compile for inference (--inference)"
     )
