@@ -53,6 +53,7 @@ def check_model(
     training: bool = True,
     loss: str = "auto",
     input_range: tuple[float, float] | None = None,
+    input_shape: Sequence[int] | None = None,
     overrides: Sequence[str] = (),
 ) -> Check:
     """Tell what compiling the model would do with each of its nodes; parameters as `compile_model`.
@@ -75,6 +76,7 @@ def check_model(
             training=training,
             loss=loss,
             input_range=input_range,
+            input_shape=input_shape,
             verify=False,
             callbacks=[trail.lowered],
             problems=problems,

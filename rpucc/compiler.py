@@ -20,6 +20,7 @@ from rpucc.errors import ModelError, UsageError, VerificationError
 from rpucc.passes.callbacks import StructureCheck, check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.input_shape import fix_input_shape, open_negative_sizes
 from rpucc.passes.frontend.messages import label_of
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
@@ -50,6 +51,7 @@ def compile_model(
     training: bool = True,
     loss: str = "auto",
     input_range: tuple[float, float] | None = None,
+    input_shape: Sequence[int] | None = None,
     verify: bool | None = None,
     callbacks: Sequence[Callback] = (),
     overrides: Sequence[str] = (),
@@ -65,6 +67,7 @@ def compile_model(
         no effect without `training`.
     input_range: what the input's elements lie between; by default the model's metadata
     `rpucc.input_range`, else (0, 1).
+    input_shape: [C, *space] of the only input, for a model that was exported with open sizes.
     verify: run the model before and after every pass and compare all values; None does so for
     models that are cheap to run. VerificationError would be a bug in rpucc.
     callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
@@ -87,6 +90,9 @@ def compile_model(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
         )
     check_file(imported)  # only a valid model can be cloned
+    open_negative_sizes(imported)
+    if input_shape is not None:
+        fix_input_shape(imported, input_shape)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     Importer(problems, watch)(imported)

@@ -16,6 +16,7 @@ from rpucc.cli import options
 @click.option("--inference", is_flag=True, help="Check for inference alone, not for training.")
 @options.loss
 @options.input_range
+@options.input_shape
 @click.option("--all", "every", is_flag=True, help="List every node, not a summary.")
 @options.as_json
 @click.pass_context
@@ -35,6 +36,7 @@ def check(ctx: click.Context, /, **arguments: Any) -> None:
             training=training,
             loss=arguments["loss"],
             input_range=arguments["input_range"],
+            input_shape=arguments["input_shape"],
             overrides=arguments["overrides"],
         )
 

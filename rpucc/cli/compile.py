@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--inference", is_flag=True, help="Leave out loss, backward and update cycles.")
 @options.loss
 @options.input_range
+@options.input_shape
 @options.verify
 @click.option("--time-passes", is_flag=True, help="Show how long each pass took.")
 @click.option("--dump-passes", default=None, metavar="FOLDER", help="Write the model after each.")
@@ -51,6 +52,7 @@ class Arguments:
     inference: bool
     loss: str
     input_range: tuple[float, float] | None
+    input_shape: tuple[int, ...] | None
     verify: bool | None
     time_passes: bool
     dump_passes: str | None
@@ -77,6 +79,7 @@ def _compile(arguments: Arguments) -> None:
             training=not arguments.inference,
             loss=arguments.loss,
             input_range=arguments.input_range,
+            input_shape=arguments.input_shape,
             verify=arguments.verify,
             callbacks=[timing] if dump is None else [timing, dump],
             overrides=arguments.overrides,

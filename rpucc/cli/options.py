@@ -27,6 +27,16 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     return value
 
 
+def _sizes(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Read sizes between commas."""
+    if value is None:
+        return None
+    words = [word.strip() for word in value.split(",")]
+    if not all(word.isascii() and word.isdigit() and 0 < int(word) < 2**31 for word in words):
+        raise click.BadParameter("needs sizes of 1 or more between commas, as in 3,224,224")
+    return tuple(int(word) for word in words)
+
+
 target = click.option(
     "-t",
     "--target",
@@ -64,6 +74,13 @@ input_range = click.option(
     metavar="LO HI",
     callback=_finite,
     help="The range of the model's input; stored pixels 0..255 map onto it.  [default: 0 1]",
+)
+input_shape = click.option(
+    "--input-shape",
+    default=None,
+    metavar="C,H,W",
+    callback=_sizes,
+    help="The shape of the model's input without the batch, where the file leaves it open.",
 )
 verify = click.option(
     "--verify/--no-verify",

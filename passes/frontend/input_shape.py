@@ -1,0 +1,59 @@
+"""Sizes that a file leaves open, and the one size that a model is used with.
+
+Not for the batch, which stays open (`batch.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from rpucc.errors import UsageError
+from rpucc.passes.frontend.messages import label_of, shape_text
+
+
+def open_negative_sizes(model: ir.Model) -> None:
+    """Read a size of -1, as Paddle writes it, as one that is open."""
+    values = [*model.graph.inputs, *(out for node in model.graph for out in node.outputs)]
+    for value in values:
+        if value.shape is not None and any(_is_negative(dim) for dim in value.shape):
+            value.shape = ir.Shape([None if _is_negative(dim) else dim for dim in value.shape])
+
+
+def _is_negative(dim: int | ir.SymbolicDim) -> bool:
+    return isinstance(dim, int) and dim < 0
+
+
+def fix_input_shape(model: ir.Model, shape: Sequence[int]) -> None:
+    """Set the shape of the model's only input, its batch left out: [C, *space].
+
+    What the file says about shapes behind it is forgotten: inference finds them anew. Raises
+    UsageError where there are several inputs, or where a size that the file fixes is another.
+    """
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    if len(inputs) != 1:
+        names = ", ".join(str(value.name) for value in inputs)
+        raise UsageError(
+            f"{label_of(model)}: --input-shape is for models with one input, this one has "
+            f"{len(inputs)} ({names})"
+        )
+    found = inputs[0].shape
+    dims = list(found.dims) if found is not None else [ir.SymbolicDim(None), *shape]
+    fits = len(dims) == len(shape) + 1 and all(
+        not isinstance(dim, int) or dim == size for dim, size in zip(dims[1:], shape, strict=True)
+    )
+    if not fits:
+        raise UsageError(
+            f"{label_of(model)}: --input-shape {','.join(map(str, shape))} does not fit the input "
+            f"{inputs[0].name!r} {shape_text([_text(dim) for dim in dims])}; give all dimensions "
+            "but the batch"
+        )
+    inputs[0].shape = ir.Shape([dims[0], *shape])
+    for node in model.graph:
+        for output in node.outputs:
+            output.shape = None
+
+
+def _text(dim: int | ir.SymbolicDim) -> int | str | None:
+    return dim if isinstance(dim, int) else dim.value
