@@ -120,7 +120,9 @@ def test_an_ideal_step_equals_floating_point(name: str) -> None:
 def test_a_network_of_the_zoo_learns(name: str, target: str) -> None:
     model = build(name)
     data = squares(200) if name == "unet" else colours(300)
-    assert_learns(model, target, data, lr=0.003)
+    # 53 layers deep, pulsed updates at 0.003 drive the loss up instead.
+    deep = name == "mobilenet-v2-cifar" and target != "ideal"
+    assert_learns(model, target, data, lr=0.0005 if deep else 0.003)
 
 
 def test_unet_from_the_command_line(tmp_path: Path, cli: Cli) -> None:
