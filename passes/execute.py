@@ -153,6 +153,7 @@ def run_model(
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it would keep what the largest moment took
     options.log_severity_level = 4  # its errors come as exceptions
     try:
         session = ort.InferenceSession(
