@@ -39,7 +39,9 @@ def fix_input_shape(model: ir.Model, shape: Sequence[int]) -> None:
             f"{len(inputs)} ({names})"
         )
     found = inputs[0].shape
-    dims = list(found.dims) if found is not None else [ir.SymbolicDim(None), *shape]
+    dims: list[int | ir.SymbolicDim] = [ir.SymbolicDim(None), *shape]
+    if found is not None:
+        dims = list(found.dims)
     fits = len(dims) == len(shape) + 1 and all(
         not isinstance(dim, int) or dim == size for dim, size in zip(dims[1:], shape, strict=True)
     )
