@@ -6,7 +6,8 @@ Not for what copies cost (rpucc/plan.py) nor where they lie (rpucc/placement).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -88,21 +89,38 @@ def balance(
     it cannot have one, nothing else can make the pipeline faster. `copies` are those to begin with.
     """
     kinds = {kind.name: kind for kind in target.arrays}
+    t_reads = [kinds[grid.kind].t_read for grid in grids]
+    steps = list(_steps(reads, copies, may_grow, t_reads))
+
+    def after(count: int) -> list[int]:
+        found = list(copies)
+        for i, more in steps[:count]:
+            found[i] = more
+        return found
+
+    def too_many(count: int) -> bool:
+        return not _fits(grids, after(count), target.arrays, share=target.placement.share)
+
+    # Copies only ever take more arrays, so few of the steps need to be placed to find the last.
+    return after(bisect_left(range(1, len(steps) + 1), True, key=too_many))
+
+
+def _steps(
+    reads: Sequence[int], copies: Sequence[int], may_grow: Sequence[bool], t_reads: Sequence[float]
+) -> Iterator[tuple[int, int]]:
+    """Yield (layer, its copies) step by step: each time the slowest stage gets more of them."""
     found = list(copies)
 
     def seconds(i: int) -> float:
-        return -(-reads[i] // found[i]) * kinds[grids[i].kind].t_read
+        return -(-reads[i] // found[i]) * t_reads[i]
 
-    while grids:
-        slowest = max(range(len(grids)), key=seconds)
+    while found:
+        slowest = max(range(len(found)), key=seconds)
         more = next_useful(reads[slowest], found[slowest])
         if not may_grow[slowest] or more is None:
-            break
-        tried = [*found[:slowest], more, *found[slowest + 1 :]]
-        if not _fits(grids, tried, target.arrays, share=target.placement.share):
-            break
-        found = tried
-    return found
+            return
+        found[slowest] = more
+        yield slowest, more
 
 
 def next_useful(reads: int, copies: int) -> int | None:
