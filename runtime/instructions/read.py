@@ -13,7 +13,8 @@ from rpucc.errors import RpuccError
 from rpucc.layers import READS, weight_of
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
-from rpucc.runtime.kernels.read import UNBOUNDED, multiply, multiply_groups, read, read_groups
+from rpucc.runtime.kernels.products import multiply, multiply_groups
+from rpucc.runtime.kernels.read import UNBOUNDED, read, read_groups
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction

@@ -12,7 +12,7 @@ from rpucc.layers import weight_of
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
-from rpucc.runtime.kernels.read import subtract_outer, subtract_outers
+from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The read cycles: DAC, matrix product, read noise, bound, ADC, noise and bound management.
+"""The read cycles: converters around a matrix product, noise and bound management.
 
 One call reads all tiles of a grid for a range of input rows, forward or transposed, and adds the
 partial sums digitally. Equations: Gokmen, Onen & Haensch 2017 (doi 10.3389/fnins.2017.00538);
@@ -10,11 +10,17 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from rpucc.runtime.kernels.blas import address, gemm, gemm_outer
-from rpucc.runtime.kernels.floats import float_of, floor, largest_magnitude, magnitude_bits
-from rpucc.runtime.kernels.jit import inlined, kernel
+from rpucc.runtime.kernels.blas import address, gemm
+from rpucc.runtime.kernels.converters import (
+    add_noise,
+    convert_row,
+    convert_rows,
+    digitise,
+    reduction,
+)
+from rpucc.runtime.kernels.floats import largest_magnitude
+from rpucc.runtime.kernels.jit import kernel
 from rpucc.runtime.kernels.normals import fill_normals
-from rpucc.runtime.kernels.philox import DAC_ROUNDING, fill_words
 
 f32 = nb.float32
 i32 = nb.int32
@@ -36,115 +42,8 @@ PROBED_OUTPUTS = 1024
 # The first block is small: where inputs are too large most of its reads saturate.
 FIRST_PROBE, NEXT_PROBE = 256, 512
 
-# Below the smallest normal float32 the inverse overflows: an input that small counts as 0.
-TINY = np.finfo(np.float32).tiny
-
 # Rows of the statistics vector that reads add to.
 READS, SATURATED, REREADS = 0, 1, 2
-
-
-@inlined
-def _convert(x, out, inverse, dac_levels):
-    """out = DAC(x * inverse): clip to ±1 and round to steps of 1 / dac_levels; 0 levels: no DAC."""
-    if dac_levels > f32(0):
-        step = f32(1) / dac_levels
-        for c in range(x.shape[0]):
-            v = min(max(x[c] * inverse, f32(-1)), f32(1))
-            out[c] = floor(v * dac_levels + f32(0.5)) * step
-    else:
-        for c in range(x.shape[0]):
-            out[c] = x[c] * inverse
-
-
-@inlined
-def _convert_by_chance(x, out, inverse, dac_levels, words):
-    """As `_convert`, but rounded up with a probability of what is above the level below.
-
-    words: a uniform uint32 an input, of which the upper 24 bits count.
-    """
-    step = f32(1) / dac_levels
-    for c in range(x.shape[0]):
-        v = min(max(x[c] * inverse, f32(-1)), f32(1)) * dac_levels
-        below = floor(v)
-        uniform = f32(i32(words[c] >> u32(8))) * f32(2.0**-24)
-        out[c] = (below + (f32(1) if uniform < v - below else f32(0))) * step
-
-
-@kernel
-def _convert_row(
-    x, out, inverse, dac_levels, dac_stochastic, words, row, positions, sample0, index, tile_word,
-    k0, k1,
-):  # fmt: skip
-    """The DACs of one tile convert one row; index: place << 8 | which of its reads."""
-    if not dac_stochastic:
-        _convert(x, out, inverse, dac_levels)
-        return
-    sample = row // positions
-    first = (row - sample * positions) * x.shape[0]
-    fill_words(
-        words, first, x.shape[0], index, i64(tile_word) + (DAC_ROUNDING << 24), sample0 + sample,
-        i64(k0), i64(k1),
-    )  # fmt: skip
-    _convert_by_chance(x, out, inverse, dac_levels, words[first & 63 :])
-
-
-@inlined
-def _reduction(x, scale, n, worst_case):
-    """What bound management divides the scaled input by in its nth re-read; 1 for n = 0.
-
-    worst_case 0: 2^n. Else assumed |w| over alpha: as much as keeps the output within the bound
-    whatever the signs are, and at least 2.
-    """
-    if worst_case == f32(0) or n == 0:
-        return f32(2.0**n)
-    total = f32(0)
-    for c in range(x.shape[0]):
-        total += abs(x[c])
-    return max(total * worst_case / scale, f32(2))
-
-
-@inlined
-def _add_noise(z, normals, noise):
-    """Z += noise * normals; returns the largest |z| afterwards."""
-    largest = i32(0)
-    for r in range(z.shape[0]):
-        v = z[r] + noise * normals[r]
-        z[r] = v
-        largest = max(largest, magnitude_bits(v))
-    return float_of(largest)
-
-
-@inlined
-def _digitise(z, y, bound, adc_step, factor):
-    """Y = ADC(clip(z, ±bound)) * factor; adc_step 0: no ADC; UNBOUNDED: no clip."""
-    if adc_step > f32(0):
-        inverse = f32(1) / adc_step
-        for r in range(z.shape[0]):
-            v = min(max(z[r], -bound), bound)
-            y[r] = floor(v * inverse + f32(0.5)) * adc_step * factor
-    else:
-        for r in range(z.shape[0]):
-            y[r] = min(max(z[r], -bound), bound) * factor
-
-
-@kernel
-def _convert_rows(X, b0, rows, i0, inputs, noise_managed, dac_levels, xs, scales):
-    """Scale and convert rows b0 .. b0 + rows - 1 of a column segment into xs [rows, inputs].
-
-    scales[i] = max |x| of the row (0 below TINY: nothing is read), or 1 without noise management.
-    """
-    if not noise_managed:
-        scales[:rows] = f32(1)
-        if inputs == X.shape[1]:  # one long loop: rows may be too short for vectors
-            _convert(X[b0 : b0 + rows].reshape(-1), xs, f32(1), dac_levels)
-            return
-    for i in range(rows):
-        x = X[b0 + i, i0 : i0 + inputs]
-        if noise_managed:
-            scale = largest_magnitude(x)
-            scales[i] = scale if scale >= TINY else f32(0)
-        inverse = f32(1) / scales[i] if scales[i] > f32(0) else f32(0)
-        _convert(x, xs[i * inputs : (i + 1) * inputs], inverse, dac_levels)
 
 
 @kernel
@@ -177,8 +76,8 @@ def _read_again(
         for k in range(count):
             row = rows[k]
             x = X[b0 + row, i0 : i0 + inputs]
-            factors[row] = scales[row] * _reduction(x, scales[row], n, worst_case)
-            _convert_row(
+            factors[row] = scales[row] * reduction(x, scales[row], n, worst_case)
+            convert_row(
                 x, xs[k * inputs : (k + 1) * inputs], f32(1) / factors[row], dac_levels,
                 dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
                 k0, k1,
@@ -199,7 +98,7 @@ def _read_again(
                     normals, first, outputs, place << 8 | n, i64(tile_word), sample0 + sample,
                     i64(k0), i64(k1),
                 )  # fmt: skip
-                largest = _add_noise(z, normals[first & 63 :], noise)
+                largest = add_noise(z, normals[first & 63 :], noise)
             else:
                 largest = largest_magnitude(z)
             if largest >= bound:
@@ -238,8 +137,8 @@ def _read_probing(
             row = alive[k] = waiting[k]
             if n > 0:
                 x = X[b0 + row, i0 : i0 + inputs]
-                factor = scales[row] * _reduction(x, scales[row], n, worst_case)
-                _convert_row(
+                factor = scales[row] * reduction(x, scales[row], n, worst_case)
+                convert_row(
                     x, xs_again[k * inputs : (k + 1) * inputs], f32(1) / factor, dac_levels,
                     dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
                     k0, k1,
@@ -266,7 +165,7 @@ def _read_probing(
                         normals, first, width, place << 8 | n, i64(tile_word), sample0 + sample,
                         i64(k0), i64(k1),
                     )  # fmt: skip
-                    largest = _add_noise(z, normals[first & 63 :], noise)
+                    largest = add_noise(z, normals[first & 63 :], noise)
                 else:
                     largest = largest_magnitude(z)
                 if largest >= bound and not last:
@@ -290,7 +189,7 @@ def _read_probing(
             zs[row * outputs : (row + 1) * outputs] = zs_again[k * outputs : (k + 1) * outputs]
             statistics[SATURATED] += 1 if factors[row] < f32(0) else 0
             x = X[b0 + row, i0 : i0 + inputs]
-            factors[row] = scales[row] * _reduction(x, scales[row], n, worst_case)
+            factors[row] = scales[row] * reduction(x, scales[row], n, worst_case)
         statistics[REREADS] += again
         count = again
         n += 1
@@ -302,9 +201,9 @@ def _add_up(zs, Y, row, run, o0, outputs, factors, accumulate, bound, adc_step):
     if not accumulate and outputs >= LONG_ROW:
         for i in range(run):
             z = zs[i * outputs : (i + 1) * outputs]
-            _digitise(z, Y[row + i, o0 : o0 + outputs], bound, adc_step, factors[i])
+            digitise(z, Y[row + i, o0 : o0 + outputs], bound, adc_step, factors[i])
         return
-    _digitise(zs, zs, bound, adc_step, f32(1))  # short rows: one long loop first
+    digitise(zs, zs, bound, adc_step, f32(1))  # short rows: one long loop first
     for i in range(run):
         z = zs[i * outputs : (i + 1) * outputs]
         y = Y[row + i, o0 : o0 + outputs]
@@ -330,7 +229,7 @@ def read(
     sample0 + m // positions. in_cuts [S + 1], out_cuts [B + 1]: the tile borders;
     tiles: int64 [S, B], the tile ids that address the noise.
     noise_managed: scale each row of each segment by its max |x| (0: nothing is read, Y = 0).
-    max_halvings: bound management's limit, 0 for none; worst_case: see `_reduction`.
+    max_halvings: bound management's limit, 0 for none; worst_case: see `reduction`.
     noise: sigma. bound: alpha, or UNBOUNDED. dac_levels: 2^(bits - 1) - 1,
     adc_step: 2 alpha / (2^bits - 2); 0 for no converter. dac_stochastic: the DACs of every tile
     round by chance. place: which of the layer's places in the network reads (a shared matrix has
@@ -347,7 +246,7 @@ def read(
         for s in range(in_cuts.shape[0] - 1):
             i0 = in_cuts[s]
             inputs = in_cuts[s + 1] - i0
-            _convert_rows(X, b0, rows, i0, inputs, noise_managed, dac_levels, xs, scales)
+            convert_rows(X, b0, rows, i0, inputs, noise_managed, dac_levels, xs, scales)
             for t in range(out_cuts.shape[0] - 1):
                 o0 = out_cuts[t]
                 outputs = out_cuts[t + 1] - o0
@@ -356,7 +255,7 @@ def read(
                 if dac_stochastic:  # each tile has its own DACs
                     for i in range(rows):
                         inverse = f32(1) / scales[i] if scales[i] > f32(0) else f32(0)
-                        _convert_row(
+                        convert_row(
                             X[b0 + i, i0 : i0 + inputs], xs[i * inputs : (i + 1) * inputs],
                             inverse, dac_levels, True, words, b0 + i, positions, sample0,
                             place << 8, tile_word, k0, k1,
@@ -388,7 +287,7 @@ def read(
                             normals, first, run * outputs, place << 8, i64(tile_word),
                             sample0 + sample, i64(k0), i64(k1),
                         )  # fmt: skip
-                        largest = _add_noise(z, normals[first & 63 :], noise)
+                        largest = add_noise(z, normals[first & 63 :], noise)
                     else:
                         largest = largest_magnitude(z)
                     if largest >= bound:  # finished below, when all of the block have been seen
@@ -441,41 +340,3 @@ def read_groups(
             noise, bound, dac_levels, dac_stochastic, adc_step, transpose, block, xs, zs, scales,
             normals, words, rows_again, statistics,
         )  # fmt: skip
-
-
-@kernel
-def multiply_groups(q0, q1, blas, W, X, Y, transpose):
-    """`multiply` of G independent matrices, shapes as in `read_groups`."""
-    groups = W.shape[0]
-    for q in range(q0, q1):
-        multiply(0, X.shape[1], blas, W[q % groups], X[q], Y[q], transpose, False)
-
-
-@kernel
-def subtract_outers(g0, g1, blas, W, X, D, lr):
-    """`subtract_outer` of matrices g0 .. g1 - 1: W [G, R, C], X [N·G, P, C], D [N·G, P, R]."""
-    groups = W.shape[0]
-    for g in range(g0, g1):
-        for q in range(g, X.shape[0], groups):
-            subtract_outer(0, W.shape[1], blas, W[g], X[q], D[q], lr)
-
-
-@kernel
-def multiply(m0, m1, blas, W, X, Y, transpose, accumulate):
-    """The ideal read of rows m0 .. m1 - 1: Y = X Wᵀ (or X W), without any periphery."""
-    ld_w = W.shape[1]
-    gemm(
-        blas, address(Y, m0 * Y.shape[1]), Y.shape[1], address(X, m0 * X.shape[1]), X.shape[1],
-        address(W, 0), ld_w, m1 - m0, X.shape[1], Y.shape[1], transpose, f32(1),
-        f32(1) if accumulate else f32(0),
-    )  # fmt: skip
-
-
-@kernel
-def subtract_outer(r0, r1, blas, W, X, D, lr):
-    """The ideal update of rows r0 .. r1 - 1: W -= lr * Dᵀ X with X [M, C] and D [M, R]."""
-    ld_w = W.shape[1]
-    gemm_outer(
-        blas, address(W, r0 * ld_w), ld_w, address(D, r0), D.shape[1], address(X, 0), X.shape[1],
-        X.shape[0], r1 - r0, ld_w, -lr,
-    )  # fmt: skip

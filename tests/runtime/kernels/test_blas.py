@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpucc.runtime.kernels.blas import address, blas_routines, gemm, gemm_outer
-from rpucc.runtime.kernels.read import multiply, subtract_outer
+from rpucc.runtime.kernels.products import multiply, subtract_outer
 
 from ..tilings import Periphery, Tiling, read_rows
 

@@ -1,0 +1,51 @@
+"""Reads and updates in ideal mode: matrix products and nothing around them.
+
+Not for arrays with noise, converters or bounds (`read.py`), nor for pulses.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+
+from rpucc.runtime.kernels.blas import address, gemm, gemm_outer
+from rpucc.runtime.kernels.jit import kernel
+
+f32 = nb.float32
+
+
+@kernel
+def multiply(m0, m1, blas, W, X, Y, transpose, accumulate):
+    """The ideal read of rows m0 .. m1 - 1: Y = X Wᵀ (or X W), without any periphery."""
+    ld_w = W.shape[1]
+    gemm(
+        blas, address(Y, m0 * Y.shape[1]), Y.shape[1], address(X, m0 * X.shape[1]), X.shape[1],
+        address(W, 0), ld_w, m1 - m0, X.shape[1], Y.shape[1], transpose, f32(1),
+        f32(1) if accumulate else f32(0),
+    )  # fmt: skip
+
+
+@kernel
+def subtract_outer(r0, r1, blas, W, X, D, lr):
+    """The ideal update of rows r0 .. r1 - 1: W -= lr * Dᵀ X with X [M, C] and D [M, R]."""
+    ld_w = W.shape[1]
+    gemm_outer(
+        blas, address(W, r0 * ld_w), ld_w, address(D, r0), D.shape[1], address(X, 0), X.shape[1],
+        X.shape[0], r1 - r0, ld_w, -lr,
+    )  # fmt: skip
+
+
+@kernel
+def multiply_groups(q0, q1, blas, W, X, Y, transpose):
+    """`multiply` of G independent matrices, shapes as in `read.read_groups`."""
+    groups = W.shape[0]
+    for q in range(q0, q1):
+        multiply(0, X.shape[1], blas, W[q % groups], X[q], Y[q], transpose, False)
+
+
+@kernel
+def subtract_outers(g0, g1, blas, W, X, D, lr):
+    """`subtract_outer` of matrices g0 .. g1 - 1: W [G, R, C], X [N·G, P, C], D [N·G, P, R]."""
+    groups = W.shape[0]
+    for g in range(g0, g1):
+        for q in range(g, X.shape[0], groups):
+            subtract_outer(0, W.shape[1], blas, W[g], X[q], D[q], lr)
