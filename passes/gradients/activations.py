@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rpucc.passes.gradients.context import GradientEmitter, float_of, input_of, text_of, the
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
+from rpucc.passes.gradients.context import (
+    Found,
+    GradientEmitter,
+    Gradients,
+    float_of,
+    input_of,
+    text_of,
+    the,
+)
 
 
 def _where_positive(e: GradientEmitter, x: ir.Value, above: ir.Value, below: ir.Value) -> ir.Value:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from rpucc.layers import DEVICES
 from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     ReadUpdate,
     constant_ints,
     input_of,
@@ -20,7 +20,7 @@ from rpucc.passes.gradients.context import (
 from rpucc.passes.window import Window, ints
 
 
-def read(e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]) -> list[ir.Value | None]:
+def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = W x on an array: dx is one transposed read of d; the update is left to differentiate."""
     x, W = input_of(node, 0), input_of(node, 1)
     part = the(g)
@@ -62,9 +62,7 @@ def _without_segments(e: GradientEmitter, part: ir.Value) -> ir.Value:
     return e.op("Squeeze", part, e.constant([-2]))
 
 
-def im2col(
-    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
-) -> list[ir.Value | None]:
+def im2col(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """Add each window's columns back to where they came from: Col2Im."""
     X = input_of(node)
     channels = known_shape(X)[1]
@@ -75,9 +73,7 @@ def im2col(
     return [image]
 
 
-def col2im_node(
-    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
-) -> list[ir.Value | None]:
+def col2im_node(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """Look at g through the same window: Im2Col is the adjoint of Col2Im."""
     kernel = constant_ints(node, 2) or []
     ones = (1,) * len(kernel)
@@ -92,9 +88,7 @@ def col2im_node(
     return [e.transpose(columns, (0, 2, 1))]
 
 
-def assign(
-    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
-) -> list[ir.Value | None]:
+def assign(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """Bring the shares' gradients back into the order of the positions."""
     positions = known_shape(input_of(node))[1]
     assert isinstance(positions, int)
@@ -102,17 +96,13 @@ def assign(
     return [e.rpu("Collect", the(g), positions=[positions], layer=layer)]
 
 
-def collect(
-    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
-) -> list[ir.Value | None]:
+def collect(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """Share the gradients out as the positions were."""
     copies = known_shape(input_of(node))[1]
     assert isinstance(copies, int)
     return [e.rpu("Assign", the(g), copies=[copies], layer=int_of(node, "layer", 0))]
 
 
-def append_one(
-    e: GradientEmitter, node: ir.Node, g: Sequence[ir.Value | None]
-) -> list[ir.Value | None]:
+def append_one(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """Drop the last column: nothing feeds the constant 1."""
     return [e.op("Slice", the(g), e.constant([0]), e.constant([-1]), e.constant([-1]))]

@@ -59,9 +59,13 @@ class GradientEmitter(Emitter):
         return self.reshape_like(summed, value) if extra else summed
 
 
-Rule: TypeAlias = Callable[
-    [GradientEmitter, ir.Node, Sequence[ir.Value | None]], Sequence[ir.Value | None]
-]
+Found: TypeAlias = Sequence[ir.Value | None]
+"""The gradients of a node's outputs."""
+
+Gradients: TypeAlias = list[ir.Value | None]
+"""The gradients of a node's inputs."""
+
+Rule: TypeAlias = Callable[[GradientEmitter, ir.Node, Found], Sequence[ir.Value | None]]
 """rule(emitter, node, gradients of its outputs) -> gradients of its inputs.
 
 None stands for an output that nothing depends on, and for an input that needs no gradient; a rule

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from rpucc.passes.emit import constant_of
-from rpucc.passes.gradients.context import GradientEmitter, float_of, input_of, refuse, the
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
+from rpucc.passes.gradients.context import (
+    Found,
+    GradientEmitter,
+    Gradients,
+    float_of,
+    input_of,
+    refuse,
+    the,
+)
 
 
 def add(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

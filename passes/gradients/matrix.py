@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     float_of,
     input_of,
     rank_of,
@@ -16,9 +16,6 @@ from rpucc.passes.gradients.context import (
     text_of,
     the,
 )
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 
 def matmul(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -15,16 +15,15 @@ import onnx_ir as ir
 
 from rpucc.passes.emit import constant_of, int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     float_of,
     input_of,
     rank_of,
     refuse,
     the,
 )
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 
 def batch_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

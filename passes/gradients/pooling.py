@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +10,17 @@ import onnx_ir as ir
 
 from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import infer_outputs, int_of, known_shape
-from rpucc.passes.gradients.context import GradientEmitter, input_of, rank_of, refuse, the
+from rpucc.passes.gradients.context import (
+    Found,
+    GradientEmitter,
+    Gradients,
+    input_of,
+    rank_of,
+    refuse,
+    the,
+)
 from rpucc.passes.gradients.reduce import share_evenly
 from rpucc.passes.window import Window
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 
 def max_pool(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -9,16 +9,15 @@ import onnx_ir as ir
 
 from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     constant_ints,
     input_of,
     rank_of,
     refuse,
     the,
 )
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 
 def reduce_sum(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from rpucc.passes.emit import constant_of
-from rpucc.passes.gradients.context import GradientEmitter, input_of, refuse
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
+from rpucc.passes.gradients.context import Found, GradientEmitter, Gradients, input_of, refuse
 
 
 def convolution(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from rpucc.passes.emit import constant_of, int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     float_of,
     input_of,
     refuse,
@@ -24,9 +26,6 @@ from rpucc.passes.gradients.context import (
     times_matrix,
 )
 from rpucc.passes.window import ints
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 ROUND = {
     "round_prefer_floor": lambda x: math.ceil(x - 0.5),

@@ -5,15 +5,15 @@ All of them are y[m] = x[source[m]] along an axis; so dx[k] is the sum of g[m] w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.passes.emit import constant_of, int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     constant_ints,
     input_of,
     rank_of,
@@ -22,9 +22,6 @@ from rpucc.passes.gradients.context import (
     the,
     times_matrix,
 )
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 END = 2**63 - 1
 """The end of a Slice that goes to the end of its axis."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
+    Found,
     GradientEmitter,
+    Gradients,
     constant_ints,
     input_of,
     rank_of,
@@ -17,9 +17,6 @@ from rpucc.passes.gradients.context import (
     the,
 )
 from rpucc.passes.window import ints
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
 
 
 def reshape(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

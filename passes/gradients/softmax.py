@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from rpucc.passes.emit import int_of
-from rpucc.passes.gradients.context import GradientEmitter, the
-
-Gradients = list[ir.Value | None]
-Found = Sequence[ir.Value | None]
+from rpucc.passes.gradients.context import Found, GradientEmitter, Gradients, the
 
 
 def softmax(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
