@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,13 +60,18 @@ class Snapshot:
 
     values: dict[str, Array]
     probes: dict[str, Array]
-    """What stood in place of the layers' inputs in the second run."""
-    probed: dict[str, Array]
-    """The values of the second run."""
+    """What stands in place of the layers' inputs in the second run."""
+    probe: Callable[[], dict[str, Array]]
+    """Does the second run; to be called (through `probed`) before a pass changes the model."""
     constants: dict[str, str]
     producers: dict[str, str]
     """Value name to a description of its node, in the order in which nodes run."""
     outputs: tuple[str, ...]
+
+    @cached_property
+    def probed(self) -> dict[str, Array]:
+        """The values of the second run, which is done when they are first asked for."""
+        return self.probe()
 
 
 class Verify:
@@ -93,6 +99,7 @@ class Verify:
         if self._before is None:
             self._before = first_snapshot(event.model, feeds, where, self.seed)
             self._probes = self._before.probes
+            _ = self._before.probed
             return
         after = take_snapshot(event.model, feeds, self._probes, where)
         self.results[event.name] = compare_snapshots(
@@ -101,6 +108,7 @@ class Verify:
             self.tolerance,
             where,
             rerun=lambda: _shaken_snapshot(event.model, feeds, self._probes, where),
+            spend=True,
         )
         self._before = after
 
@@ -133,6 +141,7 @@ def compare_models(
         tolerance,
         where,
         rerun=lambda: _shaken_snapshot(after, feeds, first.probes, where),
+        spend=True,
     )
 
 
@@ -151,7 +160,7 @@ def first_snapshot(
 def take_snapshot(
     model: ir.Model, feeds: Mapping[str, Array], probes: Mapping[str, Array], where: str
 ) -> Snapshot:
-    """Run `model` twice, keeping every value. `where` starts the message of an error."""
+    """Run `model`, keeping every value. `where` starts the message of an error."""
     return _snapshot(model, feeds, run_model(model, feeds, where), probes, where)
 
 
@@ -172,7 +181,7 @@ def _snapshot(
     return Snapshot(
         values,
         usable,
-        run_model(model, feeds, f"{where} (probed)", usable) if usable else {},
+        lambda: run_model(model, feeds, f"{where} (probed)", usable) if usable else {},
         {name: _digest(value) for name, value in model.graph.initializers.items()},
         producers,
         tuple(v.name or "" for v in model.graph.outputs),
@@ -225,33 +234,37 @@ def compare_snapshots(
     tolerance: float,
     where: str,
     rerun: Callable[[], Snapshot] | None = None,
+    *,
+    spend: bool = False,
 ) -> Comparison:
     """Compare all values and constants that both runs have; see `compare_models`.
 
+    spend: forget the values of `before` once they are compared: those of a large network take
+    gigabytes, and so three runs are held at a time instead of four.
     `rerun` runs `after` on slightly changed data. It is called only where a value differs by more
     than `tolerance`, and then allows each value a few times what that change does to it: where a
     tanh sees sums of several hundred, rounding alone exceeds 1e-5.
     """
     _check_outputs(before, after, where)
     _check_constants(before, after, where)
-    found, failure = _compare_values(before.values, after.values, after.producers, tolerance)
-    probing = before.probes.keys() == after.probes.keys()
-    probed_failure = ""
-    if probing:
-        _, probed_failure = _compare_values(before.probed, after.probed, after.producers, tolerance)
-    if (failure or probed_failure) and rerun is not None:
-        shaken = rerun()
-        found, failure = _compare_values(
-            before.values, after.values, after.producers, tolerance, shaken.values
-        )
-        if probing:
-            _, probed_failure = _compare_values(
-                before.probed, after.probed, after.producers, tolerance, shaken.probed
-            )
+
+    def compare(run: Callable[[Snapshot], Mapping[str, Array]]) -> tuple[Comparison, str]:
+        first, second = run(before), run(after)
+        found, failure = _compare_values(first, second, after.producers, tolerance)
+        if not failure or rerun is None:
+            return found, failure
+        return _compare_values(first, second, after.producers, tolerance, run(rerun()))
+
+    found, failure = compare(lambda snapshot: snapshot.values)
     if failure:
         raise VerificationError(f"{where}: {failure}")
-    if probed_failure:
-        raise VerificationError(f"{where} (with random data into each layer): {probed_failure}")
+    if spend:
+        before.values.clear()
+    after_probes = after.probed  # also where nothing is compared: the next pass changes the model
+    if before.probes.keys() == after.probes.keys() and after_probes:
+        _, failure = compare(lambda snapshot: snapshot.probed)
+    if failure:
+        raise VerificationError(f"{where} (with random data into each layer): {failure}")
     return found
 
 
