@@ -185,8 +185,8 @@ class Update(Section):
     """
 
     pulsed: Flag = True
-    bl: Annotated[int, integer(1, 31)] = 10
-    """BL, pulse slots in an update; the most there are where update_bl_management is on."""
+    bl: Annotated[int, integer(1, 255)] = 10
+    """BL, pulse slots in the update of a position; with update_bl_management the most there are."""
     update_management: Flag = False
     """UM: both sides fire with equal peak probability, the mean update stays."""
     update_bl_management: Flag = False

@@ -13,6 +13,7 @@ from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
+from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ PER_NANOSECOND = 66.0
 def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
     """Change the layer's weights in place, after everything else of the step.
 
-    The instruction, if there is one, brings the positions of each group together before.
+    The instruction, if there is one, copies the positions as the update takes them before.
     """
     grid = executor.machine.grids[str(weight_of(node).name)]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
     executor.bind(node.outputs[0], grid.W)
     before = None
     if node.attributes.get_int("pulsed", 0):
-        X, D, before = _by_group(executor, grid.groups, x, d)
+        trains = -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS)
+        X, D, before = _by_group(executor, grid.groups, trains, x, d)
         work = _pulsed(executor, grid, node, X, D, lr)
     elif grid.groups > 1:
         work = _exact_groups(grid, x, d, lr)
@@ -48,16 +50,19 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
 
 
 def _by_group(
-    executor: Executor, groups: int, x: NDArray[Any], d: NDArray[Any]
+    executor: Executor, groups: int, trains: int, x: NDArray[Any], d: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], Instruction | None]:
-    """All positions of all samples by group: [N, G, P, C] as [G, N·P, C].
+    """All positions of all samples by group: [N, G, P, C] as [G, N·P·trains, C].
 
-    Views and no instruction where they lie so already, else copies and what makes them.
+    Every position is there once for each of its pulse trains. Views and no instruction where
+    values lie so already, else copies and what makes them.
     """
-    if groups == 1 or executor.batch == 1:
+    if trains == 1 and (groups == 1 or executor.batch == 1):
         return x.reshape(groups, -1, x.shape[-1]), d.reshape(groups, -1, d.shape[-1]), None
-    sources = [a.transpose(1, 0, 2, 3) for a in (x, d)]
-    X, D = (np.empty(source.shape, np.float32) for source in sources)
+    by_sample = [a.reshape(executor.batch, groups, -1, 1, a.shape[-1]) for a in (x, d)]
+    sources = [a.transpose(1, 0, 2, 3, 4) for a in by_sample]
+    shapes = [(*source.shape[:3], trains, source.shape[-1]) for source in sources]
+    X, D = (np.empty(shape, np.float32) for shape in shapes)
 
     def copy() -> None:
         np.copyto(X, sources[0])
@@ -112,7 +117,7 @@ def _pulsed(
     W, g, devices = grid.W, grid, device_state(grid)
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
-        scratch = update_scratch(grid, total, positions, bl, b - a)
+        scratch = update_scratch(grid, total, positions, min(bl, TRAIN_SLOTS), b - a)
 
         def run() -> None:
             pulses[0] += kernel(

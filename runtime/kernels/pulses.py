@@ -24,6 +24,8 @@ u32 = nb.uint32
 
 # A line fires when a 24-bit draw lies below probability * 2^24 (so the resolution is 6e-8).
 _SCALE = 16777216.0
+# A train's slots are bits of a 32-bit word; a longer train is several, one after another.
+TRAIN_SLOTS = 31
 # Marks the counters that give the low 16 bits of a draw, where its top byte does not decide.
 _REST = u32(0x80000000)
 
@@ -61,19 +63,28 @@ def pulse_gains(x, d, lr, dw_min, bl_max, managed, bl_managed):
     return _gains(_largest(x), _largest(d), lr, dw_min, bl_max, managed, bl_managed)
 
 
+@inlined
+def train_count(bl_max):
+    """How many trains of up to TRAIN_SLOTS slots the slots of one position make."""
+    return (bl_max + TRAIN_SLOTS - 1) // TRAIN_SLOTS
+
+
 @kernel
 def all_gains(X, D, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, lengths):
     """`pulse_gains` of the rows m .. m + length - 1 of X [M, C] and D [M, R].
 
-    lengths[i]: BL; gains[0, i]: Cd; gains[1, i]: Cx.
+    lengths[i]: slots; gains[0, i]: Cd; gains[1, i]: Cx. Where bl_max is above TRAIN_SLOTS, X and D
+    hold every position `train_count(bl_max)` times in a row, once for each of its trains.
     """
     cd, cx = gains[0], gains[1]
+    trains = train_count(bl_max)
     for i in range(length):
         cd[i] = _largest(D[m + i])
         cx[i] = _largest(X[m + i]) if managed or bl_managed else f32(1)
     for i in range(length):
         bl, x_gain, d_gain = _gains(cx[i], cd[i], lr, dw_min, bl_max, managed, bl_managed)
-        lengths[i] = bl
+        before = i32((m + i) % trains) * i32(TRAIN_SLOTS)
+        lengths[i] = min(max(bl - before, i32(0)), i32(TRAIN_SLOTS))
         cx[i] = x_gain
         cd[i] = d_gain
 

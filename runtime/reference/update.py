@@ -33,6 +33,16 @@ def gains(
     return bl, k * m, k / m
 
 
+def trains(bl_max: int, bl: int) -> list[int]:
+    """The slots of each train of one position: 31 at most, in order, `bl` in all.
+
+    There are as many trains as bl_max needs, the last ones empty where bl is smaller. Each is
+    drawn as a position of its own, number position · trains + train; slots are independent of each
+    other, so this says only where their draws come from.
+    """
+    return [min(max(bl - first, 0), 31) for first in range(0, bl_max, 31)]
+
+
 def threshold(values: Array, gain: float) -> NDArray[np.float32]:
     """A line fires when its 24-bit draw lies below this: 2^24 times its probability."""
     scaled = np.abs(values).astype(np.float32) * np.float32(gain)

@@ -371,7 +371,7 @@ update = st.fixed_dictionaries(
     {},
     optional={
         "pulsed": st.booleans(),
-        "bl": st.integers(1, 31),
+        "bl": st.integers(1, 255),
         "update_management": st.booleans(),
         "update_bl_management": st.booleans(),
     },

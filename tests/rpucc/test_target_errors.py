@@ -114,7 +114,7 @@ FLAG = "true or false"
          "a number from 1e-6 to 1e6"),
         ("periphery.", "dac_stochastic", ["1", '"yes"'], FLAG),
         ("update.", "pulsed", ["1", '"yes"'], FLAG),
-        ("update.", "bl", ["0", "32", "true", "10.0", '"10"'], "an integer from 1 to 31"),
+        ("update.", "bl", ["0", "256", "true", "10.0", '"10"'], "an integer from 1 to 255"),
         ("update.", "update_management", ["0"], FLAG),
         ("update.", "update_bl_management", ["0"], FLAG),
         ("device.", "model", ['""', '"Constant Step"', "3", '"a:b:c"', '":D"', '"m:"', '"../m:D"'],
@@ -139,7 +139,7 @@ def test_values(table: str, key: str, values: list[str], allowed: str) -> None:
 
 def test_values_in_layer_rules() -> None:
     assert message(changed("bl", "0", nth=1)) == (
-        "layer.0.update.bl: found 0, allowed: an integer from 1 to 31"
+        "layer.0.update.bl: found 0, allowed: an integer from 1 to 255"
     )
 
 
@@ -322,7 +322,7 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     file = tmp_path / "a\nb.toml"
     file.write_text(changed("bl", "0"), encoding="utf-8")
     assert refused(file) == (
-        f"target file {tmp_path}/a b.toml: update.bl: found 0, allowed: an integer from 1 to 31"
+        f"target file {tmp_path}/a b.toml: update.bl: found 0, allowed: an integer from 1 to 255"
     )
 
 

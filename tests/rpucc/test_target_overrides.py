@@ -120,11 +120,11 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         ("array.rows=0", "array.0.rows: found 0, allowed: an integer from 1 to 65536"),
         ("array.rows=[1]", "found a list of 1, allowed: an integer"),
         ("array.small.name=large", 'found "large", allowed: a name that no other [[array]] has'),
-        ("update.bl=32", "--set update.bl=32: found 32, allowed: an integer from 1 to 31"),
-        ("update.bl=true", "found true, allowed: an integer from 1 to 31"),
-        ("update.bl=ten", 'found "ten", allowed: an integer from 1 to 31'),
-        ("update.bl=1\nx=2", "allowed: an integer from 1 to 31"),
-        ("update.bl=" + "9" * 5000, "allowed: an integer from 1 to 31"),
+        ("update.bl=256", "--set update.bl=256: found 256, allowed: an integer from 1 to 255"),
+        ("update.bl=true", "found true, allowed: an integer from 1 to 255"),
+        ("update.bl=ten", 'found "ten", allowed: an integer from 1 to 255'),
+        ("update.bl=1\nx=2", "allowed: an integer from 1 to 255"),
+        ("update.bl=" + "9" * 5000, "allowed: an integer from 1 to 255"),
         ("update.pulsed=1", "found 1, allowed: true or false"),
         ("device.dw_min=nan", "found nan, allowed: a finite number"),
         ("device.dw_min=true", "found true, allowed: a finite number"),
@@ -132,7 +132,7 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         ("device.model=Not A Model", "allowed: a device model's name"),
         ("periphery.bound=0", "periphery.adc_bits: found 9, allowed: 0 where bound = 0"),
         ("layer.c1.periphery.bound=0", "layer.0.periphery.adc_bits: found 9, allowed: 0"),
-        ("layer.c1.update.bl=40", "layer.0.update.bl: found 40, allowed: an integer"),
+        ("layer.c1.update.bl=400", "layer.0.update.bl: found 400, allowed: an integer"),
     ],
 )
 def test_refused(override: str, message: str) -> None:
@@ -147,7 +147,7 @@ def test_refused(override: str, message: str) -> None:
 
 def test_several_errors_show_the_first() -> None:
     with pytest.raises(TargetError, match=r"found 0, allowed: .* 65536 \(and 2 more\)$"):
-        load("update.bl=99", "array.rows=0", "update.pulsed=3")
+        load("update.bl=999", "array.rows=0", "update.pulsed=3")
 
 
 def test_a_string_of_overrides_is_a_bug_not_a_bad_input() -> None:

@@ -7,7 +7,7 @@ and ends in guard values, so that a kernel which writes past its scratch fails t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,11 +20,11 @@ from rpucc.runtime.grid import Grid
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
-from rpucc.runtime.kernels.pulses import pulse_gains
+from rpucc.runtime.kernels.pulses import TRAIN_SLOTS, pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
-from rpucc.runtime.reference.update import coincidences, update_tile
+from rpucc.runtime.reference.update import coincidences, trains, update_tile
 
 FloatArray = NDArray[np.float32]
 GUARD = 64
@@ -234,19 +234,26 @@ def pulse(
 ) -> int:  # fmt: skip
     """Run the compiled update on the grid's weights, a row range after the other; its pulses."""
     update = compile_update(grid.device)
-    pulses = 0
+    X, D, positions = _by_train(X, D, how)
+    pulses, slots = 0, min(how.bl, TRAIN_SLOTS)
     for r0, r1 in ranges or [(0, len(grid.W))]:
         guarded = Guarded()
-        chunk, *scratch = update_scratch(grid, len(X), how.positions, how.bl, r1 - r0, how.chunk)
+        chunk, *scratch = update_scratch(grid, len(X), positions, slots, r1 - r0, how.chunk)
         assert chunk == how.chunk
         pulses += update(
             r0, r1, grid.W, *device_state(grid), X[None], D[None], np.float32(how.lr),
             np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed,
-            grid.row_cuts, grid.col_cuts, grid.tiles, how.positions, how.sample, *grid.key,
+            grid.row_cuts, grid.col_cuts, grid.tiles, positions, how.sample, *grid.key,
             chunk, *(guarded(array.shape, array.dtype) for array in scratch),
         )  # fmt: skip
         guarded.check()
     return pulses
+
+
+def _by_train(X: FloatArray, D: FloatArray, how: Pulsing) -> tuple[FloatArray, FloatArray, int]:
+    """X and D with every position once for each of its pulse trains, and the positions then."""
+    count = len(trains(how.bl, how.bl))
+    return np.repeat(X, count, axis=0), np.repeat(D, count, axis=0), how.positions * count
 
 
 def plain_step(grid: Grid, rows: slice, cols: slice) -> Callable[..., float]:
@@ -269,6 +276,8 @@ def plain_pulse(
     last bit and so move a threshold by one draw in 2^24. `test_gains` compares them.
     """
     W, pulses = grid.W.astype(float), 0
+    X, D, positions = _by_train(X, D, how)
+    how = replace(how, positions=positions)
     for b, r0 in enumerate(grid.row_cuts[:-1]):
         for s, c0 in enumerate(grid.col_cuts[:-1]):
             rows, cols = slice(r0, grid.row_cuts[b + 1]), slice(c0, grid.col_cuts[s + 1])
@@ -280,10 +289,13 @@ def plain_pulse(
 def _gains_of(
     grid: Grid, X: FloatArray, D: FloatArray, m: int, how: Pulsing
 ) -> tuple[int, float, float]:
-    return pulse_gains(  # type: ignore[no-any-return]
+    """(slots of the train that row m is, Cx, Cd)."""
+    bl, cx, cd = pulse_gains(
         X[m], D[m], np.float32(how.lr), np.float32(grid.device.dw_min), how.bl, how.managed,
         how.bl_managed,
     )  # fmt: skip
+    slots = trains(how.bl, bl)
+    return slots[m % len(slots)], cx, cd
 
 
 def _plain_one_by_one(

@@ -32,7 +32,7 @@ from rpucc.runtime.kernels.counted.rows import (
 )
 from rpucc.runtime.kernels.jit import kernel
 from rpucc.runtime.kernels.philox import PULSE_NOISE, PULSE_REPLAY, UPDATE_COLUMN
-from rpucc.runtime.kernels.pulses import all_gains, sort_by_row
+from rpucc.runtime.kernels.pulses import TRAIN_SLOTS, all_gains, sort_by_row
 
 f32 = nb.float32
 i64 = nb.int64
@@ -53,8 +53,8 @@ def update(
     borders of all of them. codes: uint16 [4, G·R, C], ranges: float32 [row blocks, column segments,
     4, 2]: the devices, as `ConstantStep.per_device` lists their parameters; limits: from
     `tightest`. Row m of a group's X and D is position m % positions of sample
-    sample0 + m // positions. Every tile has its own row and
-    column streams; `chunk` rows of X are counted together. Scratch as
+    sample0 + m // positions; one of several trains of a position counts as a position. Every
+    tile has its own row and column streams; `chunk` rows of X are counted together. Scratch as
     `runtime/instructions/update_scratch.py` plans it. Returns the number of pulses.
     """
     pulses = 0
@@ -63,7 +63,8 @@ def update(
     weights, params, flat_limits = W.reshape(-1), codes.reshape(-1), limits.reshape(-1)
     plane = W.size
     sample = u32(sample0)
-    bl_words = (bl_max + SLOTS - 1) // SLOTS
+    bl = min(bl_max, TRAIN_SLOTS)  # of one train; all_gains has the rest
+    bl_words = (bl + SLOTS - 1) // SLOTS
     for b in range(row_cuts.shape[0] - 1):
         o0, o1 = max(r0, row_cuts[b]), min(r1, row_cuts[b + 1])
         if o0 >= o1:
@@ -110,7 +111,7 @@ def update(
                 if events == 0:
                     continue
                 pairs = list_pairs(
-                    events, m, positions, sample0, bl_max, lines, fired, groups, slots, samples
+                    events, m, positions, sample0, bl, lines, fired, groups, slots, samples
                 )
                 fire_columns(
                     x, m, c0, c1, width, gains[1], pairs, bl_words, column_word, k0, k1, slots,
@@ -119,7 +120,7 @@ def update(
                 sort_by_row(events, o1 - o0, lines, order, row_starts)
                 one = length == 1 and bl_words == 1
                 if one:
-                    count_slots(columns, bl_max, bits, sizes)
+                    count_slots(columns, bl, bits, sizes)
                 chunk_bits = u32((m // chunk) << 16)
                 for first_row in range(o0, o1, row_block):
                     last_row = min(o1, first_row + row_block)
@@ -131,7 +132,7 @@ def update(
                         if first < last and one:
                             row = fired[order[first]]
                             here = count_one(row, columns, bits, listed, n, blocks, k)
-                            for slot in range(bl_max):
+                            for slot in range(bl):
                                 pulses += sizes[slot] if (row >> u32(slot)) & u32(1) else 0
                         elif first < last:
                             here = count_many(

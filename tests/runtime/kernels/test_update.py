@@ -56,7 +56,7 @@ def start(seed: int = 5, tiling: Tiling = TILING) -> np.ndarray:
 
 
 @pytest.mark.parametrize("device", [COUNTED, DEVICE, LINEAR, SOFT], ids=lambda device: device.name)
-@pytest.mark.parametrize("bl", [1, 10, 31])
+@pytest.mark.parametrize("bl", [1, 10, 31, 40, 62, 70])
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("bl_managed", [False, True])
 def test_update_equals_the_reference(

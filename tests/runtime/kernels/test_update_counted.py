@@ -70,8 +70,9 @@ def ks_bound(comparisons: int) -> float:
 
 
 # One position (all pulses of a device go one way), all three, and three in chunks of two; 31
-# slots need two words of bits.
-CASES = [(HOW, 1), (HOW, 3), (replace(HOW, chunk=2), 3), (replace(HOW, bl=31, lr=0.1), 1)]
+# slots need two words of bits, 40 two trains.
+CASES = [(HOW, 1), (HOW, 3), (replace(HOW, chunk=2), 3), (replace(HOW, bl=31, lr=0.1), 1),
+         (replace(HOW, bl=40, lr=0.1, chunk=1), 1)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("how", "positions"), CASES)

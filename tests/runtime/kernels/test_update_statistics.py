@@ -108,7 +108,7 @@ def covariance_scores(changes: NDArray[np.float64], moments: Moments) -> NDArray
 
 SETTINGS = [
     Pulsing(0.01, 10, False), Pulsing(0.01, 10, True), Pulsing(0.002, 1, False),
-    Pulsing(0.001, 1, True), Pulsing(0.004, 31, True),
+    Pulsing(0.001, 1, True), Pulsing(0.004, 31, True), Pulsing(0.004, 40, True),
 ]  # fmt: skip
 
 
