@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, UnsupportedError
+from rpucc.layers import LR_SCALE
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import ANALOG, CYCLE, LAYER, int_of, known_shape
 from rpucc.passes.fold_batchnorm import BATCH_NORM
@@ -20,6 +22,9 @@ from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate
 from rpucc.passes.gradients.losses import LOSSES, Loss, graph_input
 from rpucc.passes.gradients.sweep import FLOATS, sweep
+
+if TYPE_CHECKING:
+    from rpucc.target import Target
 
 _SHAPE_ONLY = ("Identity", "Reshape", "Flatten", "Squeeze")
 
@@ -32,15 +37,17 @@ class Differentiate(RpuPass):
     it). Leaves behind: graph inputs `labels` (int64) or `targets` (float) and `lr`; graph outputs
     `loss` and, for each trained weight W, `W.next`; the logits as an output where the model ends
     in a softmax. Trained are the weights of Reads (by rpu Update) and the digital weights and
-    biases of layers (W - lr·grad); all other constants are frozen. The gradient of a value v is
-    called `v.grad`; MaxPools got their Indices output. Model metadata: rpucc.input, output, loss,
-    loss_value, labels, lr and updates (JSON, weight name to the name of its new value).
+    biases of layers (W - lr·grad), each with `lr` times its layer's `update.lr_scale` (also in the
+    Update's metadata where it is not 1); all other constants are frozen. The gradient of a value v
+    is called `v.grad`; MaxPools got their Indices output. Model metadata: rpucc.input, output,
+    loss, loss_value, labels, lr and updates (JSON, weight name to the name of its new value).
 
         before: part = Read(x, W); y = ReduceSum(part, -2)
         after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
                 W.next = Update(W, x, y.grad, lr)
     """
 
+    target: Target
     loss: str = "auto"
     problems: Problems = field(default_factory=Problems, repr=False, compare=False)
 
@@ -69,7 +76,7 @@ class Differentiate(RpuPass):
         lr = graph_input(e, "lr", output.dtype or ir.DataType.FLOAT, ir.Shape([]))
         gradients = sweep(e, {output: loss.gradient}, sources, self.problems)
         self.problems.gate()
-        updates = _emit_updates(e, gradients, sources, lr)
+        updates = _emit_updates(e, gradients, sources, lr, self.target)
         _prune(model.graph, kept=set(forward), outputs={loss.value, *updates.values()})
         if not output.is_graph_output():
             model.graph.outputs.append(output)
@@ -188,6 +195,7 @@ def _emit_updates(
     gradients: dict[ir.Value, ir.Value],
     sources: list[ir.Value],
     lr: ir.Value,
+    target: Target,
 ) -> dict[str, ir.Value]:
     """Emit each trained weight's new value; return weight name to new value, in graph order."""
     reads: dict[ir.Value, ReadUpdate] = {}
@@ -198,10 +206,20 @@ def _emit_updates(
                 f"training the weight {update.weight.name!r} that they share is not supported yet"
             )
         reads[update.weight] = update
+    e.metadata = {CYCLE: "update"}
+
+    @cache
+    def rate(scale: float) -> ir.Value:
+        return e.op("Mul", lr, e.constant(scale, lr.dtype or ir.DataType.FLOAT), out="lr.scaled")
+
     updated: dict[str, ir.Value] = {}
     for W in sources:
         name = W.name or ""
+        layer = _layer_of(W)
+        scale = target.for_layer(_batch_norm_of(W) or layer or "").update.lr_scale
         e.metadata = {CYCLE: "update"}
+        e.scope = "lr"
+        own_lr = lr if scale == 1 else rate(scale)
         e.scope = f"{name}.update"
         if W in reads:
             read = reads[W].read
@@ -210,14 +228,15 @@ def _emit_updates(
                 key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
             }
             grid.update({key: int_of(read, key, 1) for key in ("groups", "copies")})
-            new = e.rpu(
-                "Update", W, reads[W].x, reads[W].d, lr, out=f"{name}.next", name=e.scope, **grid
-            )
+            if scale != 1:
+                e.metadata[LR_SCALE] = repr(scale)
+            operands = (W, reads[W].x, reads[W].d, own_lr)
+            new = e.rpu("Update", *operands, out=f"{name}.next", name=e.scope, **grid)
         elif W in gradients:
-            layer = _layer_of(W)
             if layer is not None:
                 e.metadata[LAYER] = layer
-            new = e.op("Sub", W, e.op("Mul", gradients[W], lr), out=f"{name}.next", name=e.scope)
+            step = e.op("Mul", gradients[W], own_lr)
+            new = e.op("Sub", W, step, out=f"{name}.next", name=e.scope)
         else:
             continue
         new.shape = known_shape(W).copy()
@@ -237,6 +256,12 @@ def _layer_of(W: ir.Value) -> str | None:
             if candidate is not None and LAYER in candidate.metadata_props:
                 return candidate.metadata_props[LAYER]
     return None
+
+
+def _batch_norm_of(W: ir.Value) -> str | None:
+    """Return the trained batch norm that a weight belongs to: rules match it by its own name."""
+    trained = (n for n in W.consumers() if n.metadata_props.get(BATCH_NORM) == "trained")
+    return next((node.name for node in trained), None)
 
 
 def _prune(graph: ir.Graph, *, kept: set[ir.Node], outputs: set[ir.Value]) -> None:

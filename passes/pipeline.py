@@ -66,7 +66,9 @@ PASSES: tuple[Row, ...] = (
     Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
     Row(Unroll, lambda o: Unroll(o.target, training=o.training)),
     Row(
-        Differentiate, lambda o: Differentiate(loss=o.loss, problems=o.problems), training_only=True
+        Differentiate,
+        lambda o: Differentiate(o.target, loss=o.loss, problems=o.problems),
+        training_only=True,
     ),
     Row(Tile, lambda o: Tile(o.target)),
     Row(Replicate, lambda o: Replicate(o.target)),

@@ -28,6 +28,8 @@ REPLICAS = "rpucc.replicas"
 
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
+LR_SCALE = "rpucc.lr_scale"
+"""Node metadata of an Update: its learning rate as a multiple of training's, where it is not 1."""
 ARRAY_KIND = "rpucc.array_kind"
 """Node metadata: the name of the array kind that holds the layer's tiles."""
 

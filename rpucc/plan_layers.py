@@ -61,8 +61,8 @@ class LayerPlan:
     noise_backward: bool
     bound_forward: bool
     bound_backward: bool
-    update: dict[str, bool | int]
-    """pulsed, bl, update_management, update_bl_management; empty without an update cycle."""
+    update: dict[str, bool | int | float]
+    """pulsed, bl, update_management, update_bl_management, lr_scale; empty without an update."""
     macs: int
     """Multiply-accumulates of the forward cycle for one sample, the bias line included."""
     seconds: float

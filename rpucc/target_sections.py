@@ -33,6 +33,7 @@ from rpucc.target_values import (
     KindName,
     ModelName,
     Parameter,
+    RateScale,
     Replicas,
     Rereads,
     Seconds,
@@ -191,6 +192,8 @@ class Update(Section):
     """UM: both sides fire with equal peak probability, the mean update stays."""
     update_bl_management: Flag = False
     """UBLM: as few slots as the update needs, at most `bl`."""
+    lr_scale: RateScale = 1.0
+    """This layer's learning rate as a multiple of training's; 0 freezes the layer."""
 
 
 class CostTable(Section):

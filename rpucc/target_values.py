@@ -128,6 +128,7 @@ Joules = Annotated[
 ]
 Watts = Annotated[float, checked("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
 Fraction = Annotated[float, checked("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
+RateScale = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
 Rereads = Annotated[float, checked("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
 _SIGMA = "a number from 0 to 1e6"
 _BOUND = "0 (unbounded) or a number from 1e-6 to 1e6"

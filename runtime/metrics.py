@@ -39,6 +39,8 @@ class EpochMetrics:
     reads: int
     saturated_reads: int
     rereads: int
+    lr: float | None = None
+    """The epoch's learning rate; None in records older than this field."""
     seconds: float = 0.0
     samples_per_second: float = 0.0
 

@@ -94,7 +94,7 @@ class Trainer:
                     seconds = self._epoch(
                         features, dataset.y_train, epochs, batch_size, rate, on_progress
                     )
-                    metrics = self._close_epoch(dataset, *seconds)
+                    metrics = self._close_epoch(dataset, rate, *seconds)
                     machine.history.append(metrics.reproducible())
                     history.append(metrics)
                     self._save(checkpoint)
@@ -199,7 +199,9 @@ class Trainer:
         chosen = labels[order[counters.done : counters.done + size]]
         step.run(features, order, chosen, lr, counters)
 
-    def _close_epoch(self, dataset: Dataset, seconds: float, rate: float) -> EpochMetrics:
+    def _close_epoch(
+        self, dataset: Dataset, lr: float, seconds: float, rate: float
+    ) -> EpochMetrics:
         counters = self.machine.counters
         n = counters.done
         test = self.evaluate(dataset.x_test, dataset.y_test)
@@ -214,6 +216,7 @@ class Trainer:
             reads=int(counters.reads[0]),
             saturated_reads=int(counters.reads[1]),
             rereads=int(counters.reads[2]),
+            lr=lr,
             seconds=seconds,
             samples_per_second=rate,
         )

@@ -113,6 +113,25 @@ def test_commands_are_ones_that_there_are(page):
         command.make_context("rpucc", words)  # raises UsageError
 
 
+def test_the_policies_page_names_every_key():
+    """A new key has a place in the page, and a changed default is changed there."""
+    from rpucc.target import Calibration, Management, Periphery, Update, VariationPolicy
+
+    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    sections = {
+        "management": Management, "periphery": Periphery, "update": Update,
+        "variations": VariationPolicy, "calibration": Calibration,
+    }  # fmt: skip
+    for name, section in sections.items():
+        for key, field in section.model_fields.items():
+            rows = re.findall(rf"^\|[^|]*`{name}\.{key}`[^|]*\| ([^|]*) \|", page, re.MULTILINE)
+            assert len(rows) == 1, f"{name}.{key}"
+            default = (
+                str(field.default).lower().removesuffix(".0") if field.default != () else "nothing"
+            )
+            assert rows[0].split(",")[0].split(";")[0].split(" ")[0] == default, f"{name}.{key}"
+
+
 def test_readme_shows_what_compile_prints():
     runner = CliRunner(env={"COLUMNS": "100"})
     shown = runner.invoke(cli, ["compile", "lenet", "-t", "rpu-managed"], prog_name="rpucc")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc.cost.timing import Pace
-from rpucc.layers import ARRAY_KIND, AnalogLayer
+from rpucc.layers import ARRAY_KIND, LR_SCALE, AnalogLayer
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind, Target
@@ -41,8 +41,8 @@ def kind_of(read: ir.Node, target: Target) -> ArrayKind:
     raise ValueError(f"node {read.name!r}: the target has no array kind {name!r}")
 
 
-def update_policy(layer: AnalogLayer) -> dict[str, bool | int]:
-    """Return what AssignUpdate stamped; empty without an update cycle."""
+def update_policy(layer: AnalogLayer) -> dict[str, bool | int | float]:
+    """Return what the Update carries, the learning rate's scale too; empty where there is none."""
     if not layer.updates:
         return {}
     attributes = layer.updates[0].attributes
@@ -51,6 +51,7 @@ def update_policy(layer: AnalogLayer) -> dict[str, bool | int]:
         "bl": attributes.get_int("bl", 0),
         "update_management": bool(attributes.get_int("update_management", 0)),
         "update_bl_management": bool(attributes.get_int("update_bl_management", 0)),
+        "lr_scale": float(layer.updates[0].metadata_props.get(LR_SCALE, 1)),
     }
 
 

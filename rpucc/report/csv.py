@@ -44,6 +44,7 @@ COLUMNS: dict[str, _Cell] = {
     "update_bl": lambda la: _update(la, "bl"),
     "update_management": lambda la: _update(la, "update_management"),
     "update_bl_management": lambda la: _update(la, "update_bl_management"),
+    "lr_scale": lambda la: la.update.get("lr_scale", ""),
     "seconds": lambda la: la.seconds,
     "training_seconds": lambda la: la.training_seconds,
     "is_bottleneck": lambda la: int(la.is_bottleneck),

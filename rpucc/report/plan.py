@@ -99,15 +99,17 @@ def which_cycles(forward: bool, backward: bool) -> str:
 
 
 def update_policy(layer: LayerPlan) -> str:
-    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact"."""
+    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact", "lr × 0.5"."""
     policy = layer.update
     if not policy:
         return units.NONE
+    scale = policy["lr_scale"]
+    rate = f" lr × {scale:g}" if scale != 1 else ""
     if not policy["pulsed"]:
-        return "exact"
+        return f"exact{rate}"
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
-    return f"BL {most}{policy['bl']}{managed}"
+    return f"BL {most}{policy['bl']}{managed}{rate}"
 
 
 def _backward(layer: LayerPlan) -> str:

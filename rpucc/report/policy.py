@@ -49,6 +49,22 @@ def periphery_text(periphery: Periphery) -> str:
     return section(forward) + (f"; backward: {section(own)}" if own else "")
 
 
+def calibration_text(policy: LayerPolicy) -> str:
+    """Return what is done to a layer's devices before weights are programmed; "" for nothing.
+
+    >>> from rpucc.target import Target
+    >>> target = Target.load("soft-bounds-asymmetric", ["calibration.zero_shift=true"])
+    >>> calibration_text(target.for_layer("fc1"))
+    'zero-shifted by 10,000 pairs of pulses'
+    """
+    calibration = policy.calibration
+    if not calibration.zero_shift:
+        return ""
+    error = calibration.reference_std
+    reference = f", reference programmed to ± {error:g}" if error else ""
+    return f"zero-shifted by {calibration.pairs:,} pairs of pulses{reference}"
+
+
 def device_text(policy: LayerPolicy) -> str:
     """Return a layer's device model, the parameters that the target gives, what is removed.
 

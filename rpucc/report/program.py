@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rpucc.report import units
 from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.policy import bound_management, device_text, periphery_text
+from rpucc.report.policy import bound_management, calibration_text, device_text, periphery_text
 from rpucc.report.tables import heading, pairs
 from rpucc.report.tiles import Tile, tile_table
 
@@ -109,6 +109,8 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     yield "update", update_policy(plan)
     yield "periphery", periphery_text(policy.periphery)
     yield "device", device_text(policy)
+    if calibration := calibration_text(policy):
+        yield "calibration", calibration
 
 
 def _statistics(weights: Mapping[str, float]) -> str:

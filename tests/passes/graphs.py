@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx.shape_inference import infer_shapes
 
 from rpucc.opset import add_functions, register_schemas
-from rpucc.target import ArrayKind, Mapping
+from rpucc.target import ArrayKind, Mapping, Update
 
 from .gradient_check import session
 
@@ -19,6 +19,7 @@ from .gradient_check import session
 class StubPolicy:
     analog: bool
     mapping: Mapping = field(default_factory=Mapping)
+    update: Update = field(default_factory=Update)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def lower(model: ir.Model, target: StubTarget | None = None) -> ir.Model:
 
 
 def step(model: ir.Model, target: StubTarget | None = None, loss: str = "auto") -> ir.Model:
-    Differentiate(loss=loss)(lower(model, target))
+    chosen = target or StubTarget()
+    Differentiate(chosen, loss=loss)(lower(model, chosen))  # type: ignore[arg-type]
     return model
 
 

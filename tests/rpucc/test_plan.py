@@ -44,6 +44,7 @@ def test_management_and_update(plan: Plan) -> None:
         "bl": 10,
         "update_management": False,
         "update_bl_management": False,
+        "lr_scale": 1.0,
     }
     assert all(la.update == expected for la in plan.layers)
 

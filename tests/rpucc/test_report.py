@@ -39,6 +39,7 @@ LAYER = LayerPlan(
         "bl": 10,
         "update_management": False,
         "update_bl_management": False,
+        "lr_scale": 1.0,
     },
     macs=16 * 26 * 576,
     seconds=5.76e-6,

@@ -374,6 +374,7 @@ update = st.fixed_dictionaries(
         "bl": st.integers(1, 255),
         "update_management": st.booleans(),
         "update_bl_management": st.booleans(),
+        "lr_scale": st.floats(0, 1e6),
     },
 )
 calibration = st.fixed_dictionaries(
