@@ -171,6 +171,7 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
         "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
         "device": {"model": policy.device.model, **policy.device.parameters},
         "variations": policy.variations.model_dump(),
+        "calibration": policy.calibration.model_dump(),
         "tile_list": as_data(found),
     }
     if weights:

@@ -131,6 +131,27 @@ def test_inspect_layer():
     assert "did you mean 'fc2'?" in wrong.stderr or "did you mean 'fc1'?" in wrong.stderr
 
 
+def test_inspect_shows_a_layers_own_policy():
+    """Learning rate and calibration too: in the table, in its facts, as JSON, in the page."""
+    own = ("--set", "calibration.zero_shift=true", "--set", "layer.fc1.update.lr_scale=0.5")
+    made = rpucc(
+        "compile", "mlp", "-t", "soft-bounds-asymmetric", *own, "--no-verify", "-o", "l.onnx"
+    )
+    assert made.exit_code == 0, made.stderr
+    lines = [line.split() for line in rpucc("inspect", "l.onnx").stdout.splitlines()]
+    shown = {line[0]: " ".join(line) for line in lines if line}
+    assert shown["fc1"].endswith("BL 10 lr × 0.5")
+    assert shown["fc2"].endswith("BL 10")
+    for text in ("BL 10 lr × 0.5", "zero-shifted by 10,000 pairs of pulses"):
+        assert text in rpucc("inspect", "l.onnx", "--layer", "fc1").stdout
+    found = json.loads(rpucc("inspect", "l.onnx", "--layer", "fc1", "--json").stdout)
+    assert found["calibration"] == {"zero_shift": True, "pairs": 10000, "reference_std": 0.0}
+    assert found["update"]["lr_scale"] == 0.5
+    assert rpucc("inspect", "l.onnx", "--html", "page.html").exit_code == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "zero-shifted by 10,000 pairs of pulses" in page
+
+
 def test_a_long_list_of_tiles_is_cut_and_says_so():
     options = ["-t", "ideal", "--set", "array.rows=8", "--set", "array.cols=8"]
     assert rpucc("compile", "lenet", *options, "-o", "l.onnx").exit_code == 0

@@ -11,7 +11,7 @@ from rpucc.report import units
 from rpucc.report.html.parts import table, term
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.policy import bound_management, device_text, periphery_text
+from rpucc.report.policy import bound_management, calibration_text, device_text, periphery_text
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
@@ -164,7 +164,7 @@ def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
         which_cycles(layer.noise_forward, layer.noise_backward),
         bound_management(layer, policy),
         update_policy(layer),
-        device_text(policy),
+        "; ".join(filter(None, (device_text(policy), calibration_text(policy)))),
         periphery_text(policy.periphery),
     )
 
