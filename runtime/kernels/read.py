@@ -38,9 +38,11 @@ LONG_ROW = 128
 
 # Under bound management a tile of so many outputs is multiplied a block of them at a time: a read
 # known to saturate needs no further ones, because it is repeated and its outputs are dropped.
-PROBED_OUTPUTS = 1024
+PROBED_OUTPUTS = 256
 # The first block is small: where inputs are too large most of its reads saturate.
-FIRST_PROBE, NEXT_PROBE = 256, 512
+FIRST_PROBE, NEXT_PROBE = 64, 128
+# Where less than one read of so many saturated in a block, the rest is one product.
+FEW = 8
 
 # Rows of the statistics vector that reads add to.
 READS, SATURATED, REREADS = 0, 1, 2
@@ -133,6 +135,7 @@ def _read_probing(
     n = 0
     while count > 0:
         last = n == max_halvings
+        direct = n == 0 and count == rows  # the inputs lie side by side already
         for k in range(count):
             row = alive[k] = waiting[k]
             if n > 0:
@@ -143,15 +146,16 @@ def _read_probing(
                     dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
                     k0, k1,
                 )  # fmt: skip
-            else:
+            elif not direct:
                 xs_again[k * inputs : (k + 1) * inputs] = xs[row * inputs : (row + 1) * inputs]
         left, again = count, 0
         done, width = 0, FIRST_PROBE
         while done < outputs and left > 0:
-            width = min(width, outputs - done)
+            width, before = min(width, outputs - done), left
             offset = done if transpose else done * ld_w
+            source = address(xs if direct else xs_again, 0)
             gemm(
-                blas, address(zs_again, done), outputs, address(xs_again, 0), inputs,
+                blas, address(zs_again, done), outputs, source, inputs,
                 w_address + 4 * offset, ld_w, left, inputs, width, transpose, f32(1), f32(0),
             )  # fmt: skip
             kept = 0
@@ -176,14 +180,20 @@ def _read_probing(
                     factors[row] = f32(-1)  # saturates at the last scale: kept, and counted below
                 if kept < k:  # rows that go on stay side by side
                     alive[kept] = row
-                    a, b = kept * inputs, k * inputs
-                    xs_again[a : a + inputs] = xs_again[b : b + inputs]
+                    if not direct:
+                        a, b = kept * inputs, k * inputs
+                        xs_again[a : a + inputs] = xs_again[b : b + inputs]
                     a, b = kept * outputs, k * outputs
                     zs_again[a : a + done + width] = zs_again[b : b + done + width]
                 kept += 1
+            if direct and kept < left:
+                for k in range(kept):
+                    a, b = k * inputs, alive[k] * inputs
+                    xs_again[a : a + inputs] = xs[b : b + inputs]
+                direct = False
             left = kept
             done += width
-            width = NEXT_PROBE
+            width = NEXT_PROBE if (before - left) * FEW > before else outputs
         for k in range(left):
             row = alive[k]
             zs[row * outputs : (row + 1) * outputs] = zs_again[k * outputs : (k + 1) * outputs]
