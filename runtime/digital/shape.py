@@ -104,6 +104,12 @@ def _concat(executor: Executor, node: ir.Node) -> Instruction:
     return run
 
 
+def _expand(executor: Executor, node: ir.Node) -> Instruction:
+    x, shape = executor.array(node.inputs[0]), constants_of(executor, node, 1) or []
+    out = executor.new(node.outputs[0], np.broadcast_shapes(x.shape, tuple(shape)), x.dtype)
+    return lambda: np.copyto(out, x)
+
+
 def _transposable(executor: Executor, node: ir.Node) -> bool:
     x = executor.array(node.inputs[0])
     return x.dtype == np.float32 and x.ndim > 0
@@ -118,4 +124,5 @@ SHAPE: dict[str, Native] = {
     "Transpose": Native(_transpose, _transposable),
     "Slice": Native(_slice, _plain_slice),
     "Concat": Native(_concat, floats_only),
+    "Expand": Native(_expand, _constant_shape),
 }

@@ -59,6 +59,23 @@ def test_flatten_of_an_empty_tensor() -> None:
     check_op("Flatten", normal(2, 0, 3), axis=2)
 
 
+@few
+@given(shape=filled, data=st.data())
+def test_expand_both_ways(shape: tuple[int, ...], data: st.DataObject) -> None:
+    """The shape may have 1 where the value does not, the other way round, and more axes."""
+    ones = [data.draw(st.booleans()) for _ in shape]
+    x = normal(*(1 if one else size for one, size in zip(ones, shape, strict=True)))
+    target = [1 if data.draw(st.booleans()) else size for size in shape]
+    before = data.draw(st.lists(st.integers(1, 3), max_size=2))
+    check_op("Expand", x, constants={1: ints(*before, *target)})
+
+
+def test_expand_of_integers_and_of_nothing() -> None:
+    check_op("Expand", ints(1, 2, 3), constants={1: ints(2, 3)})
+    check_op("Expand", normal(0, 1), constants={1: ints(0, 4)})
+    check_op("Expand", normal(2, 3), constants={1: np.zeros(0, np.int64)})
+
+
 def test_squeeze_without_axes_drops_every_one() -> None:
     check_op("Squeeze", normal(1, 3, 1, 2))
     check_op("Squeeze", normal(1, 1))
