@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import shlex
 from importlib import import_module
@@ -151,3 +152,18 @@ def test_mapping_page_plan(tmp_path):
     placement = rpucc.compile("lenet", target, verify=False).plan.placement
     assert [list(placement.arrays_of(name)) for name in ("conv1", "conv2")] == [[0], [0]]
     assert [block.cols for block in placement.blocks("fc1")] == [(0, 200), (200, 400), (400, 513)]
+
+
+def test_readme_has_the_results():
+    """Its table of reproduced figures is that of docs/results."""
+    found = {}
+    for path in sorted((ROOT / "docs" / "results").glob("gokmen2017-*/results.json")):
+        for row in json.loads(path.read_text(encoding="utf-8")).get("rows", []):
+            if row.get("mean_percent") is not None:
+                mean, deviation = row["mean_percent"], row["deviation_percent"]
+                found[row["reported"], f"{mean:.2f} ± {deviation:.2f} %"] = row["name"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| devices and policy |") :].split("\n\n")[0].splitlines()[2:]
+    cells = [tuple(cell.strip() for cell in line.strip("|").split("|"))[1:] for line in table]
+    assert len(cells) > 8
+    assert [pair for pair in cells if pair not in found] == []
