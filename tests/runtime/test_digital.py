@@ -242,7 +242,16 @@ def test_a_result_whose_shape_changes_with_the_data_is_one_clear_line() -> None:
 
 
 def test_every_row_of_the_table_is_tested_here() -> None:
-    shape = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Slice"}
+    shape = {
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Transpose",
+        "Slice",
+        "Expand",
+    }
     rest = {"Concat", "MaxPool", "ScatterElements", "Softmax", "SoftmaxCrossEntropyLoss", "OneHot"}
     assert set(NATIVE) == {*BINARY, *COMPARE, *UNARY, "Sqrt", "Sum", "Where", *shape, *rest}
 
