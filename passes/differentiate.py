@@ -206,10 +206,12 @@ def _emit_updates(
                 f"training the weight {update.weight.name!r} that they share is not supported yet"
             )
         reads[update.weight] = update
-    e.metadata = {CYCLE: "update"}
 
     @cache
     def rate(scale: float) -> ir.Value:
+        if scale == 1:
+            return lr
+        e.scope = "lr"
         return e.op("Mul", lr, e.constant(scale, lr.dtype or ir.DataType.FLOAT), out="lr.scaled")
 
     updated: dict[str, ir.Value] = {}
@@ -218,8 +220,7 @@ def _emit_updates(
         layer = _layer_of(W)
         scale = target.for_layer(_batch_norm_of(W) or layer or "").update.lr_scale
         e.metadata = {CYCLE: "update"}
-        e.scope = "lr"
-        own_lr = lr if scale == 1 else rate(scale)
+        own_lr = rate(scale)
         e.scope = f"{name}.update"
         if W in reads:
             read = reads[W].read

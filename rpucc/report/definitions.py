@@ -172,7 +172,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "update",
         "update policy",
-        "BL and what manages it; exact where the update is the outer product in floating point.",
+        "BL and what manages it; exact where the update is the outer product in floating point; "
+        "lr × where a layer has a rate of its own.",
     ),
     Definition("BL", "BL", "Pulse slots in a stochastic update."),
     Definition(

@@ -117,7 +117,7 @@ def _pulsed(
     W, g, devices = grid.W, grid, device_state(grid)
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
-        scratch = update_scratch(grid, total, positions, min(bl, TRAIN_SLOTS), b - a)
+        scratch = update_scratch(grid, total, positions, bl, b - a)
 
         def run() -> None:
             pulses[0] += kernel(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpucc.runtime.kernels.counted.rows import SLOTS
+from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 
 if TYPE_CHECKING:
     from rpucc.runtime.grid import Grid
@@ -34,6 +35,7 @@ def update_scratch(
     the shapes alone unless given, because counted updates draw their noise chunk by chunk.
     """
     rows = min(rows, int(np.max(np.diff(grid.row_cuts))))  # a tile's rows are done together
+    bl = min(bl, TRAIN_SLOTS)  # a longer train is several positions
     if grid.device.counted:
         return _counted(grid, total, bl, rows, chunk)
     return _one_by_one(grid, chunk or positions, bl, rows)

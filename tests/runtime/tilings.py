@@ -20,7 +20,7 @@ from rpucc.runtime.grid import Grid
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
-from rpucc.runtime.kernels.pulses import TRAIN_SLOTS, pulse_gains
+from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
@@ -235,10 +235,10 @@ def pulse(
     """Run the compiled update on the grid's weights, a row range after the other; its pulses."""
     update = compile_update(grid.device)
     X, D, positions = _by_train(X, D, how)
-    pulses, slots = 0, min(how.bl, TRAIN_SLOTS)
+    pulses = 0
     for r0, r1 in ranges or [(0, len(grid.W))]:
         guarded = Guarded()
-        chunk, *scratch = update_scratch(grid, len(X), positions, slots, r1 - r0, how.chunk)
+        chunk, *scratch = update_scratch(grid, len(X), positions, how.bl, r1 - r0, how.chunk)
         assert chunk == how.chunk
         pulses += update(
             r0, r1, grid.W, *device_state(grid), X[None], D[None], np.float32(how.lr),
