@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rpucc.passes.array_kinds import smallest_kind
 from rpucc.passes.cuts import cut_lines
 from rpucc.placement import GridSpec, place
 
 if TYPE_CHECKING:
     from rpucc.passes.layer_matrix import LayerMatrix
+    from rpucc.passes.weight_scales import Scaling
     from rpucc.target import ArrayKind, Mapping
 
 
@@ -30,6 +34,20 @@ def bias_on_arrays(matrix: LayerMatrix, mapping: Mapping, kinds: Sequence[ArrayK
         return mapping.col_cuts[-1] == matrix.columns + 1
     with_bias, without = (_arrays(matrix, matrix.columns + more, mapping, kinds) for more in (1, 0))
     return with_bias <= without
+
+
+def bias_fits(
+    matrix: LayerMatrix, mapping: Mapping, bias: NDArray[np.generic] | None, scaling: Scaling | None
+) -> bool:
+    """Tell whether a bias [G·R] may lie beside the weights without a larger scale for its sake.
+
+    With `mapping.bias = "auto"` one that would need a larger scale than the weights of its line
+    stays digital: the scale would push these down into the noise.
+    """
+    if mapping.bias != "auto" or bias is None or scaling is None:
+        return True
+    with_bias = scaling.factors(np.column_stack([matrix.weight, bias]))
+    return bool((with_bias <= scaling.factors(matrix.weight)).all())
 
 
 def _arrays(matrix: LayerMatrix, columns: int, mapping: Mapping, kinds: Sequence[ArrayKind]) -> int:

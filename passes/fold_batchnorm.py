@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import Emitter, constant_of, drop_unused_initializers, int_of, known_shape
-from rpucc.passes.frontend.batch import NOTES_KEY
+from rpucc.passes.notes import add_notes, listed
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -27,8 +27,6 @@ BATCH_NORM = "rpucc.batch_norm"
 
 BATCH_NORMS_KEY = "rpucc.batch_norms"
 """Model metadata: JSON list of what became of each batch norm, see `Decision`."""
-
-NAMES_IN_A_NOTE = 3
 
 
 @dataclass(frozen=True)
@@ -282,8 +280,7 @@ def _describe(model: ir.Model, decisions: list[Decision]) -> None:
     """Write the decisions and their summary into the model's metadata."""
     notes = model.metadata_props
     notes[BATCH_NORMS_KEY] = json.dumps([asdict(decision) for decision in decisions])
-    lines = [*json.loads(notes.get(NOTES_KEY, "[]")), *_summary(decisions)]
-    notes[NOTES_KEY] = json.dumps(lines)
+    add_notes(model, _summary(decisions))
 
 
 def _summary(decisions: Iterable[Decision]) -> list[str]:
@@ -303,8 +300,6 @@ def _summary(decisions: Iterable[Decision]) -> list[str]:
         if decision.why:
             reasons.setdefault(decision.why, []).append(decision.node)
     for why, names in reasons.items():
-        shown = ", ".join(repr(name) for name in names[:NAMES_IN_A_NOTE])
-        more = len(names) - NAMES_IN_A_NOTE
         verb = "stays" if len(names) == 1 else "stay"
-        lines.append(f"{shown}{f' and {more} more' if more > 0 else ''} {verb} frozen: {why}")
+        lines.append(f"{listed(names)} {verb} frozen: {why}")
     return lines

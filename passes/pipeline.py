@@ -16,16 +16,19 @@ from rpucc.opset import add_functions
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.base import RpuPass
 from rpucc.passes.differentiate import Differentiate
+from rpucc.passes.equalise import Equalise
 from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.place import Place
 from rpucc.passes.replicate import Replicate
+from rpucc.passes.scale_weights import ScaleWeights
 from rpucc.passes.schedule import Schedule
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.passes.tile import Tile
 from rpucc.passes.unroll import Unroll
+from rpucc.passes.weight_scales import WeightBounds, unbounded
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -38,6 +41,8 @@ class Options:
     target: Target
     training: bool = True
     loss: str = "auto"
+    bounds: WeightBounds = unbounded
+    """What the devices of a layer can hold: only their models know."""
     problems: Problems = field(default_factory=Problems)
     """Raises the first problem; `rpucc check` collects them all."""
 
@@ -64,7 +69,9 @@ class Row:
 PASSES: tuple[Row, ...] = (
     Row(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
     Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
-    Row(Unroll, lambda o: Unroll(o.target, training=o.training)),
+    Row(Equalise, lambda o: Equalise(o.target, bounds=o.bounds)),
+    Row(Unroll, lambda o: Unroll(o.target, training=o.training, bounds=o.bounds)),
+    Row(ScaleWeights, lambda o: ScaleWeights(o.target, bounds=o.bounds)),
     Row(
         Differentiate,
         lambda o: Differentiate(o.target, loss=o.loss, problems=o.problems),

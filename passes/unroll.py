@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
@@ -16,7 +16,7 @@ import onnx_ir as ir
 from rpucc.errors import UnsupportedError
 from rpucc.layers import DEVICES, OP
 from rpucc.passes.base import RpuPass
-from rpucc.passes.bias import bias_on_arrays
+from rpucc.passes.bias import bias_fits, bias_on_arrays
 from rpucc.passes.col2im import col2im
 from rpucc.passes.emit import (
     ANALOG,
@@ -29,6 +29,7 @@ from rpucc.passes.emit import (
 )
 from rpucc.passes.layer_matrix import LayerMatrix
 from rpucc.passes.select_analog import bias_array, following_bias
+from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 from rpucc.passes.window import Window, ints, static_space
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Unroll(RpuPass):
 
     target: Target
     training: bool = True
+    bounds: WeightBounds = field(default=unbounded, repr=False, compare=False)
 
     name: ClassVar[str] = "unroll"
 
@@ -70,7 +72,7 @@ class Unroll(RpuPass):
             _refuse_shared_weights(layers)
         emitter = Emitter(model)
         for number, node in enumerate(layers):
-            _Lowering(emitter, node, self.target, number).run()
+            _Lowering(emitter, node, self.target, self.bounds, number).run()
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
 
@@ -86,19 +88,34 @@ class Unroll(RpuPass):
 class _Lowering:
     """The lowering of one layer node; the pieces are emitted before it, then it goes away."""
 
-    def __init__(self, emitter: Emitter, node: ir.Node, target: Target, number: int) -> None:
+    def __init__(
+        self,
+        emitter: Emitter,
+        node: ir.Node,
+        target: Target,
+        bounds: WeightBounds,
+        number: int,
+    ) -> None:
         self.emitter = emitter
         self.node = node
         self.layer, self.number = node.name or "", number
         self.analog = node.metadata_props[ANALOG] == "1"
         self.matrix = LayerMatrix.of(node)
-        mapping = target.for_layer(self.layer).mapping
+        policy = target.for_layer(self.layer)
+        mapping = policy.mapping
         self.devices = mapping.devices_per_weight if self.analog else 1
         self.copies = self._learners(mapping)
         transposed = node.op_type == "ConvTranspose"
-        on_arrays = not self.analog or bias_on_arrays(self.matrix, mapping, target.arrays)
         bias = bias_array(node)
-        self.column = bias if on_arrays and not transposed else None
+        scaling = Scaling.of(policy, bounds)
+        on_arrays = not transposed and (
+            not self.analog
+            or (
+                bias_on_arrays(self.matrix, mapping, target.arrays)
+                and bias_fits(self.matrix, mapping, bias, scaling)
+            )
+        )
+        self.column = bias if on_arrays else None
         """The bias where it is a column of the matrix."""
         self.added = None if self.column is not None else bias
         """The bias where it is added digitally."""

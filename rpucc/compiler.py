@@ -98,7 +98,15 @@ def compile_model(
     Importer(problems, watch)(imported)
     _describe(imported, chosen, _input_range(imported, input_range), training)
     seconds = time.perf_counter() - start
-    options = Options(chosen, training=training, loss=loss, problems=problems or Problems())
+    from rpucc.runtime.devices import weight_bounds
+
+    options = Options(
+        chosen,
+        training=training,
+        loss=loss,
+        bounds=weight_bounds,
+        problems=problems or Problems(),
+    )
     passes = build_pipeline(options)
 
     def lower(*checks: Callback) -> ir.Model:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """The ONNX ops that are layers: with constant weights, what can live on arrays."""
@@ -30,6 +32,11 @@ DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
 LR_SCALE = "rpucc.lr_scale"
 """Node metadata of an Update: its learning rate as a multiple of training's, where it is not 1."""
+WEIGHT_SCALE = "rpucc.weight_scale"
+"""Node metadata of a Read: the initializer that its outputs are multiplied by, where the matrix is
+kept divided by it so that it fits the devices."""
+BEYOND_BOUNDS = "rpucc.beyond_bounds"
+"""Node metadata of a Read: how many of the layer's weights lie beyond its devices' mean bounds."""
 ARRAY_KIND = "rpucc.array_kind"
 """Node metadata: the name of the array kind that holds the layer's tiles."""
 
@@ -94,6 +101,17 @@ class AnalogLayer:
         return int(self.forward[0].metadata_props.get(DEVICES, "1"))
 
     @property
+    def weight_scale(self) -> tuple[float, float]:
+        """Smallest and largest factor of the layer's outputs; (1, 1) where it has none."""
+        scale = weight_scale(self.forward[0])
+        return (1.0, 1.0) if scale is None else (float(scale.min()), float(scale.max()))
+
+    @property
+    def beyond_bounds(self) -> int:
+        """Weights beyond the devices' mean bounds, which programming clips."""
+        return int(self.forward[0].metadata_props.get(BEYOND_BOUNDS, "0"))
+
+    @property
     def nodes(self) -> list[ir.Node]:
         """All nodes that touch the matrix."""
         return [*self.forward, *self.backward, *self.updates]
@@ -128,6 +146,14 @@ def weight_of(node: ir.Node) -> ir.Value:
             return value
         value = producer.inputs[0]
     raise ValueError(f"node {node.name!r}: its weight input is absent")
+
+
+def weight_scale(read: ir.Node) -> NDArray[np.float32] | None:
+    """Return what the outputs of a Read are multiplied by, in their shape; None for nothing."""
+    name = read.metadata_props.get(WEIGHT_SCALE)
+    value = read.graph.initializers.get(name) if name and read.graph is not None else None
+    tensor = None if value is None else value.const_value
+    return None if tensor is None else tensor.numpy()
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:

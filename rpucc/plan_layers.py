@@ -80,6 +80,12 @@ class LayerPlan:
     arrays: int = 0
     """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
 
+    weight_scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest digital factor of the outputs, by which the weights on the devices are
+    smaller (`mapping.weight_scaling`)."""
+    clipped: int = 0
+    """Weights beyond the devices' mean bounds, which programming clips."""
+
     @property
     def weights(self) -> int:
         """Weights of the network in it: groups · R · C."""
@@ -137,6 +143,8 @@ def analog_plan(
         replicas=layer.replicas,
         devices_per_weight=layer.devices,
         arrays=arrays,
+        weight_scale=layer.weight_scale,
+        clipped=layer.beyond_bounds,
     )
 
 

@@ -152,6 +152,14 @@ WeightSize = Annotated[
     float, checked("a number from 1e-6 to 1e6", lambda v: is_number(v, 1e-6, 1e6))
 ]
 
+WeightScaling = Annotated[
+    float | str,
+    checked(
+        '"auto", "off", or a number from 1e-6 to 1e6',
+        lambda v: (isinstance(v, str) and v in ("auto", "off")) or is_number(v, 1e-6, 1e6),
+    ),
+]
+
 SAME = "same"
 """Stands for the value of the forward cycle."""
 

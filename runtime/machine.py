@@ -107,6 +107,11 @@ class Machine:
         return sum(grid.clipped for grid in self.grids.values())
 
     @property
+    def clipped_by_layer(self) -> dict[str, tuple[int, int]]:
+        """Layer to the weights that were clipped when they were programmed, of how many."""
+        return {grid.layer: (grid.clipped, grid.W.size) for grid in self.grids.values()}
+
+    @property
     def symmetry(self) -> dict[str, Symmetry]:
         """What zero-shifting found and left, by the names of the layers that had it."""
         grids = self.grids.values()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
-from rpucc.layers import DEVICES
+from rpucc.layers import DEVICES, weight_scale
 from rpucc.passes.col2im import col2im
-from rpucc.passes.emit import int_of, known_shape
+from rpucc.passes.emit import LAYER, int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -45,12 +46,19 @@ def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
 
 
 def _of_the_weight(e: GradientEmitter, read: ir.Node, d: ir.Value) -> ir.Value:
-    """Undo the mean over n devices a weight: each of them is updated as the weight would be.
+    """Turn the gradient of a Read's outputs into what moves its devices as the weight should.
 
-    The weight, their mean, then moves as one device would, with 1/n of the variance (Gokmen, Onen
-    & Haensch 2017).
+    Of n devices a weight each is updated as the weight would be, which undoes their mean: the
+    weight then moves as one device would, with 1/n of the variance (Gokmen, Onen & Haensch 2017).
+    Where the outputs are multiplied by s, d is s times the gradient of the layer's output and the
+    weight is s times what the devices hold: both are undone by 1/s².
     """
     devices = int(read.metadata_props.get(DEVICES, "1"))
+    scale = weight_scale(read)
+    if scale is not None:
+        factors = devices / np.tile(scale.astype(np.float64), devices) ** 2
+        by = e.initializer(f"{read.metadata_props[LAYER]}.per_scale", factors.astype(scale.dtype))
+        return e.op("Mul", d, by)
     return d if devices == 1 else e.op("Mul", d, e.like(d, float(devices)))
 
 

@@ -83,7 +83,7 @@ def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
     elif done.epoch or done.done:
         say(f"going on in epoch {done.epoch + 1} after {done.done:,} samples")
     else:
-        say(machine_line(machine.weights, machine.clipped, machine.bytes_per_weight))
+        say(machine_line(machine.weights, machine.bytes_per_weight, machine.clipped_by_layer))
         if machine.symmetry:
             say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))
     train, test = len(data.x_train), len(data.x_test)

@@ -62,6 +62,19 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Devices, in rows of their own, whose mean is a weight.",
     ),
     Definition(
+        "scale",
+        "scale",
+        "What the layer's outputs are multiplied by digitally; the weights on the devices are "
+        "smaller by it. Smallest to largest of the outputs; none where the weights fit "
+        "(mapping.weight_scaling).",
+    ),
+    Definition(
+        "clipped",
+        "clipped",
+        "Weights beyond the mean bounds of the devices, by the weights of the layer: programming "
+        "cuts them. Each device's own bounds differ, so that a machine clips some more.",
+    ),
+    Definition(
         "weights",
         "weights",
         "R · C of all groups; copies and several devices a weight do not count again.",

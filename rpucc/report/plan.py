@@ -60,6 +60,13 @@ PLACE = (
         right=True,
         shown=lambda la: la.devices_per_weight > 1,
     ),
+    Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: _is_scaled(la)),
+    Column(
+        "clipped",
+        lambda la: units.significant_percent(la.clipped / la.weights) if la.clipped else units.NONE,
+        right=True,
+        shown=lambda la: la.clipped > 0,
+    ),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
     Column("array", lambda la: _arrays_of(la) if la.analog else "digital"),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
@@ -110,6 +117,18 @@ def update_policy(layer: LayerPlan) -> str:
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
     return f"BL {most}{policy['bl']}{managed}{rate}"
+
+
+def weight_scale(layer: LayerPlan) -> str:
+    """Return what a layer's outputs are multiplied by: "× 1 to 8.5"; nothing without a scale."""
+    if not _is_scaled(layer):
+        return units.NONE
+    low, high = (f"{factor:.3g}" for factor in layer.weight_scale)
+    return f"× {low}" if low == high else f"× {low} to {high}"
+
+
+def _is_scaled(layer: LayerPlan) -> bool:
+    return layer.weight_scale != (1.0, 1.0)
 
 
 def _backward(layer: LayerPlan) -> str:

@@ -6,6 +6,7 @@ epoch ends. Not for files: metrics.csv is the run folder's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import RenderableType
@@ -122,14 +123,43 @@ def _time(seconds: float, samples: int) -> str:
     return f"{units.duration(seconds)}{rate}"
 
 
-def machine_line(weights: int, clipped: int, bytes_per_weight: float) -> str:
-    """Return one line about a machine as it was made."""
+MANY_CLIPPED = 0.05
+"""Share of a layer's weights from which on the layer is named."""
+
+
+def machine_line(
+    weights: int, bytes_per_weight: float, clipped: Mapping[str, tuple[int, int]]
+) -> str:
+    """Return one line about a machine as it was made.
+
+    clipped: layer -> its weights that were clipped, of so many.
+    """
     size = units.size(round(weights * bytes_per_weight))
     text = f"{units.count(weights)} weights programmed, {size} of state"
-    if clipped:
-        part = units.significant_percent(clipped / max(weights, 1))
-        text += f"; {units.count(clipped)} ({part}) clipped to their devices' bounds"
-    return text
+    what = clipped_text(clipped)
+    return f"{text}; {what}" if what else text
+
+
+def clipped_text(clipped: Mapping[str, tuple[int, int]]) -> str:
+    """Return how many weights were clipped when they were programmed, and where it was many.
+
+    >>> clipped_text({"conv1": (208, 416), "fc1": (1, 65536)})
+    "209 weights (0.32 %) clipped to their devices' bounds, conv1 50.0 %"
+    >>> clipped_text({"fc1": (0, 65536)})
+    ''
+    """
+    lost = sum(count for count, _ in clipped.values())
+    weights = sum(of for _, of in clipped.values())
+    if not lost:
+        return ""
+    part = units.significant_percent(lost / weights)
+    many = [
+        f"{units.plain(layer)} {units.significant_percent(count / of)}"
+        for layer, (count, of) in clipped.items()
+        if count > MANY_CLIPPED * of
+    ]
+    text = f"{units.counted(lost, 'weight')} ({part}) clipped to their devices' bounds"
+    return ", ".join([text, *many])
 
 
 def symmetry_line(symmetry: Symmetry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import isclass
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 
-__all__ = ["DEVICES", "Device", "device_of", "make_device"]
+__all__ = ["DEVICES", "Device", "device_of", "make_device", "weight_bounds"]
 
 
 def make_device(model: str, parameters: Mapping[str, float]) -> Device:
@@ -38,6 +39,20 @@ def device_of(policy: LayerPolicy) -> Device:
     """
     device = make_device(policy.device.model, policy.device.parameters)
     return device.without(policy.variations.remove)
+
+
+def weight_bounds(policy: LayerPolicy) -> tuple[float, float]:
+    """The mean lowest and highest weight of a layer's devices; infinite where nothing is clipped.
+
+    A model of a user's own is not imported for it: what counts are the parameters w_min and w_max
+    that the target itself gives it, and it is taken as unbounded without them.
+    """
+    if not policy.update.pulsed:  # devices play no part then, see fabrication.py
+        return -math.inf, math.inf
+    if policy.device.model not in DEVICES:
+        given = policy.device.parameters
+        return given.get("w_min", -math.inf), given.get("w_max", math.inf)
+    return device_of(policy).mean_range(zero_shifted=policy.calibration.zero_shift)
 
 
 def _find(model: str) -> type[Device]:

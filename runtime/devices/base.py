@@ -122,6 +122,18 @@ class Device:
         unbounded = np.float32(np.inf)
         return np.asarray(-unbounded), np.asarray(unbounded)
 
+    def mean_range(self, *, zero_shifted: bool = False) -> tuple[float, float]:
+        """Lowest and highest weight of the mean device: one with normals of 0; ±inf unbounded.
+
+        zero_shifted: as weights count from its symmetry point.
+        """
+        mean = self.fabricate(lambda: np.zeros((1, 1), np.float32))
+        point = self.symmetry_point(mean) if zero_shifted else None
+        if point is not None:
+            mean = self.shifted(mean, point)
+        low, high = self.weight_range(mean)
+        return float(np.min(low)), float(np.max(high))
+
     def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> FloatArray | None:
         """The weight of each device at which an up and a down pulse cancel on average.
 

@@ -23,7 +23,9 @@ from .lowering import SIZES, imported, with_arrays
 TRAINING = [
     "fold_batchnorm",
     "select_analog",
+    "equalise",
     "unroll",
+    "scale_weights",
     "differentiate",
     "tile",
     "replicate",
@@ -76,7 +78,8 @@ def test_events_come_in_order_with_the_import_first() -> None:
     assert all(event.model is model for event in events)
     # there is no batch norm, and an ideal target manages nothing
     unmodified = [event.name for event in events if not event.modified]
-    assert unmodified == ["fold_batchnorm", "replicate", "manage_noise", "manage_bounds"]
+    scaling = ["equalise", "scale_weights"]
+    assert unmodified == ["fold_batchnorm", *scaling, "replicate", "manage_noise", "manage_bounds"]
 
 
 def test_function_bodies_follow_the_ops_in_use() -> None:

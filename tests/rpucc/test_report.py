@@ -300,9 +300,10 @@ def test_trained_text():
 
 
 def test_machine_line():
-    assert "clipped" not in training.machine_line(100, 0, 20)
-    assert training.machine_line(1000, 2, 20.0) == (
-        "1,000 weights programmed, 20.0 kB of state; 2 (0.20 %) clipped to their devices' bounds"
+    assert "clipped" not in training.machine_line(100, 20, {"fc1": (0, 100)})
+    assert training.machine_line(1000, 20.0, {"fc1": (2, 900), "fc2": (10, 100)}) == (
+        "1,000 weights programmed, 20.0 kB of state; 12 weights (1.2 %) clipped to their devices' "
+        "bounds, fc2 10.0 %"
     )
 
 
