@@ -37,7 +37,10 @@ def bias_on_arrays(matrix: LayerMatrix, mapping: Mapping, kinds: Sequence[ArrayK
 
 
 def bias_fits(
-    matrix: LayerMatrix, mapping: Mapping, bias: NDArray[np.generic] | None, scaling: Scaling | None
+    matrix: LayerMatrix,
+    mapping: Mapping,
+    bias: NDArray[np.floating] | None,
+    scaling: Scaling | None,
 ) -> bool:
     """Tell whether a bias [G·R] may lie beside the weights without a larger scale for its sake.
 

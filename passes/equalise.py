@@ -61,7 +61,7 @@ class Equalise(RpuPass):
     name: ClassVar[str] = "equalise"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Go through the layers in order, so that what one cannot hold can move on from the next."""
+        """Go through the layers in order: what the next cannot hold moves on from there."""
         model.graph.sort()
         moved: dict[str, float] = {}
         emitter = Emitter(model)
@@ -155,7 +155,7 @@ class _Path:
         return after is not None and self._follow(node.outputs[0], after)
 
     def divide(self, emitter: Emitter) -> None:
-        """Divide the layer's rows and bias, multiply the columns behind, rename what lies between."""
+        """Divide rows and bias, multiply the columns behind, rename what lies between."""
         node = self.layer
         emitter.before = node
         _scale_rows(emitter, node, 1 / self.rows)

@@ -70,7 +70,8 @@ class ScaleWeights(RpuPass):
             worst = sorted(clipped, key=lambda name: -clipped[name][0] / clipped[name][1])
             counts = (f"{name!r} {clipped[name][0]:,} of {clipped[name][1]:,}" for name in worst)
             notes.append(
-                f"weights beyond the devices' bounds, which programming clips: {shortened(counts)}; "
+                "weights beyond the devices' bounds, which programming clips: "
+                f"{shortened(counts)}; "
                 'mapping.weight_scaling = "auto" scales them'
             )
         add_notes(model, notes)
@@ -93,21 +94,21 @@ class ScaleWeights(RpuPass):
         return True
 
 
-def _matrices(layer: AnalogLayer) -> NDArray[np.generic]:
+def _matrices(layer: AnalogLayer) -> NDArray[np.floating]:
     """Return the devices' weights: [matrices, devices a weight, R, C], a view."""
     W = constant_of(layer.weight)
     assert W is not None
     return W.reshape(layer.matrices, layer.devices, -1, W.shape[1])
 
 
-def _lines(layer: AnalogLayer) -> NDArray[np.generic]:
+def _lines(layer: AnalogLayer) -> NDArray[np.floating]:
     """Return the weights, each once: [matrices, R, C]."""
     return _matrices(layer)[:, 0]
 
 
 def _of_outputs(
-    factors: NDArray[np.float64], scaling: Scaling, lines: NDArray[np.generic]
-) -> NDArray[np.generic]:
+    factors: NDArray[np.float64], scaling: Scaling, lines: NDArray[np.floating]
+) -> NDArray[np.floating]:
     """Return the factors as outputs [.., R] or, of several matrices, [.., matrices, P, R] need."""
     if scaling.together:
         return factors[0, :1].astype(lines.dtype)

@@ -50,7 +50,7 @@ class Scaling:
         scalable = low < 0 < high and (math.isfinite(low) or math.isfinite(high))
         return cls(low, high, False, together) if mode == "auto" and scalable else None
 
-    def factors(self, lines: NDArray[np.generic]) -> NDArray[np.float64]:
+    def factors(self, lines: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return [R]: what to divide each line of weights [R, C] by, 1 where that changes nothing.
 
         Infinite weights (masks) do not count; lines of zeros have no size.
@@ -68,7 +68,7 @@ class Scaling:
         return np.where(size > 0, size, 1.0)
 
 
-def beyond(lines: NDArray[np.generic], bounds: tuple[float, float]) -> int:
+def beyond(lines: NDArray[np.floating], bounds: tuple[float, float]) -> int:
     """Count the weights that lie beyond bounds (lowest, highest)."""
     low, high = (end * (1 + ROUNDING) for end in bounds)
     return int(np.count_nonzero((lines < low) | (lines > high)))
