@@ -16,8 +16,12 @@ SIZES = [(512, 512), (128, 128), (100, 60), (7, 5)]
 def with_arrays(
     *sizes: tuple[int, int], preset: str = "rpu-managed", overrides: tuple[str, ...] = ()
 ) -> Target:
-    """A preset whose arrays are those of `sizes`, called a0, a1, …; biases are columns."""
-    target = Target.load(preset, ("mapping.bias=array", *overrides))
+    """A preset whose arrays are those of `sizes`, called a0, a1, …
+
+    Biases are columns, and weights stay as they are, also where they would not fit.
+    """
+    plain = ("mapping.bias=array", "mapping.weight_scaling=off")
+    target = Target.load(preset, (*plain, *overrides))
     data = target.model_dump(by_alias=True)
     data["array"] = [
         {"name": f"a{i}", "rows": rows, "cols": cols, "t_read": 1e-8 * (i + 1)}

@@ -29,6 +29,19 @@ def test_inference_equals_the_original_at_every_value(name: str) -> None:
     assert compare_models(original, program.model).compared >= habit.layers
 
 
+@pytest.mark.parametrize("name", HABITS)
+def test_scaled_weights_keep_every_value(name: str) -> None:
+    """Factors move on and outputs are scaled, wherever that is in the graph."""
+    habit = HABITS[name]
+    original = habit.build()
+    target = with_arrays((100, 60), overrides=("mapping.weight_scaling=0.1",))
+    program = compile_model(original, target, loss=habit.loss, verify=False)
+    layers = program.plan.analog_layers
+    assert len(layers) == habit.layers
+    assert any(layer.weight_scale != (1.0, 1.0) for layer in layers)
+    assert compare_models(original, program.model).compared >= 1
+
+
 def with_weights_as_inputs(program: Program) -> rt.InferenceSession:
     """A session that takes a trained weight in place of its stored value."""
     proto = ir.to_proto(program.model)
