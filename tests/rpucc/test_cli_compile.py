@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -103,14 +104,15 @@ def test_verification_error_is_exit_code_3(monkeypatch):
 
 
 def test_compile_shows_groups_copies_and_devices():
-    options = ["--set", "mapping.replicas=2", "--set", "mapping.devices_per_weight=3"]
+    keys = ("replicas=2", "devices_per_weight=3", "weight_scaling=off")
+    options = [word for key in keys for word in ("--set", f"mapping.{key}")]
     shown = rpucc("compile", "mobilenet-v2-cifar", "--no-verify", *options)
     assert shown.exit_code == 0, shown.stderr
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
-    assert "layer op R × C copies a weight grid array used" in lines
+    assert "layer op R × C copies a weight clipped grid array used" in lines
     # 51 or more groups of 3 rows lie on an array, so 2 arrays a copy
     (row,) = [line for line in lines if line.startswith("block2.depthwise Conv 96 of 1 ×")]
-    assert "2 3 1 × 1 4 small" in row
+    assert re.search(r"2 3 [\d.]+ % 1 × 1 4 small", row)
     assert "bottleneck block5.expand: 128 reads of 80.0 ns (256 on 2 copies)" in lines
 
 

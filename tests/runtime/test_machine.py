@@ -11,6 +11,8 @@ from rpucc.runtime.machine import MAX_SEED, Machine
 from .small import tiny
 
 RIGID = ("device.w_max_dtod=0", "device.w_min_dtod=0")
+LOW = ("device.w_max=0.2", "mapping.weight_scaling=off")
+"""Bounds beyond which weights lie, which are to be clipped."""
 
 
 def initial(weight: str) -> np.ndarray:
@@ -31,7 +33,7 @@ def test_grids_hold_the_layers_weights() -> None:
 
 
 def test_weights_are_clipped_to_the_devices_bounds_and_counted() -> None:
-    machine = Machine(tiny("rpu-managed", "", *RIGID, "device.w_max=0.2", "device.w_min=-0.1"))
+    machine = Machine(tiny("rpu-managed", "", *RIGID, *LOW, "device.w_min=-0.1"))
     outside = 0
     for name, grid in machine.grids.items():
         before = initial(name)
@@ -42,7 +44,7 @@ def test_weights_are_clipped_to_the_devices_bounds_and_counted() -> None:
 
 
 def test_devices_with_spread_clip_each_at_its_own_bound() -> None:
-    machine = Machine(tiny("rpu-managed", "", "device.w_max=0.2"), seed=4)
+    machine = Machine(tiny("rpu-managed", "", *LOW), seed=4)
     grid = machine.grids["fc.W"]
     w_max, w_min = grid.parameters[2], grid.parameters[3]
     assert len(np.unique(w_max)) > 100
@@ -115,7 +117,7 @@ def test_tiles_are_numbered_once_in_the_program() -> None:
 
 
 def test_the_program_stays_as_it_was() -> None:
-    program = tiny("rpu-managed", "", "device.w_max=0.2")
+    program = tiny("rpu-managed", "", *LOW)
     before = initial("fc.W").copy()
     machine = Machine(program)
     machine.grids["fc.W"].W[:] = 9
