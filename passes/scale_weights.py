@@ -128,7 +128,8 @@ def _divide(emitter: Emitter, layer: AnalogLayer, factors: NDArray[np.float64]) 
 def _multiply(emitter: Emitter, read: ir.Node, devices: int, scale: ir.Value) -> None:
     """Multiply the sum of a Read's partial sums (the mean of its devices) by the scale."""
     steps = [read, _next(read)]  # ReduceSum; of several devices Reshape and ReduceMean follow
-    for _ in range(2 if devices > 1 else 0):
+    averaged = devices > 1 and not read.attributes.get_int("transpose", 0)
+    for _ in range(2 if averaged else 0):
         steps.append(_next(steps[-1]))
     name, y = steps[-1].outputs[0].name, steps[-1].outputs[0]
     for step in steps:

@@ -56,7 +56,8 @@ def _of_the_weight(e: GradientEmitter, read: ir.Node, d: ir.Value) -> ir.Value:
     devices = int(read.metadata_props.get(DEVICES, "1"))
     scale = weight_scale(read)
     if scale is not None:
-        factors = devices / np.tile(scale.astype(np.float64), devices) ** 2
+        by_line = scale if scale.size == 1 else np.tile(scale, devices)
+        factors = devices / by_line.astype(np.float64) ** 2
         by = e.initializer(f"{read.metadata_props[LAYER]}.per_scale", factors.astype(scale.dtype))
         return e.op("Mul", d, by)
     return d if devices == 1 else e.op("Mul", d, e.like(d, float(devices)))

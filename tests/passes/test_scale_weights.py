@@ -48,6 +48,11 @@ BODIES: dict[str, tuple[str, str, dict[str, np.ndarray]]] = {
 VARIANTS: dict[str, tuple[str, ...]] = {
     "plain": ("mapping.bias=array",),
     "one scale": ("mapping.bias=array", "mapping.weight_scaling_per=layer"),
+    "one scale, two devices": (
+        "mapping.bias=array",
+        "mapping.weight_scaling_per=layer",
+        "mapping.devices_per_weight=2",
+    ),
     "digital biases": ("mapping.bias=digital",),
     "three devices a weight": ("mapping.bias=array", "mapping.devices_per_weight=3"),
     "managed, tiled": (
