@@ -37,20 +37,19 @@ def bias_on_arrays(matrix: LayerMatrix, mapping: Mapping, kinds: Sequence[ArrayK
 
 
 def bias_fits(
-    matrix: LayerMatrix,
-    mapping: Mapping,
-    bias: NDArray[np.floating] | None,
-    scaling: Scaling | None,
+    matrix: LayerMatrix, bias: NDArray[np.floating] | None, scaling: Scaling | None
 ) -> bool:
-    """Tell whether a bias [G·R] may lie beside the weights without a larger scale for its sake.
+    """Tell whether weights and bias [G·R] of a layer lie within its devices' range as they are.
 
-    With `mapping.bias = "auto"` one that would need a larger scale than the weights of its line
-    stays digital: the scale would push these down into the noise.
+    Beside weights that are scaled a bias stays digital (`mapping.bias = "auto"`): its line carries
+    1 where the others carry values as large as the scales leave them, which a DAC under noise
+    management rounds coarsely, and a bias that needs a larger scale than the weights would push
+    these into the noise.
     """
-    if mapping.bias != "auto" or bias is None or scaling is None:
+    if scaling is None:
         return True
-    with_bias = scaling.factors(np.column_stack([matrix.weight, bias]))
-    return bool((with_bias <= scaling.factors(matrix.weight)).all())
+    lines = matrix.weight if bias is None else np.column_stack([matrix.weight, bias])
+    return bool((scaling.factors(lines) == 1).all())
 
 
 def _arrays(matrix: LayerMatrix, columns: int, mapping: Mapping, kinds: Sequence[ArrayKind]) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.layers import CONVOLUTIONS
+from rpucc.layers import CONVOLUTIONS, EQUALISED
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import (
     ANALOG,
@@ -48,8 +48,8 @@ class Equalise(RpuPass):
 
     Requires: select_analog's marks; known shapes.
     Leaves behind: layers whose rows fit, wherever every path from their outputs leads to layers
-    through operators f with f(a x) = a f(x) for a > 0 alone; all others are as they were. The
-    values between, which are divided, have new names. No operator is added.
+    through operators f with f(a x) = a f(x) for a > 0 alone, marked `rpucc.equalised`; all others
+    are as they were. The values between, which are divided, have new names. No operator is added.
 
         before: y = Relu(Conv(x, W)); z = Conv(y, V)            W up to 5, devices up to 0.6
         after:  y.equalised = Relu(Conv(x, W / 8)); z = Conv(y.equalised, 8 V)
@@ -75,6 +75,7 @@ class Equalise(RpuPass):
             path = _Path.from_layer(node, factors)
             if path is not None:
                 path.divide(emitter)
+                node.metadata_props[EQUALISED] = "1"
                 moved[node.name or ""] = float(factors.max())
         if moved:
             drop_unused_initializers(model.graph)

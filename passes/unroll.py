@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.layers import DEVICES, OP
+from rpucc.layers import DEVICES, EQUALISED, OP
 from rpucc.passes.base import RpuPass
 from rpucc.passes.bias import bias_fits, bias_on_arrays
 from rpucc.passes.col2im import col2im
@@ -110,9 +110,11 @@ class _Lowering:
         scaling = Scaling.of(policy, bounds)
         on_arrays = not transposed and (
             not self.analog
+            or mapping.bias == "array"
             or (
                 bias_on_arrays(self.matrix, mapping, target.arrays)
-                and bias_fits(self.matrix, mapping, bias, scaling)
+                and EQUALISED not in node.metadata_props
+                and bias_fits(self.matrix, bias, scaling)
             )
         )
         self.column = bias if on_arrays else None

@@ -32,6 +32,8 @@ DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
 LR_SCALE = "rpucc.lr_scale"
 """Node metadata of an Update: its learning rate as a multiple of training's, where it is not 1."""
+EQUALISED = "rpucc.equalised"
+"""Node metadata of a layer whose weights gave factors to those of the layers behind."""
 WEIGHT_SCALE = "rpucc.weight_scale"
 """Node metadata of a Read: the initializer that its outputs are multiplied by, where the matrix is
 kept divided by it so that it fits the devices."""
