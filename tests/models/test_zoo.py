@@ -226,3 +226,15 @@ def test_a_path_that_cannot_be_written_is_an_output_error(tmp_path: Path, kind: 
 def test_importing_the_package_does_not_load_onnx():
     code = "import sys, rpucc.models; sys.exit('onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["resnet-50", "lenett", "vgg19.0"])
+def test_a_mistyped_name_lists_the_zoo(name: str, tmp_path: Path, monkeypatch) -> None:
+    import rpucc
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"no model of the zoo .*did you mean"):
+        rpucc.compile(name)
+    for path in (f"{name}.onnx", f"models/{name}"):
+        with pytest.raises(ModelError, match=r"no such file$"):
+            rpucc.compile(path)

@@ -139,13 +139,6 @@ def test_latency_follows_the_slowest_branch() -> None:
     assert plan.latency_seconds == pytest.approx(65 * 10e-9)
 
 
-def test_a_rule_without_effect_is_noted() -> None:
-    target = target_with(layer=[{"match": "dense*", "analog": False}])
-    notes = compile_model("mlp", target).plan.notes
-    assert any("'dense*' matches no layer" in note for note in notes)
-    assert compile_model("mlp", "ideal").plan.notes == ()
-
-
 def test_shared_matrices_share_arrays() -> None:
     from rpucc.layers import analog_layers
 
