@@ -124,10 +124,20 @@ def build(name: str, seed: int = 0) -> onnx.ModelProto:
     ['Flatten', 'Gemm', 'Sigmoid', 'Gemm', 'Sigmoid', 'Gemm']
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ModelError(f"no model {name!r} in the zoo (it has {', '.join(MODELS)}){hint}")
+        raise ModelError(
+            f"no model {name!r} in the zoo (it has {', '.join(MODELS)}){suggestion(name)}"
+        )
     return MODELS[name].builder(seed)
+
+
+def suggestion(name: str) -> str:
+    """Return the end of a message about a name that is none: the nearest one, if any is near.
+
+    >>> suggestion("resnet-50")
+    "; did you mean 'resnet50'?"
+    """
+    near = difflib.get_close_matches(name, MODELS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def write(name: str, path: str | os.PathLike[str], seed: int = 0) -> Path:

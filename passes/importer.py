@@ -22,7 +22,7 @@ from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
-from rpucc.passes.frontend.names import name_nodes
+from rpucc.passes.frontend.names import name_nodes, weight_stems
 from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.rules import Problems, enforce
@@ -106,13 +106,14 @@ class Importer(ir.passes.InPlacePass):
         self.watch("lift_constants", model)
         drop_idle_nodes(model)
         self.watch("drop_idle_nodes", model)
+        stems = weight_stems(model)  # folding gives a transposed weight another name
         fold_constants(model)
         self.watch("fold_constants", model)
         split_gemm_sums(model)
         self.watch("split_gemm_sums", model)
         common.RemoveUnusedNodesPass()(model)
         self.watch("remove_unused_nodes", model)
-        name_nodes(model)
+        name_nodes(model, stems)
         _check_network(model, self.problems)
         why_fixed = pin_batch(model)
         notes += [why_fixed] if why_fixed else []

@@ -91,7 +91,7 @@ def check_model(
     except Exception:
         if not problems.found:  # else it follows from a problem that a compilation stops at
             raise
-    texts = tuple(dict.fromkeys(str(problem) for problem in problems.found))
+    texts = tuple(dict.fromkeys(str(text) for problem in problems.found for text in problem.args))
     return Check(
         model=trail.name,
         target=chosen.name,

@@ -16,16 +16,24 @@ import onnx
 import onnx_ir as ir
 
 from rpucc import __version__
-from rpucc.errors import ModelError, UsageError, VerificationError
+from rpucc.errors import ModelError, TargetError, UsageError, VerificationError
+from rpucc.layer_rules import bound
+from rpucc.layers import other_names
 from rpucc.passes.callbacks import StructureCheck, check_structure
 from rpucc.passes.execute import weights_bytes
+from rpucc.passes.fold_batchnorm import is_batch_norm
 from rpucc.passes.frontend.inference import take_as_inference
-from rpucc.passes.frontend.input_shape import fix_input_shape, open_negative_sizes
+from rpucc.passes.frontend.input_shape import (
+    fix_input_shape,
+    open_negative_sizes,
+    open_sizes,
+)
 from rpucc.passes.frontend.messages import label_of
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
+from rpucc.passes.select_analog import is_candidate
 from rpucc.passes.verify import Verify, compare_models
 from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program
@@ -33,6 +41,9 @@ from rpucc.target import Target
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
+
+ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
+"""Fills the sizes of an input that a file leaves open."""
 
 DEFAULT_INPUT_RANGE = (0.0, 1.0)
 """Where neither the caller nor the model says what range the data have."""
@@ -51,7 +62,7 @@ def compile_model(
     training: bool = True,
     loss: str = "auto",
     input_range: tuple[float, float] | None = None,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | ShapeOf | None = None,
     verify: bool | None = None,
     callbacks: Sequence[Callback] = (),
     overrides: Sequence[str] = (),
@@ -67,7 +78,9 @@ def compile_model(
         no effect without `training`.
     input_range: what the input's elements lie between; by default the model's metadata
     `rpucc.input_range`, else (0, 1).
-    input_shape: [C, *space] of the only input, for a model that was exported with open sizes.
+    input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
+        function that gets the sizes that the file states, None for an open one, and returns all,
+        or None to leave them. It is asked only where some are open.
     verify: run the model before and after every pass and compare all values; None does so for
     models that are cheap to run. VerificationError would be a bug in rpucc.
     callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
@@ -91,11 +104,16 @@ def compile_model(
         )
     check_file(imported)  # only a valid model can be cloned
     open_negative_sizes(imported)
+    if callable(input_shape):
+        stated = open_sizes(imported)
+        input_shape = None if stated is None else input_shape(stated)
     if input_shape is not None:
         fix_input_shape(imported, input_shape)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
+    problems = problems or Problems()
     Importer(problems, watch)(imported)
+    chosen = _bound(chosen, imported, problems)
     _describe(imported, chosen, _input_range(imported, input_range), training)
     seconds = time.perf_counter() - start
     from rpucc.runtime.devices import weight_bounds
@@ -105,7 +123,7 @@ def compile_model(
         training=training,
         loss=loss,
         bounds=weight_bounds,
-        problems=problems or Problems(),
+        problems=problems,
     )
     passes = build_pipeline(options)
 
@@ -115,7 +133,8 @@ def compile_model(
             return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
         except ModelError as error:
             for each in (error, *options.problems.found):
-                each.name_model(label_of(imported))
+                if isinstance(each, ModelError):
+                    each.name_model(label_of(imported))
             raise
 
     if verify is None:
@@ -130,6 +149,21 @@ def compile_model(
         # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
         # pass fails on any other draw too.
         return _checked(Program(_lower_and_verify(lower, original, seed=1), verified=True))
+
+
+def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
+    """The target with its layer rules in the names of the model's layers and batch norms."""
+    others = other_names(model)
+    layers = {
+        str(node.name): others.get(str(node.name), [])
+        for node in model.graph
+        if is_candidate(node) or is_batch_norm(node)
+    }
+    try:
+        return bound(target, layers, label_of(model))
+    except TargetError as error:
+        problems.add(error)
+    return target
 
 
 def _checked(program: Program) -> Program:
@@ -154,14 +188,15 @@ def _lower_and_verify(lower: Callable[..., ir.Model], original: ir.Model, *, see
 def _from_zoo(model: Source) -> Source:
     """Build a model that is given by its name in the zoo; anything else stays."""
     if isinstance(model, str):
-        from rpucc.models.zoo import MODELS, build
+        from rpucc.models.zoo import MODELS, build, suggestion
 
         if model in MODELS:
             return build(model)
-        looks_like_a_name = not os.path.exists(model) and model.isidentifier()
-        if looks_like_a_name:
+        path = Path(model)
+        if not path.exists() and path.name == model and path.suffix != ".onnx":
             raise ModelError(
                 f"{model}: no such file, and no model of the zoo ({', '.join(MODELS)})"
+                f"{suggestion(model)}"
             )
     return model
 

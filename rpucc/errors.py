@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 
 class RpuccError(Exception):
-    """Base of all errors that rpucc raises on purpose; `exit_code` is the CLI's exit status."""
+    """Base of all errors that rpucc raises on purpose; `exit_code` is the CLI's exit status.
+
+    Several problems of one file are several arguments, a line each.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ModelError(RpuccError):

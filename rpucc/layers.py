@@ -6,6 +6,7 @@ numbers about layers: those are the plan's.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 """Those of them whose weight is a kernel."""
+
+OTHER_NAMES = "rpucc.other_names"
+"""Model metadata: JSON {layer or batch norm: [its other names]}; where none has any, absent."""
 
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
@@ -137,6 +141,18 @@ def analog_layers(model: ir.Model) -> list[AnalogLayer]:
         else:
             layer.forward.append(node)
     return [layer for layer in layers.values() if layer.forward]
+
+
+def other_names(model: ir.Model) -> dict[str, list[str]]:
+    """Return what else the model's layers and batch norms are called, by the names they go by.
+
+    Raises ValueError where the metadata are damaged.
+    """
+    found = json.loads(model.metadata_props.get(OTHER_NAMES, "{}"))
+    lists = isinstance(found, dict) and all(isinstance(each, list) for each in found.values())
+    if not lists or not all(isinstance(name, str) for each in found.values() for name in each):
+        raise ValueError(f"metadata {OTHER_NAMES} hold no lists of names")
+    return dict(found)
 
 
 def weight_of(node: ir.Node) -> ir.Value:

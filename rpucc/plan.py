@@ -104,7 +104,7 @@ class Plan:
             expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
-                *_notes(analog, [layer.name for layer in layers] + _batch_norms(model), target),
+                *_notes(analog),
             ),
             grids=grids,
             kinds=target.arrays,
@@ -214,22 +214,9 @@ class Plan:
         }
 
 
-def _batch_norms(model: ir.Model) -> list[str]:
-    """The names of the model's batch norms, folded or not: layer rules may be about them."""
-    return [
-        str(entry["node"])
-        for entry in json.loads(model.metadata_props.get("rpucc.batch_norms", "[]"))
-    ]
-
-
-def _notes(analog: list[AnalogLayer], names: list[str], target: Target) -> tuple[str, ...]:
-    notes = [
+def _notes(analog: list[AnalogLayer]) -> tuple[str, ...]:
+    return tuple(
         f"{layer.name}: {len(layer.forward)} places of the model share this matrix and its arrays"
         for layer in analog
         if len(layer.forward) > 1
-    ]
-    notes += [
-        f"[[layer]] match = {pattern!r} matches no layer of this model"
-        for pattern in target.unmatched_rules(names)
-    ]
-    return tuple(notes)
+    )

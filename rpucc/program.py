@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 EXTERNAL_DATA_BYTES = 1_900_000_000
 """Above this size weights go to a file of their own: protobuf holds no more than 2 GB."""
 
+BEFORE_TRAINING = "rpucc.weights"
+"""Model metadata of a run folder's program: a sentence about the weights in it."""
+
 _REQUIRED = ("rpucc.version", "rpucc.target", "rpucc.input", "rpucc.output", "rpucc.input_range")
 
 
@@ -105,6 +108,18 @@ class Program:
         """The only batch size the model works with; None where any does."""
         text = self.model.metadata_props.get("rpucc.fixed_batch")
         return None if text is None else int(text)
+
+    @property
+    def before_training(self) -> bool:
+        """True for the program of a run folder, whose trained weights are in its checkpoint."""
+        return BEFORE_TRAINING in self.model.metadata_props
+
+    @property
+    def other_names(self) -> dict[str, list[str]]:
+        """What else the file and its weights call the layers, by the names they go by here."""
+        from rpucc.layers import other_names
+
+        return other_names(self.model)
 
     @property
     def updates(self) -> dict[str, str]:
@@ -217,12 +232,13 @@ def _check_program(program: Program, where: Path) -> None:
         if key not in notes:
             raise ModelError(f"{where}: a damaged program: its metadata lack {key}")
     try:
-        _ = program.target, program.input_range
+        _ = program.target, program.input_range, program.other_names
         if not all(isinstance(name, str) for name in program.updates.values()):
             raise ValueError("rpucc.updates maps no names to names")
         problem = next(structure_problems(program.model, where), None)
     except TargetError as error:
-        raise ModelError(f"{where}: a damaged program: {error}") from error
+        found = "; ".join(error.args)
+        raise ModelError(f"{where}: a damaged program: {found}") from error
     except Exception as error:  # any damage at all may have been done to a file
         raise ModelError(f"{where}: a damaged program: {one_line(error)}") from error
     if problem is not None:

@@ -9,9 +9,8 @@ runtime checks a device's parameters (only the device model knows which it has).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -25,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from rpucc import target_load
 from rpucc.errors import TargetError, one_line
+from rpucc.layer_rules import matches
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_sections import (
     AUTOMATIC_KINDS,
@@ -76,7 +76,7 @@ class LayerRule(Section):
     """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
 
     match: Glob
-    """A glob on layer names, case-sensitive: * ? [abc]."""
+    """A layer's name, or a glob on names, case-sensitive: * ? [abc]."""
     analog: Flag = True
     """False keeps the layers digital."""
     mapping: Mapping | None = None
@@ -204,7 +204,7 @@ class Target(Section):
         try:
             plan = Decisions.model_validate(found)
         except ValidationError as error:
-            raise TargetError(target_load.describe(error, source, _PLAN_KEYS, {})) from None
+            raise TargetError(*target_load.describe(error, source, _PLAN_KEYS, {})) from None
         merged = self.model_copy(
             update={
                 "placement": _merged(self.placement, plan.placement),
@@ -235,7 +235,7 @@ class Target(Section):
             return cls.model_validate(data)
         except ValidationError as error:
             found = target_load.describe(error, source, _KEYS, touched or {})
-            raise TargetError(found) from None
+            raise TargetError(*found) from None
 
     def to_json(self) -> str:
         """Write the target as one line of JSON with the keys of a target file, defaults too."""
@@ -266,7 +266,7 @@ class Target(Section):
         batch_norm, variations = self.batch_norm, self.variations
         calibration = self.calibration
         for rule in self.layers:
-            if not fnmatchcase(name, rule.match):
+            if not matches(rule.match, name):
                 continue
             if "analog" in rule.model_fields_set:
                 analog = rule.analog
@@ -291,15 +291,6 @@ class Target(Section):
             variations=variations,
             calibration=calibration,
             arrays=arrays,
-        )
-
-    def unmatched_rules(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return the patterns of the layer rules that match none of the layers `names`."""
-        names = list(names)
-        return tuple(
-            rule.match
-            for rule in self.layers
-            if not any(fnmatchcase(name, rule.match) for name in names)
         )
 
 

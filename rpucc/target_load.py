@@ -1,8 +1,8 @@
 """Where a target's text comes from, the `--set` overrides, and the wording of its errors.
 
 Works on the plain dictionaries of a parsed TOML file; what each key may be is in `target.py`,
-which passes its table of keys in. Every error is a TargetError of one line: the file (or preset,
-or `--set`), the dotted key, what was found, what is allowed.
+which passes its table of keys in. Every error is a TargetError of one line a problem: the file (or
+preset, or `--set`), the dotted key, what was found, what is allowed.
 """
 
 from __future__ import annotations
@@ -263,8 +263,8 @@ def _dotted(keys: Keys, data: Mapping[str, Any]) -> list[str]:
 # --- wording -----------------------------------------------------------------------------------
 
 
-def describe(error: ValidationError, source: str, keys: Keys, touched: Touched) -> str:
-    """Say pydantic's first error in one line, and how many more there are."""
+def describe(error: ValidationError, source: str, keys: Keys, touched: Touched) -> list[str]:
+    """Say each of pydantic's errors in one line."""
     lines: dict[tuple[str, str], str] = {}
     for entry in error.errors(include_url=False):
         context = entry.get("ctx", {})
@@ -278,8 +278,7 @@ def describe(error: ValidationError, source: str, keys: Keys, touched: Touched) 
         same = setter is not None and setter.startswith(f"--set {key}=")
         prefix = f"{source}: {key}" if setter is None else setter if same else f"{setter}: {key}"
         lines.setdefault((setter or key, entry["type"]), f"{prefix}: {_problem(entry, path, keys)}")
-    first, *more = lines.values()
-    return first + (f" (and {len(more)} more)" if more else "")
+    return list(lines.values())
 
 
 def _setter(path: tuple[str | int, ...], touched: Touched, exact: bool) -> str | None:

@@ -34,6 +34,8 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
     path = Path(path)
     counters = asdict(machine.counters)
     counters["reads"] = machine.counters.reads.tolist()
+    if not counters["earlier"]:
+        del counters["earlier"]  # most trainings have none, and earlier versions knew none
     metadata = {
         "format": FORMAT,
         "program": program_digest(machine.program),

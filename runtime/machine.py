@@ -32,7 +32,8 @@ class Counters:
     """Where training stands, and what the epoch under way has seen so far.
 
     `epoch` epochs are complete; `done` samples of the next one are trained; `sample` samples were
-    trained in all (it addresses every random draw).
+    trained in all (it addresses every random draw), `earlier` epochs were begun before the first
+    that is counted here (with `epoch`, it addresses the order of the samples).
     """
 
     epoch: int = 0
@@ -43,6 +44,11 @@ class Counters:
     pulses: int = 0
     reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
     """Tile reads, saturated ones, re-reads."""
+    earlier: int = 0
+
+    def next_epoch(self) -> Counters:
+        """Where training stands after the epoch under way."""
+        return Counters(epoch=self.epoch + 1, sample=self.sample, earlier=self.earlier)
 
 
 class Machine:
@@ -126,6 +132,13 @@ class Machine:
     def bytes_per_weight(self) -> float:
         """Bytes of state (weight and device parameters) per analog weight."""
         return sum(grid.bytes for grid in self.grids.values()) / max(self.weights, 1)
+
+    def begin_anew(self) -> None:
+        """Count epochs from here on: weights and devices stay, and no random draw comes again."""
+        before = self.counters
+        begun = before.epoch + (1 if before.done else 0)
+        self.counters = Counters(sample=before.sample, earlier=before.earlier + begun)
+        self.history = []
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What training changes, by initializer name: analog weights and digital parameters."""

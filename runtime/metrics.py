@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an epoch stands; sent about ten times a second."""
+    """Where a training stands; sent about ten times a second."""
 
     epoch: int
     epochs: int
@@ -19,6 +19,10 @@ class Progress:
     samples: int
     loss: float
     samples_per_second: float
+    test_samples: int = 0
+    """Samples that are tested after every epoch."""
+    test_seconds: float | None = None
+    """What the last test took; None before the first."""
 
 
 @dataclass(frozen=True)

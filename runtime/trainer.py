@@ -21,14 +21,13 @@ from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import count_errors, gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
-from rpucc.runtime.machine import Counters
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
-    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.machine import Counters, Machine
 
 Array = NDArray[Any]
 
@@ -53,6 +52,7 @@ class Trainer:
         self.threads = Threads(threads)
         self._executors: dict[tuple[int, bool], Executor] = {}
         self._steps: dict[int, _Step] = {}
+        self._test_seconds: float | None = None
         self._interrupt = Interrupt()
         metadata = machine.program.model.metadata_props
         graph = machine.program.model.graph
@@ -91,9 +91,7 @@ class Trainer:
             try:
                 while machine.counters.epoch < epochs:
                     rate = schedule(lr, machine.counters.epoch)
-                    seconds = self._epoch(
-                        features, dataset.y_train, epochs, batch_size, rate, on_progress
-                    )
+                    seconds = self._epoch(features, dataset, epochs, batch_size, rate, on_progress)
                     metrics = self._close_epoch(dataset, rate, *seconds)
                     machine.history.append(metrics.reproducible())
                     history.append(metrics)
@@ -151,6 +149,16 @@ class Trainer:
             outputs.append(executor[self._output].copy())
         return np.concatenate(outputs)
 
+    def error(self, outputs: Array, labels: Array) -> float | None:
+        """The share of wrong labels, as `evaluate` counts them; None for targets of a regression.
+
+        outputs: what `predict` returned for the samples; raises DataError for labels of no class.
+        """
+        if len(outputs) != len(labels):
+            raise DataError(f"{len(outputs)} outputs but {len(labels)} labels; each needs one")
+        y = _checked_labels(labels, outputs.shape[1:])
+        return _rate(_errors(outputs, y), len(y), y)
+
     def executor(self, batch: int, *, evaluating: bool) -> Executor:
         """The executor of a batch size; made once."""
         key = (batch, evaluating)
@@ -166,14 +174,14 @@ class Trainer:
     # -----------------------------------------------------------------------------------------
 
     def _epoch(
-        self, features: Array, labels: Array, epochs: int, batch_size: int, lr: float,
+        self, features: Array, dataset: Dataset, epochs: int, batch_size: int, lr: float,
         on_progress: Callable[[Progress], None] | None,
     ) -> tuple[float, float]:  # fmt: skip
         """Train to the end of the epoch; returns the seconds and the samples a second."""
         counters = self.machine.counters
-        n = len(features)
+        labels, n = dataset.y_train, len(features)
         order = np.arange(n)
-        shuffle(order, counters.epoch, *self.machine.key)
+        shuffle(order, counters.earlier + counters.epoch, *self.machine.key)
         started, begun, reported = time.perf_counter(), counters.done, 0.0
         while counters.done < n:
             size = min(batch_size, n - counters.done)
@@ -186,7 +194,12 @@ class Trainer:
                     rate = (counters.done - begun) / max(now - started, 1e-9)
                     loss = counters.loss_sum / counters.done
                     epoch = counters.epoch + 1
-                    on_progress(Progress(epoch, epochs, counters.done, n, loss, rate))
+                    on_progress(
+                        Progress(
+                            epoch, epochs, counters.done, n, loss, rate,
+                            test_samples=len(dataset.x_test), test_seconds=self._test_seconds,
+                        )
+                    )  # fmt: skip
             self._interrupt.check()
         seconds = time.perf_counter() - started
         return seconds, (n - begun) / max(seconds, 1e-9)
@@ -205,6 +218,7 @@ class Trainer:
         counters = self.machine.counters
         n = counters.done
         test = self.evaluate(dataset.x_test, dataset.y_test)
+        self._test_seconds = test.seconds
         metrics = EpochMetrics(
             epoch=counters.epoch + 1,
             samples=n,
@@ -220,7 +234,7 @@ class Trainer:
             seconds=seconds,
             samples_per_second=rate,
         )
-        self.machine.counters = Counters(epoch=counters.epoch + 1, sample=counters.sample)
+        self.machine.counters = counters.next_epoch()
         return metrics
 
     def _batches(self, x: Array, batch_size: int | None) -> Any:

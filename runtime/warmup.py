@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba.core import event
 
 from rpucc.runtime.kernels.batches import count_errors, gather
 from rpucc.runtime.kernels.philox import shuffle
@@ -13,6 +16,32 @@ from rpucc.runtime.memory import evaluation_batch
 
 if TYPE_CHECKING:
     from rpucc.runtime.trainer import Trainer
+
+
+@contextlib.contextmanager
+def on_compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` when the block compiles its first kernel; loading one from the cache is none."""
+    listener = _FirstCompilation(tell)
+    event.register("numba:compile", listener)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        event.unregister("numba:compile", listener)  # type: ignore[no-untyped-call]
+
+
+class _FirstCompilation(event.Listener):
+    """Told by Numba of every function that it did not find in its cache."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell, self.told = tell, False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self.told:
+            self.told = True
+            self.tell()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
 
 
 def warm_up(trainer: Trainer, batch_size: int = 1, *, train: bool = True) -> None:

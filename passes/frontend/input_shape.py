@@ -25,6 +25,17 @@ def _is_negative(dim: int | ir.SymbolicDim) -> bool:
     return isinstance(dim, int) and dim < 0
 
 
+def open_sizes(model: ir.Model) -> tuple[int | None, ...] | None:
+    """Return the sizes of the model's only input, its batch left out, None for an open one.
+
+    None where there are several inputs, where the file gives no shape, or where nothing is open.
+    """
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    sizes = tuple(dim if isinstance(dim, int) else None for dim in list(shape or ())[1:])
+    return sizes if None in sizes else None
+
+
 def fix_input_shape(model: ir.Model, shape: Sequence[int]) -> None:
     """Set the shape of the model's only input, its batch left out: [C, *space].
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from rpucc.errors import ModelError
+from rpucc.errors import ModelError, RpuccError
 
 T = TypeVar("T")
 Rule = Callable[[T], str | None]
@@ -28,9 +28,9 @@ class Problems:
 
     def __init__(self, *, collect: bool = False) -> None:
         self.collect = collect
-        self.found: list[ModelError] = []
+        self.found: list[RpuccError] = []
 
-    def add(self, error: ModelError) -> None:
+    def add(self, error: RpuccError) -> None:
         """Raise the error, or keep it."""
         if not self.collect:
             raise error

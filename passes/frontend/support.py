@@ -154,8 +154,8 @@ def input_is_static(model: ir.Model) -> str | None:
             name = f" ({dim.value!r})" if dim.value else ""
             return (
                 f"input {value.name!r} {shape_text(_dims(value))} has dynamic dimension "
-                f"{index}{name}; export with static channels, height and width, or give them "
-                "(--input-shape)"
+                f"{index}{name}; export with static channels, height and width, or give them as "
+                "input_shape (--input-shape)"
             )
     return None
 

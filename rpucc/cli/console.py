@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -27,7 +27,7 @@ MAX_WIDTH = 140
 """Wider than this, lines are hard to follow."""
 
 KERNEL_DELAY = 0.5
-"""Seconds before compiling kernels is worth a line: loading them from the cache takes less."""
+"""Seconds before preparing kernels is worth a line: mostly, loading them takes less."""
 
 
 def make_console(stream: TextIO) -> Console:
@@ -75,13 +75,21 @@ def say(message: str) -> None:
 
 
 @contextlib.contextmanager
-def status(message: str, delay: float = KERNEL_DELAY) -> Iterator[None]:
-    """Print `message` on standard error if the block takes longer than `delay` seconds."""
+def status(message: str, delay: float = KERNEL_DELAY) -> Iterator[Callable[[str], None]]:
+    """Print `message` on standard error if the block takes longer than `delay` seconds.
+
+    Yields a function that prints another message at once, in its place.
+    """
     timer = threading.Timer(delay, say, [message])
     timer.daemon = True
+
+    def instead(other: str) -> None:
+        timer.cancel()
+        say(other)
+
     timer.start()
     try:
-        yield
+        yield instead
     finally:
         timer.cancel()
 

@@ -120,19 +120,20 @@ class Version:
     @property
     def refused(self) -> list[str]:
         """Messages about wanted rows whose target this rpucc refuses."""
-        return [self._checked[1][row.name] for row in self.rows if row.name in self._checked[1]]
+        return [text for row in self.rows for text in self._checked[1].get(row.name, ())]
 
     @cached_property
-    def _checked(self) -> tuple[dict[str, Configuration], dict[str, str]]:
+    def _checked(self) -> tuple[dict[str, Configuration], dict[str, list[str]]]:
         from rpucc.experiments.configuration import row_configuration
 
         good, bad = {}, {}
+        name = self.experiment.name
         model, training, digest = self.experiment.model, self.training, self.digest
         for row in self.experiment.row:
             try:
                 good[row.name] = row_configuration(row, model, training, digest)
             except TargetError as error:
-                bad[row.name] = f"{self.experiment.name}: row {row.name!r}: {error}"
+                bad[row.name] = [f"{name}: row {row.name!r}: {text}" for text in error.args]
         return good, bad
 
 

@@ -72,7 +72,7 @@ def attempt(task: Task, *, alone: bool = False) -> str:
     try:
         error = train_task(task, bar=alone)
     except RpuccError as failure:
-        return f"{task.title}: {failure}"
+        return f"{task.title}: {'; '.join(failure.args)}"
     say(f"{task.title}: test error {error:.2f} % after {counted(task.epochs, 'epoch')}")
     return ""
 
@@ -170,6 +170,8 @@ def read_run(folder: RunFolder) -> Run:
     from rpucc.experiments.outcome import Run
 
     arguments = folder.arguments()
+    if arguments.get("origin") is not None:
+        raise CheckpointError(f"{folder.path}: starts from another run (--from), not from a model")
     try:
         seed, version = int(arguments["seed"]), str(arguments["rpucc"])
         configuration = _stored_configuration(folder) or _derived_configuration(folder, arguments)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rpucc.cli import options
-from rpucc.errors import ModelError
+from rpucc.errors import ModelError, one_line
 
 if TYPE_CHECKING:
     from rpucc.cli.source import Trained
@@ -52,7 +51,7 @@ def inspect_(
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
     """
     from rpucc.cli.drawings import Files, write_files
-    from rpucc.cli.source import find_trained, load_program, refuse_options
+    from rpucc.cli.source import find_trained, load_program, refuse_options, say_untrained
 
     files = Files(plan=plan_file, html=html, svg=svg, csv=csv)
     if files.wanted:
@@ -65,6 +64,8 @@ def inspect_(
         files.check(program)
     trained = find_trained(program, program_path)
     found = trained.load_program() if trained is not None else load_program(program)
+    if trained is None:
+        say_untrained(program, found)
     if files.wanted:
         write_files(found, files)
         return
@@ -78,14 +79,16 @@ def inspect_(
 
 
 def _find(program: Program, name: str) -> LayerPlan:
+    """Return the layer that goes by this name, or that its file or its weights call so."""
+    from rpucc.layer_rules import known_names
+
+    others = program.other_names
     layers = {layer.name: layer for layer in program.plan.layers}
-    if name not in layers:
-        near = difflib.get_close_matches(name, layers, 1)
-        names = list(layers)
-        known = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ModelError(f"--layer {name}: no such layer; {hint}layers: {known}")
-    return layers[name]
+    named = name if name in layers else next((n for n in layers if name in others.get(n, ())), None)
+    if named is None:
+        hint = known_names(name, {n: others.get(n, ()) for n in layers})
+        raise ModelError(f"--layer {one_line(name)}: no such layer; {hint}")
+    return layers[named]
 
 
 # ---------------------------------------------------------------- the whole

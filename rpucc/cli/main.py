@@ -38,9 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> (module:function, one line of help)."""
 
 
-def fail(message: str, exit_code: int = 1) -> NoReturn:
-    """Print an error as one line and leave."""
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+def fail(*problems: object, exit_code: int = 1) -> NoReturn:
+    """Print an error, or all problems of a file, as one line each and leave."""
+    for problem in problems:
+        click.echo(f"Error: {' '.join(str(problem).split())}", err=True)
     raise click.exceptions.Exit(exit_code)
 
 
@@ -104,7 +105,7 @@ class LazyGroup(click.Group):
                 traceback.print_exc()
             if isinstance(error, InfeasibleError):
                 _show_report(error)
-            fail(str(error), error.exit_code)
+            fail(*error.args, exit_code=error.exit_code)
         except KeyboardInterrupt:
             if ctx.params.get("debug"):
                 traceback.print_exc()
@@ -134,7 +135,7 @@ def _fail_in_one_line(error: click.UsageError) -> NoReturn:
     if error.ctx is None or isinstance(error, click.exceptions.NoArgsIsHelpError):
         raise error
     message = error.format_message().rstrip(".")
-    fail(f"{message} (see {error.ctx.command_path} --help)", error.exit_code)
+    fail(f"{message} (see {error.ctx.command_path} --help)", exit_code=error.exit_code)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

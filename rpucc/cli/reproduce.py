@@ -156,8 +156,7 @@ def _reproduce(names: Sequence[str], wish: Wish, as_json: bool) -> None:
     if as_json:
         print_json(found)
     if failures:
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise RpuccError(failures[0] + more)
+        raise RpuccError(*failures)
 
 
 def _one(experiment: Experiment, wish: Wish, failures: list[str], *, quiet: bool) -> dict[str, Any]:

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from rpucc.program import Program
     from rpucc.runtime.machine import Machine
+    from rpucc.runtime.trainer import Trainer
 
-COMPILING = ("target", "overrides", "input_range")
+    Array = NDArray[Any]
+
+COMPILING = ("target", "overrides", "input_range", "input_shape")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Arguments:
     target: str
     overrides: tuple[str, ...]
     input_range: tuple[float, float] | None
+    input_shape: tuple[int, ...] | None
     program_path: str | None
     seed: int
     batch_size: int | None
@@ -43,6 +47,7 @@ class Arguments:
 @options.target
 @options.overrides
 @options.input_range
+@options.input_shape
 @options.program
 @options.seed
 @options.eval_batch_size
@@ -55,8 +60,9 @@ def run(ctx: click.Context, /, **arguments: Any) -> None:
 
     MODEL is a run folder of rpucc train, a checkpoint in one, a program of rpucc compile, an ONNX
     file or the name of a built-in model (their weights as they are, programmed onto the target's
-    arrays). INPUT holds one sample or many. The score is the softmax of the outputs, or the
-    output itself where the model ends in probabilities.
+    arrays). INPUT holds one sample or many; of a data set (.npz) its test part is taken, and with
+    labels the error is given. The score is the softmax of the outputs, or the output itself where
+    the model ends in probabilities.
     """
     _run(ctx, Arguments(**arguments))
 
@@ -71,19 +77,55 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
         check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
     x = load_inputs(arguments.inputs, sample_shape(program), program.input_range)
+    labels = _labels(arguments.inputs, len(x))
     trainer = make_trainer(machine, arguments.threads)
     outputs = trainer.predict(x, arguments.batch_size)
+    error = _error(trainer, outputs, labels)
     if arguments.output is not None:
         _write(Path(arguments.output), outputs)
     if arguments.as_json:
-        _print_json(arguments, outputs)
+        _print_json(arguments, outputs, error)
     else:
-        _show(arguments, outputs)
+        _show(arguments, outputs, error)
+
+
+def _labels(path: str, samples: int) -> Array | None:
+    """Return the labels beside the samples, if any; says which samples of an archive are taken."""
+    from rpucc.cli.console import say
+    from rpucc.report.units import counted
+    from rpucc.runtime.data.npz import load_labels, npz_part
+
+    if Path(path).suffix.lower() != ".npz":
+        return None
+    file = Path(path).expanduser()
+    say(f"{path}: {npz_part(file).text} ({counted(samples, 'sample')})")
+    return load_labels(file)
+
+
+def _error(trainer: Trainer, outputs: NDArray[np.float32], labels: Array | None) -> float | None:
+    """Return the share of wrong classes; None where there are no labels of classes."""
+    from rpucc.cli.console import say
+    from rpucc.errors import DataError
+
+    if labels is None:
+        return None
+    try:
+        return trainer.error(outputs, labels)
+    except DataError as error:  # the outputs are what was asked for
+        say(f"no error is given: {error}")
+        return None
 
 
 def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine]:
     """Load or compile what MODEL names, and put it on arrays."""
-    from rpucc.cli.source import find_trained, load_compiled, refuse_options
+    from rpucc.cli.source import (
+        find_trained,
+        load_compiled,
+        refuse_options,
+        say_notes,
+        say_untrained,
+        shape_from,
+    )
     from rpucc.runtime.machine import Machine
 
     trained = find_trained(arguments.model, arguments.program_path)
@@ -98,16 +140,22 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     found = load_compiled(arguments.model)
     if found is not None:
         refuse_options(flags, f"{arguments.model}, which is compiled already")
+        say_untrained(arguments.model, found)
         return found, Machine(found, arguments.seed)
     from rpucc.compiler import compile_model
+    from rpucc.runtime.data.sizes import filled_by_inputs
 
     found = compile_model(
         arguments.model,
         arguments.target,
         training=False,
         input_range=arguments.input_range,
+        input_shape=shape_from(
+            arguments.input_shape, lambda stated: filled_by_inputs(stated, arguments.inputs)
+        ),
         overrides=arguments.overrides,
     )
+    say_notes(found)
     return found, Machine(found, arguments.seed)
 
 
@@ -125,7 +173,7 @@ def scores(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def _print_json(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
+def _print_json(arguments: Arguments, outputs: NDArray[np.float32], error: float | None) -> None:
     from rpucc.cli.output import print_json
 
     result: dict[str, Any] = {
@@ -134,6 +182,8 @@ def _print_json(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
         "output": arguments.output,
         "shape": list(outputs.shape),
     }
+    if error is not None:
+        result["error"] = error
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         result["predictions"] = [
             {"input": i, "class": best, "score": score} for i, best, score, _, _ in _ranked(outputs)
@@ -143,9 +193,9 @@ def _print_json(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
     print_json(result)
 
 
-def _show(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
+def _show(arguments: Arguments, outputs: NDArray[np.float32], error: float | None) -> None:
     from rpucc.cli.console import say, show
-    from rpucc.report import lists
+    from rpucc.report import lists, units
 
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         show(lists.predictions(_ranked(outputs)))
@@ -154,6 +204,8 @@ def _show(arguments: Arguments, outputs: NDArray[np.float32]) -> None:
             click.echo(f"{value:.6g}")
     elif arguments.output is None:
         say(f"outputs of shape {list(outputs.shape)}; -o FILE.npy writes them")
+    if error is not None:
+        click.echo(f"error {units.percent(error)}")
     if arguments.output is not None:
         say(f"wrote {arguments.output}: float32 {list(outputs.shape)}")
 

@@ -1,9 +1,9 @@
 """A run folder: what one training leaves behind, and how commands find it again.
 
-program.onnx (what was trained), run.json (the arguments), metrics.csv (one row an epoch, the same
-bytes for the same seed), calibration.csv (one row a zero-shifted layer), checkpoint.safetensors
-(the state after the last epoch, or where it was interrupted). Not for the contents of a
-checkpoint: that is rpucc.runtime.checkpoint.
+program.onnx (what was trained, with the weights as they were before), run.json (the arguments),
+metrics.csv (one row an epoch, the same bytes for the same seed), calibration.csv (one row a
+zero-shifted layer), checkpoint.safetensors (the state after the last epoch, or where it was
+interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpucc.cli.output import to_json, write_text
 from rpucc.errors import CheckpointError, OutputError
+from rpucc.program import BEFORE_TRAINING
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class RunFolder:
 
     @property
     def program(self) -> Path:
-        """The compiled program."""
+        """The compiled program, with the weights as they were before training."""
         return self.path / "program.onnx"
 
     @property
@@ -66,6 +70,14 @@ class RunFolder:
         if not isinstance(data, dict):
             raise CheckpointError(f"{self.record}: is damaged, no JSON object")
         return data
+
+    def write_program(self, program: Program) -> None:
+        """Write program.onnx, which says that its weights are those before training."""
+        program.model.metadata_props[BEFORE_TRAINING] = (
+            "as they were before training; the trained ones are in the run folder's "
+            f"{self.checkpoint.name}"
+        )
+        program.save(self.program)
 
     def write_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Write run.json."""

@@ -13,6 +13,9 @@ from rpucc.cli.run_folder import RunFolder
 from rpucc.errors import CheckpointError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rpucc.compiler import ShapeOf
     from rpucc.program import Program
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
@@ -104,6 +107,53 @@ def load_compiled(name: str) -> Program | None:
     except ModelError:
         return None
     return Program.load(name) if is_program(model) else None
+
+
+def say_notes(program: Program) -> None:
+    """Say what compiling a model noted, where the plan is not shown."""
+    from rpucc.cli.console import say
+    from rpucc.report import units
+
+    for note in program.plan.notes:
+        say(f"note: {units.plain(note)}")
+
+
+def say_untrained(name: str, program: Program) -> None:
+    """Say so where a program is that of a run folder, which holds no trained weights."""
+    from rpucc.cli.console import say
+
+    if program.before_training:
+        say(f"note: {name} holds the weights as they were before training; {_trained_ones(name)}")
+
+
+def _trained_ones(name: str) -> str:
+    folder = Path(name).parent
+    if RunFolder(folder).checkpoint.is_file():
+        return f"the trained ones: give the run folder, {folder}"
+    return "the trained ones are in its run folder's checkpoint"
+
+
+def shape_from(given: tuple[int, ...] | None, of_data: ShapeOf) -> Sequence[int] | ShapeOf:
+    """Return the input's shape for `compile_model`: the user's, else as the data fill open sizes.
+
+    Says so where the data decide.
+    """
+    if given is not None:
+        return given
+
+    def found(stated: tuple[int | None, ...]) -> Sequence[int] | None:
+        from rpucc.cli.console import say
+
+        shape = of_data(stated)
+        if shape is not None:
+            sizes = " × ".join(map(str, shape))
+            say(
+                f"the model leaves sizes of its input open: {sizes}, from the data (--input-shape "
+                "sets others)"
+            )
+        return shape
+
+    return found
 
 
 def refuse_options(flags: list[str], why: str) -> None:

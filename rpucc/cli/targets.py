@@ -46,9 +46,17 @@ def _list(as_json: bool) -> None:
 @click.argument("name")
 @options.as_json
 def show(name: str, as_json: bool) -> None:
-    """Print a preset's TOML text (or check and print your own file)."""
+    """Print a preset's TOML text (or check and print your own file).
+
+    A file is printed where all is in order, but for devices that are code (module:Class).
+    """
+    from rpucc.errors import TargetError
+    from rpucc.runtime.devices import device_problems
     from rpucc.target import Target
     from rpucc.target_load import read_text
 
     target = Target.load(name)
+    problems = device_problems(target)
+    if problems:
+        raise TargetError(*(f"{read_text(name)[1]}: {problem}" for problem in problems))
     click.echo(target.to_json() if as_json else read_text(name)[0].rstrip("\n"))

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 RUNS = "rpucc-runs"
 FIXED = (
-    *("target", "overrides", "loss", "input_range"),
+    *("target", "overrides", "loss", "input_range", "input_shape"),
     *("data", "batch_size", "lr", "lr_schedule", "seed"),
 )
 """What a resumed training cannot change."""
-COMPILING = ("target", "overrides", "loss", "input_range", "verify")
+COMPILING = ("target", "overrides", "loss", "input_range", "input_shape", "verify")
+NEWER = {"lr_schedule": "constant", "input_shape": None, "origin": None}
+"""What run folders of earlier versions do not say, and what it was."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """The command's arguments."""
+    """The command's arguments, of which a run folder keeps what `record` says."""
 
     model: str
     target: str
@@ -50,11 +52,15 @@ class Arguments:
     resume: bool
     force: bool
     as_json: bool
+    input_shape: tuple[int, ...] | None = None
+    from_run: str | None = None
+    origin: dict[str, Any] | None = None
+    """Of a training that starts from another: its folder, and what was trained there."""
 
     def record(self) -> dict[str, Any]:
         """What run.json keeps: enough to resume, with the data's path made absolute."""
         kept = {"rpucc": __version__, **asdict(self)}
-        for key in ("output", "resume", "force", "as_json", "verify"):
+        for key in ("output", "resume", "force", "as_json", "verify", "from_run"):
             del kept[key]
         for key in ("data", "data_dir"):
             if kept[key] is not None and _is_path(kept[key], key):
@@ -63,11 +69,12 @@ class Arguments:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @options.target
 @options.overrides
 @options.loss
 @options.input_range
+@options.input_shape
 @options.verify
 @click.option(
     "--data",
@@ -91,6 +98,14 @@ class Arguments:
     help=f"The run folder.  [default: {RUNS}/MODEL-TARGET-seedSEED]",
 )
 @click.option("--resume", is_flag=True, help="Go on where the run folder's checkpoint stands.")
+@click.option(
+    "--from",
+    "from_run",
+    default=None,
+    metavar="RUN",
+    help="Start from a run's weights and devices, in a new folder (-o); --lr, --data and the like "
+    "as given, else as there.",
+)
 @click.option("--force", is_flag=True, help="Replace a training that the run folder holds.")
 @options.as_json
 @click.pass_context
@@ -98,8 +113,9 @@ def train(ctx: click.Context, /, **arguments: Any) -> None:
     """Train a model in situ on simulated arrays.
 
     MODEL is an ONNX file, the name of a built-in model, a program of rpucc compile, or (with
-    --resume) a run folder. The run folder gets the program, the metrics of every epoch, and a
-    checkpoint after every epoch and on Ctrl-C.
+    --resume) a run folder; --from needs none. The run folder gets the program as it was before
+    training, the metrics of every epoch, and a checkpoint (the trained weights) after every epoch
+    and on Ctrl-C.
     """
     _train(ctx, Arguments(**arguments))
 
@@ -109,7 +125,15 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
 
     if arguments.resume and arguments.force:
         raise UsageError("--resume and --force: give one of them, they contradict each other")
-    if arguments.resume:
+    if arguments.from_run is not None:
+        from rpucc.cli.train_from import prepare
+
+        run, arguments, machine = prepare(ctx, arguments)
+        data = training.checked_data(machine.program, arguments.data, arguments.data_dir)
+        start_with(run, machine, arguments)
+    elif arguments.model is None:
+        raise UsageError("which model? name one, or a run to start from (--from)")
+    elif arguments.resume:
         run, arguments = _resumed(ctx, arguments)
         program = load_program(run)
         data = training.checked_data(program, arguments.data, arguments.data_dir)
@@ -127,12 +151,15 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
 
 def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFolder]:
     """Compile the model (or load the program) and choose the folder; writes nothing."""
-    from rpucc.cli.source import load_compiled, refuse_options
+    from rpucc.cli.source import load_compiled, refuse_options, say_notes, say_untrained
 
     if RunFolder(Path(arguments.model)).exists():
-        raise UsageError(f"{arguments.model}: is a run folder; --resume continues its training")
+        raise UsageError(
+            f"{arguments.model}: is a run folder; --resume continues its training, --from starts "
+            "another from it"
+        )
     if arguments.output is not None:
-        _check_run_folder(RunFolder(Path(arguments.output)), arguments)
+        check_run_folder(RunFolder(Path(arguments.output)), arguments)
     program = load_compiled(arguments.model)
     if program is not None:
         flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
@@ -141,19 +168,22 @@ def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFold
             raise UsageError(
                 f"{arguments.model}: was compiled for inference; compile it without --inference"
             )
+        say_untrained(arguments.model, program)
         target = program.target.name
     else:
         from rpucc.target import Target
 
         target = Target.load(arguments.target, arguments.overrides).name
     run = RunFolder(Path(arguments.output or _default_folder(arguments, target)))
-    _check_run_folder(run, arguments)
+    check_run_folder(run, arguments)
     if program is None:
         program = _compiled(arguments)
+    say_notes(program)
     return program, run
 
 
-def _check_run_folder(run: RunFolder, arguments: Arguments) -> None:
+def check_run_folder(run: RunFolder, arguments: Arguments) -> None:
+    """Raise an error where the folder cannot hold a new training."""
     from rpucc.cli.output import check_folder
 
     check_folder(run.path)
@@ -162,13 +192,21 @@ def _check_run_folder(run: RunFolder, arguments: Arguments) -> None:
 
 
 def _compiled(arguments: Arguments) -> Program:
+    from rpucc.cli.source import shape_from
     from rpucc.compiler import compile_model
+    from rpucc.runtime.data import load_dataset
+    from rpucc.runtime.data.sizes import Sizes, filled
+
+    def of_data(stated: Sizes) -> tuple[int, ...] | None:
+        folder = Path(arguments.data_dir) if arguments.data_dir is not None else None
+        return filled(stated, load_dataset(arguments.data, folder).sample_shape)
 
     return compile_model(
         arguments.model,
         arguments.target,
         loss=arguments.loss,
         input_range=arguments.input_range,
+        input_shape=shape_from(arguments.input_shape, of_data),
         verify=arguments.verify,
         overrides=arguments.overrides,
     )
@@ -180,17 +218,23 @@ def _default_folder(arguments: Arguments, target: str) -> Path:
 
 
 def start(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
-    """Make the machine and then the run folder: from here on something is written."""
-    from rpucc.cli.output import make_folder
+    """Make the machine and then the run folder."""
     from rpucc.runtime.machine import Machine
 
     machine = Machine(program, arguments.seed)
+    start_with(run, machine, arguments)
+    return machine
+
+
+def start_with(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
+    """Make the run folder of a machine: from here on something is written."""
+    from rpucc.cli.output import make_folder
+
     make_folder(run.path)
     run.clear()
-    program.save(run.program)
+    run.write_program(machine.program)
     run.write_arguments(arguments.record())
     run.write_calibration(_calibration(machine))
-    return machine
 
 
 def _calibration(machine: Machine) -> list[dict[str, Any]]:
@@ -269,8 +313,8 @@ def _saved(run: RunFolder) -> dict[str, Any]:
             "checkpoint; start it again without --resume"
         )
     check_folder(run.path)
-    known = {"lr_schedule": "constant", **run.arguments()}  # older run folders have no schedule
-    wanted = [*FIXED, "model", "data_dir", "epochs", "threads"]
+    known = {**NEWER, **run.arguments()}
+    wanted = [*FIXED, "model", "data_dir", "epochs", "threads", "origin"]
     missing = [name for name in wanted if name not in known]
     if missing:
         raise CheckpointError(f"{run.record}: is damaged: {missing[0]!r} is missing")
@@ -321,3 +365,7 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
 
     folder = shlex.quote(str(run.path))
     say(f"run folder: {folder} (see it: rpucc inspect {folder}; test it: rpucc eval {folder})")
+    say(
+        f"its {run.program.name} holds the weights before training; the trained ones are in "
+        f"{run.checkpoint.name}"
+    )

@@ -52,15 +52,18 @@ def checked_data(program: Program, spec: str, data_dir: str | None) -> Dataset:
 
 
 def make_trainer(machine: Machine, threads: int, batch_size: int | None = None) -> Trainer:
-    """Make a trainer whose kernels are compiled (or come from the cache); says so if that is long.
+    """Make a trainer whose kernels are compiled (and says so) or loaded from the cache.
 
     batch_size: that of the training to come; None for evaluation alone.
     """
     from rpucc.runtime.trainer import Trainer
-    from rpucc.runtime.warmup import warm_up
+    from rpucc.runtime.warmup import on_compiling, warm_up
 
     trainer = Trainer(machine, threads=threads)
-    with status("preparing kernels (compiled once per installation)…"):
+    with (
+        status("preparing kernels…") as say_instead,
+        on_compiling(lambda: say_instead("compiling kernels (compiled once per installation)…")),
+    ):
         warm_up(trainer, batch_size or 1, train=batch_size is not None)
     return trainer
 
@@ -82,7 +85,7 @@ def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
         say(f"{done.epoch} epochs are trained already; --epochs says how many in total")
     elif done.epoch or done.done:
         say(f"going on in epoch {done.epoch + 1} after {done.done:,} samples")
-    else:
+    elif not done.sample:
         say(machine_line(machine.weights, machine.bytes_per_weight, machine.clipped_by_layer))
         if machine.symmetry:
             say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))

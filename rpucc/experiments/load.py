@@ -1,6 +1,6 @@
 """Reading experiments: those that ship with rpucc by name, a user's own by path.
 
-Every error is an ExperimentError of one line that names the file and the key.
+Every error is an ExperimentError of one line a problem, which names the file and the key.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _parsed(text: str, source: str) -> Experiment:
     try:
         return kinds[kind].model_validate(data)
     except ValidationError as error:
-        raise ExperimentError(describe(error, source, _keys(kinds[kind]), {})) from None
+        raise ExperimentError(*describe(error, source, _keys(kinds[kind]), {})) from None
 
 
 def _known(kinds: dict[object, Any]) -> str:

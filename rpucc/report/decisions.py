@@ -7,11 +7,11 @@ follow from the decisions: those are the plan's.
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rpucc.layer_rules import pattern_of
 from rpucc.report import units
 from rpucc.target_values import MAX_PINS
 
@@ -87,7 +87,7 @@ def _rule(layer: str) -> Iterator[str]:
 
     A character that is not printable becomes "?", which matches it.
     """
-    pattern = units.plain(re.sub(r"[*?[]", lambda found: f"[{found[0]}]", layer))
+    pattern = units.plain(pattern_of(layer))
     yield "[[layer]]"
     # What is printable is the same string in JSON and in TOML.
     yield f"match = {json.dumps(pattern, ensure_ascii=False)}"

@@ -72,13 +72,22 @@ def epoch_row(metrics: EpochMetrics, epochs: int) -> str:
     return " ".join(f"{cell:>{c.width}}" for cell, c in zip(cells, columns, strict=True))
 
 
+TRAINED_AS_TESTED = 3.0
+"""Samples tested in the time that one is trained in, before a test has been timed: training has
+three cycles, a test the first of them."""
+
+
 def remaining_seconds(progress: Progress) -> float:
-    """Return the seconds until the last epoch's samples are trained, tests not counted."""
-    if not progress.samples_per_second > 0:
+    """Return the seconds to the end of the whole training: all epochs, with their tests."""
+    rate = progress.samples_per_second
+    if not rate > 0:
         return float("nan")
     epochs_after = progress.epochs - progress.epoch
     left = progress.samples - progress.samples_done + epochs_after * progress.samples
-    return left / progress.samples_per_second
+    test = progress.test_seconds
+    if test is None:
+        test = progress.test_samples / (TRAINED_AS_TESTED * rate)
+    return left / rate + (1 + epochs_after) * test
 
 
 def progress_text(progress: Progress) -> str:
@@ -88,7 +97,8 @@ def progress_text(progress: Progress) -> str:
         return f"{done}  loss {units.number(progress.loss)}  testing…"
     left = units.clock(remaining_seconds(progress))
     rate = units.count(round(progress.samples_per_second))
-    return f"{done}  {rate}/s  loss {units.number(progress.loss)}  ETA {left}"
+    of_all = " in all" if progress.epochs > 1 else ""
+    return f"{done}  {rate}/s  loss {units.number(progress.loss)}  ETA {left}{of_all}"
 
 
 def evaluation(result: Evaluation) -> RenderableType:

@@ -18,7 +18,7 @@ from rpucc.errors import DataError
 from rpucc.runtime.data.dataset import as_samples, scaled
 from rpucc.runtime.data.fit import reshaped
 from rpucc.runtime.data.npy import Array, read_npy_file, unreadable
-from rpucc.runtime.data.npz import npz_keys, one_line, read_npz
+from rpucc.runtime.data.npz import npz_part, one_line, read_npz
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +32,7 @@ def load_inputs(
 ) -> npt.NDArray[np.float32]:
     """Return the samples in a file as float32 [n, *sample_shape] in the model's input range.
 
-    .npy: samples, or one sample without the batch axis. .npz: its array x, else its first array.
+    .npy: samples, or one sample without the batch axis. .npz: `npz_part` of it.
     .png: one image, converted to grey or RGB as the model's channels ask; its size must be the
     model's (a flat model takes the grey image row by row). uint8 maps 0..255 to `input_range`;
     floating point passes unchanged. Raises DataError: nothing is resized or clipped silently.
@@ -45,12 +45,9 @@ def load_inputs(
     if kind == ".npy":
         x = _batched(read_npy_file(path), shape, str(path))
     elif kind == ".npz":
-        keys = npz_keys(path)
-        if not keys:
-            raise DataError(f"{path} holds no arrays; save the samples with np.savez")
-        key = "x" if "x" in keys else keys[0]
-        where = f"{path}: array {key!r}"
-        x = _batched(read_npz(path, (key,))[key], shape, where)
+        part = npz_part(path)
+        where = f"{path}: array {part.x!r}"
+        x = _batched(part.of(read_npz(path, (part.x,))[part.x]), shape, where)
     elif kind == ".png":
         x = _read_png(path, shape)
     else:

@@ -10,6 +10,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from rpucc.errors import DataError
@@ -60,6 +61,55 @@ def load_npz(path: Path, name: str | None = None) -> Dataset:
     )
 
 
+@dataclass(frozen=True)
+class Part:
+    """The samples of an archive that inference takes, and what they are."""
+
+    x: str
+    """The array of samples."""
+    y: str | None
+    """The array of their labels; None where there is none."""
+    first: int
+    """The first row that is taken."""
+    text: str
+    """What a message calls it."""
+
+    def of(self, array: Array) -> Array:
+        """Return the rows of one of its arrays."""
+        return array[self.first :] if self.first else array
+
+
+def npz_part(path: Path) -> Part:
+    """Return the test part of a data set in an .npz file; else its array x, else its first array.
+
+    The parts of a data set are those of `load_npz`. Raises DataError for what is no archive.
+    """
+    keys = npz_keys(path)
+    if not keys:
+        raise DataError(f"{path} holds no arrays; save the samples with np.savez")
+    if "x_test" in keys:
+        labels = "y_test" if "y_test" in keys else None
+        return Part("x_test", labels, 0, "its test part, x_test")
+    if set(WHOLE_KEYS) <= set(keys):
+        found = read_npz(path, WHOLE_KEYS)
+        if found["x"].ndim and found["y"].ndim and 2 <= len(found["x"]) == len(found["y"]):
+            first = tail_start(len(found["x"]))
+            return Part("x", "y", first, "its test part, the last tenth of x")
+    key = "x" if "x" in keys else keys[0]
+    return Part(key, None, 0, f"its array {key}")
+
+
+def load_labels(path: Path) -> Array | None:
+    """Return the labels of the samples that `npz_part` takes; None where there are none."""
+    part = npz_part(path)
+    return None if part.y is None else part.of(read_npz(path, (part.y,))[part.y])
+
+
+def tail_start(samples: int) -> int:
+    """Return where the test part of an undivided data set begins: at its last tenth."""
+    return samples - max(1, samples // 10)
+
+
 def split_tail(name: str, x: Array, y: Array) -> Dataset:
     """Return x, y as a data set whose test part is the last tenth, at least one sample."""
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) < 2:
@@ -67,7 +117,7 @@ def split_tail(name: str, x: Array, y: Array) -> Dataset:
             f"{name}: x has shape {list(x.shape)} and y {list(y.shape)}; they need equal lengths "
             "of at least 2 (the last tenth becomes the test part)"
         )
-    cut = len(x) - max(1, len(x) // 10)
+    cut = tail_start(len(x))
     return Dataset(name, x[:cut], y[:cut], x[cut:], y[cut:])
 
 

@@ -16,12 +16,19 @@ from rpucc.runtime.devices.linear_step import LinearStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy
+    from rpucc.target import LayerPolicy, Target
 
 _MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 
-__all__ = ["DEVICES", "Device", "device_of", "make_device", "weight_bounds"]
+__all__ = [
+    "DEVICES",
+    "Device",
+    "device_of",
+    "device_problems",
+    "make_device",
+    "weight_bounds",
+]
 
 
 def make_device(model: str, parameters: Mapping[str, float]) -> Device:
@@ -53,6 +60,25 @@ def weight_bounds(policy: LayerPolicy) -> tuple[float, float]:
         given = policy.device.parameters
         return given.get("w_min", -math.inf), given.get("w_max", math.inf)
     return device_of(policy).mean_range(zero_shifted=policy.calibration.zero_shift)
+
+
+def device_problems(target: Target) -> list[str]:
+    """Return what is wrong with the devices of a target and its layer rules, a line each.
+
+    Devices that are code in a module of the user's are left out: nothing is imported here.
+    """
+    policies = [("", target.for_layer(""))]
+    policies += [(f"layer.{i}.", target.for_layer(r.match)) for i, r in enumerate(target.layers)]
+    found: dict[str, str] = {}
+    for where, policy in policies:
+        if ":" in policy.device.model:
+            continue
+        try:
+            device_of(policy)
+        except TargetError as error:
+            for problem in error.args:
+                found.setdefault(problem, where)  # a rule has what the target has
+    return [where + problem for problem, where in found.items()]
 
 
 def _find(model: str) -> type[Device]:

@@ -60,15 +60,18 @@ class Device:
             )
 
     def __init__(self, **parameters: float) -> None:
+        problems = []
         for key, value in parameters.items():
+            low, high = self.ranges.get(key, (-np.inf, np.inf))
             if key not in self.defaults:
                 known = ", ".join(self.defaults) or "none"
-                raise TargetError(f"device.{key}: device '{self.name}' has no such key ({known})")
-            low, high = self.ranges.get(key, (-np.inf, np.inf))
-            if not low <= value <= high:
-                raise TargetError(
+                problems.append(f"device.{key}: device '{self.name}' has no such key ({known})")
+            elif not low <= value <= high:
+                problems.append(
                     f"device.{key} = {value:g}: device '{self.name}' takes {low:g} to {high:g}"
                 )
+        if problems:
+            raise TargetError(*problems)
         self.parameters: dict[str, float] = {**self.defaults, **parameters}
 
     def without(self, kinds: Iterable[str]) -> Self:

@@ -349,7 +349,8 @@ def test_dynamic_dimension(shape, found):
     model = net(f"(float[{shape}] x) => (float y) {{ y = Relu (x) }}")
     assert refusal(model, UnsupportedError) == (
         f"Only the batch dimension may be dynamic: input 'x' {found}; "
-        "export with static channels, height and width, or give them (--input-shape)"
+        "export with static channels, height and width, or give them as input_shape "
+        "(--input-shape)"
     )
 
 

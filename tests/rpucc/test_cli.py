@@ -230,3 +230,52 @@ def test_models_build(tmp_path, monkeypatch):
     made = rpucc("models", "build", "mlp", "--force", "--seed", 1, "--json")
     assert json.loads(made.stdout)["path"] == "mlp.onnx"
     assert Path("mlp.onnx").read_bytes() != before
+
+
+# --- targets show ------------------------------------------------------------------------------
+
+
+BROKEN = """\
+name = "broken"
+[[array]]
+name = "a"
+rows = 8
+cols = 8
+t_read = 1e-9
+[device]
+model = "constant-step"
+dw_mni = 0.001
+w_max = -3
+[[layer]]
+match = "fc*"
+device.w_min = 3
+[[layer]]
+match = "conv*"
+device.model = "soft-bonds"
+"""
+
+
+def test_targets_show_checks_a_file(tmp_path):
+    path = tmp_path / "t.toml"
+    path.write_text(BROKEN)
+    refused = rpucc("targets", "show", str(path))
+    assert (refused.code, refused.stdout) == (1, "")
+    found = [line.partition("t.toml: ")[2] for line in refused.stderr.splitlines()]
+    assert [line.split(":")[0] for line in found] == [
+        "device.dw_mni",
+        "device.w_max = -3",
+        "layer.0.device.w_min = 3",
+        "layer.1.device.model = 'soft-bonds'",
+    ]
+    text = BROKEN.replace("dw_mni", "dw_min").replace("= -3", "= 3").replace("= 3", "= 0.5")
+    path.write_text(text.replace("device.w_min = 0.5", "").replace("soft-bonds", "soft-bounds"))
+    assert rpucc("targets", "show", str(path)).code == 0
+
+
+def test_targets_show_imports_no_device(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')\n")
+    path = tmp_path / "t.toml"
+    path.write_text(BROKEN.partition("dw_mni")[0].replace("constant-step", "mine:Device"))
+    shown = rpucc("targets", "show", str(path))
+    assert (shown.code, shown.stdout) == (0, path.read_text())

@@ -46,6 +46,10 @@ def test_status_speaks_only_when_it_takes_long(monkeypatch):
         while not said:
             time.sleep(0.001)
     assert said == ["slow"]
+    with console.status("slow", delay=0.2) as say_instead:
+        say_instead("compiling")
+        time.sleep(0.3)
+    assert said == ["slow", "compiling"]
 
 
 def test_no_bar_without_a_terminal(monkeypatch):
@@ -71,4 +75,4 @@ def test_bar_on_a_terminal(monkeypatch):
         bar.update(Progress(1, 2, 90, 100, 0.25, 20.0))
         bar.clear()
     assert "epoch 1/2" in stream.getvalue()
-    assert "90/100  20/s  loss 0.2500  ETA 0:06" in stream.getvalue()
+    assert "90/100  20/s  loss 0.2500  ETA 0:06 in all" in stream.getvalue()

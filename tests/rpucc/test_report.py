@@ -267,11 +267,22 @@ def test_times_of_an_earlier_process_are_not_invented():
 def test_progress():
     progress = Progress(2, 10, 15_000, 60_000, 0.25, 500.0)
     assert training.remaining_seconds(progress) == (45_000 + 8 * 60_000) / 500
-    assert training.progress_text(progress) == "15,000/60,000  500/s  loss 0.2500  ETA 17:30"
+    shown = "15,000/60,000  500/s  loss 0.2500  ETA 17:30"
+    assert training.progress_text(progress) == f"{shown} in all"
+    only = dataclasses.replace(progress, epoch=1, epochs=1)
+    assert training.progress_text(only).endswith("ETA 1:30")
     done = dataclasses.replace(progress, samples_done=60_000)
     assert "testing" in training.progress_text(done)
     stuck = dataclasses.replace(progress, samples_per_second=0.0)
-    assert training.progress_text(stuck).endswith("ETA –")
+    assert training.progress_text(stuck).endswith("ETA – in all")
+
+
+def test_the_time_left_counts_the_tests_of_all_epochs():
+    progress = Progress(2, 10, 15_000, 60_000, 0.25, 500.0, test_samples=15_000)
+    trained = (45_000 + 8 * 60_000) / 500
+    assert training.remaining_seconds(progress) == trained + 9 * 10  # a third of training's time
+    timed = dataclasses.replace(progress, test_seconds=4.0)
+    assert training.remaining_seconds(timed) == trained + 9 * 4
 
 
 def test_evaluation():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numba
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ import rpucc
 from rpucc.runtime.checkpoint import save_checkpoint
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
-from rpucc.runtime.warmup import warm_up
+from rpucc.runtime.warmup import on_compiling, warm_up
 
 from .small import tiny, tiny_cnn, tiny_data
 
@@ -51,3 +54,36 @@ def test_an_inference_program_warms_up_for_evaluation_only() -> None:
     before = machine.grids["fc.W"].W.copy()
     warm_up(Trainer(machine), train=False)
     np.testing.assert_array_equal(machine.grids["fc.W"].W, before)
+
+
+def test_compiling_is_told_apart_from_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def double(x: float) -> float:
+        return 2 * x
+
+    said: list[int] = []
+    for _ in range(2):  # the second is another function to Numba, whose code is in the cache
+        with on_compiling(lambda: said.append(1)):
+            kernel = numba.njit("float64(float64)", cache=True)(double)
+            kernel(1.0)
+    assert said == [1]
+    with on_compiling(lambda: said.append(2)):
+        numba.njit(lambda x: x)(1)
+        numba.njit(lambda x: x + 1)(1)
+    assert said == [1, 2]
+    numba.njit(lambda x: x)(1)
+    assert said == [1, 2]
+
+
+def test_a_training_tells_what_its_last_test_took() -> None:
+    told = []
+    trainer = Trainer(Machine(tiny()))
+    trainer.fit(tiny_data(), epochs=2, batch_size=5, lr=0.05, on_progress=told.append)
+    first, last = told[0], told[-1]
+    assert (first.test_samples, first.test_seconds) == (11, None)
+    assert last.epoch == 2
+    assert last.test_seconds is not None
+    assert last.test_seconds > 0

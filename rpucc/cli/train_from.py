@@ -1,0 +1,118 @@
+"""`rpucc train --from`: another training from the weights and devices of a run.
+
+The run's program and seed stay, so that its devices do; epochs are counted anew, random draws go
+on where the run stopped. Not for going on with the same training: that is --resume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpucc.cli import options
+from rpucc.cli.run_folder import RunFolder
+from rpucc.cli.train import COMPILING, check_run_folder
+from rpucc.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    import click
+
+    from rpucc.cli.source import Trained
+    from rpucc.cli.train import Arguments
+    from rpucc.runtime.machine import Machine
+
+RECORDED = ("model", "target", "overrides", "loss", "input_range", "input_shape")
+"""What run.json says of the program, which the new one says as well."""
+GOING_ON = ("data", "batch_size")
+"""What the new training takes from the run where the user does not say it."""
+
+
+def prepare(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Arguments, Machine]:
+    """Load the run that is started from, and choose what the new one does; writes nothing."""
+    from rpucc.cli.console import say
+    from rpucc.cli.source import find_trained
+    from rpucc.report.training import trained_text
+
+    source = find_trained(str(arguments.from_run))
+    if source is None:
+        raise CheckpointError(
+            f"--from {arguments.from_run}: no such run folder or checkpoint (.safetensors)"
+        )
+    run = _new_folder(ctx, arguments, source)
+    machine = source.load_machine(source.load_program())
+    _refuse_other_devices(ctx, arguments, machine)
+    done = machine.counters
+    say(
+        f"from {arguments.from_run}: its weights and devices "
+        f"{trained_text(done.epoch, done.done)}; epochs are counted anew"
+    )
+    arguments = _completed(ctx, arguments, source, machine)
+    machine.begin_anew()
+    return run, arguments, machine
+
+
+def _new_folder(ctx: click.Context, arguments: Arguments, source: Trained) -> RunFolder:
+    """Return the folder of the new run; raises UsageError for what contradicts --from."""
+    from rpucc.cli.source import refuse_options
+
+    if arguments.model is not None:
+        raise UsageError(f"{arguments.model}: no model is needed beside --from, which has its own")
+    if arguments.resume:
+        raise UsageError("--from and --resume: --resume goes on in the run's own folder, alone")
+    flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
+    refuse_options(flags, f"--from {arguments.from_run}, whose arrays are made already")
+    if arguments.output is None:
+        raise UsageError("--from: needs a folder for the new run, -o FOLDER")
+    run = RunFolder(Path(arguments.output))
+    if run.path.resolve() == source.checkpoint.parent.resolve():
+        raise UsageError(f"-o {arguments.output}: is the run that --from starts from; name another")
+    check_run_folder(run, arguments)
+    return run
+
+
+def _refuse_other_devices(ctx: click.Context, arguments: Arguments, machine: Machine) -> None:
+    if options.given(ctx, "seed") and arguments.seed != machine.seed:
+        raise UsageError(
+            f"--seed {arguments.seed}: {arguments.from_run} has the devices of seed "
+            f"{machine.seed}, and its weights are on them; leave it out"
+        )
+
+
+def _check_record(run: RunFolder, saved: dict[str, Any]) -> None:
+    """Raise CheckpointError where run.json says nothing usable of what the new run takes."""
+    size = saved.get("batch_size", 1)
+    usable = {
+        "data": isinstance(saved.get("data", ""), str),
+        "data_dir": isinstance(saved.get("data_dir", ""), str | None),
+        "batch_size": type(size) is int and size > 0,
+    }
+    for key, is_usable in usable.items():
+        if not is_usable:
+            raise CheckpointError(f"{run.record}: is damaged: {key} is {saved[key]!r}")
+
+
+def _completed(
+    ctx: click.Context, arguments: Arguments, source: Trained, machine: Machine
+) -> Arguments:
+    """Return the arguments with what the run says where the user does not.
+
+    The rate is that of the run's last epoch, and stays so unless a schedule is given.
+    """
+    saved = source.run.arguments() if source.run is not None and source.run.record.is_file() else {}
+    given = set(options.given(ctx, *GOING_ON, "data_dir", "lr"))
+    if "data" in given:
+        given.add("data_dir")  # that of the run's data
+    if source.run is not None:
+        _check_record(source.run, saved)
+    wanted = [*RECORDED, *(name for name in (*GOING_ON, "data_dir") if name not in given)]
+    kept: dict[str, Any] = {name: saved[name] for name in wanted if name in saved}
+    kept.setdefault("model", str(source.program))
+    if "lr" not in given and machine.history and machine.history[-1].get("lr"):
+        kept["lr"] = machine.history[-1]["lr"]
+    origin = {
+        "run": str(Path(str(arguments.from_run)).resolve()),
+        "epochs": machine.counters.epoch,
+        "samples": machine.counters.sample,
+    }
+    return replace(arguments, **kept, seed=machine.seed, origin=origin)
