@@ -19,10 +19,10 @@ from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
+from rpucc.target import Target
 
 if TYPE_CHECKING:
     from rpucc.passes.pipeline import PassEvent
-    from rpucc.target import Target
 
 Fate = Literal["array", "digital", "folded", "removed", "constant", "refused", "undecided"]
 
@@ -96,6 +96,8 @@ class Trail:
         self.started = False
         """Whether a valid model has been seen."""
         self._tracks: list[_Track] = []
+        self._target: Target | None = None
+        """The target with its rules in the names of this model's layers, once there are names."""
         self._constants_known = False
         """Whether the import came so far that weights can be told from activations."""
 
@@ -114,6 +116,7 @@ class Trail:
         """Take note of a pass of the pipeline."""
         model = event.model
         if event.name == IMPORT:  # the pipeline works on a copy
+            self._target = Target.from_json(model.metadata_props["rpucc.target"])
             names = {node.name: node for node in model.graph}
             for track in self._under_way():
                 track.node = names[track.node.name] if track.node is not None else None
@@ -132,8 +135,8 @@ class Trail:
 
         What a problem left undecided gets the fate that it would have by itself.
         """
-        problems = list(problems)
-        return [self._finished(track, target, problems) for track in self._tracks]
+        problems, bound = list(problems), self._target or target
+        return [self._finished(track, bound, problems) for track in self._tracks]
 
     # ---------------------------------------------------------------- following nodes
 

@@ -149,9 +149,15 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], keys: Keys) 
     if isinstance(overrides, str):
         raise TypeError("overrides must be a sequence of 'key=value' strings, not one string")
     settings: list[tuple[tuple[str | int, ...], Any, str]] = []
+    problems: list[str] = []
     for item in overrides:
-        key, value = _split(item)
-        settings += [(path, value, item) for path in _paths(data, item, key, keys)]
+        try:
+            key, value = _split(item)
+            settings += [(path, value, item) for path in _paths(data, item, key, keys)]
+        except TargetError as error:
+            problems += error.args
+    if problems:
+        raise TargetError(*problems)
     # A new device model drops the other one's parameters: it must come before those given here.
     settings.sort(key=lambda setting: setting[0][-2:] != ("device", "model"))
     touched: Touched = {}

@@ -31,7 +31,7 @@ _OP_SUFFIX = re.compile(rf"/(?:{'|'.join((*NAMED_OPS, *_TF_OPS))})(?:_+\d+)*$")
 _PARAMETER = re.compile(
     r"(?P<torch>.+)[./_](?:weights?|kernel|gamma|scale|bias|beta|[WwBb])"
     r"(?:_0|_quantized)?(?::0)?"
-    r"|(?P<tf>.+)/[^/]+/ReadVariableOp(?:_+\d+)?(?::0)?"
+    r"|(?P<tf>.+)/[^/]+/ReadVariableOp(?:_+\d+)*(?::0)?"
 )
 """A parameter's name as exporters write it: the module's, then which parameter it is."""
 
@@ -130,14 +130,18 @@ def is_generated(name: str, op_type: str) -> bool:
 
 
 def _parameters(node: ir.Node) -> Iterator[str]:
-    """Yield the names of a layer's constants: the weight, the bias, the bias behind a MatMul."""
+    """Yield the names of a layer's constants: the weight, the bias, the bias behind a MatMul.
+
+    Without a constant weight there are none: what is added is no bias then.
+    """
     inputs = list(node.inputs)
+    weights = [name for value in (*inputs[1:2], *inputs[:1]) for name in _origin(value)]
+    if not weights:
+        return
+    yield from weights
     after = [use.node for use in node.outputs[0].uses()]
     add = after[0] if len(after) == 1 and after[0].op_type == "Add" else None
-    biases = [*inputs[2:], *(add.inputs if add is not None and node.op_type == "MatMul" else ())]
-    for value in (*inputs[1:2], *inputs[:1]):
-        yield from _origin(value)
-    for value in biases:
+    for value in (*inputs[2:], *(add.inputs if add and node.op_type == "MatMul" else ())):
         if value is not None and len(list(value.uses())) == 1:  # optimisers merge zero biases
             yield from _origin(value)
 

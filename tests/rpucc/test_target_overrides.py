@@ -155,6 +155,12 @@ def test_all_errors_are_shown() -> None:
     )
 
 
+def test_all_overrides_that_mean_nothing_are_shown() -> None:
+    with pytest.raises(TargetError) as caught:
+        load("bl=1", "update.bl=2", "layer.x=3")
+    assert [line.split(": ")[0] for line in caught.value.args] == ["--set bl=1", "--set layer.x=3"]
+
+
 def test_a_string_of_overrides_is_a_bug_not_a_bad_input() -> None:
     with pytest.raises(TypeError, match="sequence"):
         Target.load("ideal", "update.bl=1")
