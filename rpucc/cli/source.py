@@ -5,6 +5,7 @@ Not for the options around it: those are each command's own.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,12 +111,14 @@ def load_compiled(name: str) -> Program | None:
 
 
 def say_notes(program: Program) -> None:
-    """Say what compiling a model noted, where the plan is not shown."""
-    from rpucc.cli.console import say
+    """Say on standard error what compiling a model noted, where the plan is not shown."""
+    from rpucc.cli.console import show
     from rpucc.report import units
+    from rpucc.report.tables import pairs
 
-    for note in program.plan.notes:
-        say(f"note: {units.plain(note)}")
+    if program.plan.notes:
+        lines = [("note", units.plain(note)) for note in program.plan.notes]
+        show(pairs(lines), stream=sys.stderr)
 
 
 def say_untrained(name: str, program: Program) -> None:

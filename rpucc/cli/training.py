@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rpucc.cli.console import ProgressBar, say, status
+from rpucc.cli.console import ProgressBar, say, show, status
 from rpucc.runtime.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
     elif done.epoch or done.done:
         say(f"going on in epoch {done.epoch + 1} after {done.done:,} samples")
     elif not done.sample:
-        say(machine_line(machine.weights, machine.bytes_per_weight, machine.clipped_by_layer))
+        made = machine_line(machine.weights, machine.bytes_per_weight, machine.clipped_by_layer)
+        show(made, stream=sys.stderr)
         if machine.symmetry:
             say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))
     train, test = len(data.x_train), len(data.x_test)
