@@ -82,16 +82,16 @@ def _all_nodes(check: Check) -> Table:
     table = new_table("node", "op", "fate", "why", folds=(0, 3))
     for node in check.nodes:
         name = _name(node)
-        if node.layer and node.layer != name:
-            name += f" = {node.layer}"
+        if node.node and node.node != name:
+            name += f" = {node.node}"
         why = f"{node.why} {node.into}" if node.into else node.why
         table.add_row(units.plain(name), node.op, node.fate, units.plain(_reason(why, node.runs)))
     return table
 
 
 def _name(node: NodeFate) -> str:
-    """Return the file's name for a node, else the compiler's, else the value that it makes."""
-    return node.node or node.layer or f"→ {node.output}"
+    """Return the name that plans and rules know, else the file's, else the value that it makes."""
+    return node.layer or node.node or f"→ {node.output}"
 
 
 def _reason(why: str, runs: str) -> str:

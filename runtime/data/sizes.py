@@ -5,7 +5,7 @@ Not for whether the data fit: that is fit.py, once the model is compiled.
 
 from __future__ import annotations
 
-import zipfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +26,8 @@ def filled(stated: Sizes, sample: Sequence[int]) -> tuple[int, ...] | None:
     ((3, 8, 6), (1, 8, 6))
     """
     sample = tuple(sample)
-    for sizes in (sample, (1, *sample), (*sample, 1), (*sample[-1:], *sample[:-1])):
+    last_first = (*sample[-1:], *sample[:-1])
+    for sizes in (sample, (1, *sample), (*sample, 1), last_first):
         if len(sizes) == len(stated) and all(
             a in (None, b) for a, b in zip(stated, sizes, strict=True)
         ):
@@ -64,9 +65,13 @@ def _image_samples(path: Path) -> list[tuple[int, ...]]:
     """Grey, then RGB; none where the file is no image, which reading it will say."""
     try:
         from PIL import Image
-
-        with Image.open(path, formats=["PNG"]) as image:
-            width, height = image.size
-    except (ImportError, OSError, SyntaxError, ValueError, zipfile.BadZipFile):
+    except ImportError:
+        return []
+    try:
+        with warnings.catch_warnings():  # reading a large image says what is wrong with it
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=["PNG"]) as image:
+                width, height = image.size
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return []
     return [(height, width), (3, height, width), (height, width, 3)]

@@ -166,6 +166,10 @@ def test_every_command_shows_the_same_name_and_takes_the_others() -> None:
     assert "node_Conv_19" not in done.stdout
     checked = json.loads(rpu("check", "net.onnx", "-t", "ideal", "--json").stdout)
     assert next(node["layer"] for node in checked["nodes"]) == "f.0"
+    summary = rpu("check", "net.onnx", "-t", "ideal").stdout
+    assert "f.0" in summary
+    assert "node_" not in summary
+    assert "f.0 = node_Conv_19" in rpu("check", "net.onnx", "-t", "ideal", "--all").stdout
     shown = [rpu("inspect", "net.rpu.onnx", "--layer", n).stdout for n in ("f.0", "node_Conv_19")]
     assert shown[0] == shown[1]
     assert shown[0].startswith("f.0 (Conv)")
