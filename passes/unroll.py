@@ -193,7 +193,9 @@ class _Lowering:
         if self.added is None:
             return y
         e = self.emitter
-        b = e.initializer(f"{self.layer}.b", self.added.reshape(shape).astype(self.matrix.dtype))
+        # A file may call the bias so itself, and this one may be another.
+        name = f"{self.layer}.b{'.equalised' if EQUALISED in self.node.metadata_props else ''}"
+        b = e.initializer(name, self.added.reshape(shape).astype(self.matrix.dtype))
         total = e.op("Add", y, b, out=f"{self.layer}.sum")
         add = total.producer()
         assert add is not None

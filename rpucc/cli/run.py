@@ -126,7 +126,6 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         say_untrained,
         shape_from,
     )
-    from rpucc.runtime.machine import Machine
 
     trained = find_trained(arguments.model, arguments.program_path)
     flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
@@ -141,7 +140,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     if found is not None:
         refuse_options(flags, f"{arguments.model}, which is compiled already")
         say_untrained(arguments.model, found)
-        return found, Machine(found, arguments.seed)
+        return found, _programmed(found, arguments.seed)
     from rpucc.compiler import compile_model
     from rpucc.runtime.data.sizes import filled_by_inputs
 
@@ -156,7 +155,17 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         overrides=arguments.overrides,
     )
     say_notes(found)
-    return found, Machine(found, arguments.seed)
+    return found, _programmed(found, arguments.seed)
+
+
+def _programmed(program: Program, seed: int) -> Machine:
+    """Put the program's weights on arrays, and say which they cannot hold."""
+    from rpucc.cli.source import say_clipped
+    from rpucc.runtime.machine import Machine
+
+    machine = Machine(program, seed)
+    say_clipped(machine)
+    return machine
 
 
 # ---------------------------------------------------------------- results

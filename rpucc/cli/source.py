@@ -121,6 +121,15 @@ def say_notes(program: Program) -> None:
         show(pairs(lines), stream=sys.stderr)
 
 
+def say_clipped(machine: Machine) -> None:
+    """Say how many weights the devices could not hold when they were programmed, if any."""
+    from rpucc.cli.console import say
+    from rpucc.report.training import clipped_text
+
+    if text := clipped_text(machine.clipped_by_layer):
+        say(f"note: {text}")
+
+
 def say_untrained(name: str, program: Program) -> None:
     """Say so where a program is that of a run folder, which holds no trained weights."""
     from rpucc.cli.console import say

@@ -7,6 +7,7 @@ hold every weight: what is left between both is what the devices' bounds do.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
 from rpucc.layers import analog_layers
+
+from .conftest import Cli
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 UNBOUNDED = (
@@ -126,6 +129,21 @@ def test_scales_that_cannot_move_on(images: tuple[np.ndarray, np.ndarray]) -> No
     programmed = error(network(large), *images)
     assert programmed <= error(network(weights), *images, *UNBOUNDED) + WITHIN
     assert error(network(large), *images, "mapping.weight_scaling=off") > programmed + 0.1
+
+
+def test_run_says_what_was_clipped(cli: Cli, workplace: Path) -> None:
+    """Before: what compiling knows; then what the devices of this machine hold."""
+    weights = trained()
+    onnx.save(network({**weights, "c.w": 50 * weights["c.w"]}), "large.onnx")
+    np.save("x.npy", np.zeros((1, 1, 28, 28), np.float32))
+    off = cli("run", "large.onnx", "x.npy", "--set", "mapping.weight_scaling=off")
+    assert off.code == 0
+    said = [line for line in off.stderr.splitlines() if "clip" in line]
+    assert said[0].startswith("note: weights beyond the devices' bounds, which programming clips: ")
+    assert re.fullmatch(r"note: [\d,]+ weights \([\d.]+ %\) clipped .*, c [\d.]+ %", said[1])
+    scaled = cli("run", "large.onnx", "x.npy")
+    assert "'c': outputs are multiplied digitally" in scaled.stderr
+    assert ", c " not in scaled.stderr  # some devices' own bounds are low, but not many
 
 
 def mnist(count: int) -> tuple[np.ndarray, np.ndarray]:
