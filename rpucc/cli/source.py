@@ -112,22 +112,24 @@ def load_compiled(name: str) -> Program | None:
 
 def say_notes(program: Program) -> None:
     """Say on standard error what compiling a model noted, where the plan is not shown."""
-    from rpucc.cli.console import show
-    from rpucc.report import units
-    from rpucc.report.tables import pairs
-
-    if program.plan.notes:
-        lines = [("note", units.plain(note)) for note in program.plan.notes]
-        show(pairs(lines), stream=sys.stderr)
+    _say_notes(*program.plan.notes)
 
 
 def say_clipped(machine: Machine) -> None:
     """Say how many weights the devices could not hold when they were programmed, if any."""
-    from rpucc.cli.console import say
     from rpucc.report.training import clipped_text
 
     if text := clipped_text(machine.clipped_by_layer):
-        say(f"note: {text}")
+        _say_notes(text)
+
+
+def _say_notes(*notes: str) -> None:
+    from rpucc.cli.console import show
+    from rpucc.report import units
+    from rpucc.report.tables import pairs
+
+    if notes:
+        show(pairs(("note", units.plain(note)) for note in notes), stream=sys.stderr)
 
 
 def say_untrained(name: str, program: Program) -> None:

@@ -138,11 +138,11 @@ def test_run_says_what_was_clipped(cli: Cli, workplace: Path) -> None:
     np.save("x.npy", np.zeros((1, 1, 28, 28), np.float32))
     off = cli("run", "large.onnx", "x.npy", "--set", "mapping.weight_scaling=off")
     assert off.code == 0
-    said = [line for line in off.stderr.splitlines() if "clip" in line]
-    assert said[0].startswith("note: weights beyond the devices' bounds, which programming clips: ")
-    assert re.fullmatch(r"note: [\d,]+ weights \([\d.]+ %\) clipped .*, c [\d.]+ %", said[1])
+    said = " ".join(off.stderr.split())
+    assert "weights beyond the devices' bounds, which programming clips: 'c' " in said
+    assert re.search(r"note [\d,]+ weights \([\d.]+ %\) clipped to .* bounds,.* c [\d.]+ %", said)
     scaled = cli("run", "large.onnx", "x.npy")
-    assert "'c': outputs are multiplied digitally" in scaled.stderr
+    assert "'c': outputs are multiplied digitally" in " ".join(scaled.stderr.split())
     assert ", c " not in scaled.stderr  # some devices' own bounds are low, but not many
 
 
