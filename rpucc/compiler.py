@@ -38,6 +38,7 @@ from rpucc.passes.verify import Verify, compare_models
 from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program
 from rpucc.target import Target
+from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
@@ -74,6 +75,8 @@ def compile_model(
     model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
     an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
     target: a preset's name, the path of a TOML file, or a Target; `overrides` are "key=value".
+        Compiling imports no device of a user's own ("module:Class"); a Machine does, and looks
+        beside the target's file first.
     loss: "cross-entropy", "mse" or "auto" (cross-entropy; mse where the output has one class); of
         no effect without `training`.
     input_range: what the input's elements lie between; by default the model's metadata
@@ -142,13 +145,16 @@ def compile_model(
     if not verify:
         lowered = lower()
         check_structure(lowered, "the last pass")
-        return _checked(Program(lowered))
-    try:
-        return _checked(Program(_lower_and_verify(lower, original, seed=0), verified=True))
-    except VerificationError:
-        # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
-        # pass fails on any other draw too.
-        return _checked(Program(_lower_and_verify(lower, original, seed=1), verified=True))
+    else:
+        try:
+            lowered = _lower_and_verify(lower, original, seed=0)
+        except VerificationError:
+            # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
+            # pass fails on any other draw too.
+            lowered = _lower_and_verify(lower, original, seed=1)
+    folders = (chosen.folder,) if chosen.folder is not None else ()
+    trust = Trust.given(chosen.own_devices, folders)
+    return _checked(Program(lowered, verified=verify, trust=trust))
 
 
 def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
@@ -169,12 +175,15 @@ def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
 def _checked(program: Program) -> Program:
     """Refuse device parameters that the device model does not have, before anything runs.
 
-    The target cannot: only the model of the device knows which parameters there are.
+    The target cannot: only the model of the device knows which parameters there are. A model of a
+    user's own is imported when a machine is made, and says so there.
     """
     from rpucc.runtime.devices import device_of
 
     for layer in program.plan.analog_layers:
-        device_of(program.target.for_layer(layer.name))
+        policy = program.target.for_layer(layer.name)
+        if not is_own(policy.device.model):
+            device_of(policy)
     return program
 
 

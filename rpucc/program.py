@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, OutputError, one_line
+from rpucc.trust import NO_TRUST, Trust, is_own
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rpucc.cost.network import NetworkCost
     from rpucc.plan import Plan
     from rpucc.target import Target
@@ -40,10 +43,12 @@ class Program:
     (True, 'rpu-managed')
     """
 
-    def __init__(self, model: ir.Model, *, verified: bool = False) -> None:
+    def __init__(self, model: ir.Model, *, verified: bool = False, trust: Trust = NO_TRUST) -> None:
         self.model = model
         self.verified = verified
         """True where the compiler compared every value with onnxruntime after every pass."""
+        self.trust = trust
+        """Which devices of a user's own a machine of the program may import."""
 
     @cached_property
     def target(self) -> Target:
@@ -71,6 +76,15 @@ class Program:
             return NetworkCost.from_model(self.model)
         except ValueError as error:
             raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
+
+    @property
+    def own_devices(self) -> tuple[str, ...]:
+        """The devices of a user's own, "module:Class", that its layers have; each once."""
+        from rpucc.layers import analog_layers
+
+        names = (layer.name for layer in analog_layers(self.model))
+        models = (self.target.for_layer(name).device.model for name in names)
+        return tuple(dict.fromkeys(model for model in models if is_own(model)))
 
     @property
     def name(self) -> str:
@@ -135,8 +149,14 @@ class Program:
         write_model(self.model, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Program:
-        """Read a program that `save` wrote and check it.
+    def load(
+        cls, path: str | os.PathLike[str], *, trust: bool | Collection[str] = False
+    ) -> Program:
+        """Read a program that `save` wrote and check it; runs nothing that it names.
+
+        trust: whether a machine of the program may import the modules of devices that are no
+        models of rpucc's ("module:Class"): True for all, a list for these, by default none. They
+        are looked for beside the file, then on Python's path.
 
         Raises ModelError, one line that names the file, where it cannot be read, is not ONNX,
         was not compiled by rpucc, or is damaged.
@@ -147,7 +167,8 @@ class Program:
         ...     Program.load(f"{folder}/mlp.onnx").training
         False
         """
-        program = cls(read_model(path))
+        beside = (Path(path).resolve().parent,)
+        program = cls(read_model(path), trust=Trust.given(trust, beside))
         _check_program(program, Path(path))
         return program
 

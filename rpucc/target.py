@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import (
     Field,
+    PrivateAttr,
     ValidationError,
     model_serializer,
     model_validator,
@@ -51,6 +52,7 @@ from rpucc.target_values import (
     Line,
     Name,
 )
+from rpucc.trust import is_own
 
 __all__ = [
     "ArrayKind",
@@ -150,6 +152,7 @@ class Target(Section):
     batch_norm: BatchNorm = BatchNorm()
     calibration: Calibration = Calibration()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
+    _folder: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -175,6 +178,24 @@ class Target(Section):
                 check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Compare what the targets say; where they were read from plays no part."""
+        return isinstance(other, Target) and all(
+            getattr(self, key) == getattr(other, key) for key in Target.model_fields
+        )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that it was read from, where its own devices lie; None without."""
+        return self._folder
+
+    @property
+    def own_devices(self) -> tuple[str, ...]:
+        """The devices of a user's own, "module:Class", that it names; each once."""
+        sections = [self.device, *(rule.device for rule in self.layers if rule.device is not None)]
+        named = [each.model for each in sections if "model" in each.model_fields_set]
+        return tuple(dict.fromkeys(model for model in named if is_own(model)))
+
     @classmethod
     def load(cls, spec: str | Path | Target, overrides: Sequence[str] = ()) -> Target:
         """Load a preset by name or a TOML file by path, and apply `key=value` overrides.
@@ -188,11 +209,15 @@ class Target(Section):
         else:
             text, source = target_load.read_text(spec)
             target = cls.from_toml(text, source)
+            if not target_load.is_preset(spec):
+                target._folder = Path(spec).resolve().parent
         if not overrides:
             return target
         data = json.loads(target.to_json())
         touched = target_load.apply_overrides(data, overrides, _KEYS)
-        return cls._validated(data, source, touched)
+        changed = cls._validated(data, source, touched)
+        changed._folder = target._folder
+        return changed
 
     def with_plan(self, path: str | Path) -> Target:
         """Return this target with the decisions of a plan file (`rpucc inspect --write-plan`).
@@ -200,9 +225,9 @@ class Target(Section):
         Its `[[layer]]` rules come after the target's own, so that they win. Raises TargetError.
         """
         text, source = target_load.read_plan_text(path)
-        found = target_load.parse_toml(text, source, "a plan file needs [[layer]] rules")
+        data = target_load.parse_toml(text, source, "a plan file needs [[layer]] rules")
         try:
-            plan = Decisions.model_validate(found)
+            plan = Decisions.model_validate(data)
         except ValidationError as error:
             raise TargetError(*target_load.describe(error, source, _PLAN_KEYS, {})) from None
         merged = self.model_copy(
@@ -211,7 +236,9 @@ class Target(Section):
                 "layers": self.layers + plan.layers,
             }
         )
-        return self._validated(json.loads(merged.to_json()), f"{source} on target {self.name}")
+        found = self._validated(json.loads(merged.to_json()), f"{source} on target {self.name}")
+        found._folder = self._folder
+        return found
 
     @classmethod
     def from_toml(cls, text: str, source: str = "target") -> Target:

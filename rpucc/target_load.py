@@ -64,10 +64,15 @@ def preset_text(name: str) -> str:
     return resources.files("rpucc.targets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
+def is_preset(spec: str | Path) -> bool:
+    """Tell whether a target is named by its preset; a `Path` is always a file."""
+    return isinstance(spec, str) and spec in preset_names()
+
+
 def read_text(spec: str | Path) -> tuple[str, str]:
     """Return the text of a preset or a file, and how errors name it. Raises TargetError."""
-    if isinstance(spec, str) and spec in preset_names():
-        return preset_text(spec), f"target preset {spec}"
+    if is_preset(spec):
+        return preset_text(str(spec)), f"target preset {spec}"
     shown = one_line(spec)
     source = f"target file {shown}"
     if not str(spec).strip():

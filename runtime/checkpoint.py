@@ -11,13 +11,15 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rpucc.errors import CheckpointError, OutputError
+from rpucc.layers import analog_layers
 from rpucc.runtime.machine import MAX_SEED, Counters, Machine
 from rpucc.runtime.metrics import EpochMetrics
 
@@ -59,8 +61,19 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path | str, program: Program) -> Machine:
-    """The machine that a checkpoint holds, ready to evaluate or to train on.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds, checked against its program; no device has been made for it."""
+
+    seed: int
+    counters: Counters
+    history: list[dict[str, Any]]
+    weights: dict[str, NDArray[Any]]
+    """What `Machine.state` gives: analog weights and digital parameters by initializer name."""
+
+
+def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
+    """Read a checkpoint to look at it; fabricates and imports nothing.
 
     Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's.
     """
@@ -78,9 +91,20 @@ def load_checkpoint(path: Path | str, program: Program) -> Machine:
         counters, history = _counters(metadata["counters"]), _history(metadata["history"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: the checkpoint's metadata is damaged") from error
-    machine = Machine(program, seed)
-    machine.counters, machine.history = counters, history
-    _restore(machine, tensors, path)
+    _check_tensors(program, tensors, path)
+    return Checkpoint(seed, counters, history, tensors)
+
+
+def load_checkpoint(path: Path | str, program: Program) -> Machine:
+    """The machine that a checkpoint holds, ready to evaluate or to train on.
+
+    Raises as `read_checkpoint`, and TargetError as `Machine`.
+    """
+    found = read_checkpoint(path, program)
+    machine = Machine(program, found.seed)
+    machine.counters, machine.history = found.counters, found.history
+    for name, array in machine.state().items():
+        np.copyto(array, found.weights[name])
     return machine
 
 
@@ -138,17 +162,29 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     return metadata, tensors
 
 
-def _restore(machine: Machine, tensors: dict[str, Any], path: Path) -> None:
-    state = machine.state()
+def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> None:
+    state = _state_of(program)
     if set(state) != set(tensors):
         raise CheckpointError(f"{path}: the checkpoint's weights are not this program's")
-    for name, array in state.items():
+    for name, (shape, dtype) in state.items():
         loaded = tensors[name]
-        if loaded.shape != array.shape or loaded.dtype != array.dtype:
+        if loaded.shape != shape or loaded.dtype != dtype:
             raise CheckpointError(
                 f"{path}: weight '{name}' is {loaded.dtype}{list(loaded.shape)}, the program's is "
-                f"{array.dtype}{list(array.shape)}"
+                f"{dtype}{list(shape)}"
             )
         if not np.all(np.isfinite(loaded)):
             raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
-        np.copyto(array, loaded)
+
+
+def _state_of(program: Program) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """The shape and type of what `Machine.state` gives, by initializer name."""
+    analog = {str(layer.weight.name) for layer in analog_layers(program.model)}
+    return {
+        name: (
+            tuple(value.const_value.shape.numpy()),
+            np.dtype(np.float32) if name in analog else value.const_value.numpy().dtype,
+        )
+        for name, value in program.model.graph.initializers.items()
+        if value.const_value is not None and (name in analog or name in program.updates)
+    }

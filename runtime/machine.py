@@ -55,7 +55,8 @@ class Machine:
     """A program on simulated arrays, made from a seed.
 
     Fabricates every device of every array, programs the model's weights into them and holds the
-    state: the same program and seed give the same machine.
+    state: the same program and seed give the same machine. Raises TargetError where a layer's
+    device is someone's own class that nothing but the program's file names (`Program.load`).
 
     >>> import rpucc
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False), seed=1)
@@ -100,7 +101,7 @@ class Machine:
             row_cuts=row_cuts,
             col_cuts=col_cuts,
             tiles=tiles.reshape(shape),
-            device=device_of(policy),
+            device=device_of(policy, self.program.trust),
             pulsed=policy.update.pulsed,
             key=self.key,
             groups=layer.matrices,

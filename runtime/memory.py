@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rpucc.cost.sizes import batch_of, elements
-from rpucc.errors import TargetError
 from rpucc.layers import analog_layers
 from rpucc.runtime.devices import device_of
+from rpucc.trust import is_own
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -36,11 +36,10 @@ def device_bytes(device: Device, pulsed: bool) -> int:
 
 
 def bytes_per_weight(policy: LayerPolicy) -> int | None:
-    """The same for a layer of a target; None where its device model cannot be loaded."""
-    try:
-        device = device_of(policy)
-    except TargetError:
+    """The same for a layer of a target; None for a user's own device, which is not imported."""
+    if is_own(policy.device.model):
         return None
+    device = device_of(policy)
     shifted = policy.calibration.zero_shift and policy.update.pulsed
     return device_bytes(device, policy.update.pulsed) + (REFERENCE_BYTES if shifted else 0)
 
@@ -48,8 +47,8 @@ def bytes_per_weight(policy: LayerPolicy) -> int | None:
 def state_bytes(program: Program) -> int | None:
     """Bytes of the weights on arrays and their devices in a simulation of the program.
 
-    Each tile's few ranges of packed parameters are not counted. None where a device model cannot
-    be loaded.
+    Each tile's few ranges of packed parameters are not counted. None where a layer has a device of
+    a user's own: what looks at a program imports nothing.
     """
     total = 0
     for layer in analog_layers(program.model):

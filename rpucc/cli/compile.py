@@ -140,5 +140,6 @@ def show_plan(program: Program) -> None:
     from rpucc.runtime.memory import state_bytes
 
     plan = program.plan
-    lines = [totals(plan, verified=program.verified, state_bytes=state_bytes(program))]
+    state, own = state_bytes(program), program.own_devices
+    lines = [totals(plan, verified=program.verified, state_bytes=state, own_devices=own)]
     show(title(program), "", *layer_tables(plan, result_width()), "", *lines)

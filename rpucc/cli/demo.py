@@ -90,6 +90,7 @@ def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: in
         lr_schedule="constant",
         seed=seed,
         threads=threads,
+        trust=False,
         output=str(run.path),
         resume=False,
         force=False,

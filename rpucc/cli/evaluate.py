@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.data_dir
 @options.eval_batch_size
 @options.threads
+@options.trust
 @options.as_json
 def evaluate(
     run: str,
@@ -34,6 +35,7 @@ def evaluate(
     data_dir: str | None,
     batch_size: int | None,
     threads: int,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Measure a trained network's error on test data.
@@ -55,7 +57,7 @@ def evaluate(
         )
     spec, folder = data_of(trained, data, data_dir)
     found = checked_data(program, spec, folder)
-    machine = trained.load_machine(program)
+    machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
     result = trainer.evaluate(found.x_test, found.y_test, batch_size)
     if as_json:

@@ -36,6 +36,8 @@ class Wish:
     data: str | None = None
     data_dir: str | None = None
     jobs: int = 1
+    trust: bool = False
+    """Whether devices may be imported that only the experiment names."""
     report: bool = False
 
 
@@ -211,6 +213,7 @@ def tasks(version: Version, known: Known) -> list[Task]:
                 lr=training.lr,
                 lr_schedule=training.lr_schedule,
                 seed=seed,
+                trust=wish.trust,
                 configuration=configuration,
             )
             found.append(task)

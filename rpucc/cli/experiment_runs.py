@@ -44,6 +44,8 @@ class Task:
     lr: float
     lr_schedule: str
     seed: int
+    trust: bool
+    """Whether devices may be imported that only the experiment names."""
     configuration: dict[str, Any]
 
 
@@ -110,17 +112,21 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
     """Load what a checkpoint holds, or compile and start; the folder is in order afterwards."""
     from rpucc.cli import train
     from rpucc.cli.output import to_json, write_text
+    from rpucc.cli.trust import admit
     from rpucc.compiler import compile_model
     from rpucc.runtime.checkpoint import load_checkpoint
+    from rpucc.trust import Trust
 
     arguments = _arguments(task)
     if run.checkpoint.is_file():
         program = train.load_program(run)
+        admit(program, task.folder, trusted=task.trust)
         machine = load_checkpoint(run.checkpoint, program)
         run.write_arguments(arguments.record())
         run.write_metrics(machine.history)
         return program, machine
     program = compile_model(task.model, task.target, overrides=task.overrides)
+    program.trust = Trust(folders=program.trust.folders)  # its target is named by the experiment
     machine = train.start(run, program, arguments)
     write_text(run.path / CONFIGURATION, to_json(task.configuration) + "\n")
     return program, machine
@@ -145,6 +151,7 @@ def _arguments(task: Task) -> Any:
         lr_schedule=task.lr_schedule,
         seed=task.seed,
         threads=1,
+        trust=task.trust,
         output=task.folder,
         resume=False,
         force=False,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rpucc.cli.source import Trained
     from rpucc.plan import LayerPlan
     from rpucc.program import Program
-    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.checkpoint import Checkpoint
 
 
 @click.command("inspect")
@@ -69,13 +69,13 @@ def inspect_(
     if files.wanted:
         write_files(found, files)
         return
-    machine = trained.load_machine(found) if trained is not None else None
+    checkpoint = trained.read_checkpoint(found) if trained is not None else None
     if layer is not None:
-        _one_layer(found, _find(found, layer), machine, as_json)
+        _one_layer(found, _find(found, layer), checkpoint, as_json)
     elif as_json:
-        _print_json(found, trained, machine)
+        _print_json(found, trained, checkpoint)
     else:
-        _show(found, trained, machine, cost)
+        _show(found, trained, checkpoint, cost)
 
 
 def _find(program: Program, name: str) -> LayerPlan:
@@ -94,66 +94,66 @@ def _find(program: Program, name: str) -> LayerPlan:
 # ---------------------------------------------------------------- the whole
 
 
-def _print_json(program: Program, trained: Trained | None, machine: Machine | None) -> None:
+def _print_json(program: Program, trained: Trained | None, state: Checkpoint | None) -> None:
     from rpucc.cli.output import print_json
     from rpucc.report.program import describe
     from rpucc.runtime.memory import state_bytes
 
     result = {**describe(program), "state_bytes": state_bytes(program)}
-    if trained is not None and machine is not None:
+    if trained is not None and state is not None:
         result["checkpoint"] = {
             "path": str(trained.checkpoint),
-            "seed": machine.seed,
-            "epochs": machine.counters.epoch,
-            "samples": machine.counters.sample,
-            "history": machine.history,
+            "seed": state.seed,
+            "epochs": state.counters.epoch,
+            "samples": state.counters.sample,
+            "history": state.history,
             "weights": {
-                grid.layer: weight_statistics(machine, grid.layer)
-                for grid in machine.grids.values()
+                layer.name: weight_statistics(program, state, layer.name)
+                for layer in program.plan.analog_layers
             },
         }
     print_json(result)
 
 
 def _show(
-    program: Program, trained: Trained | None, machine: Machine | None, detailed: bool
+    program: Program, trained: Trained | None, state: Checkpoint | None, detailed: bool
 ) -> None:
     from rpucc.cli.compile import show_plan
     from rpucc.cli.console import show
     from rpucc.report import cost, training
 
     show_plan(program)
-    show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, machine)))
+    show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, state)))
     if detailed:
         show("", cost.details(program.cost))
-    if trained is None or machine is None:
+    if trained is None or state is None:
         return
     from rpucc.report.tables import heading
     from rpucc.runtime.metrics import EpochMetrics
 
-    state = training.trained_text(machine.counters.epoch, machine.counters.done)
-    show("", heading(str(trained.checkpoint), f": {state}, seed {machine.seed}"))
-    if machine.history:
-        records = [EpochMetrics.from_record(record) for record in machine.history]
+    done = training.trained_text(state.counters.epoch, state.counters.done)
+    show("", heading(str(trained.checkpoint), f": {done}, seed {state.seed}"))
+    if state.history:
+        records = [EpochMetrics.from_record(record) for record in state.history]
         rows = [training.epoch_row(m, len(records)) for m in records]
         show("", "\n".join([training.epoch_header(len(records)), *rows]))
 
 
-def _measured_rereads(program: Program, machine: Machine | None) -> float | None:
+def _measured_rereads(program: Program, state: Checkpoint | None) -> float | None:
     """Re-reads of a managed read in the last epoch of training; None where there is none."""
     from rpucc.cost.network import measured_rereads
     from rpucc.runtime.metrics import EpochMetrics
 
-    if machine is None or not machine.history:
+    if state is None or not state.history:
         return None
-    last = EpochMetrics.from_record(machine.history[-1])
+    last = EpochMetrics.from_record(state.history[-1])
     return measured_rereads(program.plan, last.reads, last.rereads)
 
 
 # ---------------------------------------------------------------- one layer
 
 
-def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_json: bool) -> None:
+def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_json: bool) -> None:
     from rpucc.cli.console import show
     from rpucc.report.program import layer_details
     from rpucc.report.tiles import as_data, tiles
@@ -161,7 +161,7 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
 
     found = tiles(program.plan, plan.name)
     policy = program.target.for_layer(plan.name)
-    weights = weight_statistics(machine, plan.name) if machine is not None else {}
+    weights = weight_statistics(program, state, plan.name) if state is not None else {}
     if not as_json:
         show(layer_details(plan, policy, found, weights, bytes_per_weight(policy)))
         return
@@ -182,13 +182,15 @@ def _one_layer(program: Program, plan: LayerPlan, machine: Machine | None, as_js
     print_json(result)
 
 
-def weight_statistics(machine: Machine, layer: str) -> dict[str, float]:
+def weight_statistics(program: Program, state: Checkpoint, layer: str) -> dict[str, float]:
     """Return least, largest, mean and standard deviation of a layer's weights; {} if digital."""
     import numpy as np
 
-    for grid in machine.grids.values():
-        if grid.layer == layer:
-            W = grid.W
+    from rpucc.layers import analog_layers
+
+    for each in analog_layers(program.model):
+        if each.name == layer:
+            W = state.weights[str(each.weight.name)]
             return {
                 "min": float(W.min()),
                 "max": float(W.max()),

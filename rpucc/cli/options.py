@@ -88,6 +88,11 @@ verify = click.option(
     help="Run the model before and after every pass and compare all values.  "
     "[default: for models that are cheap to run]",
 )
+trust = click.option(
+    "--trust",
+    is_flag=True,
+    help="Let devices run that only a program, run folder or experiment names: imports modules.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 seed = click.option(
     "--seed",

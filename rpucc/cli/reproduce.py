@@ -70,6 +70,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     metavar="FOLDER",
     help="Take finished runs from here too: a run folder, or one that holds some; may be repeated.",
 )
+@options.trust
 @click.option("--report", is_flag=True, help="Train nothing: tables and plots of what is there.")
 @click.option(
     "-o",
@@ -91,6 +92,7 @@ def reproduce(
     data: str | None,
     data_dir: str | None,
     runs: tuple[str, ...],
+    trust: bool,
     report: bool,
     output: str,
     as_json: bool,
@@ -117,6 +119,7 @@ def reproduce(
         data=data,
         data_dir=data_dir,
         jobs=jobs,
+        trust=trust,
         report=report,
     )
     _reproduce(names, wish, as_json)

@@ -37,6 +37,7 @@ class Arguments:
     seed: int
     batch_size: int | None
     threads: int
+    trust: bool
     output: str | None
     as_json: bool
 
@@ -52,6 +53,7 @@ class Arguments:
 @options.seed
 @options.eval_batch_size
 @options.threads
+@options.trust
 @click.option("-o", "--output", default=None, metavar="FILE.npy", help="Write all outputs.")
 @options.as_json
 @click.pass_context
@@ -126,6 +128,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         say_untrained,
         shape_from,
     )
+    from rpucc.cli.trust import admit
 
     trained = find_trained(arguments.model, arguments.program_path)
     flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
@@ -133,13 +136,14 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         flags += [options.flag_of(ctx, name) for name in options.given(ctx, "seed")]
         refuse_options(flags, f"{arguments.model}, whose arrays are made already")
         program = trained.load_program()
-        return program, trained.load_machine(program)
+        return program, trained.load_machine(program, trusted=arguments.trust)
     if arguments.program_path is not None:
         refuse_options(["--program"], f"{arguments.model}, which is no checkpoint")
     found = load_compiled(arguments.model)
     if found is not None:
         refuse_options(flags, f"{arguments.model}, which is compiled already")
         say_untrained(arguments.model, found)
+        admit(found, arguments.model, trusted=arguments.trust)
         return found, _programmed(found, arguments.seed)
     from rpucc.compiler import compile_model
     from rpucc.runtime.data.sizes import filled_by_inputs
@@ -155,6 +159,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         overrides=arguments.overrides,
     )
     say_notes(found)
+    admit(found, arguments.model)
     return found, _programmed(found, arguments.seed)
 
 

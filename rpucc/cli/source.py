@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rpucc.compiler import ShapeOf
     from rpucc.program import Program
+    from rpucc.runtime.checkpoint import Checkpoint
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
 
@@ -39,11 +40,19 @@ class Trained:
 
         return Program.load(self.program)
 
-    def load_machine(self, program: Program) -> Machine:
-        """Make the machine as the checkpoint has it."""
+    def load_machine(self, program: Program, *, trusted: bool = False) -> Machine:
+        """Make the machine as the checkpoint has it; trusted: the user gave --trust."""
+        from rpucc.cli.trust import admit
         from rpucc.runtime.checkpoint import load_checkpoint
 
+        admit(program, str(self.run.path if self.run else self.program), trusted=trusted)
         return load_checkpoint(self.checkpoint, program)
+
+    def read_checkpoint(self, program: Program) -> Checkpoint:
+        """Read the checkpoint to look at it: nothing of its devices is made or imported."""
+        from rpucc.runtime.checkpoint import read_checkpoint
+
+        return read_checkpoint(self.checkpoint, program)
 
 
 def find_trained(name: str, program: str | None = None) -> Trained | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ class Arguments:
     lr_schedule: str
     seed: int
     threads: int
+    trust: bool
     output: str | None
     resume: bool
     force: bool
@@ -58,11 +60,11 @@ class Arguments:
     """Of a training that starts from another: its folder, and what was trained there."""
 
     def record(self) -> dict[str, Any]:
-        """What run.json keeps: enough to resume, with the data's path made absolute."""
+        """What run.json keeps: enough to resume, with the paths of data and target absolute."""
         kept = {"rpucc": __version__, **asdict(self)}
-        for key in ("output", "resume", "force", "as_json", "verify", "from_run"):
+        for key in ("output", "resume", "force", "as_json", "verify", "from_run", "trust"):
             del kept[key]
-        for key in ("data", "data_dir"):
+        for key in ("data", "data_dir", "target"):
             if kept[key] is not None and _is_path(kept[key], key):
                 kept[key] = str(Path(kept[key]).expanduser().resolve())
         return kept
@@ -90,6 +92,7 @@ class Arguments:
 @options.learning_rate_schedule
 @options.seed
 @options.threads
+@options.trust
 @click.option(
     "-o",
     "--output",
@@ -137,7 +140,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         run, arguments = _resumed(ctx, arguments)
         program = load_program(run)
         data = training.checked_data(program, arguments.data, arguments.data_dir)
-        machine = _resume(run, program, arguments)
+        machine = _resume(run, program, arguments, _named(ctx, arguments))
     else:
         program, run = _prepare(ctx, arguments)
         data = training.checked_data(program, arguments.data, arguments.data_dir)
@@ -219,8 +222,10 @@ def _default_folder(arguments: Arguments, target: str) -> Path:
 
 def start(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
     """Make the machine and then the run folder."""
+    from rpucc.cli.trust import admit
     from rpucc.runtime.machine import Machine
 
+    admit(program, arguments.model, trusted=arguments.trust)
     machine = Machine(program, arguments.seed)
     start_with(run, machine, arguments)
     return machine
@@ -274,10 +279,23 @@ def load_program(run: RunFolder) -> Program:
     return Program.load(run.program)
 
 
-def _resume(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
+def _named(ctx: click.Context, arguments: Arguments) -> tuple[str, ...]:
+    """Return the devices of a user's own that the command line names by itself."""
+    from rpucc.target import Target
+
+    if not options.given(ctx, "target", "overrides"):
+        return ()
+    return Target.load(arguments.target, arguments.overrides).own_devices
+
+
+def _resume(
+    run: RunFolder, program: Program, arguments: Arguments, named: tuple[str, ...]
+) -> Machine:
     """Load the machine, and bring the other files in line with it."""
+    from rpucc.cli.trust import admit
     from rpucc.runtime.checkpoint import load_checkpoint
 
+    admit(program, str(run.path), trusted=arguments.trust, named=named)
     machine = load_checkpoint(run.checkpoint, program)
     run.write_arguments(arguments.record())
     run.write_metrics(machine.history)
@@ -333,8 +351,10 @@ def _shown(value: object) -> str:
 
 def _is_path(text: str, key: str) -> bool:
     from rpucc.runtime.data import DATASETS
+    from rpucc.target import preset_names
 
-    return key == "data_dir" or text not in DATASETS
+    names: dict[str, Collection[str]] = {"data": DATASETS, "target": preset_names()}
+    return text not in names.get(key, ())
 
 
 # ---------------------------------------------------------------- the end
@@ -362,9 +382,12 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
         )
         return
     from rpucc.cli.console import say
+    from rpucc.cli.trust import trust_flag
 
-    folder = shlex.quote(str(run.path))
-    say(f"run folder: {folder} (see it: rpucc inspect {folder}; test it: rpucc eval {folder})")
+    folder, flag = shlex.quote(str(run.path)), trust_flag(machine.program)
+    say(
+        f"run folder: {folder} (see it: rpucc inspect {folder}; test it: rpucc eval {folder}{flag})"
+    )
     say(
         f"its {run.program.name} holds the weights before training; the trained ones are in "
         f"{run.checkpoint.name}"

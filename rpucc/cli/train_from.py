@@ -40,7 +40,7 @@ def prepare(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argume
             f"--from {arguments.from_run}: no such run folder or checkpoint (.safetensors)"
         )
     run = _new_folder(ctx, arguments, source)
-    machine = source.load_machine(source.load_program())
+    machine = source.load_machine(source.load_program(), trusted=arguments.trust)
     _refuse_other_devices(ctx, arguments, machine)
     done = machine.counters
     say(

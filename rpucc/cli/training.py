@@ -146,7 +146,9 @@ def _resumable(run: RunFolder | None, machine: Machine) -> Iterator[None]:
     except KeyboardInterrupt:
         if run is None:
             raise
-        folder = shlex.quote(str(run.path))
+        from rpucc.cli.trust import trust_flag
+
+        folder = shlex.quote(str(run.path)) + trust_flag(machine.program)
         at = f"epoch {machine.counters.epoch + 1} after {machine.counters.done:,} samples"
         say(
             f"interrupted in {at}; checkpoint: {run.checkpoint}; go on with: "

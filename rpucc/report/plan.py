@@ -143,9 +143,22 @@ def as_text(plan: Plan, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def totals(plan: Plan, *, verified: bool = False, state_bytes: int | None = None) -> RenderableType:
-    """Return what the whole network takes: arrays, work, array time and the simulation's state."""
+def totals(
+    plan: Plan,
+    *,
+    verified: bool = False,
+    state_bytes: int | None = None,
+    own_devices: Sequence[str] = (),
+) -> RenderableType:
+    """Return what the whole network takes: arrays, work, array time and the simulation's state.
+
+    own_devices: models of a user's own, of which nothing is known before they are imported.
+    """
     lines = total_lines(plan)
+    if own_devices:
+        lines.append(
+            ("simulation", f"bytes a weight unknown: {', '.join(own_devices)} not imported")
+        )
     if state_bytes is not None and plan.weights:
         each = f"{state_bytes / plan.weights:.3g}"
         text = f"{each} bytes a weight on arrays, {units.size(state_bytes)} in all"

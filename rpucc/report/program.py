@@ -59,16 +59,19 @@ def describe(program: Program) -> dict[str, Any]:
 
 def layer_details(
     plan: LayerPlan, policy: LayerPolicy, found: Iterator[Tile], weights: Mapping[str, float],
-    bytes_per_weight: int | None = None,
+    bytes_per_weight: int | None,
 ) -> RenderableType:  # fmt: skip
     """Return everything about one layer.
 
-    found: its tiles. weights: statistics of its weights, if known.
+    found: its tiles. weights: statistics of its weights, if known. bytes_per_weight: None for a
+    device of a user's own, which is not imported.
     """
     parts: list[RenderableType] = [heading(plan.name, f" ({plan.op})"), Text()]
     facts = list(_facts(plan, policy))
-    if plan.analog and bytes_per_weight is not None:
-        facts.append(("simulation", f"{bytes_per_weight} bytes a weight"))
+    if plan.analog:
+        unknown = f"bytes a weight unknown: {policy.device.model} not imported"
+        known = f"{bytes_per_weight} bytes a weight"
+        facts.append(("simulation", unknown if bytes_per_weight is None else known))
     parts.append(pairs(facts))
     if weights:
         parts += [Text(), pairs([("weights", _statistics(weights))])]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from importlib import import_module
-from inspect import isclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rpucc.errors import TargetError
@@ -13,7 +12,9 @@ from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.ideal import Ideal
 from rpucc.runtime.devices.linear_step import LinearStep
+from rpucc.runtime.devices.own import own_model
 from rpucc.runtime.devices.soft_bounds import SoftBounds
+from rpucc.trust import NO_TRUST, Trust, is_own, module_of
 
 if TYPE_CHECKING:
     from rpucc.target import LayerPolicy, Target
@@ -31,20 +32,37 @@ __all__ = [
 ]
 
 
-def make_device(model: str, parameters: Mapping[str, float]) -> Device:
+def make_device(
+    model: str, parameters: Mapping[str, float], folders: Sequence[Path] = ()
+) -> Device:
     """The device model `model` (a name of DEVICES or "module:Class") with these parameters.
 
-    Raises TargetError for an unknown model, key or range.
+    A module is imported, from `folders` before Python's path: only call this for a name that the
+    caller gave. Raises TargetError for an unknown model, key or range.
     """
-    return _find(model)(**parameters)
+    if is_own(model):
+        return own_model(model, folders)(**parameters)
+    if model not in DEVICES:
+        known = ", ".join(DEVICES)
+        raise TargetError(
+            f"device.model = '{model}': no such model ({known}); your own: \"my_module:MyDevice\""
+        )
+    return DEVICES[model](**parameters)
 
 
-def device_of(policy: LayerPolicy) -> Device:
+def device_of(policy: LayerPolicy, trust: Trust = NO_TRUST) -> Device:
     """The device of a layer, without the variations that its policy removes.
 
-    Raises TargetError as `make_device`, and for a kind of which the model says nothing.
+    Raises TargetError as `make_device`, for a kind of which the model says nothing, and for a
+    model of a user's own that `trust` does not allow to be imported.
     """
-    device = make_device(policy.device.model, policy.device.parameters)
+    model = policy.device.model
+    if not trust.allows(model):
+        raise TargetError(
+            f"device.model = '{model}': running it imports the module '{module_of(model)}', which "
+            "only the program's file names; if you know it: Program.load(PATH, trust=True)"
+        )
+    device = make_device(model, policy.device.parameters, trust.folders)
     return device.without(policy.variations.remove)
 
 
@@ -71,7 +89,7 @@ def device_problems(target: Target) -> list[str]:
     policies += [(f"layer.{i}.", target.for_layer(r.match)) for i, r in enumerate(target.layers)]
     found: dict[str, str] = {}
     for where, policy in policies:
-        if ":" in policy.device.model:
+        if is_own(policy.device.model):
             continue
         try:
             device_of(policy)
@@ -79,33 +97,3 @@ def device_problems(target: Target) -> list[str]:
             for problem in error.args:
                 found.setdefault(problem, where)  # a rule has what the target has
     return [where + problem for problem, where in found.items()]
-
-
-def _find(model: str) -> type[Device]:
-    if model in DEVICES:
-        return DEVICES[model]
-    if ":" not in model:
-        known = ", ".join(DEVICES)
-        raise TargetError(
-            f"device.model = '{model}': no such model ({known}); your own: \"my_module:MyDevice\""
-        )
-    module_name, _, class_name = model.partition(":")
-    try:
-        module = import_module(module_name)
-    except ImportError as error:
-        raise TargetError(
-            f"device.model = '{model}': cannot import '{module_name}' ({error}); is its folder on "
-            "PYTHONPATH?"
-        ) from error
-    except Exception as error:
-        raise TargetError(
-            f"device.model = '{model}': importing '{module_name}' raises "
-            f"{type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
-    found = getattr(module, class_name, None)
-    if not (isclass(found) and issubclass(found, Device)):
-        raise TargetError(
-            f"device.model = '{model}': '{module_name}' has no class '{class_name}' derived from "
-            "rpucc.runtime.devices.Device"
-        )
-    return found

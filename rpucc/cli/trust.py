@@ -1,0 +1,72 @@
+"""Devices of a user's own: which module a command is about to import, and whether it may.
+
+Not for importing: that is rpucc.runtime.devices.own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rpucc.cli.run_folder import RunFolder
+from rpucc.errors import TargetError, one_line
+from rpucc.trust import module_of
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.trust import Trust
+
+
+def admit(
+    program: Program, source: str, *, trusted: bool = False, named: Collection[str] = ()
+) -> None:
+    """Let a machine of the program import the modules of its own devices, and say which.
+
+    source: how the user named what the program came from. trusted: the user gave --trust. named:
+    devices that the command line names as well. Raises TargetError for a device that only a file
+    names.
+    """
+    devices = program.own_devices
+    if not devices:
+        return
+    run = RunFolder(Path(source))
+    if run.exists():
+        program.trust = program.trust.beside(_places(run))
+    for model in devices:
+        if not (trusted or model in named or program.trust.allows(model)):
+            raise TargetError(
+                f"{one_line(source)}: its device '{model}' would import the module "
+                f"{_module(model, program.trust)}, which only this file names; --trust allows it "
+                "(docs/security.md)"
+            )
+    program.trust = program.trust.also(devices)
+    announce(devices, program.trust)
+
+
+def announce(devices: Collection[str], trust: Trust) -> None:
+    """Say on standard error which modules these devices are about to import."""
+    from rpucc.cli.console import say
+
+    for model in devices:
+        say(f"device {model}: imports {_module(model, trust)}")
+
+
+def trust_flag(program: Program) -> str:
+    """Return what a later command on the program's file needs: " --trust", or nothing."""
+    return " --trust" if program.own_devices else ""
+
+
+def _module(model: str, trust: Trust) -> str:
+    """Return the module and, where it is known without importing, its file."""
+    from rpucc.runtime.devices.own import module_file
+
+    file = module_file(model, trust.folders)
+    return f"'{module_of(model)}'" + (f" ({one_line(file)})" if file is not None else "")
+
+
+def _places(run: RunFolder) -> list[Path]:
+    """Return where a run's own devices may lie: in its folder, or beside the target it was from."""
+    target = run.arguments().get("target") if run.record.is_file() else None
+    beside = [Path(target).parent] if isinstance(target, str) and Path(target).is_file() else []
+    return [run.path.resolve(), *(folder.resolve() for folder in beside)]
