@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.compiled import compile_pulses
+from rpucc.runtime.devices.symmetry import SymmetryPoints, symmetry_points
 from rpucc.runtime.fabrication import draw_devices, normals, row_blocks
 from rpucc.runtime.kernels.philox import REFERENCE
 
 if TYPE_CHECKING:
+    from rpucc.runtime.devices import Device
     from rpucc.runtime.grid import Grid
     from rpucc.target import Calibration
 
@@ -86,15 +88,20 @@ class Symmetry:
 def zero_shift(grid: Grid, calibration: Calibration) -> tuple[FloatArray, Symmetry]:
     """What the reference array of a grid comes to hold, float32 [R, C], and how well that fits.
 
-    Raises TargetError where the device model has no symmetry point, or cannot be shifted.
+    Symmetry points are the model's own, else searched (`devices/symmetry.py`). Raises TargetError
+    where the devices have none, or cannot be shifted.
     """
     device = grid.device
     reference, symmetry = np.empty(grid.W.shape, np.float32), Symmetry()
     for rows in row_blocks(grid, 0, len(grid.W)):
         fabricated = draw_devices(grid, rows)
-        point = device.symmetry_point(fabricated)
-        if point is None:
-            raise _refusal(grid, "has no symmetry point: up and down pulses cancel nowhere")
+        shape = rows.stop - rows.start, int(grid.W.shape[1])
+        points = symmetry_points(device, fabricated, shape)
+        if not points.exists.any():
+            raise _refusal(grid, "has no symmetry point: " + _nowhere(device, fabricated, points))
+        if np.isnan(points.weights).any():
+            raise _refusal(grid, "has devices without a symmetry point, and no bounds to stop them")
+        point = points.weights
         found = _alternated(grid, rows, fabricated, calibration.pairs)
         if calibration.reference_std:
             found += np.float32(calibration.reference_std) * normals(grid, rows, REFERENCE, 0)
@@ -106,6 +113,16 @@ def zero_shift(grid: Grid, calibration: Calibration) -> tuple[FloatArray, Symmet
         symmetry.before.add(point)
         symmetry.after.add(point - found)
     return reference, symmetry
+
+
+def _nowhere(device: Device, fabricated: tuple[FloatArray, ...], points: SymmetryPoints) -> str:
+    """Say why up and down pulses cancel at no weight, and how far that was looked for."""
+    if not points.searched:
+        return "up and down pulses cancel nowhere, its steps do not depend on the weight"
+    low, high = (float(np.mean(bound)) for bound in device.weight_range(fabricated))
+    between = f" between its bounds ({low:.3g} to {high:.3g} on average)"
+    where = between if np.isfinite([low, high]).all() else ""
+    return f"an up and a down pulse without noise cancel at no weight{where}"
 
 
 def _refusal(grid: Grid, why: str) -> TargetError:

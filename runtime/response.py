@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rpucc.runtime.calibration import pulse_devices
 from rpucc.runtime.devices import Device
+from rpucc.runtime.devices.symmetry import symmetry_points
 from rpucc.runtime.fabrication import draw_devices
 from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.philox import seed_key
@@ -33,7 +34,9 @@ class Response:
     leg: int
     """Pulses in each direction."""
     symmetry: FloatArray | None
-    """The symmetry point of each device [devices]; None for a model that has none."""
+    """The symmetry points of those devices that have one; None where none has."""
+    searched: bool
+    """Whether symmetry points were searched, as the model does not declare them."""
     seed: int
 
     @property
@@ -69,9 +72,9 @@ def response(device: Device, devices: int, pulses: int | None = None, seed: int 
         same = np.full(end - first, direction, np.int8)
         pulse_devices(grid, row, grid.W, fabricated, same, first)
         weights[:, point] = grid.W
-    found = device.symmetry_point(fabricated)
-    symmetry = None if found is None else np.asarray(found[0])
-    return Response(at, weights, leg, symmetry, seed)
+    points = symmetry_points(device, fabricated, (1, devices))
+    symmetry = points.known if points.exists.any() else None
+    return Response(at, weights, leg, symmetry, points.searched, seed)
 
 
 def _pulses_to_bounds(device: Device, fabricated: tuple[FloatArray, ...]) -> int:

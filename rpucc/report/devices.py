@@ -28,21 +28,25 @@ def response_label(name: str, response: Response) -> str:
 
 def symmetry_text(response: Response) -> str:
     """Return the symmetry points as mean ± standard deviation; "none" for a model without."""
-    if response.symmetry is None:
+    points = response.symmetry
+    if points is None:
         return "none"
-    return units.spread(float(response.symmetry.mean()), float(response.symmetry.std()))
+    text = units.spread(float(points.mean()), float(points.std()))
+    none = len(response.weights) - len(points)
+    return text + (f", none for {units.counted(none, 'device')}" if none else "")
 
 
 def response_text(name: str, response: Response) -> RenderableType:
     """Return the mean curve in a line of blocks, and its ends with the spread of the devices."""
     top = len(response.pulses) // 2
+    found = " (searched: the model does not declare them)" if response.searched else ""
     return pairs(
         [
             ("response", response_label(name, response)),
             ("mean", _curve(response.mean)),
             ("after up", _weight(response, top)),
             ("after down", _weight(response, -1)),
-            ("symmetry", symmetry_text(response)),
+            ("symmetry", symmetry_text(response) + found),
         ]
     )
 

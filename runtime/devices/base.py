@@ -28,7 +28,7 @@ class Device:
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]
+    summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
     defaults: ClassVar[dict[str, float]]
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
@@ -140,7 +140,8 @@ class Device:
     def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> FloatArray | None:
         """The weight of each device at which an up and a down pulse cancel on average.
 
-        None where a model has no such point: its steps do not depend on the weight.
+        None for a model that has none. Where a model leaves this out, or a subclass has a step of
+        its own but not this, the points are searched (`symmetry.py`).
         """
         return None
 

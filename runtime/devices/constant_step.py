@@ -96,6 +96,10 @@ class ConstantStep(Device):
         """Each device's own bounds."""
         return fabricated[3], fabricated[2]
 
+    def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> FloatArray | None:
+        """None: steps do not depend on the weight."""
+        return None
+
     @staticmethod
     def step(  # type: ignore[override]
         w: float,

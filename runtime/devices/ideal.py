@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rpucc.runtime.devices.base import Device
+from rpucc.runtime.devices.base import Device, FloatArray
 from rpucc.target_values import VARIATIONS
 
 
@@ -32,6 +32,9 @@ class Ideal(Device):
     def constant_values(self) -> tuple[float, ...]:
         """The step."""
         return (self.parameters["dw_min"],)
+
+    def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> None:
+        """None: steps do not depend on the weight."""
 
     @staticmethod
     def step(w: float, direction: float, noise: float, dw_min: float) -> float:  # type: ignore[override]

@@ -25,6 +25,7 @@ from rpucc.runtime.kernels.read import UNBOUNDED, read
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
+from rpucc.target import Calibration
 
 FloatArray = NDArray[np.float32]
 GUARD = 64
@@ -209,10 +210,17 @@ def off_dac_borders(
     return X
 
 
-def make_grid(device: Device, tiling: Tiling, W: FloatArray | None = None, seed: int = 1) -> Grid:
+def make_grid(
+    device: Device,
+    tiling: Tiling,
+    W: FloatArray | None = None,
+    seed: int = 1,
+    calibration: Calibration | None = None,
+) -> Grid:
     """A grid of pulsed devices; weights 0 unless given (a copy is taken)."""
     W = np.zeros(tiling.shape, np.float32) if W is None else W.copy()
-    return Grid("test", W, tiling.rows, tiling.cols, tiling.tiles, device, True, seed_key(seed))
+    cuts = tiling.rows, tiling.cols, tiling.tiles
+    return Grid("test", W, *cuts, device, True, seed_key(seed), calibration=calibration)
 
 
 @dataclass(frozen=True)
