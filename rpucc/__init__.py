@@ -24,6 +24,7 @@ _LAZY = {
     "Machine": ("rpucc.runtime.machine", "Machine"),
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
     "load_dataset": ("rpucc.runtime.data", "load_dataset"),
+    "verdict": ("rpucc.runtime.verdict", "verdict"),
     "RpuccError": ("rpucc.errors", "RpuccError"),
 }
 
@@ -36,6 +37,7 @@ __all__ = [
     "Trainer",
     "compile",
     "load_dataset",
+    "verdict",
 ]
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.data import load_dataset
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.trainer import Trainer
+    from rpucc.runtime.verdict import verdict
     from rpucc.target import Target
 
 

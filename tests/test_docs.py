@@ -39,6 +39,7 @@ WITH_EXAMPLES = [
     "rpucc.runtime.data.load",
     "rpucc.runtime.machine",
     "rpucc.runtime.trainer",
+    "rpucc.runtime.verdict",
 ]
 
 

@@ -55,6 +55,7 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
     settings = training.Settings(epochs, BATCH_SIZE, LR, threads)
     trainer = training.make_trainer(machine, threads, BATCH_SIZE)
     training.train_epochs(trainer, data, settings, run)
+    training.say_verdict(machine, data)
     show("", heading("3. Evaluate", f": {len(data.x_test):,} digits it has not seen"), "")
     _evaluate(trainer, data)
     show("", *_next_steps(run))
@@ -94,6 +95,7 @@ def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: in
         output=str(run.path),
         resume=False,
         force=False,
+        fail_above=None,
         as_json=False,
     )
     return train.start(run, program, arguments)

@@ -155,6 +155,7 @@ def _arguments(task: Task) -> Any:
         output=task.folder,
         resume=False,
         force=False,
+        fail_above=None,
         as_json=False,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -25,6 +26,32 @@ def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
         raise click.BadParameter("must be finite", ctx, parameter)
     return value
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A test error that is not to be exceeded; of a regression, a test loss."""
+
+    text: str
+    value: float
+
+    @property
+    def error(self) -> float:
+        """As a fraction: 0.05, 5% and 5 are the same."""
+        return self.value / 100 if self.text.endswith("%") or self.value >= 1 else self.value
+
+
+def _limit(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Read a fraction or a percentage."""
+    if value is None:
+        return None
+    try:
+        number = float(value.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise click.BadParameter("needs an error, as in 0.05 or 5%", ctx, parameter)
+    return Limit(value, number)
 
 
 def _sizes(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -156,6 +183,14 @@ epochs = click.option(
     default=1,
     show_default=True,
     help="Passes over the training data, in total.",
+)
+fail_above = click.option(
+    "--fail-above",
+    default=None,
+    metavar="ERROR",
+    callback=_limit,
+    help="Exit with 1 if the last test error is above: 0.05, 5% and 5 are the same.  Of a "
+    "regression, a test loss.",
 )
 data_dir = click.option(
     "--data-dir",

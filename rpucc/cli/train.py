@@ -14,11 +14,12 @@ import click
 from rpucc import __version__
 from rpucc.cli import options
 from rpucc.cli.run_folder import RunFolder
-from rpucc.errors import CheckpointError, UsageError
+from rpucc.errors import CheckpointError, RpuccError, UsageError
 
 if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.machine import Machine
+    from rpucc.runtime.verdict import Verdict
 
 RUNS = "rpucc-runs"
 FIXED = (
@@ -53,6 +54,7 @@ class Arguments:
     output: str | None
     resume: bool
     force: bool
+    fail_above: options.Limit | None
     as_json: bool
     input_shape: tuple[int, ...] | None = None
     from_run: str | None = None
@@ -62,7 +64,8 @@ class Arguments:
     def record(self) -> dict[str, Any]:
         """What run.json keeps: enough to resume, with the paths of data and target absolute."""
         kept = {"rpucc": __version__, **asdict(self)}
-        for key in ("output", "resume", "force", "as_json", "verify", "from_run", "trust"):
+        gone = ("output", "resume", "force", "fail_above", "as_json", "verify", "from_run", "trust")
+        for key in gone:
             del kept[key]
         for key in ("data", "data_dir", "target"):
             if kept[key] is not None and _is_path(kept[key], key):
@@ -110,6 +113,7 @@ class Arguments:
     "as given, else as there.",
 )
 @click.option("--force", is_flag=True, help="Replace a training that the run folder holds.")
+@options.fail_above
 @options.as_json
 @click.pass_context
 def train(ctx: click.Context, /, **arguments: Any) -> None:
@@ -145,8 +149,10 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         program, run = _prepare(ctx, arguments)
         data = training.checked_data(program, arguments.data, arguments.data_dir)
         machine = start(run, program, arguments)
-    training.train_into(run, machine, data, training.Settings.of(arguments))
-    _conclude(run, machine, arguments)
+    verdict = training.train_into(run, machine, data, training.Settings.of(arguments))
+    _conclude(run, machine, arguments, verdict)
+    if arguments.fail_above is not None:
+        _check_limit(verdict, arguments.fail_above)
 
 
 # ---------------------------------------------------------------- a new training
@@ -360,7 +366,18 @@ def _is_path(text: str, key: str) -> bool:
 # ---------------------------------------------------------------- the end
 
 
-def _conclude(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
+def _check_limit(verdict: Verdict, limit: options.Limit) -> None:
+    """Raise RpuccError where the last test error (of a regression, its loss) is above a limit."""
+    from rpucc.report.units import number, percent
+
+    error = verdict.measure == "error"
+    allowed, show = (limit.error, percent) if error else (limit.value, number)
+    if not verdict.found <= allowed:
+        what = f"test {verdict.measure} {show(verdict.found)}"
+        raise RpuccError(f"--fail-above {limit.text}: the {what} is above {show(allowed)}")
+
+
+def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: Verdict) -> None:
     """Say what there is now and what to do with it."""
     if arguments.as_json:
         from rpucc.cli.output import print_json
@@ -378,6 +395,7 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
                 "bytes_per_weight": machine.bytes_per_weight,
                 "calibration": _calibration(machine),
                 "epochs": machine.history,
+                "verdict": verdict.to_dict(),
             }
         )
         return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.metrics import EpochMetrics
     from rpucc.runtime.trainer import Trainer
+    from rpucc.runtime.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,26 @@ def make_trainer(machine: Machine, threads: int, batch_size: int | None = None) 
     return trainer
 
 
-def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settings) -> None:
-    """Train a machine in a run folder, saying on standard error what is about to run."""
+def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settings) -> Verdict:
+    """Train a machine in a run folder, saying on standard error what is about to run.
+
+    Returns what it came to, which is said there as well where it did not go well.
+    """
     _announce(machine, data, settings)
     trainer = make_trainer(machine, settings.threads, settings.batch_size)
     train_epochs(trainer, data, settings, run)
+    return say_verdict(machine, data)
+
+
+def say_verdict(machine: Machine, data: Dataset) -> Verdict:
+    """Return what a training came to; says on standard error where that is little, and why."""
+    from rpucc.report.verdict import as_lines
+    from rpucc.runtime.verdict import verdict
+
+    found = verdict(machine, data)
+    for line in as_lines(found):
+        say(line)
+    return found
 
 
 def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
@@ -122,6 +138,8 @@ def train_epochs(
                 run.write_metrics(machine.history)
             if not settings.quiet:
                 click.echo(row(metrics))
+            if metrics.epoch == 1 < settings.epochs:
+                _say_hint(machine, data)
 
         return trainer.fit(
             data,
@@ -133,6 +151,15 @@ def train_epochs(
             on_epoch=on_epoch,
             on_progress=bar.update,
         )
+
+
+def _say_hint(machine: Machine, data: Dataset) -> None:
+    """After the first epoch of several, say on standard error if it was in vain, and why."""
+    from rpucc.report.verdict import hint
+    from rpucc.runtime.verdict import verdict
+
+    if text := hint(verdict(machine, data)):
+        say(text)
 
 
 # ---------------------------------------------------------------- Ctrl-C

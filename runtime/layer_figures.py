@@ -1,0 +1,169 @@
+"""Figures of a layer's devices, weights and reads, from a machine as it stands.
+
+For a verdict on a training that did not learn. Not for what they mean: that is `verdict.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.runtime.devices import Device
+from rpucc.runtime.devices.symmetry import symmetry_points
+from rpucc.runtime.fabrication import row_blocks
+
+if TYPE_CHECKING:
+    from rpucc.plan_layers import LayerPlan
+    from rpucc.runtime.grid import Grid
+    from rpucc.runtime.machine import Machine
+    from rpucc.target import LayerPolicy
+
+SAMPLE = 1 << 16
+"""Devices that are looked at for what all of a layer have alike."""
+TRIED = 64
+"""Devices whose steps are tried one by one."""
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LayerFigures:
+    """What one layer's arrays are like, and where its weights have come to."""
+
+    layer: str
+    rows: int
+    """Outputs of one matrix."""
+    size: float
+    """Its weights before training (root of the mean square)."""
+    moved: float
+    """How far they are from there, as a multiple of that."""
+    pulsed: bool
+    dw_min: float
+    gain: float
+    """lr / (BL · dw_min): the learning rate in units of what one update can do."""
+    train_change: float
+    """BL · dw_min, the learning rate of gain 1."""
+    update_management: bool
+    devices: int
+    """Devices a weight."""
+    states: float
+    """Steps from the lowest to the highest weight of a device, on average; inf without bounds."""
+    at_bounds: float
+    """Part of the weights within a step of a bound."""
+    clipped: float
+    """Part of the weights that did not fit their devices when they were programmed."""
+    symmetry: float
+    """Its devices' symmetry points as training sees them (root of the mean square); 0 without."""
+    can_shift: bool
+    """Whether zero-shifting is left to try."""
+    asymmetry: float
+    """Up steps less down steps, as a part of their mean; 0 where a symmetry point evens them."""
+    read_noise: float
+    """Of backward reads."""
+    reads_backward: int
+    noise_backward: bool
+    unmanaged: frozenset[str]
+    """The cycles that read with a bound, without bound management."""
+
+    def bare(self, cycle: str) -> bool:
+        """Tell whether reads of a cycle can saturate and stay so."""
+        return cycle in self.unmanaged
+
+
+def layer_figures(machine: Machine, lr: float) -> list[LayerFigures]:
+    """Return the figures of every layer on arrays; lr: the training's learning rate."""
+    program = machine.program
+    plans = {layer.name: layer for layer in program.plan.layers}
+    found = []
+    for name, grid in machine.grids.items():
+        before = program.model.graph.initializers[name].const_value
+        assert before is not None  # a machine was made of it
+        policy = program.target.for_layer(grid.layer)
+        found.append(_figures(grid, before.numpy(), plans[grid.layer], policy, lr))
+    return found
+
+
+def _figures(
+    grid: Grid, before: FloatArray, plan: LayerPlan, policy: LayerPolicy, lr: float
+) -> LayerFigures:
+    size = math.sqrt(float(np.mean(np.square(before, dtype=np.float64))))
+    change = float(np.mean(np.square(grid.W - before, dtype=np.float64)))
+    update = policy.update
+    dw_min = grid.device.dw_min if grid.pulsed else 0.0
+    train = update.bl * dw_min
+    symmetry, asymmetry = _balance(grid) if grid.pulsed else (0.0, 0.0)
+    states, at_bounds = _range(grid) if grid.pulsed else (math.inf, 0.0)
+    backward = policy.periphery.backward
+    forward_open = policy.periphery.bound > 0 and not plan.bound_forward
+    backward_open = float(backward.bound) > 0 and plan.reads_backward and not plan.bound_backward
+    open_cycles = (("forward", forward_open), ("backward", backward_open))
+    return LayerFigures(
+        layer=grid.layer,
+        rows=plan.R,
+        size=size,
+        moved=math.sqrt(change) / max(size, 1e-30),
+        pulsed=grid.pulsed and bool(plan.updates),
+        dw_min=dw_min,
+        gain=lr * update.lr_scale / train if train else 0.0,
+        train_change=train,
+        update_management=update.update_management,
+        devices=plan.devices_per_weight,
+        states=states,
+        at_bounds=at_bounds,
+        clipped=grid.clipped / grid.W.size,
+        symmetry=symmetry,
+        can_shift=grid.reference is None and type(grid.device).shifted is not Device.shifted,
+        asymmetry=asymmetry,
+        read_noise=float(backward.read_noise),
+        reads_backward=plan.reads_backward,
+        noise_backward=plan.noise_backward,
+        unmanaged=frozenset(cycle for cycle, is_open in open_cycles if is_open),
+    )
+
+
+def _blocks(grid: Grid) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+    """Yield rows of a grid with the lowest and highest weight of their devices."""
+    for rows in row_blocks(grid, 0, len(grid.W)):
+        low, high = grid.device.weight_range(tuple(grid.parameters_of(rows)))
+        yield rows, np.asarray(low), np.asarray(high)
+
+
+def _range(grid: Grid) -> tuple[float, float]:
+    """(steps between the bounds of a device on average, part of the weights at a bound)."""
+    step, states, held = np.float32(grid.device.dw_min), 0.0, 0
+    for rows, low, high in _blocks(grid):
+        W = grid.W[rows]
+        inside = (low + step < W) & (high - step > W)
+        held += W.size - int(np.count_nonzero(inside))
+        states += float(np.mean(high - low, dtype=np.float64)) / float(step) * W.size
+    return states / grid.W.size, held / grid.W.size
+
+
+def _balance(grid: Grid) -> tuple[float, float]:
+    """(symmetry points, asymmetry where there are none) of a sample of the grid's devices."""
+    columns = int(grid.W.shape[1])
+    rows = slice(0, min(len(grid.W), max(1, SAMPLE // columns)))
+    fabricated = tuple(grid.parameters_of(rows))
+    points = symmetry_points(grid.device, fabricated, (rows.stop, columns))
+    if points.exists.mean() > 0.5:
+        return math.sqrt(float(np.mean(np.square(points.known, dtype=np.float64)))), 0.0
+    return 0.0, _asymmetry(grid.device, fabricated)
+
+
+def _asymmetry(device: Device, fabricated: tuple[FloatArray, ...]) -> float:
+    """Up steps less down steps from weight 0, as a part of their mean, over some devices."""
+    constants = device.constant_values()
+    own: list[list[float]] = [[]]
+    if fabricated:
+        own = np.stack([a.reshape(-1)[:TRIED] for a in fabricated], axis=1).tolist()
+    ups, downs = (
+        np.array([float(device.step(0.0, d, 0.0, *p, *constants)) for p in own])
+        for d in (1.0, -1.0)
+    )
+    total = float(np.mean(np.abs(ups) + np.abs(downs)))
+    return abs(float(np.mean(ups + downs))) / (total / 2) if total else 0.0
