@@ -59,6 +59,8 @@ class LayerFigures:
     """Part of the weights that did not fit their devices when they were programmed."""
     symmetry: float
     """Its devices' symmetry points as training sees them (root of the mean square); 0 without."""
+    pulled: bool
+    """Whether its devices have such points, to which every pulse pulls them."""
     can_shift: bool
     """Whether zero-shifting is left to try."""
     asymmetry: float
@@ -96,7 +98,7 @@ def _figures(
     update = policy.update
     dw_min = grid.device.dw_min if grid.pulsed else 0.0
     train = update.bl * dw_min
-    symmetry, asymmetry = _balance(grid) if grid.pulsed else (0.0, 0.0)
+    symmetry, asymmetry = _balance(grid) if grid.pulsed else (None, 0.0)
     states, at_bounds = _range(grid) if grid.pulsed else (math.inf, 0.0)
     backward = policy.periphery.backward
     forward_open = policy.periphery.bound > 0 and not plan.bound_forward
@@ -116,7 +118,8 @@ def _figures(
         states=states,
         at_bounds=at_bounds,
         clipped=grid.clipped / grid.W.size,
-        symmetry=symmetry,
+        symmetry=symmetry or 0.0,
+        pulled=symmetry is not None,
         can_shift=grid.reference is None and type(grid.device).shifted is not Device.shifted,
         asymmetry=asymmetry,
         read_noise=float(backward.read_noise),
@@ -144,15 +147,15 @@ def _range(grid: Grid) -> tuple[float, float]:
     return states / grid.W.size, held / grid.W.size
 
 
-def _balance(grid: Grid) -> tuple[float, float]:
-    """(symmetry points, asymmetry where there are none) of a sample of the grid's devices."""
+def _balance(grid: Grid) -> tuple[float | None, float]:
+    """(symmetry points, or None and the asymmetry) of a sample of the grid's devices."""
     columns = int(grid.W.shape[1])
     rows = slice(0, min(len(grid.W), max(1, SAMPLE // columns)))
     fabricated = tuple(grid.parameters_of(rows))
     points = symmetry_points(grid.device, fabricated, (rows.stop, columns))
     if points.exists.mean() > 0.5:
         return math.sqrt(float(np.mean(np.square(points.known, dtype=np.float64)))), 0.0
-    return 0.0, _asymmetry(grid.device, fabricated)
+    return None, _asymmetry(grid.device, fabricated)
 
 
 def _asymmetry(device: Device, fabricated: tuple[FloatArray, ...]) -> float:

@@ -53,8 +53,9 @@ FAR = 3.0
 """Symmetry points as a multiple of the weights (root of the mean square)."""
 ASYMMETRY = 0.1
 """Difference of an up and a down step as a part of their mean, where no weight evens it out."""
-STATES = 100
-"""Steps between a device's bounds."""
+STATES, PULLED_STATES = 100, 500
+"""Steps between a device's bounds; the second where each pulls the weight to a symmetry point, by a
+share of about dw_min / w_max."""
 CLIPPED = 0.05
 AT_BOUNDS = 0.1
 """Parts of a layer's weights."""
@@ -317,11 +318,15 @@ def _asymmetry(case: _Case, layers: Figures) -> Cause | None:
 
 def _states(case: _Case, layers: Figures) -> Cause | None:
     """Steps that are coarse against the range of a weight."""
-    coarse = [f for f in layers if f.pulsed and f.states * f.devices < STATES]
+
+    def needed(f: LayerFigures) -> int:
+        return PULLED_STATES if f.pulled else STATES
+
+    coarse = [f for f in layers if f.pulsed and f.states * f.devices < needed(f)]
     if not coarse:
         return None
-    worst = min(coarse, key=lambda f: f.states)
-    return Cause("states", _names(coarse), worst.states, STATES, worst.dw_min)
+    worst = min(coarse, key=lambda f: f.states / needed(f))
+    return Cause("states", _names(coarse), worst.states, needed(worst), worst.dw_min)
 
 
 def _clipped(case: _Case, layers: Figures) -> Cause | None:

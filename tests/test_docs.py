@@ -95,10 +95,27 @@ def test_device_page(tmp_path, monkeypatch):
     assert abs(machine.grids["fc1.W"].W).max() <= 0.62
 
 
+def test_the_measured_device_of_the_device_page():
+    """Its target has the values of the table beside it, and they are ones that the model takes."""
+    import tomllib
+
+    from rpucc.runtime.devices import make_device
+
+    text = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(\[device\].*?)```", text, re.DOTALL)
+    device = tomllib.loads(block)["device"]
+    made = make_device(device.pop("model"), device)
+    for row in re.findall(r"^\| .*? \| (`.*?`.*?) \| ([-0-9., ]+) \|$", text, re.MULTILINE):
+        keys = [key for key in re.findall(r"`(\w+)`", row[0]) if key != "read_noise"]
+        for key, value in zip(keys, row[1].split(", "), strict=False):
+            assert made.parameters[key] == float(value), key
+    assert made.parameters["dw_min"] == pytest.approx(25e-9 / 25e-6)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_exist(page):
     text = page.read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)]+)\)", text):
+    for link in re.findall(r"\]\(([^)#]+)", text):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), link
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rpucc.cli import options
-from rpucc.errors import TargetError
+from rpucc.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from rpucc.cli.device_source import Shown
     from rpucc.runtime.devices import Device
+    from rpucc.runtime.response import Response
 
 
 @click.group(invoke_without_command=True)
@@ -60,6 +61,9 @@ def _list(as_json: bool) -> None:
     metavar="KEY=VALUE",
     help="A parameter of the device, as in --set up_down=0.3; may be repeated.",
 )
+@click.option(
+    "--layer", default=None, metavar="NAME", help="Of a target: this layer's device only."
+)
 @click.option("--plot", default=None, metavar="FILE.svg", help="Draw the response curve.")
 @click.option(
     "--pulses",
@@ -80,6 +84,7 @@ def _list(as_json: bool) -> None:
 def show(
     name: str,
     settings: tuple[str, ...],
+    layer: str | None,
     plot: str | None,
     pulses: int | None,
     count: int,
@@ -88,58 +93,50 @@ def show(
 ) -> None:
     """Show a device model: its parameters, and how a sample of devices answers to pulses.
 
-    NAME is a model of the list or one of yours, as in my_module:MyDevice. The sample is pulsed up,
-    then as often down. At its symmetry point a device's up and down pulses cancel.
+    NAME is a model of the list, one of yours, as in my_module:MyDevice, or a target (a TOML file
+    or a preset): then its device, and that of every layer rule with another. The sample is pulsed
+    up, then as often down. At its symmetry point a device's up and down pulses cancel.
     """
-    device = _make(name, settings)
+    from rpucc.cli.device_source import find_devices
+
     if plot is not None:
         from rpucc.cli.output import check_file
 
-        check_file(Path(plot))
+        check_file(Path(plot), name)
+    found = find_devices(name, settings, layer)
+    if plot is not None and len(found) > 1:
+        raise UsageError(f"--plot: {name} has {len(found)} devices; name one with --layer")
     if as_json:
         from rpucc.cli.output import print_json
 
-        print_json(_as_dict(type(device)))
+        print_json(_as_data(name, found))
     if as_json and plot is None:
         return
     from rpucc.runtime.response import response
 
-    found = response(device, count, pulses, seed)
-    if not as_json:
-        from rpucc.cli import console
-        from rpucc.report.devices import response_text
+    for i, shown in enumerate(found):
+        device = shown.device
+        curve = response(device, count, pulses, seed)
+        if not as_json:
+            from rpucc.cli import console
+            from rpucc.report.devices import response_text
 
-        console.show(
-            _parameters(device, given=bool(settings)), "", response_text(device.name, found)
-        )
-    if plot is not None:
-        from rpucc.cli.console import say
-        from rpucc.cli.output import write_text
-        from rpucc.report.devices_svg import LEGEND, response_drawing
-
-        legend = LEGEND if found.symmetry is not None else LEGEND[:2]
-        write_text(Path(plot), response_drawing(device.name, found).file(legend))
-        say(f"wrote {plot}")
+            given = bool(settings) or bool(shown.where)
+            above = [""] * (i > 0) + [f"{shown.where}:"] * bool(shown.where)
+            text = response_text(device.name, curve)
+            console.show(*above, _parameters(device, given=given), "", text)
+        if plot is not None:
+            _plot(Path(plot), device.name, curve)
 
 
-def _make(name: str, settings: tuple[str, ...]) -> Device:
-    """Make a device with the parameters of `--set`. Raises TargetError."""
-    from rpucc.runtime.devices import DEVICES, make_device
+def _plot(path: Path, name: str, curve: Response) -> None:
+    from rpucc.cli.console import say
+    from rpucc.cli.output import write_text
+    from rpucc.report.devices_svg import LEGEND, response_drawing
 
-    if name not in DEVICES and ":" not in name:
-        near = difflib.get_close_matches(name, DEVICES, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise TargetError(f"no device model {name!r}; {hint}models: {', '.join(DEVICES)}")
-    parameters = {}
-    for setting in settings:
-        key, _, value = setting.removeprefix("device.").partition("=")
-        try:
-            parameters[key.strip()] = float(value)
-        except ValueError:
-            raise TargetError(
-                f"--set {setting!r}: allowed: key=number, as in --set up_down=0.3"
-            ) from None
-    return make_device(name, parameters)
+    legend = LEGEND if curve.symmetry is not None else LEGEND[:2]
+    write_text(path, response_drawing(name, curve).file(legend))
+    say(f"wrote {path}")
 
 
 def _parameters(device: Device, *, given: bool) -> RenderableType:
@@ -155,6 +152,17 @@ def _parameters(device: Device, *, given: bool) -> RenderableType:
         model.meanings,
         "value" if given else "default",
     )
+
+
+def _as_data(name: str, found: list[Shown]) -> dict[str, Any]:
+    """Return a model, or the devices of a target with their values."""
+    if not found[0].where:
+        return _as_dict(type(found[0].device))
+    devices = [
+        {"layers": each.where, **_as_dict(type(each.device)), "values": each.device.parameters}
+        for each in found
+    ]
+    return {"target": name, "devices": devices}
 
 
 def _as_dict(model: type[Device]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Not for importing: that is rpucc.runtime.devices.own.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,7 @@ def admit(
     devices = program.own_devices
     if not devices:
         return
-    run = RunFolder(Path(source))
-    if run.exists():
-        program.trust = program.trust.beside(_places(run))
+    program.trust = program.trust.beside([*_places(RunFolder(Path(source))), Path.cwd()])
     for model in devices:
         if not (trusted or model in named or program.trust.allows(model)):
             raise TargetError(
@@ -44,12 +42,14 @@ def admit(
     announce(devices, program.trust)
 
 
-def announce(devices: Collection[str], trust: Trust) -> None:
+def announce(devices: Iterable[str], trust: Trust) -> None:
     """Say on standard error which modules these devices are about to import."""
     from rpucc.cli.console import say
+    from rpucc.runtime.devices.own import module_place
 
     for model in devices:
-        say(f"device {model}: imports {_module(model, trust)}")
+        if module_place(model, trust.folders):  # else it is an error, which says so
+            say(f"device {model}: imports {_module(model, trust)}")
 
 
 def trust_flag(program: Program) -> str:
@@ -58,15 +58,20 @@ def trust_flag(program: Program) -> str:
 
 
 def _module(model: str, trust: Trust) -> str:
-    """Return the module and, where it is known without importing, its file."""
-    from rpucc.runtime.devices.own import module_file
+    """Return the module and, where there is one to be found, its file."""
+    from rpucc.runtime.devices.own import module_place
 
-    file = module_file(model, trust.folders)
-    return f"'{module_of(model)}'" + (f" ({one_line(file)})" if file is not None else "")
+    place = module_place(model, trust.folders)
+    return f"'{module_of(model)}'" + (f" ({one_line(place)})" if place else "")
 
 
 def _places(run: RunFolder) -> list[Path]:
-    """Return where a run's own devices may lie: in its folder, or beside the target it was from."""
+    """Return where a run's own devices may lie: in its folder, or beside the target it was from.
+
+    Nowhere for what is no run folder.
+    """
+    if not run.exists():
+        return []
     target = run.arguments().get("target") if run.record.is_file() else None
     beside = [Path(target).parent] if isinstance(target, str) and Path(target).is_file() else []
     return [run.path.resolve(), *(folder.resolve() for folder in beside)]

@@ -71,7 +71,7 @@ def device(
     column: str = "default",
 ) -> RenderableType:
     """Return one device model with its parameters; `column` says what the values are."""
-    parts: list[RenderableType] = [heading(name, f": {summary}")]
+    parts: list[RenderableType] = [heading(name, f": {summary}" if summary else "")]
     if source:
         parts.append(pairs([("source", source)]))
     parts.append(Text())

@@ -119,7 +119,7 @@ def _asymmetry(cause: Cause) -> tuple[str, str]:
 
 
 def _states(cause: Cause) -> tuple[str, str]:
-    found = f"{cause.figure:.0f} steps of dw_min = {cause.advice:g} from bound to bound"
+    found = f"only {cause.figure:.0f} steps of dw_min = {cause.advice:g} from bound to bound"
     return found, f"try a smaller dw_min, or --set{TIED}mapping.devices_per_weight=4"
 
 

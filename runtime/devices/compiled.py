@@ -2,8 +2,8 @@
 
 Numba's disk cache misses a kernel that gets `step` from a closure or an argument. A module
 written from a template into a cache folder hits it: the file's name carries the hash of the
-template, of the source file that defines the step, of the kernels and of Numba's version, so an
-edited device compiles once more and an unchanged one never.
+template, of the source file that defines the step, of the kernels, of this file and of Numba's
+version, so an edited device compiles once more and an unchanged one never.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding
@@ -69,7 +70,7 @@ def _check(device: Device) -> None:
 def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
     fill = _fill_update if kernel == "update" else _fill_pulses
     text = _filled(f"{kernel}_template.py.txt", fill(model, cycle_noise))
-    sources = text + _source(model) + _kernel_sources() + numba.__version__
+    sources = text + _source(model) + _kernel_sources() + _own_source() + numba.__version__
     key = hashlib.sha256(sources.encode()).hexdigest()
     name = f"rpucc_{kernel}_{model.name.replace('-', '_').replace(':', '_')}_{key[:16]}"
     folder = _cache_folder()
@@ -79,14 +80,21 @@ def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., 
         raise OSError(f"cannot load generated kernel {path}")
     module: Any = module_from_spec(spec)
     sys.modules[name] = module
-    module.step = _jit(model)
+    module.step = _jit(model, name)
     spec.loader.exec_module(module)
     compiled: Callable[..., Any] = getattr(module, kernel)
     return compiled
 
 
-def _jit(model: type[Device]) -> Any:
-    return numba.njit(nogil=True, fastmath=True, error_model="numpy")(model.step)
+def _jit(model: type[Device], module: str) -> Any:
+    """Compile the step as a function of the generated module.
+
+    What Numba keeps on disk names the module of every function in it, and imports it by that name.
+    A device's own may be known under another one by then, or not at all.
+    """
+    step = FunctionType(model.step.__code__, model.step.__globals__, model.step.__name__)
+    step.__module__ = module
+    return numba.njit(nogil=True, fastmath=True, error_model="numpy")(step)
 
 
 def _kernel_sources() -> str:
@@ -94,6 +102,11 @@ def _kernel_sources() -> str:
     folder = files("rpucc.runtime.kernels")
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py"))
     return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def _own_source() -> str:
+    """This file: how a step is compiled is part of what comes out."""
+    return Path(__file__).read_text(encoding="utf-8")
 
 
 def _source(model: type[Device]) -> str:

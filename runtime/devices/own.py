@@ -53,20 +53,20 @@ def own_model(model: str, folders: Sequence[Path] = ()) -> type[Device]:
     return found
 
 
-def module_file(model: str, folders: Sequence[Path] = ()) -> Path | None:
-    """Return the file that `own_model` would import, without importing; None where it is unknown.
+def module_place(model: str, folders: Sequence[Path] = ()) -> str:
+    """Return what `own_model` would import, without importing it: a file; "" where there is none.
 
     Of a module in a package on Python's path it is the package's own file.
     """
     name = module_of(model)
     file = _beside(name, folders)
     if file is not None:
-        return file
+        return str(file)
     with contextlib.suppress(ImportError, ValueError, AttributeError):
         spec = importlib.util.find_spec(name.partition(".")[0])
-        if spec is not None and spec.has_location and spec.origin:
-            return Path(spec.origin)
-    return None
+        if spec is not None:
+            return spec.origin or "a folder of modules"
+    return ""
 
 
 def _beside(name: str, folders: Sequence[Path]) -> Path | None:

@@ -101,6 +101,14 @@ def test_coarse_steps() -> None:
     assert "12 steps of dw_min = 0.1" in str(found)
 
 
+def test_bounds_that_are_near_for_soft_bounds() -> None:
+    """Every pulse pulls a weight to its symmetry point, here by 1 % of the way."""
+    found = trained("soft-bounds", "device.w_max=0.2", "device.w_min=-0.2")
+    assert found.learned != "well"
+    assert "states" in kinds(found)
+    assert "only 200 steps of dw_min = 0.002" in str(found)
+
+
 def test_reads_that_saturate() -> None:
     settings = ("periphery.bound=0.5", "management.bound_forward=false")
     found = trained("rpu-managed", *settings, model="mlp")

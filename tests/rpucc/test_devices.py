@@ -90,6 +90,73 @@ def test_json_has_no_curve(rpucc: Run) -> None:
     assert json.loads(shown.output)["parameters"]["gamma_up"]["default"] == 0.5
 
 
+OWN = """
+from rpucc.runtime.devices.constant_step import ConstantStep
+
+class Mine(ConstantStep):
+    name = "mine"
+    defaults = {**ConstantStep.defaults, "w_max": 0.9}
+"""
+
+
+@pytest.fixture
+def target_file(tmp_path: Path) -> str:
+    """A target in a folder of its own, its device beside it, and a layer rule with another."""
+    from rpucc.target_load import preset_text
+
+    text = preset_text("rpu-managed")
+    start, end = text.index("[device]"), text.index("[management]")
+    rules = '[[layer]]\nmatch = "conv*"\ndevice.w_max = 0.3\nvariations.remove = ["dtod"]\n'
+    rules += '[[layer]]\nmatch = "fc2"\nupdate.bl = 1\n'
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "own_of_devices_show.py").write_text(OWN, encoding="utf-8")
+    device = '[device]\nmodel = "own_of_devices_show:Mine"\ndw_min = 0.002\n\n'
+    place = tmp_path / "lab" / "mine.toml"
+    place.write_text(text[:start] + device + text[end:] + rules, encoding="utf-8")
+    return "lab/mine.toml"
+
+
+def test_the_devices_of_a_target(rpucc: Run, target_file: str) -> None:
+    shown = rpucc("devices", "show", target_file, "--pulses", 50)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stderr.splitlines() == [
+        "device own_of_devices_show:Mine: imports 'own_of_devices_show' "
+        f"({Path('lab/own_of_devices_show.py').resolve()})"
+    ]
+    first, second = shown.stdout.split("layers conv*:")
+    assert first.startswith("layers without a rule of their own:\nmine")
+    for text, values in ((first, ("0.002", "0.3", "0.9")), (second, ("0.002", "0", "0.3"))):
+        lines = dict(line.split(None, 1) for line in text.splitlines() if " " in line)
+        found = [lines[key].split()[0] for key in ("dw_min", "dw_min_dtod", "w_max")]
+        assert tuple(found) == values
+    data = json.loads(rpucc("devices", "show", target_file, "--json").stdout)
+    assert [each["layers"] for each in data["devices"]] == [
+        "layers without a rule of their own",
+        "layers conv*",
+    ]
+    assert [each["values"]["w_max"] for each in data["devices"]] == [0.9, 0.3]
+
+
+def test_one_layer_of_a_target(rpucc: Run, target_file: str) -> None:
+    refused = rpucc("devices", "show", target_file, "--plot", "a.svg")
+    assert refused.exit_code == 2
+    assert "has 2 devices; name one with --layer" in refused.output
+    done = rpucc("devices", "show", target_file, "--layer", "conv1", "--plot", "a.svg")
+    assert done.exit_code == 0, done.output
+    assert Path("a.svg").exists()
+    assert re.search(r"w_max +0\.3", done.output)
+    changed = rpucc("devices", "show", target_file, "--layer", "fc1", "--set", "w_max=0.8")
+    assert re.search(r"w_max +0\.8", changed.output)
+
+
+def test_a_preset_is_a_target_too(rpucc: Run) -> None:
+    shown = rpucc("devices", "show", "rpu-baseline", "--pulses", 5)
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("all layers:\nconstant-step")
+    model = rpucc("devices", "show", "soft-bounds", "--pulses", 5)
+    assert model.stdout.startswith("soft-bounds: ")  # a model and a preset: the model
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -100,6 +167,8 @@ def test_json_has_no_curve(rpucc: Run) -> None:
         (("soft-bounds", "--set", "up_down=2"), "device.up_down = 2: device 'soft-bounds' takes"),
         (("no_such_module_x:D",), "cannot import 'no_such_module_x'"),
         (("soft-bounds", "--plot", "."), "is a folder"),
+        (("soft-bounds", "--layer", "conv1"), "is a device model, not a target with layers"),
+        (("none.toml",), "target 'none.toml': neither a preset nor a file"),
     ],
 )
 def test_what_is_refused(rpucc: Run, arguments: tuple[str, ...], message: str) -> None:

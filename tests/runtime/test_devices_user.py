@@ -157,6 +157,15 @@ def test_compiled_again_after_an_edit_of_what_step_uses(home: Path) -> None:
     assert run(home, module)[:2] == (0, 1)
 
 
+def test_the_same_source_under_another_name(home: Path) -> None:
+    """A kernel on disk does not need the module that it was compiled from."""
+    module = write(home, "soft_bounds_first_name")
+    hits, misses, total = run(home, module)
+    assert (hits, misses) == (0, 1)
+    (home / f"{module}.py").unlink()
+    assert run(home, write(home, "soft_bounds_second_name")) == (1, 0, total)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "part"),
     [
