@@ -57,6 +57,8 @@ class LayerFigures:
     """Part of the weights within a step of a bound."""
     clipped: float
     """Part of the weights that did not fit their devices when they were programmed."""
+    scaled: bool
+    """Whether weight scaling may fit the weights to the devices."""
     symmetry: float
     """Its devices' symmetry points as training sees them (root of the mean square); 0 without."""
     pulled: bool
@@ -118,6 +120,7 @@ def _figures(
         states=states,
         at_bounds=at_bounds,
         clipped=grid.clipped / grid.W.size,
+        scaled=policy.mapping.weight_scaling != "off",
         symmetry=symmetry or 0.0,
         pulled=symmetry is not None,
         can_shift=grid.reference is None and type(grid.device).shifted is not Device.shifted,

@@ -332,8 +332,10 @@ def _states(case: _Case, layers: Figures) -> Cause | None:
 def _clipped(case: _Case, layers: Figures) -> Cause | None:
     """Weights that were cut to the bounds when they were programmed."""
     cut = [f for f in layers if f.clipped > CLIPPED]
-    worst = max((f.clipped for f in cut), default=0.0)
-    return Cause("clipped", _names(cut), worst, CLIPPED) if cut else None
+    if not cut:
+        return None
+    options = () if all(f.scaled for f in cut) else ("mapping.weight_scaling=auto",)
+    return Cause("clipped", _names(cut), max(f.clipped for f in cut), CLIPPED, options=options)
 
 
 def _bounds(case: _Case, layers: Figures) -> Iterator[Cause]:

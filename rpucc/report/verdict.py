@@ -125,10 +125,8 @@ def _states(cause: Cause) -> tuple[str, str]:
 
 def _clipped(cause: Cause) -> tuple[str, str]:
     part = units.significant_percent(cause.figure)
-    return (
-        f"{part} of the weights were cut to their devices' bounds",
-        "wider bounds would keep them",
-    )
+    found = f"{part} of the weights were cut to their devices' bounds"
+    return found, f"try {_set(cause)}" if cause.options else "wider bounds would keep them"
 
 
 def _bounds(cause: Cause) -> tuple[str, str]:

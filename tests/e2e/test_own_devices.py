@@ -100,7 +100,8 @@ def test_train_says_which_module_it_imports(cli, tiny_model, tiny_data, target, 
     assert done.code == 0, done.stderr
     file = target.with_name("mine_of_test.py")
     assert done.stderr.splitlines()[0] == f"device {MODEL}: imports 'mine_of_test' ({file})"
-    assert done.stderr.splitlines()[-1].endswith("rpucc eval run --trust)")
+    (last,) = (line for line in done.stderr.splitlines() if line.startswith("run folder: "))
+    assert last.endswith("rpucc eval run --trust)")
     assert imported() == 1
 
 
@@ -221,3 +222,16 @@ def test_a_module_that_leaves(tiny_model, target) -> None:
     target.with_name("mine_of_test.py").write_text("raise SystemExit(3)", encoding="utf-8")
     with pytest.raises(TargetError, match="importing 'mine_of_test' raises SystemExit"):
         rpucc.Machine(rpucc.compile(tiny_model, target))
+
+
+def test_another_training_from_a_run(cli, tiny_model, tiny_data, target, imported) -> None:
+    assert cli("train", tiny_model, "-t", target, "--data", tiny_data, "-o", "run").code == 0
+    imported()
+    refused = cli("train", "--from", "run", "-o", "next")
+    assert refused.code == 1
+    assert "--trust allows it" in refused.stderr.splitlines()[-1]
+    assert not Path("next").exists()
+    assert imported() == 0
+    done = cli("train", "--from", "run", "-o", "next", "--trust")
+    assert done.code == 0, done.stderr
+    assert cli("eval", "next", "--trust").code == 0

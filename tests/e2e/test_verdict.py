@@ -117,9 +117,10 @@ def test_reads_that_saturate() -> None:
 
 
 def test_weights_cut_to_their_bounds() -> None:
-    settings = ("device.w_max=0.01", "device.w_min=-0.01")
+    settings = ("device.w_max=0.01", "device.w_min=-0.01", "mapping.weight_scaling=off")
     found = trained("rpu-managed", *settings, model="mlp")
     assert kinds(found)[0] == "clipped"
+    assert "--set mapping.weight_scaling=auto" in str(found)
 
 
 def test_labels_that_are_not_balanced() -> None:
