@@ -70,7 +70,7 @@ class LayerPlan:
     training_seconds: float
     """Forward and backward reads and the update's pulse slots for one sample."""
     is_bottleneck: bool = False
-    """The slowest stage of the forward pipeline."""
+    """A stage of the forward pipeline than which none is slower."""
     groups: int = 1
     """Independent matrices of that shape: the groups of a grouped convolution."""
     replicas: int = 1
@@ -79,6 +79,20 @@ class LayerPlan:
     """Devices, one below the other, whose mean is a weight."""
     arrays: int = 0
     """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
+    joules: float = 0.0
+    """Energy of the forward cycle of one sample; digital work is not in it, nor in the next."""
+    training_joules: float = 0.0
+    """Energy of all cycles that the program has, of one sample."""
+
+    @property
+    def images_per_second(self) -> float:
+        """What the layer's stage could take if it were the slowest; 0 for a digital layer."""
+        return 1 / self.seconds if self.seconds else 0.0
+
+    @property
+    def tops_per_watt(self) -> float:
+        """2 · macs by its joules, / 1e12; 0 where it takes no energy."""
+        return 2 * self.macs / self.joules / 1e12 if self.joules else 0.0
 
     weight_scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest digital factor of the outputs, by which the weights on the devices are

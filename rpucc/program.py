@@ -62,15 +62,10 @@ class Program:
         except ValueError as error:
             raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
 
-    @cached_property
+    @property
     def cost(self) -> NetworkCost:
-        """What one sample costs in time and energy; derived from the graph, never stored."""
-        from rpucc.cost.network import NetworkCost
-
-        try:
-            return NetworkCost.from_model(self.model)
-        except ValueError as error:
-            raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
+        """What one sample costs in time and energy: the plan's."""
+        return self.plan.cost
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.cost.energy import Energy, Lines, movement_energy, read_energy, update_energy
 from rpucc.cost.timing import Cycle, Pace
-from rpucc.cost.traffic import partial_sums, values_in
+from rpucc.cost.traffic import incoming, partial_sums
 from rpucc.layers import AnalogLayer, reads_per_sample
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class LayerCoster:
         rereads = count * self.pace.rereads(cycle)
         repeated = count + rereads
         periphery = self.periphery.backward if cycle == "backward" else self.periphery
-        adc_bits = periphery.adc_bits or self.table.value_bits
-        incoming = sum(values_in(node, self.batch) for node in nodes)
-        bits = incoming * self.table.value_bits + partial_sums(count, results, segments) * adc_bits
+        value_bits = self.table.value_bits
+        bits = sum(incoming(n, self.batch).bits(periphery.dac_bits, value_bits) for n in nodes)
+        bits += partial_sums(count, results, segments) * (periphery.adc_bits or value_bits)
         electric = read_energy(
             repeated, inputs, outputs, lines.crosspoints, t_read=self.pace.t_read,
             dac_bits=periphery.dac_bits, adc_bits=periphery.adc_bits, table=self.table,

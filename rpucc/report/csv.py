@@ -50,6 +50,10 @@ COLUMNS: dict[str, _Cell] = {
     "lr_scale": lambda la: la.update.get("lr_scale", ""),
     "seconds": lambda la: la.seconds,
     "training_seconds": lambda la: la.training_seconds,
+    "images_per_second": lambda la: la.images_per_second,
+    "joules": lambda la: la.joules,
+    "training_joules": lambda la: la.training_joules,
+    "tops_per_watt": lambda la: la.tops_per_watt,
     "is_bottleneck": lambda la: int(la.is_bottleneck),
 }
 """Column -> its cell: what is true or false is 1 or 0."""

@@ -160,9 +160,8 @@ def total_lines(plan: Plan) -> list[tuple[str, str]]:
     lines = [("arrays", _arrays(plan)), *_sharing(plan), ("weights", _weights(plan))]
     work = f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     lines.append(("work", work))
-    slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
-    if slowest is not None:
-        lines.append(("bottleneck", f"{units.plain(slowest.name)}: {forward_reads(slowest)}"))
+    if plan.bottlenecks:
+        lines.append(("bottleneck", bottleneck(plan)))
         times = (
             f"{units.seconds(plan.image_seconds)} a sample in the pipeline, "
             f"{units.seconds(plan.latency_seconds)} for one alone"
@@ -175,8 +174,40 @@ def total_lines(plan: Plan) -> list[tuple[str, str]]:
         lines.append(
             ("", f"{held}without digital work{'' if again else ', re-reads'} and transfers")
         )
+        lines.append(("rate", rate(plan)))
+    if plan.cost.inference.energy.total:
+        lines.append(("energy", energy(plan)))
     lines += [("note", units.plain(note)) for note in plan.notes]
     return lines
+
+
+def bottleneck(plan: Plan) -> str:
+    """Return the slowest layer and its reads, and how many are as slow."""
+    first, *others = plan.bottlenecks
+    more = f" and {units.counted(len(others), 'layer')} as slow" if others else ""
+    return f"{units.plain(first.name)}{more}: {forward_reads(first)}"
+
+
+def rate(plan: Plan) -> str:
+    """Return images a second: "173,611 images/s; training 77,042 one by one, 86,806 pipelined"."""
+    cost = plan.cost
+    text = f"{units.large(cost.inference.images_per_second)} images/s"
+    if cost.training_serial is None or cost.training_pipelined is None:
+        return text
+    serial = units.large(cost.training_serial.images_per_second)
+    pipelined = units.large(cost.training_pipelined.images_per_second)
+    return f"{text}; training {serial} one by one, {pipelined} pipelined"
+
+
+def energy(plan: Plan) -> str:
+    """Return the energy of an image, power and efficiency: "1.2 µJ an image, 0.2 W, 1.9 TOPS/W"."""
+    run = plan.cost.inference
+    power = f", {units.si(run.watts, 'W')}" if run.watts else ""
+    efficiency = f"{units.three_digits(plan.tops_per_watt)} TOPS/W"
+    text = f"{units.si(run.energy.total, 'J')} an image{power}, {efficiency}"
+    if plan.cost.training_serial is not None:
+        text += f"; training {units.si(plan.cost.training_serial.energy.total, 'J')} an image"
+    return text
 
 
 def _arrays(plan: Plan) -> str:
