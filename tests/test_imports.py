@@ -12,7 +12,7 @@ import pytest
 
 CORE = {"errors", "layers", "light", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
-CORE |= {"placement", "target_sections", "plan_layers", "layer_rules"}
+CORE |= {"digests", "placement", "target_sections", "plan_layers", "layer_rules"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,
