@@ -18,7 +18,10 @@ from rpucc.errors import ModelError
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where the plans differ.")
 @options.as_json
 def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
-    """Show what differs between two plans: totals, settings, and layer by layer.
+    """Show what differs between two plans.
+
+    Everything that a program carries is compared: totals, settings, and layer by layer cuts, policy,
+    time, energy and initial weights.
 
     PLAN_A and PLAN_B are programs of rpucc compile -o, run folders, or files of rpucc inspect
     --json or rpucc compile --json. Layers are matched by their names. Exits with 0 also where they

@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,17 @@ def print_json(data: object) -> None:
 
 
 def to_json(data: object) -> str:
-    """Return `data` as indented JSON with non-finite numbers as null."""
-    return json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False)
+    """Return `data` as indented JSON with non-finite numbers as null.
+
+    What is not printable is escaped: a name of a file never reaches a terminal as more than text.
+    """
+    text = json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False)
+    return re.sub(r"[^\x00-\x7e]", _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _finite(data: object) -> object:

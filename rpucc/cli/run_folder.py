@@ -8,8 +8,6 @@ interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkp
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rpucc.cli.output import to_json, write_text
 from rpucc.errors import CheckpointError, OutputError
 from rpucc.program import BEFORE_TRAINING
+from rpucc.report.csv import table_csv
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -119,9 +118,5 @@ class RunFolder:
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of the same keys as CSV; nothing for none."""
-    stream = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return stream.getvalue()
+    headings = list(rows[0]) if rows else []
+    return table_csv(headings, ([row[key] for key in headings] for row in rows)) if rows else ""

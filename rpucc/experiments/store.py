@@ -14,6 +14,7 @@ from typing import Any
 
 from rpucc.errors import ExperimentError
 from rpucc.experiments.outcome import Metrics, Outcome, RowOutcome, Run
+from rpucc.report.csv import table_csv
 
 RESULTS, METRICS = "results.json", "metrics.csv"
 KEY = ("row", "seed", "epoch")
@@ -66,12 +67,8 @@ def metrics_csv(outcome: Outcome) -> str:
         for run in each.runs
         for metrics in run.epochs
     ]
-    stream = io.StringIO()
     headings = list(dict.fromkeys([*KEY, *(key for row in rows for key in row)]))
-    writer = csv.DictWriter(stream, headings, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return table_csv(headings, ([row.get(key, "") for key in headings] for row in rows))
 
 
 def stored_runs(results_text: str, metrics_text: str, source: str) -> list[Run]:
