@@ -20,8 +20,8 @@ from rpucc.errors import ModelError
 def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
     """Show what differs between two plans.
 
-    Everything that a program carries is compared: totals, settings, and layer by layer cuts, policy,
-    time, energy and initial weights.
+    Everything that a program carries is compared: totals, settings, and layer by layer its cuts,
+    policy, time, energy and initial weights.
 
     PLAN_A and PLAN_B are programs of rpucc compile -o, run folders, or files of rpucc inspect
     --json or rpucc compile --json. Layers are matched by their names. Exits with 0 also where they
