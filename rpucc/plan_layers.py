@@ -83,6 +83,11 @@ class LayerPlan:
     """Energy of the forward cycle of one sample; digital work is not in it, nor in the next."""
     training_joules: float = 0.0
     """Energy of all cycles that the program has, of one sample."""
+    weight_scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest digital factor of the outputs, by which the weights on the devices are
+    smaller (`mapping.weight_scaling`)."""
+    clipped: int = 0
+    """Weights beyond the devices' mean bounds, which programming clips."""
 
     @property
     def images_per_second(self) -> float:
@@ -93,12 +98,6 @@ class LayerPlan:
     def tops_per_watt(self) -> float:
         """2 · macs by its joules, / 1e12; 0 where it takes no energy."""
         return 2 * self.macs / self.joules / 1e12 if self.joules else 0.0
-
-    weight_scale: tuple[float, float] = (1.0, 1.0)
-    """Smallest and largest digital factor of the outputs, by which the weights on the devices are
-    smaller (`mapping.weight_scaling`)."""
-    clipped: int = 0
-    """Weights beyond the devices' mean bounds, which programming clips."""
 
     @property
     def weights(self) -> int:

@@ -179,7 +179,8 @@ def _list(key: str, values: list[Any]) -> str:
     """Sizes and cuts by their numbers, rules by how many they are."""
     if key == "target.layer":
         return units.counted(len(values), "rule")
-    separator = ", " if key.endswith(("cuts", "range", "remove", "arrays")) else " × "
+    several = key.endswith(("cuts", "range", "remove", "arrays"))
+    separator = ", " if several else " to " if key == "weight_scale" else " × "
     return separator.join(_text("", value) for value in values) or units.NONE
 
 
@@ -194,7 +195,7 @@ def _number(key: str, value: float) -> str:
         return units.count(value)
     if "images_per_second" in last or last == "tops_per_watt":
         return units.large(value) if value >= 1000 else units.three_digits(value)
-    return f"{value:g}"
+    return f"{value:.4g}"
 
 
 _UNITS = {

@@ -103,6 +103,7 @@ OTHER: dict[str, Any] = {
     "read_noise_backward": 0.02, "periphery.bound_backward": 10.0, "dac_bits_backward": 6,
     "adc_bits_backward": 6,
     "cuts": "greedy", "array": "large", "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129],
+    "weight_scaling": 0.2, "weight_scaling_per": "layer",
     "bias": "digital", "replicas": 2, "replica_updates": "independent", "devices_per_weight": 3,
     "noise_forward": "always", "noise_backward": "never", "bound_forward": False,
     "management.bound_backward": True, "bound_mode": "worst-case", "max_halvings": 3,
@@ -116,7 +117,8 @@ OTHER: dict[str, Any] = {
 START = (
     "device.model=soft-bounds", "calibration.zero_shift=true", "calibration.pairs=20",
     "layer.conv1.mapping.replicas=4", "layer.conv1.mapping.replica_updates=shared",
-    "layer.conv2.management.bound_mode=worst-case", "batch_norm.policy=fold",
+    "layer.conv2.management.bound_mode=worst-case", "layer.conv2.mapping.weight_scaling=0.1",
+    "batch_norm.policy=fold",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
 """A target on which as many keys as possible have an effect."""
