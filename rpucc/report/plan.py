@@ -60,13 +60,8 @@ PLACE = (
         right=True,
         shown=lambda la: la.devices_per_weight > 1,
     ),
-    Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: _is_scaled(la)),
-    Column(
-        "clipped",
-        lambda la: units.significant_percent(la.clipped / la.weights) if la.clipped else units.NONE,
-        right=True,
-        shown=lambda la: la.clipped > 0,
-    ),
+    Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: is_scaled(la)),
+    Column("clipped", lambda la: clipped(la), right=True, shown=lambda la: la.clipped > 0),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
     Column("array", lambda la: _arrays_of(la) if la.analog else "digital"),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
@@ -121,14 +116,20 @@ def update_policy(layer: LayerPlan) -> str:
 
 def weight_scale(layer: LayerPlan) -> str:
     """Return what a layer's outputs are multiplied by: "× 1 to 8.5"; nothing without a scale."""
-    if not _is_scaled(layer):
+    if not is_scaled(layer):
         return units.NONE
     low, high = (f"{factor:.3g}" for factor in layer.weight_scale)
     return f"× {low}" if low == high else f"× {low} to {high}"
 
 
-def _is_scaled(layer: LayerPlan) -> bool:
+def is_scaled(layer: LayerPlan) -> bool:
+    """Tell whether the layer's outputs are multiplied for the sake of its weights."""
     return layer.weight_scale != (1.0, 1.0)
+
+
+def clipped(layer: LayerPlan) -> str:
+    """Return the share of a layer's weights that lie beyond the devices' mean bounds."""
+    return units.significant_percent(layer.clipped / layer.weights) if layer.clipped else units.NONE
 
 
 def _backward(layer: LayerPlan) -> str:

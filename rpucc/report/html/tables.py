@@ -10,7 +10,7 @@ from rpucc.plan import LayerPlan
 from rpucc.report import units
 from rpucc.report.html.parts import breakable, table, term
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.plan import clipped, is_scaled, update_policy, weight_scale, which_cycles
 from rpucc.report.policy import bound_management, calibration_text, device_text, periphery_text
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
@@ -49,6 +49,10 @@ def _columns(scene: Scene) -> Iterable[Column]:
         yield Column("copies", "copies", lambda la: units.count(la.replicas))
     if any(layer.devices_per_weight > 1 for layer in scene.plan.layers):
         yield Column("devices-per-weight", "devices", lambda la: str(la.devices_per_weight))
+    if any(is_scaled(layer) for layer in scene.plan.layers):
+        yield Column("scale", "scale", weight_scale)
+    if any(layer.clipped for layer in scene.plan.layers):
+        yield Column("clipped", "clipped", clipped)
     yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
     yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
     yield Column("reads-forward", "fwd", lambda la: units.count(la.reads_forward), group=READS)
