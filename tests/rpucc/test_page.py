@@ -157,13 +157,13 @@ def test_an_inference_program_shows_no_training() -> None:
     assert "with training" not in text
 
 
-def test_scaled_and_clipped_weights_have_a_column_each_where_there_are_any(lenet: Program) -> None:
+def test_scaled_and_clipped_weights_have_a_column_each_where_there_are_any(lenet_page: str) -> None:
     """Of the layers that have none the cell is empty."""
     keys = ["layer.fc1.mapping.weight_scaling=0.3", "layer.conv1.device.w_max=0.1"]
     off = ["layer.conv1.mapping.weight_scaling=off"]
-    found = page(compile_model("lenet", overrides=[*keys, *off], verify=False))
+    found = page(Scene(compile_model("lenet", overrides=[*keys, *off], verify=False)))
     for heading in (">scale<", ">clipped<"):
-        assert found.count(heading) == page(lenet).count(heading) + 1, heading
+        assert found.count(heading) == lenet_page.count(heading) + 1, heading
 
 
 def test_a_network_without_arrays_has_a_page() -> None:
