@@ -19,6 +19,7 @@ from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import ANALOG, CYCLE, LAYER, int_of, known_shape
 from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.gradients.array import joined
 from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate
 from rpucc.passes.gradients.losses import LOSSES, Loss, graph_input
 from rpucc.passes.gradients.sweep import FLOATS, sweep
@@ -198,14 +199,9 @@ def _emit_updates(
     target: Target,
 ) -> dict[str, ir.Value]:
     """Emit each trained weight's new value; return weight name to new value, in graph order."""
-    reads: dict[ir.Value, ReadUpdate] = {}
-    for update in e.updates:
-        if update.weight in reads:
-            raise UnsupportedError(
-                f"nodes {reads[update.weight].read.name!r} and {update.read.name!r} (Read): "
-                f"training the weight {update.weight.name!r} that they share is not supported yet"
-            )
-        reads[update.weight] = update
+    reads: dict[ir.Value, list[ReadUpdate]] = {}
+    for update in reversed(e.updates):  # the order of the forward cycle
+        reads.setdefault(update.weight, []).append(update)
 
     @cache
     def rate(scale: float) -> ir.Value:
@@ -223,7 +219,7 @@ def _emit_updates(
         own_lr = rate(scale)
         e.scope = f"{name}.update"
         if W in reads:
-            read = reads[W].read
+            read = reads[W][0].read
             e.metadata[LAYER] = read.metadata_props[LAYER]
             grid: dict[str, Any] = {
                 key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
@@ -231,7 +227,8 @@ def _emit_updates(
             grid.update({key: int_of(read, key, 1) for key in ("groups", "copies")})
             if scale != 1:
                 e.metadata[LR_SCALE] = repr(scale)
-            operands = (W, reads[W].x, reads[W].d, own_lr)
+            x, d = joined(e, reads[W])
+            operands = (W, x, d, own_lr)
             new = e.rpu("Update", *operands, out=f"{name}.next", name=e.scope, **grid)
         elif W in gradients:
             if layer is not None:

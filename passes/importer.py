@@ -17,7 +17,7 @@ from rpucc.opset import DOMAIN, IR_VERSION
 from rpucc.passes.frontend import support
 from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
 from rpucc.passes.frontend.bypass import drop_idle_nodes
-from rpucc.passes.frontend.constants import SHARED_KEY, fold_constants, separate_weights
+from rpucc.passes.frontend.constants import fold_constants
 from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
@@ -26,6 +26,7 @@ from rpucc.passes.frontend.names import name_nodes, weight_stems
 from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.rules import Problems, enforce
+from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
 

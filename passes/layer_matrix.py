@@ -32,9 +32,12 @@ class LayerMatrix:
     """Taps an axis; () for a dense layer."""
 
     @classmethod
-    def of(cls, node: ir.Node) -> LayerMatrix:
-        """Take it from a Conv, ConvTranspose, Gemm or MatMul with a constant weight."""
-        weight = constant_of(node.inputs[1])
+    def of(cls, node: ir.Node, weight: np.ndarray | None = None) -> LayerMatrix:
+        """Take it from a Conv, ConvTranspose, Gemm or MatMul with a constant weight.
+
+        weight: other numbers in the place of the constant, of the same shape.
+        """
+        weight = constant_of(node.inputs[1]) if weight is None else weight
         assert weight is not None
         groups, kernel = int_of(node, "group", 1), tuple(weight.shape[2:])
         if node.op_type == "Conv":

@@ -265,7 +265,10 @@ class Plan:
 
 def _notes(analog: list[AnalogLayer]) -> tuple[str, ...]:
     return tuple(
-        f"{layer.name}: {len(layer.forward)} places of the model share this matrix and its arrays"
+        f"{layer.name}: {len(layer.forward)} places of the model share this matrix and its arrays: "
+        + ", ".join(
+            node.metadata_props.get("rpucc.layer") or str(node.name) for node in layer.forward
+        )
         for layer in analog
         if len(layer.forward) > 1
     )

@@ -150,8 +150,15 @@ def evaluate_node(
         for value, array in zip(node.inputs, inputs, strict=True)
         if value is not None and array is not None
     }
+    return evaluate_proto(ir.to_proto(node), feeds, opsets)
+
+
+def evaluate_proto(
+    node: onnx.NodeProto, feeds: Mapping[str, NDArray[np.generic]], opsets: Mapping[str, int]
+) -> list[NDArray[np.generic]]:
+    """Run one node on onnxruntime; returns its named outputs, raises what onnxruntime raises."""
     graph = onnx.helper.make_graph(
-        [ir.to_proto(node)],
+        [node],
         "one_node",
         [
             onnx.helper.make_tensor_value_info(
@@ -159,12 +166,12 @@ def evaluate_node(
             )
             for name, array in feeds.items()
         ],
-        [onnx.ValueInfoProto(name=v.name) for v in node.outputs if v.name],
+        [onnx.ValueInfoProto(name=name) for name in node.output if name],
     )
     proto = onnx.helper.make_model(
         graph,
         opset_imports=[onnx.helper.make_opsetid(d, v) for d, v in opsets.items()],
         ir_version=10,
     )
-    results = session(proto).run(None, feeds)
+    results = session(proto).run(None, dict(feeds))
     return [np.asarray(result) for result in results]

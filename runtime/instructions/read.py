@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
-from rpucc.layers import READS, weight_of
+from rpucc.layers import READS, cycle_of, weight_of
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import multiply, multiply_groups
@@ -173,14 +173,22 @@ def _analog(
 
 
 def _place(executor: Executor, node: ir.Node) -> int:
-    """Which of the layer's reads of this cycle the node is: they draw their own noise."""
-    weight, cycle = weight_of(node), node.attributes.get_int("transpose", 0)
+    """Which of the layer's reads of its kind the node is: they draw their own noise.
+
+    The reads of one direction have a purpose of their own; in an evaluation, where all forward
+    reads have one purpose, both directions count.
+    """
+    weight, direction = weight_of(node), node.attributes.get_int("transpose", 0)
     same = [
         other
         for other in executor.graph
         if other.op_type in READS
         and weight_of(other) is weight
-        and other.attributes.get_int("transpose", 0) == cycle
+        and (
+            cycle_of(other) == "forward"
+            if executor.evaluating
+            else other.attributes.get_int("transpose", 0) == direction
+        )
     ]
     return same.index(node)
 

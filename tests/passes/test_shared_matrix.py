@@ -1,0 +1,140 @@
+"""Tied weights: one matrix on arrays, read once for each use, updated once for all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+import rpucc
+from rpucc.compiler import compile_model
+from rpucc.errors import UnsupportedError
+from rpucc.layers import analog_layers
+
+from .importer_models import net
+from .lowering import with_arrays
+from .steps import assert_steps_are_gradients
+from .tied import TIED
+
+
+@pytest.mark.parametrize("size", [(100, 60), (7, 5)])
+@pytest.mark.parametrize("name", TIED)
+def test_one_matrix_gets_the_gradient_of_all_its_uses(name: str, size: tuple[int, int]) -> None:
+    habit = TIED[name]
+    program = compile_model(habit.build(), with_arrays(size), loss=habit.loss, verify=True)
+    layers = analog_layers(program.model)
+    assert len(layers) == habit.layers
+    assert all(len(layer.updates) == 1 for layer in layers)
+    assert_steps_are_gradients(program)
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_digital_layers_and_several_devices_a_weight_too(name: str) -> None:
+    habit = TIED[name]
+    for overrides in (("layer.*.analog=false",), ("mapping.devices_per_weight=3",)):
+        target = with_arrays((100, 60), overrides=overrides)
+        program = compile_model(habit.build(), target, loss=habit.loss, verify=True)
+        if "analog" in overrides[0]:
+            assert not analog_layers(program.model)
+            assert sum(name.endswith(".W") for name in program.updates) == habit.layers
+            assert_steps_are_gradients(program)
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_inference_has_one_set_of_arrays_too(name: str) -> None:
+    habit = TIED[name]
+    program = compile_model(habit.build(), with_arrays((100, 60)), training=False, verify=True)
+    assert len(analog_layers(program.model)) == habit.layers
+
+
+def test_the_plan_counts_the_matrix_once_and_its_reads_for_each_use() -> None:
+    plan = rpucc.compile(TIED["siamese"].build(), "rpu-managed").plan
+    conv, fc = plan.layers
+    assert (conv.name, conv.R, conv.C) == ("conv_a", 4, 10)
+    assert conv.reads_forward == conv.updates == 2 * 16
+    assert conv.macs == 2 * 16 * 40
+    assert plan.weights == 40 + fc.weights
+    assert "conv_a: 2 places of the model share this matrix and its arrays: conv_a, conv_b" in (
+        plan.notes
+    )
+
+
+def test_the_settings_of_the_first_place_are_those_of_the_matrix() -> None:
+    build = TIED["autoencoder"].build
+    plan = rpucc.compile(build(), "rpu-managed", overrides=["layer.enc.update.bl=3"]).plan
+    assert [layer.update["bl"] for layer in plan.layers] == [3]
+    plan = rpucc.compile(build(), "rpu-managed", overrides=["layer.enc.analog=false"]).plan
+    assert plan.analog_layers == ()
+
+
+# ---------------------------------------------------------------- what one array cannot serve
+
+
+def embedding() -> onnx.ModelProto:
+    """A table that is looked up, and read as the matrix of the last layer."""
+    return net(
+        """(float[N,3] x) => (float[N,7] y) {
+            [i] i = Cast <to = 7> (x) [look] e = Gather (w, i) m = ReduceMean <keepdims = 0> (e, k)
+            [h] h = Gemm (m, v)
+            [t] wt = Transpose <perm = [1, 0]> (w) [out] y = Gemm (h, wt)
+        }""",
+        w=(7, 4),
+        v=(4, 4),
+        k=np.array([1]),
+    )
+
+
+def other_order() -> onnx.ModelProto:
+    """The numbers of one weight, in two matrices that are not each other's transpose."""
+    return net(
+        """(float[N,4] x) => (float[N,4] y) {
+            [one] a = Gemm (x, w) [r] s = Reshape (w, k) [two] b = MatMul (a, s) y = MatMul (b, v)
+        }""",
+        w=(4, 2),
+        k=np.array([2, 4]),
+        v=(4, 4),
+    )
+
+
+def scaled() -> onnx.ModelProto:
+    """The second layer's weights are twice the first's."""
+    return net(
+        """(float[N,3] x) => (float[N,3] y) {
+            [one] a = Gemm (x, w) [t] w2 = Mul (w, two) [two] y = Gemm (a, w2)
+        }""",
+        w=(3, 3),
+        two=np.array(2, np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (embedding, r"'out' \(Gemm\) and 'look' \(Gather\): both use the weight 'w', and the sec"),
+        (other_order, r"'one' \(Gemm\) and 'two' \(MatMul\): .* 'w', whose numbers stand in anoth"),
+        (scaled, r"'one' \(Gemm\) and 'two' \(Gemm\): .* 'w', from which the second computes"),
+    ],
+)
+def test_copies_that_would_drift_apart_are_refused(build: object, message: str) -> None:
+    assert callable(build)
+    with pytest.raises(UnsupportedError, match=message):
+        rpucc.compile(build(), "ideal")
+    assert rpucc.compile(build(), "ideal", training=False, verify=True).verified
+
+
+def test_slices_of_one_weight_are_layers_of_their_own() -> None:
+    """The packed projections of an attention: no number is in two of them."""
+    model = net(
+        """(float[N,3] x) => (float[N,3] y) {
+            p, q = Split <axis = 1, num_outputs = 2> (w)
+            [one] a = Gemm (x, p) [two] b = Gemm (x, q) y = Mul (a, b)
+        }""",
+        w=(3, 6),
+    )
+    assert [layer.name for layer in rpucc.compile(model, "ideal").plan.layers] == ["one", "two"]
+
+
+def test_independent_copies_of_a_shared_matrix_are_refused() -> None:
+    overrides = ["mapping.replicas=2", "mapping.replica_updates=independent"]
+    with pytest.raises(UnsupportedError, match=r"'conv_a'.*a matrix that 2 layers share"):
+        rpucc.compile(TIED["siamese"].build(), "ideal", overrides=overrides)
