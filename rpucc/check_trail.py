@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import onnx_ir as ir
 
-from rpucc.layers import LAYER_OPS
+from rpucc.layers import LAYER_OPS, MATRIX
 from rpucc.passes.emit import ANALOG, LAYER, constant_of
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
@@ -196,7 +196,9 @@ class Trail:
                 track.fate, track.why = _TAKEN_OUT_BY["select_analog"]
                 track.into = layer
             elif marks[ANALOG] == "1":
-                track.fate, track.why = "array", "constant weights"
+                shared = MATRIX in marks
+                why = f"reads the matrix of {marks[MATRIX]!r}" if shared else "constant weights"
+                track.fate, track.why = "array", why
             else:
                 track.why = "a layer rule of the target"
 

@@ -15,6 +15,7 @@ from rpucc.check import Check, check_model
 from rpucc.check_trail import FATES
 from rpucc.cli.main import cli
 from rpucc.errors import ModelError, RpuccError, TargetError
+from rpucc.layers import analog_layers
 from rpucc.models import build
 from rpucc.report.check import ORDER
 
@@ -175,7 +176,8 @@ def test_it_is_true(name: str, training: bool) -> None:
         return
     program = rpucc.compile(MODELS[name](), "ideal", training=training, verify=False)
     on_arrays = [node.layer for node in check.nodes if node.fate == "array"]
-    assert on_arrays == [layer.name for layer in program.plan.analog_layers]
+    layers = analog_layers(program.model)
+    assert on_arrays == [read.metadata_props["rpucc.layer"] for la in layers for read in la.forward]
     left = {node.name for node in program.model.graph}
     for node in check.nodes:
         if node.fate in ("folded", "removed", "constant"):
