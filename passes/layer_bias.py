@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.layers import CONVOLUTIONS
-from rpucc.passes.emit import constant_of, int_of, static_dims
+from rpucc.passes.emit import constant_of, int_of, known_shape, static_dims
 
 
 def following_bias(node: ir.Node) -> ir.Node | None:
@@ -56,10 +56,12 @@ def bias_array(node: ir.Node) -> np.ndarray | None:
 
 
 def rows_of(node: ir.Node) -> int:
-    """Return R, the outputs of a layer."""
+    """Return R, the outputs of a layer, of all groups together."""
     weight = node.inputs[1]
     assert weight is not None
     shape = static_dims(weight)
+    if node.op_type == "MatMul" and len(shape) == 3:
+        return shape[0] * shape[2]
     if node.op_type == "ConvTranspose":
         return shape[1] * int_of(node, "group", 1)
     rows_first = node.op_type == "Conv" or int_of(node, "transB", 0)
@@ -88,4 +90,8 @@ def added_bias(add: ir.Node, layer: ir.Node) -> np.ndarray | None:
         return None
     padded = (1,) * (rank - constant.ndim) + constant.shape
     expected = tuple(R if i == axis else 1 for i in range(rank))
+    weight = layer.inputs[1]
+    if layer.op_type == "MatMul" and weight is not None and known_shape(weight).rank() == 3:
+        groups, _, outputs = static_dims(weight)  # x [N, G, P, K]
+        expected = (1, groups, 1, outputs)
     return constant.reshape(R) if padded == expected else None

@@ -27,6 +27,7 @@ from rpucc.passes.layer_bias import (
     following_bias,
     only_consumer,
 )
+from rpucc.passes.normalise_products import NO_LAYER
 from rpucc.passes.shared_matrix import owner_of, share_matrices
 from rpucc.passes.ties import loosen_ties
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 class SelectAnalog(RpuPass):
     """Mark each Conv, ConvTranspose, Gemm and MatMul with constant weights as analog or digital.
 
-    Requires: named nodes; folded constants; known shapes.
+    Requires: named nodes; folded constants; known shapes; weights on the right
+    (normalise_products).
     Leaves behind: layer nodes with metadata `rpucc.layer` = their name and `rpucc.analog` = "1"
     or "0". A following Add of one constant per output channel has become the layer's bias (for a
     MatMul, which has no place for one, the Add stays and carries the same `rpucc.layer`). A
@@ -73,15 +75,21 @@ class SelectAnalog(RpuPass):
 
 
 def is_candidate(node: ir.Node) -> bool:
-    """Whether the node multiplies an activation by a constant weight (matrix or kernel)."""
+    """Whether the node multiplies an activation by a constant weight (matrix or kernel).
+
+    A MatMul may have a matrix a group: x [N, G, P, K], weight [G, K, M].
+    """
     if node.domain not in ("", "ai.onnx") or node.op_type not in LAYER_OPS:
         return False
     weight = node.inputs[1]
     if weight is None or weight.shape is None or constant_of(weight) is None:
         return False
+    if NO_LAYER in node.metadata_props or constant_of(node.inputs[0]) is not None:
+        return False
     rank = weight.shape.rank()
-    fits = rank >= 3 if node.op_type in CONVOLUTIONS else rank == 2
-    return fits and constant_of(node.inputs[0]) is None
+    if node.op_type in CONVOLUTIONS:
+        return rank >= 3
+    return rank == 2 or (node.op_type == "MatMul" and rank == 3)
 
 
 Biases = dict[tuple[object, ...], ir.Value]

@@ -53,12 +53,13 @@ class Unroll(RpuPass):
     form with MatMul(x, Wᵀ) for the read, so that the same gradient rules hold; in an inference
     program they stay as they were.
 
-    A grouped convolution is G independent matrices, one below the other in `<layer>.W`, and its
-    values have an axis for them before the positions. A transposed convolution reads the channels
-    of each input position and adds the windows that come out with Col2Im. A bias that is not on
-    the arrays (`bias.py`) is added digitally: `<layer>.b`. With n devices a weight the matrix holds
-    n copies of its rows, and the output is their mean. Replicas that learn on their own are
-    independent matrices too: Assign shares the positions out among them, Collect undoes that.
+    A grouped convolution (or MatMul) is G independent matrices, one below the other in `<layer>.W`,
+    and its values have an axis for them before the positions. A transposed convolution reads the
+    channels of each input position and adds the windows that come out with Col2Im. A bias that is
+    not on the arrays (`bias.py`) is added digitally: `<layer>.b`. With n devices a weight the
+    matrix holds n copies of its rows, and the output is their mean. Replicas that learn on their
+    own are independent matrices too: Assign shares the positions out among them, Collect undoes
+    that.
 
     Layers that share a matrix (`shared_matrix.py`) read one initializer, `<first layer>.W`; a layer
     that has it transposed does so by Reads with transpose = 1.
@@ -156,7 +157,9 @@ class _Lowering:
     # ------------------------------------------------------------ the kinds of layers
 
     def _dense(self, x: ir.Value) -> ir.Value:
-        return self._plus_bias(self._product(self._with_one(x)), [self.matrix.outputs])
+        groups, R = self.matrix.groups, self.matrix.rows
+        shape = [R] if groups == 1 else [groups, 1, R]
+        return self._plus_bias(self._product(self._with_one(x)), shape)
 
     def _convolution(self, x: ir.Value) -> ir.Value:
         """Windows to rows, a product, and the rows back to channels of an image."""

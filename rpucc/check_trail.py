@@ -121,7 +121,9 @@ class Trail:
             for track in self._under_way():
                 track.node = names[track.node.name] if track.node is not None else None
             return
-        if event.name == "fold_batchnorm":
+        if event.name == "normalise_products":
+            self._follow_rewritten(model)
+        elif event.name == "fold_batchnorm":
             self._note_batch_norms(decisions_of(model))
         elif event.name == "select_analog":
             self._note_layers()
@@ -171,6 +173,13 @@ class Trail:
             track.fate, track.why = _TAKEN_OUT_BY[step]
             if track.fate == "folded" and successor is not None:
                 track.into = successor.name or ""
+
+    def _follow_rewritten(self, model: ir.Model) -> None:
+        """Find nodes again whose names others have taken over: layers in the form of layers."""
+        names = {node.name: node for node in model.graph}
+        for track in self._under_way():
+            if track.node is not None and track.node.graph is None:
+                track.node = names.get(track.node.name)
 
     def _note_batch_norms(self, decisions: list[Decision]) -> None:
         found = {decision.node: decision for decision in decisions}

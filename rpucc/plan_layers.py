@@ -222,7 +222,7 @@ def digital_plan(node: ir.Node) -> LayerPlan:
         by_group = product.shape if product is not None else None
         if by_group is not None and len(by_group) == 3 and isinstance(by_group[0], int):
             groups, places = by_group[0], places[1:]  # [N, G, P, R]
-            R //= groups
+            R = R // groups if rows_first else R  # of all groups, where it is a program's matrix
     positions = math.prod(dim for dim in places if isinstance(dim, int))
     return LayerPlan(
         name=node.metadata_props.get("rpucc.layer") or node.name or "",
