@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx_ir as ir
 
+from rpucc.constant_weights import by_op, digital_weights
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.layers import LR_SCALE
 from rpucc.passes.base import RpuPass
@@ -65,8 +66,7 @@ class Differentiate(RpuPass):
         sources = parameters(model.graph)
         if not sources:
             raise ModelError(
-                "the model has nothing to train: no Conv, Gemm or MatMul with constant weights; "
-                "compile with --inference"
+                f"the model has nothing to train: {_why_nothing(model)}; compile with --inference"
             )
         e = GradientEmitter(model)
         output = _output(model, self.problems)
@@ -84,6 +84,18 @@ class Differentiate(RpuPass):
         model.graph.outputs.extend([loss.value, *updates.values()])
         _describe(model, loss_name, output, loss, lr, updates)
         return ir.passes.PassResult(model, modified=True)
+
+
+def _why_nothing(model: ir.Model) -> str:
+    """Say what there is in the place of layers with constant weights."""
+    weights = by_op(digital_weights(model))
+    if not weights:
+        return "it has no constant weights"
+    ops = ", ".join(f"{op} {count:,}" for op, count in weights.items())
+    return (
+        f"its {sum(weights.values()):,} constant weights are in no layer ({ops}); layers are Conv, "
+        "ConvTranspose, Gemm, MatMul and the Einsums that are one of those"
+    )
 
 
 def parameters(graph: ir.Graph) -> list[ir.Value]:

@@ -12,14 +12,12 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.layers import NO_LAYER
 from rpucc.passes.base import RpuPass
 from rpucc.passes.contraction import Contraction, contraction_of
 from rpucc.passes.emit import Emitter, constant_of, drop_unused_initializers, int_of, known_shape
 from rpucc.passes.layer_bias import only_consumer
 from rpucc.passes.ties import carry_ties
-
-NO_LAYER = "rpucc.no_layer"
-"""Node metadata: why a product with constant weights is no dense layer."""
 
 Made = dict[tuple[object, ...], ir.Value]
 """New constants by what they are made of: what the file shares stays shared."""

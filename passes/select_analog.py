@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
 
-from rpucc.layers import CONVOLUTIONS, LAYER_OPS
+from rpucc.layers import CONVOLUTIONS, LAYER_OPS, NO_LAYER
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import (
     ANALOG,
@@ -27,7 +27,6 @@ from rpucc.passes.layer_bias import (
     following_bias,
     only_consumer,
 )
-from rpucc.passes.normalise_products import NO_LAYER
 from rpucc.passes.shared_matrix import owner_of, share_matrices
 from rpucc.passes.ties import loosen_ties
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.layers import DEVICES, EQUALISED, MATRIX_TRANSPOSED, OP
+from rpucc.layers import DEVICES, EQUALISED, MATRIX, MATRIX_TRANSPOSED, OP
 from rpucc.passes.base import RpuPass
 from rpucc.passes.bias import bias_fits, bias_on_arrays
 from rpucc.passes.col2im import col2im
@@ -143,6 +143,8 @@ class _Lowering:
             CYCLE: "forward",
             OP: node.op_type,
         }
+        if MATRIX in node.metadata_props:
+            emitter.metadata[MATRIX] = node.metadata_props[MATRIX]
 
     def run(self) -> None:
         """Emit the layer and put its result in the place of the old one."""

@@ -7,14 +7,16 @@ out says what became of it. Not for what a step does: the steps are asked, never
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import onnx_ir as ir
 
-from rpucc.layers import LAYER_OPS, MATRIX
-from rpucc.passes.emit import ANALOG, LAYER, constant_of
+from rpucc.constant_weights import count_of, weights_of
+from rpucc.layers import MATRIX, NO_LAYER
+from rpucc.passes.emit import ANALOG, LAYER
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.pipeline import IMPORT
@@ -85,6 +87,8 @@ class _Track:
     why: str = ""
     into: str = ""
     runs: str = ""
+    weights: dict[str, int] = field(default_factory=dict)
+    """Of a digital node: how many numbers its constant weights have, by their names."""
 
 
 class Trail:
@@ -98,6 +102,8 @@ class Trail:
         self._tracks: list[_Track] = []
         self._target: Target | None = None
         """The target with its rules in the names of this model's layers, once there are names."""
+        self._trained: set[str] | None = None
+        """The initializers that a training step changes; None before that is known."""
         self._constants_known = False
         """Whether the import came so far that weights can be told from activations."""
 
@@ -127,6 +133,8 @@ class Trail:
             self._note_batch_norms(decisions_of(model))
         elif event.name == "select_analog":
             self._note_layers()
+        elif event.name == "differentiate":
+            self._trained = set(json.loads(model.metadata_props["rpucc.updates"]))
         self._note_taken_out(event.name, model)
         if event.name == "select_analog":
             for track in self._under_way():
@@ -217,6 +225,8 @@ class Trail:
             track.fate, track.why = "undecided", "the import stops before"
         elif track.fate is None:
             _guess(track, target)
+        if track.weights:
+            track.why = _weights_text(track, self._trained)
         texts = {track.text} | ({node_text(node)} if node is not None else set())
         blamed = any(text in problem for text in texts for problem in problems)
         assert track.fate is not None
@@ -262,10 +272,20 @@ def _note_digital(track: _Track) -> None:
     assert node is not None
     known = all(value is None or value.shape is not None for value in (*node.inputs, *node.outputs))
     track.fate = "digital"
-    if node.op_type in LAYER_OPS and not track.why:
-        weight = constant_of(node.inputs[1])
-        track.why = "no constant weights" if weight is None else "no matrix of weights"
-    elif BATCH_NORM not in node.metadata_props and not track.why:
-        track.why = "no weights"
+    if not track.why and BATCH_NORM not in node.metadata_props:
+        track.weights = {str(value.name): count_of(value) for value in weights_of(node)}
+        track.why = node.metadata_props.get(NO_LAYER, "" if track.weights else "no weights")
     if known:
         track.runs = "native" if runs_natively(node) else "onnxruntime"
+
+
+def _weights_text(track: _Track, trained: set[str] | None) -> str:
+    """Say how many weights a digital node has, whether they learn, and why it is no layer."""
+    count = f"{sum(track.weights.values()):,} constant weights, stay digital"
+    if trained is None:
+        fate = ""
+    elif trained.issuperset(track.weights):
+        fate = ", trained"
+    else:
+        fate = ", not trained"
+    return f"{count}{fate}{': ' if track.why else ''}{track.why}"

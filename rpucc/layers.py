@@ -38,6 +38,9 @@ MATRIX = "rpucc.matrix"
 MATRIX_TRANSPOSED = "rpucc.matrix_transposed"
 """Node metadata of such a layer: "1" where the rows of the matrix are its inputs."""
 
+NO_LAYER = "rpucc.no_layer"
+"""Node metadata of a product with constant weights: why it is no dense layer."""
+
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rpucc.constant_weights import DigitalWeights, digital_weights
 from rpucc.cost.dependencies import array_steps
 from rpucc.cost.network import NetworkCost, network_cost
 from rpucc.cost.pace import pace_of
@@ -52,6 +53,8 @@ class Plan:
     """One image in time: when each layer does which cycle; all three in a training program."""
     critical_path: tuple[str, ...] = ()
     """The layers of the slowest path through the forward cycle, in order."""
+    digital: tuple[DigitalWeights, ...] = ()
+    """Constant weights outside the arrays, node by node."""
     expected_rereads: float = 0.0
     """Re-reads of a read under bound management that the times hold (`cost.expected_rereads`)."""
     cost: NetworkCost = field(default_factory=NetworkCost)
@@ -93,7 +96,7 @@ class Plan:
             (order[a.forward[0]], analog_plan(a, grid, placement, target, paces[a.name]))
             for a, grid in zip(analog, grids, strict=True)
         ]
-        placed += [(order[node], digital_plan(node)) for node in digital_nodes(model)]
+        placed += [(order[nodes[0]], digital_plan(nodes)) for nodes in digital_nodes(model)]
         layers = [layer for _, layer in sorted(placed, key=lambda pair: pair[0])]
         slowest = max((layer.seconds for layer in layers), default=0.0)
         steps = array_steps(model, analog, lambda a, *work: paces[a.name].seconds(*work))
@@ -105,6 +108,7 @@ class Plan:
             latency_seconds=finish(stages, "forward"),
             stages=stages,
             critical_path=critical_path(steps, "forward"),
+            digital=digital_weights(model),
             expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
@@ -165,12 +169,17 @@ class Plan:
 
     @property
     def digital_weights(self) -> int:
-        """Weights of the layers that stay digital (their biases not counted)."""
-        return sum(layer.weights for layer in self.layers if not layer.analog)
+        """Weights outside the arrays: of digital layers, biases, norms, tables and the like."""
+        return sum(each.count for each in self.digital)
+
+    @property
+    def frozen(self) -> tuple[DigitalWeights, ...]:
+        """Those of them that training leaves as they are; in an inference program none."""
+        return tuple(each for each in self.digital if self.training and not each.trained)
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of all weights of the layers as float32."""
+        """Bytes of all weights as float32."""
         return 4 * (self.weights + self.digital_weights)
 
     @property
@@ -250,6 +259,7 @@ class Plan:
                 "tiles": self.tiles,
                 "weights": self.weights,
                 "digital_weights": self.digital_weights,
+                "frozen_weights": sum(each.count for each in self.frozen),
                 "weights_bytes": self.weights_bytes,
                 "utilisation": self.utilisation,
                 "macs": self.macs,
@@ -259,6 +269,7 @@ class Plan:
                 "training_image_seconds": self.training_image_seconds,
                 **self._throughput_dict(),
             },
+            "digital": [each.to_dict() for each in self.digital],
             "notes": list(self.notes),
         }
 

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rpucc.constant_weights import by_op
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.tables import fits, new_table, pairs
@@ -158,7 +159,7 @@ def totals(plan: Plan, *, verified: bool = False, state_bytes: int | None = None
 
 def total_lines(plan: Plan) -> list[tuple[str, str]]:
     """Return the totals as label and text."""
-    lines = [("arrays", _arrays(plan)), *_sharing(plan), ("weights", _weights(plan))]
+    lines = [("arrays", _arrays(plan)), *_sharing(plan), *_weights(plan)]
     work = f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     lines.append(("work", work))
     if plan.bottlenecks:
@@ -241,8 +242,20 @@ def _kinds(counts: dict[str, int]) -> str:
     return ", ".join(f"{units.count(n)} {units.plain(kind)}" for kind, n in counts.items())
 
 
-def _weights(plan: Plan) -> str:
-    text = f"{units.count(plan.weights)} on arrays"
-    if plan.digital_weights:
-        text += f", {units.count(plan.digital_weights)} digital"
-    return f"{text} ({units.size(plan.weights_bytes)} as float32)"
+def weight_parts(plan: Plan) -> list[str]:
+    """Return what is known of the weights, part by part: "24 digital", "8 digital, not trained"."""
+    frozen = sum(each.count for each in plan.frozen)
+    parts = [f"{units.count(plan.weights)} on arrays"]
+    if plan.digital_weights > frozen:
+        parts.append(f"{units.count(plan.digital_weights - frozen)} digital")
+    if frozen:
+        parts.append(f"{units.count(frozen)} digital and not trained")
+    return parts
+
+
+def _weights(plan: Plan) -> Iterator[tuple[str, str]]:
+    text = ", ".join(weight_parts(plan))
+    yield "weights", f"{text} ({units.size(plan.weights_bytes)} as float32)"
+    if plan.frozen:
+        ops = (f"{op} {units.count(count)}" for op, count in by_op(plan.frozen).items())
+        yield "", f"not trained: {', '.join(ops)}"

@@ -8,7 +8,7 @@ from rpucc.plan import Plan
 from rpucc.report import units
 from rpucc.report.html.parts import breakable, fact
 from rpucc.report.markup import Markup, tag
-from rpucc.report.plan import forward_reads
+from rpucc.report.plan import forward_reads, weight_parts
 from rpucc.report.program import input_shape
 from rpucc.report.scene import Scene
 from rpucc.report.svg import CHARACTER, fit
@@ -84,6 +84,7 @@ def _size(scene: Scene) -> Iterator[tuple[str, str, str | Markup, str]]:
     )
     yield "arrays", "arrays", units.count(sum(used.values())), kinds or "all layers are digital"
     yield "used", "used", units.significant_percent(scene.placement.utilisation()), "of crosspoints"
-    digital = f", {units.count(plan.digital_weights)} digital" if plan.digital_weights else ""
-    yield "weights", "weights", units.large(plan.weights), f"on arrays{digital}"
+    _, *others = weight_parts(plan)
+    where = ", ".join(["on arrays", *others])
+    yield "weights", "weights", units.large(plan.weights), where
     yield "macs", "work", units.large(plan.macs), "multiply-accumulates a sample"
