@@ -281,7 +281,8 @@ def _note_digital(track: _Track) -> None:
 
 def _weights_text(track: _Track, trained: set[str] | None) -> str:
     """Say how many weights a digital node has, whether they learn, and why it is no layer."""
-    count = f"{sum(track.weights.values()):,} constant weights, stay digital"
+    total = sum(track.weights.values())
+    count = f"{total:,} constant weight{'' if total == 1 else 's'}, stays digital"
     if trained is None:
         fate = ""
     elif trained.issuperset(track.weights):
