@@ -60,6 +60,15 @@ class NormaliseProducts(RpuPass):
         return ir.passes.PassResult(model, modified=changed)
 
 
+def could_be_layer(node: ir.Node) -> bool:
+    """Whether the pass would make a layer of the node, as far as shapes are known."""
+    if any(value is not None and value.shape is None for value in node.inputs):
+        return False
+    found = contraction_of(node)
+    is_product = isinstance(found, Contraction) and found.why_no_layer() is None
+    return is_product or (node.op_type == "Gemm" and _has_first_constant(node))
+
+
 def _has_first_constant(node: ir.Node) -> bool:
     constants = [constant_of(value) is not None for value in node.inputs[:2]]
     return node.domain in ("", "ai.onnx") and constants == [True, False]
@@ -201,17 +210,14 @@ def _turn_gemm(e: Emitter, node: ir.Node, made: Made) -> None:
     C, beta = (more[0] if more else None), attributes.get_float("beta", 1.0)
     bias = None if C is None else _column(e, node, C, made)
     inputs = [B, A] if bias is None else [B, A, bias]
-    turned = {"transA": "transB", "transB": "transA"}
-    scales = {
-        "alpha": attributes.get_float("alpha", 1.0),
-        "beta": beta if bias is not None else 1.0,
-    }
     product = e.op(
         "Gemm",
         *inputs,
         out=f"{node.name}.product",
-        **{key: 1 - int_of(node, other, 0) for key, other in turned.items()},
-        **{key: value for key, value in scales.items() if value != 1.0},
+        transA=1 - int_of(node, "transB", 0),
+        transB=1 - int_of(node, "transA", 0),
+        alpha=attributes.get_float("alpha", 1.0),
+        beta=beta if bias is not None else 1.0,
     )
     layer = product.producer()
     result = e.transpose(product, (1, 0))

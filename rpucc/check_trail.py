@@ -19,6 +19,7 @@ from rpucc.layers import MATRIX, NO_LAYER
 from rpucc.passes.emit import ANALOG, LAYER
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
+from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
 from rpucc.target import Target
@@ -258,7 +259,7 @@ def _guess(track: _Track, target: Target) -> None:
     node = track.node
     if node is None:
         track.fate, track.why = "digital", "unknown until the problems are solved"
-    elif is_candidate(node) and target.for_layer(node.name or "").analog:
+    elif (is_candidate(node) or could_be_layer(node)) and target.for_layer(node.name or "").analog:
         track.fate, track.why = "array", "constant weights"
     else:
         _note_digital(track)

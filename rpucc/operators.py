@@ -134,8 +134,8 @@ matrix: [mapping.md](mapping.md).
 
 All other constant weights (of PRelu, LayerNormalization and its like, an Einsum of another kind,
 Gather's table, a vector that is multiplied or added somewhere) are digital and training leaves them
-as they are; `check` says so of each node, and `compile` counts them. Single numbers and masks are
-no weights.
+as they are; `check` says so of each node, and `compile` counts them. Single numbers, masks, and
+what is subtracted or divided by (means, deviations) are no weights.
 """
 
 _BATCH_NORMS = """## Batch norms

@@ -344,3 +344,17 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
 
 def test_every_fate_has_its_place_in_the_report() -> None:
     assert set(ORDER) == set(FATES)
+
+
+def test_a_product_is_called_what_it_would_be_also_where_the_import_stops() -> None:
+    model = net(
+        """(float[N,3,4] x) => (float y) {
+            [product] a = Einsum <equation = "bld,dk->blk"> (x, w)
+            [bad] y = Conv <group = 3> (a, u)
+        }""",
+        w=(4, 2),
+        u=(4, 1, 1),
+    )
+    check = check_model(model, training=False)
+    assert not check.compiles
+    assert [node.fate for node in check.nodes] == ["array", "refused"]
