@@ -9,6 +9,7 @@ import rpucc
 from rpucc.check import check_model
 from rpucc.compiler import compile_model
 from rpucc.passes.execute import random_feeds
+from rpucc.passes.verify import compare_models
 
 from .importer_models import net
 from .lowering import with_arrays
@@ -22,6 +23,16 @@ def test_it_lies_on_arrays_and_trains(name: str) -> None:
     program = compile_model(habit.build(), with_arrays((100, 60)), verify=True)
     assert len(program.plan.analog_layers) == habit.layers
     assert_steps_are_gradients(program)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_its_weights_may_be_scaled(name: str) -> None:
+    habit = PRODUCTS[name]
+    original = habit.build()
+    target = with_arrays((100, 60), overrides=("mapping.weight_scaling=0.1",))
+    program = compile_model(original, target, verify=True)
+    assert compare_models(original, program.model).compared >= 1
+    assert any(layer.weight_scale != (1.0, 1.0) for layer in program.plan.analog_layers)
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

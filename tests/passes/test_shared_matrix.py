@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import rpucc
 from rpucc.compiler import compile_model
 from rpucc.errors import UnsupportedError
-from rpucc.layers import analog_layers
+from rpucc.layers import WEIGHT_SCALE, analog_layers, weight_scale
+from rpucc.passes.execute import random_feeds
+from rpucc.passes.verify import compare_models
 
+from .gradient_check import session
 from .importer_models import net
 from .lowering import with_arrays
 from .steps import assert_steps_are_gradients
@@ -138,3 +144,49 @@ def test_independent_copies_of_a_shared_matrix_are_refused() -> None:
     overrides = ["mapping.replicas=2", "mapping.replica_updates=independent"]
     with pytest.raises(UnsupportedError, match=r"'conv_a'.*a matrix that 2 layers share"):
         rpucc.compile(TIED["siamese"].build(), "ideal", overrides=overrides)
+
+
+# ---------------------------------------------------------------- with weight scaling
+
+
+def scaled_to(setting: str, build: Callable[[], onnx.ModelProto], loss: str) -> rpucc.Program:
+    """A program whose weights are all scaled, or none; every pass verified."""
+    target = with_arrays((100, 60), overrides=(f"mapping.weight_scaling={setting}",))
+    return compile_model(build(), target, loss=loss, verify=True)
+
+
+@pytest.mark.parametrize("name", ["siamese", "linear twice", "autoencoder", "one has a bias"])
+def test_one_scale_for_all_uses_and_the_same_step(name: str) -> None:
+    """scale · (new - old) of the devices is the step of the weights themselves."""
+    habit = TIED[name]
+    plain, scaled = (scaled_to(to, habit.build, habit.loss) for to in ("off", "0.1"))
+    feeds = {**random_feeds(plain.model, seed=1), "lr": np.array(1, np.float32)}
+    steps = []
+    for program in (plain, scaled):
+        runner = session(ir.to_proto(program.model))
+        layer = analog_layers(program.model)[0]
+        (new,) = runner.run([program.updates[str(layer.weight.name)]], feeds)
+        assert len({read.metadata_props.get(WEIGHT_SCALE) for read in layer.forward}) == 1
+        factor = weight_scale(layer.forward[0])
+        by_line = np.ones((1, 1)) if factor is None else factor.reshape(-1, 1)
+        steps.append(by_line * (new - layer.weight.const_value.numpy()))
+    largest = np.abs(steps[0]).max()
+    assert largest > 0
+    columns = steps[1].shape[1]  # a bias may have moved off the arrays
+    np.testing.assert_allclose(steps[0][:, :columns], steps[1], rtol=0, atol=1e-4 * largest)
+
+
+def test_factors_do_not_move_into_or_out_of_a_tied_weight() -> None:
+    """A ReLU lets factors through, but the weights behind it are also those of another place."""
+    model = net(
+        """(float[N,4] x) => (float[N,4] y) {
+            [one] a = Gemm (x, w, c) h = Relu (a) [t] u = Transpose <perm = [1, 0]> (w)
+            [two] b = Gemm (h, u) k = Relu (b) [fc] y = Gemm (k, v)
+        }""",
+        w=(4, 6),
+        c=(6,),
+        v=(4, 4),
+    )
+    program = scaled_to("0.1", lambda: model, "mse")
+    assert compare_models(model, program.model).compared >= 3
+    assert [layer.name for layer in program.plan.layers] == ["one", "fc"]
