@@ -77,7 +77,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "weights",
         "weights",
-        "R · C of all groups; copies and several devices a weight do not count again.",
+        "R · C of all groups; copies and several devices a weight do not count again. Digital ones "
+        "are of layers, biases, norms, tables and the like; of those that are in no layer most are "
+        "not trained.",
     ),
     Definition(
         "reads-forward",
