@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
 
+from rpucc.errors import TargetError
+from rpucc.layer_rules import matches
 from rpucc.layers import CONVOLUTIONS, LAYER_OPS, NO_LAYER
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import (
@@ -55,7 +57,10 @@ class SelectAnalog(RpuPass):
     name: ClassVar[str] = "select_analog"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Mark the layers; a layer that cannot be what the target asks raises UnsupportedError."""
+        """Mark the layers.
+
+        A layer that cannot be what the target asks raises UnsupportedError or TargetError.
+        """
         layers = [node for node in model.graph if is_candidate(node)]
         biases: Biases = {}
         for node in layers:
@@ -64,6 +69,7 @@ class SelectAnalog(RpuPass):
             _adopt_bias(model, node, biases)
         share_matrices(layers)
         for node in layers:
+            self._check_rules(node)
             analog = bool(self.target.for_layer(owner_of(node)).analog)
             for member in (node, following_bias(node)):
                 if member is not None:
@@ -71,6 +77,17 @@ class SelectAnalog(RpuPass):
                     member.metadata_props[ANALOG] = "1" if analog else "0"
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
+
+    def _check_rules(self, node: ir.Node) -> None:
+        """Hold that no rule is about a layer alone whose matrix is another one's."""
+        name, owner = node.name or "", owner_of(node)
+        for rule in self.target.layers:
+            if matches(rule.match, name) and not matches(rule.match, owner):
+                raise TargetError(
+                    f"target {self.target.name}: [[layer]] match = {rule.match!r}: {name!r} reads "
+                    f"the matrix of {owner!r}, whose settings hold for both; give the rule for "
+                    f"{owner!r}"
+                )
 
 
 def is_candidate(node: ir.Node) -> bool:

@@ -32,6 +32,7 @@ from rpucc.passes.frontend.messages import label_of
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
+from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
 from rpucc.passes.select_analog import is_candidate
 from rpucc.passes.verify import Verify, compare_models
@@ -157,7 +158,7 @@ def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
     layers = {
         str(node.name): others.get(str(node.name), [])
         for node in model.graph
-        if is_candidate(node) or is_batch_norm(node)
+        if is_candidate(node) or could_be_layer(node) or is_batch_norm(node)
     }
     try:
         return bound(target, layers, label_of(model))

@@ -124,3 +124,9 @@ def test_what_runs_is_what_the_file_says() -> None:
 
     (expected,) = InferenceSession(model.SerializeToString()).run(None, feeds)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_layer_rules_know_it_before_it_is_written_as_a_layer() -> None:
+    overrides = ["layer.product.update.bl=3"]
+    plan = rpucc.compile(EINSUMS["heads"](), "rpu-managed", overrides=overrides).plan
+    assert [layer.update["bl"] for layer in plan.layers] == [3, 10]

@@ -11,7 +11,7 @@ import pytest
 
 import rpucc
 from rpucc.compiler import compile_model
-from rpucc.errors import UnsupportedError
+from rpucc.errors import TargetError, UnsupportedError
 from rpucc.layers import WEIGHT_SCALE, analog_layers, weight_scale
 from rpucc.passes.execute import random_feeds
 from rpucc.passes.verify import compare_models
@@ -54,7 +54,7 @@ def test_inference_has_one_set_of_arrays_too(name: str) -> None:
 
 
 def test_the_plan_counts_the_matrix_once_and_its_reads_for_each_use() -> None:
-    plan = rpucc.compile(TIED["siamese"].build(), "rpu-managed").plan
+    plan = plan_of(TIED["siamese"].build, "mapping.weight_scaling=off")
     conv, fc = plan.layers
     assert (conv.name, conv.R, conv.C) == ("conv_a", 4, 10)
     assert conv.reads_forward == conv.updates == 2 * 16
@@ -65,12 +65,20 @@ def test_the_plan_counts_the_matrix_once_and_its_reads_for_each_use() -> None:
     )
 
 
+def plan_of(build: Callable[[], onnx.ModelProto], *overrides: str) -> rpucc.Plan:
+    return rpucc.compile(build(), "rpu-managed", overrides=overrides).plan
+
+
 def test_the_settings_of_the_first_place_are_those_of_the_matrix() -> None:
     build = TIED["autoencoder"].build
     plan = rpucc.compile(build(), "rpu-managed", overrides=["layer.enc.update.bl=3"]).plan
     assert [layer.update["bl"] for layer in plan.layers] == [3]
     plan = rpucc.compile(build(), "rpu-managed", overrides=["layer.enc.analog=false"]).plan
     assert plan.analog_layers == ()
+    with pytest.raises(TargetError, match=r"'dec' reads the matrix of 'enc'.*the rule for 'enc'"):
+        rpucc.compile(build(), "rpu-managed", overrides=["layer.dec.update.bl=3"])
+    both = rpucc.compile(build(), "rpu-managed", overrides=["layer.*.update.bl=3"])
+    assert both.plan.layers == plan_of(build, "update.bl=3").layers
 
 
 # ---------------------------------------------------------------- what one array cannot serve
