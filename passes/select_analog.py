@@ -29,7 +29,7 @@ from rpucc.passes.layer_bias import (
     following_bias,
     only_consumer,
 )
-from rpucc.passes.shared_matrix import owner_of, share_matrices
+from rpucc.passes.shared_matrix import note_places, owner_of, share_matrices
 from rpucc.passes.ties import loosen_ties
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class SelectAnalog(RpuPass):
                 _normalise_gemm(model, node, biases)
             _adopt_bias(model, node, biases)
         share_matrices(layers)
+        note_places(model, layers)
         for node in layers:
             self._check_rules(node)
             analog = bool(self.target.for_layer(owner_of(node)).analog)

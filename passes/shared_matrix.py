@@ -6,6 +6,7 @@ for it hold for all. Not for how they are lowered: unroll does that.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -15,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
-from rpucc.layers import MATRIX, MATRIX_TRANSPOSED
+from rpucc.layers import MATRIX, MATRIX_TRANSPOSED, OTHER_NAMES, other_names
 from rpucc.passes.layer_bias import bias_value
 from rpucc.passes.layer_matrix import LayerMatrix
 from rpucc.passes.ties import Tie, ties_of
@@ -44,6 +45,17 @@ def share_matrices(layers: Sequence[ir.Node]) -> None:
                 break
         else:
             owners.append((layer, index))
+
+
+def note_places(model: ir.Model, layers: Sequence[ir.Node]) -> None:
+    """Let the layer that owns a matrix go by the names of the other places too."""
+    names = other_names(model)
+    for layer in layers:
+        if MATRIX in layer.metadata_props:
+            place = layer.name or ""
+            names.setdefault(owner_of(layer), []).extend([place, *names.pop(place, [])])
+    if names:
+        model.metadata_props[OTHER_NAMES] = json.dumps(names)
 
 
 @dataclass

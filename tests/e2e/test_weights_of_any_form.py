@@ -70,5 +70,6 @@ def test_each_channel_has_its_own_matrix(cli: Cli, case: str) -> None:
 def test_a_siamese_network_trains(cli: Cli, case: str) -> None:
     found = cli("train", "siamese.onnx", "--data", "siamese.npz", "--epochs", 1, "-o", "run")
     assert found.code == 0, found.stderr
+    assert "8 × " in cli("inspect", "run", "--layer", "conv_b").stdout
     compiled = cli("compile", "siamese.onnx").stdout
     assert "2 places of the model share this matrix and its arrays: conv_a, conv_b" in compiled
