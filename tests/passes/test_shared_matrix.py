@@ -65,6 +65,16 @@ def test_the_plan_counts_the_matrix_once_and_its_reads_for_each_use() -> None:
     )
 
 
+def test_each_direction_costs_its_own_converters() -> None:
+    """The encoder drives 6 columns and converts 4 rows, the decoder the other way round."""
+    plan = plan_of(TIED["autoencoder"].build, "mapping.bias=digital", "mapping.weight_scaling=off")
+    (layer,) = plan.cost.layers
+    forward, backward, update = layer.cycles
+    assert (forward.count, forward.dac_conversions, forward.adc_conversions) == (2, 10, 10)
+    assert (backward.count, backward.dac_conversions, backward.adc_conversions) == (1, 6, 4)
+    assert update.count == 2
+
+
 def plan_of(build: Callable[[], onnx.ModelProto], *overrides: str) -> rpucc.Plan:
     return rpucc.compile(build(), "rpu-managed", overrides=overrides).plan
 
