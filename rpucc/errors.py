@@ -59,6 +59,10 @@ class DataError(RpuccError):
     """A data set cannot be found or read, or does not fit the model."""
 
 
+class DataWarning(UserWarning):
+    """A choice about data that the data themselves do not settle; the CLI says it in a line."""
+
+
 class CheckpointError(RpuccError):
     """A checkpoint cannot be read or does not fit the program."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rpucc.errors import DataError, RpuccError
 from rpucc.runtime.data.fit import check_labels, fitted, fitted_labels
+from rpucc.runtime.data.layout import arranged
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import count_errors, gather
@@ -246,6 +247,7 @@ class Trainer:
         if not len(x):
             raise DataError("there are no samples; at least one is needed")
         batch_size = self.machine.program.fixed_batch or batch_size
+        x = arranged(x, self._sample_shape(), "the data")
         self._check_range(x)
         features = _flat(x)
         order = np.arange(len(x))
@@ -253,13 +255,14 @@ class Trainer:
         for first in range(0, len(x), batch_size):
             executor = self.executor(min(batch_size, len(x) - first), evaluating=True)
             batch = executor[self._input].reshape(executor.batch, -1)
-            if batch.shape[1] != features.shape[1]:
-                raise DataError(
-                    f"samples of shape {list(x.shape[1:])} do not fit the model's input "
-                    f"{list(executor[self._input].shape[1:])}"
-                )
             gather(features, order, first, batch, scale, shift)
             yield first, executor
+
+    def _sample_shape(self) -> tuple[int, ...]:
+        """The shape of a sample, which is the same for any batch size."""
+        inputs = {value.name: value for value in self.machine.program.model.graph.inputs}
+        shape = inputs[self._input].shape
+        return () if shape is None else tuple(dim for dim in shape[1:] if isinstance(dim, int))
 
     def _scaling(self, dtype: np.dtype[Any]) -> tuple[np.float32, np.float32]:
         """Scale and shift that bring stored samples into the program's input range."""

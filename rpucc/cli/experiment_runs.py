@@ -233,4 +233,7 @@ def digest_of(data: str, data_dir: str | None) -> str:
     from rpucc.runtime.data import load_dataset
 
     found = load_dataset(data, Path(data_dir) if data_dir is not None else None)
-    return data_digest(found.x_train, found.y_train, found.x_test, found.y_test)
+    x_train, x_test = (  # grey images count as [n, 1, H, W], as they were in earlier results
+        x[:, None] if x.ndim == 3 else x for x in (found.x_train, found.x_test)
+    )
+    return data_digest(x_train, found.y_train, x_test, found.y_test)

@@ -68,6 +68,7 @@ def run(ctx: click.Context, /, **arguments: Any) -> None:
 
 
 def _run(ctx: click.Context, arguments: Arguments) -> None:
+    from rpucc.cli.console import say
     from rpucc.cli.output import check_file
     from rpucc.cli.source import sample_shape
     from rpucc.cli.training import make_trainer
@@ -76,7 +77,7 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     if arguments.output is not None:
         check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
-    x = load_inputs(arguments.inputs, sample_shape(program), program.input_range)
+    x = load_inputs(arguments.inputs, sample_shape(program), program.input_range, say)
     labels = _labels(arguments.inputs, len(x))
     trainer = make_trainer(machine, arguments.threads)
     outputs = trainer.predict(x, arguments.batch_size)

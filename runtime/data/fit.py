@@ -1,32 +1,35 @@
 """Whether a data set fits a model: shapes of samples and labels, classes, finite numbers.
 
-Everything is checked before the first step, and said in one line. Not for the layout of data as
-such: that is dataset.py.
+Everything is checked before the first step, and said in one line. Not for which axes are channels:
+that is layout.py.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from rpucc.errors import DataError
 from rpucc.runtime.data.dataset import Array, Dataset, check_finite
+from rpucc.runtime.data.layout import Note, arranged, shape_error, warn
 
 
-def fitted(dataset: Dataset, sample: Sequence[int], output: Sequence[int]) -> Dataset:
+def fitted(
+    dataset: Dataset, sample: Sequence[int], output: Sequence[int], note: Note = warn
+) -> Dataset:
     """Return the data set in the shapes of a model, checked by `check_fits`.
 
-    sample, output: shapes of the model's input and output without the batch axis. Reshapes only
-    where that can mean one thing (see `reshaped` and `fitted_labels`): [1, 28, 28] images fit a
-    model that takes [784]. Raises DataError.
+    sample, output: shapes of the model's input and output without the batch axis. Which axes are
+    channels is decided as `layout.arranged` says; `note` gets a line where that is a choice.
+    Raises DataError.
     """
-    shaped = copy.copy(dataset)  # not `replace`: the layout rules must not run on the result
+    shaped = copy.copy(dataset)  # not `replace`: all has been checked
     for part in ("train", "test"):
         x, y = getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
-        x = reshaped(x, sample, f"{dataset.name}: x_{part}")
+        said = note if part == "train" else _unsaid  # both parts are alike
+        x = arranged(x, sample, f"{dataset.name}: x_{part}", said)
         y = fitted_labels(y, output, f"{dataset.name}: y_{part}")
         object.__setattr__(shaped, f"x_{part}", x)
         object.__setattr__(shaped, f"y_{part}", y)
@@ -55,19 +58,6 @@ def check_fits(dataset: Dataset, sample: Sequence[int], output: Sequence[int]) -
             check_labels(y, output[0], where)
 
 
-def reshaped(x: Array, sample: Sequence[int], where: str) -> Array:
-    """Return samples [n, *s] as [n, *sample] where that can mean only one thing.
-
-    Allowed: equal shapes; shapes equal but for axes of length 1; images to a flat vector (row by
-    row, channel by channel). All else is a DataError that names both shapes.
-    """
-    wanted, found = tuple(sample), tuple(x.shape[1:])
-    flat = len(wanted) == 1 and math.prod(found) == wanted[0]
-    if not (flat or _same_but_ones(found, wanted)):
-        raise shape_error(where, found, wanted)
-    return x.reshape(len(x), *wanted)
-
-
 def fitted_labels(y: Array, output: Sequence[int], where: str) -> Array:
     """Return labels or targets in the shape that a model's output wants; DataError if none.
 
@@ -89,14 +79,6 @@ def label_shape(y: Array, output: Sequence[int]) -> tuple[int, ...]:
     output: [classes, *space].
     """
     return tuple(output) if y.dtype.kind == "f" else tuple(output[1:])
-
-
-def shape_error(where: str, found: Sequence[int], wanted: Sequence[int]) -> DataError:
-    """Return the error for samples of a shape that the model does not take."""
-    return DataError(
-        f"{where} has samples of shape {list(found)} but the model takes {list(wanted)}; resize "
-        "or reshape the data, or use another model"
-    )
 
 
 def label_error(y: Array, output: Sequence[int], where: str) -> DataError:
@@ -129,6 +111,10 @@ def check_labels(y: Array, classes: int, where: str) -> None:
             f"{classes} outputs (labels 0..{classes - 1}); {int(bad.sum())} of {y.size} labels are "
             "out of range: renumber them or use a model with more outputs"
         )
+
+
+def _unsaid(line: str) -> None:
+    """Leave out what has been said already."""
 
 
 def _same_but_ones(found: Sequence[int], wanted: Sequence[int]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -100,7 +100,7 @@ def load_named(name: str, data_dir: Path | None = None) -> Dataset:
     row = DATASETS[name]
     if row.resource:
         with resources.as_file(resources.files("rpucc.models.data") / row.resource) as path:
-            return load_npz(path, name)
+            return _with_channel(load_npz(path, name))
     folder = data_folder(data_dir)
     dataset = _load_local(name, folder)
     if dataset is None:
@@ -108,7 +108,14 @@ def load_named(name: str, data_dir: Path | None = None) -> Dataset:
         dataset = _load_local(name, folder)
     if dataset is None:
         raise DataError(f"{name}: the downloaded files in {folder} have vanished; try again")
-    return dataset
+    return _with_channel(dataset)
+
+
+def _with_channel(dataset: Dataset) -> Dataset:
+    """Return grey images [n, H, W] as [n, 1, H, W], which is what DATASETS says of them."""
+    parts = {key: getattr(dataset, key) for key in ("x_train", "x_test")}
+    grey = {key: x[:, None] for key, x in parts.items() if x.ndim == 3}
+    return replace(dataset, **grey)
 
 
 def data_folder(data_dir: Path | None = None) -> Path:

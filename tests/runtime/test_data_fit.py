@@ -12,7 +12,7 @@ from .test_data_dataset import LABELS, images, make
 
 
 def test_check_fits_accepts_data_that_fit() -> None:
-    check_fits(make(images((5, 8, 6)), LABELS), (1, 8, 6), (3,))
+    check_fits(make(images((5, 1, 8, 6)), LABELS), (1, 8, 6), (3,))
     check_fits(make(images((5, 8), "float32"), np.ones((5, 2), np.float32)), (8,), (2,))
 
 
@@ -26,7 +26,7 @@ def test_check_fits_accepts_data_that_fit() -> None:
 )
 def test_check_fits_refuses(shape: tuple[int, ...], classes: int, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        check_fits(make(images((5, 8, 6)), LABELS), shape, (classes,))
+        check_fits(make(images((5, 1, 8, 6)), LABELS), shape, (classes,))
     assert str(caught.value).startswith("d.npz: ")
 
 
@@ -61,12 +61,12 @@ def test_fitted_reshapes_where_there_is_one_meaning(wanted: tuple[int, ...]) -> 
     assert result.sample_shape == wanted
     assert result.x_test.shape == (5, *wanted)
     np.testing.assert_array_equal(result.x_train.ravel(), data.x_train.ravel())
-    assert data.sample_shape == (1, 8, 6)
+    assert data.sample_shape == (8, 6)
 
 
 @pytest.mark.parametrize("wanted", [(1, 6, 8), (2, 24), (3, 8, 6), (47,)])
 def test_fitted_refuses_other_shapes(wanted: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"d.npz: x_train has samples of shape \[1, 8, 6\] but"):
+    with pytest.raises(DataError, match=r"d.npz: x_train has samples of shape \[8, 6\] but"):
         fitted(make(images((5, 8, 6)), LABELS), wanted, (3,))
 
 

@@ -260,7 +260,9 @@ def test_evaluating_refuses_what_does_not_fit() -> None:
     x, y = data.x_test, data.y_test
     with pytest.raises(RpuccError, match="batch size 0"):
         trainer.evaluate(x, y, batch_size=0)
-    with pytest.raises(DataError, match="do not fit the model's input"):
+    with pytest.raises(
+        DataError, match=r"samples of shape \[1, 7, 8\] but the model takes \[1, 8, 8\]"
+    ):
         trainer.predict(x[:, :, 1:])
     with pytest.raises(DataError, match="beyond the program's input range"):
         trainer.predict(np.full((2, 1, 8, 8), 2, np.float32))
