@@ -45,7 +45,7 @@ def squares(n: int, tests: int = 8, side: int = 64) -> Dataset:
     for image in y:
         top, left = rng.integers(0, side // 2, 2)
         image[top : top + side // 2, left : left + side // 2] = 1
-    x = (0.4 * y + rng.uniform(0.0, 0.6, y.shape)).astype(np.float32)
+    x = (0.4 * y + rng.uniform(0.0, 0.6, y.shape)).astype(np.float32)[:, None]
     return Dataset("squares", x[:n], y[:n], x[n:], y[n:])
 
 
