@@ -20,6 +20,7 @@ from rpucc.passes.frontend.bypass import drop_idle_nodes
 from rpucc.passes.frontend.constants import fold_constants
 from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
 from rpucc.passes.frontend.names import name_nodes, weight_stems
@@ -82,11 +83,11 @@ class Importer(ir.passes.InPlacePass):
     Requires: a model whose weights are all readable (`read_model` sees to that).
 
     Leaves behind: opset 21 (or the model's own, if newer) and IR version 10; no functions but those
-    of the rpu domain; no initializer among the inputs; no Constant, Identity or Dropout node and
-    no constant subgraph; every window explicit (no auto_pad); every Reshape with a constant
-    target; one initializer a use, unless the file shares a weight matrix (metadata `SHARED_KEY`);
-    unique names; a shape on every value, static but for the batch "N" (or metadata
-    `FIXED_BATCH_KEY`); the input's name in metadata `rpucc.input`, remarks in `NOTES_KEY`.
+    of the rpu domain; no input that nothing reads; no initializer among the inputs; no Constant,
+    Identity or Dropout node and no constant subgraph; every window explicit (no auto_pad); every
+    Reshape with a constant target; one initializer a use, unless the file shares a weight matrix
+    (metadata `SHARED_KEY`); unique names; a shape on every value, static but for the batch "N" (or
+    metadata `FIXED_BATCH_KEY`); the input's name in metadata `rpucc.input`, remarks in `NOTES_KEY`.
 
     Before: `Conv(x[1,1,28,28], W, auto_pad=SAME_UPPER)`, unnamed, opset 8.
     After:  `conv_1 = Conv(x[N,1,28,28], W, kernel_shape=[5,5], pads=[2,2,2,2], ...)`, opset 21.
@@ -101,7 +102,7 @@ class Importer(ir.passes.InPlacePass):
         """Run all steps; raises ModelError or UnsupportedError."""
         check_file(model)
         self.watch("check_file", model)
-        notes = _normalise_operators(model, self.problems)
+        notes = _normalise_operators(model, self.problems, self.watch)
         self.watch("normalise_operators", model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         self.watch("lift_constants", model)
@@ -138,7 +139,7 @@ def check_file(model: ir.Model) -> None:
         raise ModelError(f"{label}: not a valid ONNX model: {one_line(error)}") from error
 
 
-def _normalise_operators(model: ir.Model, problems: Problems) -> list[str]:
+def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> list[str]:
     """Only supported standard operators, in inference mode, at the program's opset.
 
     Returns what a user should know about it.
@@ -155,8 +156,10 @@ def _normalise_operators(model: ir.Model, problems: Problems) -> list[str]:
         where = f"{label}: {node_text(node)}"
         enforce(support.OP_RULES, node, where, UnsupportedError, problems)
     common.RemoveInitializersFromInputsPass()(model)
-    _check_input(model, problems)
     notes = take_as_inference(model)
+    notes += drop_unread_inputs(model)
+    watch("drop_unread_inputs", model)
+    _check_input(model, problems)
     common.RemoveUnusedOpsetsPass()(model)
     model.ir_version = IR_VERSION
     try:

@@ -41,6 +41,7 @@ FATES: dict[Fate, str] = {
 """What can become of a node."""
 
 _TAKEN_OUT_BY: dict[str, tuple[Fate, str]] = {
+    "drop_unread_inputs": ("removed", "no output depends on it"),
     "normalise_operators": ("removed", "the conversion to the program's opset replaces it"),
     "lift_constants": ("constant", "a constant of the file"),
     "drop_idle_nodes": ("removed", "it does nothing in inference"),

@@ -28,6 +28,7 @@ from rpucc.passes.frontend.input_shape import (
     open_negative_sizes,
     open_sizes,
 )
+from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.messages import label_of
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
@@ -112,6 +113,7 @@ def compile_model(
         fix_input_shape(imported, input_shape)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
+    drop_unread_inputs(original)
     problems = problems or Problems()
     Importer(problems, watch)(imported)
     chosen = _bound(chosen, imported, problems)

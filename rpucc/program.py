@@ -28,6 +28,9 @@ EXTERNAL_DATA_BYTES = 1_900_000_000
 BEFORE_TRAINING = "rpucc.weights"
 """Model metadata of a run folder's program: a sentence about the weights in it."""
 
+RESTATING = ("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze")
+"""What a model may end in behind the value that its loss is about."""
+
 _REQUIRED = ("rpucc.version", "rpucc.target", "rpucc.input", "rpucc.output", "rpucc.input_range")
 
 
@@ -92,6 +95,24 @@ class Program:
     def output(self) -> str:
         """The name of the logits (or of the output, where there is no loss)."""
         return self.model.metadata_props["rpucc.output"]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of all outputs of the network, `output` first; no loss and no new weights."""
+        own = {self.output, self.model.metadata_props.get("rpucc.loss_value")}
+        own.update(self.updates.values())
+        names = (str(value.name) for value in self.model.graph.outputs)
+        return (self.output, *(name for name in names if name not in own))
+
+    def restates_output(self, name: str) -> bool:
+        """Whether an output is `output` but for a last softmax, sigmoid or change of shape."""
+        value = next(v for v in self.model.graph.outputs if v.name == name)
+        while value.name != self.output:
+            node = value.producer()
+            if node is None or node.op_type not in RESTATING or node.inputs[0] is None:
+                return False
+            value = node.inputs[0]
+        return True
 
     @property
     def loss(self) -> str:

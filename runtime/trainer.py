@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class Trainer:
             raise RpuccError(f"threads = {threads}: at least one is needed")
         self.machine = machine
         self.threads = Threads(threads)
-        self._executors: dict[tuple[int, bool], Executor] = {}
+        self._executors: dict[tuple[int, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, _Step] = {}
         self._test_seconds: float | None = None
         self._interrupt = Interrupt()
@@ -143,12 +143,31 @@ class Trainer:
         )
 
     def predict(self, x: Array, batch_size: int | None = None) -> NDArray[np.float32]:
-        """The network's outputs (logits) for samples, float32 [n, ...]; batch_size: `evaluate`."""
-        outputs = []
-        for first, executor in self._batches(x, batch_size):
+        """The network's output (logits) for samples, float32 [n, ...]; batch_size: `evaluate`.
+
+        A model may have more outputs: `outputs` gives them.
+        """
+        return self.outputs(x, (self._output,), batch_size)[self._output]
+
+    def outputs(
+        self, x: Array, names: Sequence[str] | None = None, batch_size: int | None = None
+    ) -> dict[str, Array]:
+        """Outputs of the network by name, each [n, ...]: `names`, or all that it has.
+
+        What has no axis of samples (an output of a model with a fixed batch) is joined batch by
+        batch. batch_size: `evaluate`. Raises RpuccError for a name that is none of its outputs.
+        """
+        known = self.machine.program.outputs
+        names = known if names is None else tuple(names)
+        for name in names:
+            if name not in known:
+                raise RpuccError(f"no output is called {name!r}; there are {', '.join(known)}")
+        found: dict[str, list[Array]] = {name: [] for name in names}
+        for first, executor in self._batches(x, batch_size, names):
             executor.run(self.machine.counters.sample + first)
-            outputs.append(executor[self._output].copy())
-        return np.concatenate(outputs)
+            for name, parts in found.items():
+                parts.append(np.atleast_1d(executor[name]).copy())
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def error(self, outputs: Array, labels: Array) -> float | None:
         """The share of wrong labels, as `evaluate` counts them; None for targets of a regression.
@@ -160,11 +179,12 @@ class Trainer:
         y = _checked_labels(labels, outputs.shape[1:])
         return _rate(_errors(outputs, y), len(y), y)
 
-    def executor(self, batch: int, *, evaluating: bool) -> Executor:
-        """The executor of a batch size; made once."""
-        key = (batch, evaluating)
+    def executor(self, batch: int, *, evaluating: bool, also: Sequence[str] = ()) -> Executor:
+        """The executor of a batch size, which computes the values `also`, too; made once."""
+        extra = tuple(name for name in also if name != self._output)
+        key = (batch, evaluating, extra)
         if key not in self._executors:
-            outputs = [self._output] + ([self._loss] if self._loss else [])
+            outputs = [self._output, *extra] + ([self._loss] if self._loss else [])
             if not evaluating:
                 outputs += list(self.machine.updates.values())
             self._executors[key] = Executor(
@@ -238,7 +258,7 @@ class Trainer:
         self.machine.counters = counters.next_epoch()
         return metrics
 
-    def _batches(self, x: Array, batch_size: int | None) -> Any:
+    def _batches(self, x: Array, batch_size: int | None, also: Sequence[str] = ()) -> Any:
         """Yield (first sample, executor with its input filled) over all samples."""
         if batch_size is None:
             batch_size = evaluation_batch(self.machine.program)
@@ -253,7 +273,8 @@ class Trainer:
         order = np.arange(len(x))
         scale, shift = self._scaling(features.dtype)
         for first in range(0, len(x), batch_size):
-            executor = self.executor(min(batch_size, len(x) - first), evaluating=True)
+            size = min(batch_size, len(x) - first)
+            executor = self.executor(size, evaluating=True, also=also)
             batch = executor[self._input].reshape(executor.batch, -1)
             gather(features, order, first, batch, scale, shift)
             yield first, executor
