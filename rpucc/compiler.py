@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from rpucc import __version__
 from rpucc.errors import ModelError, TargetError, UsageError, VerificationError
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
-from rpucc.passes.callbacks import StructureCheck, check_structure
+from rpucc.passes.callbacks import check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.fold_batchnorm import is_batch_norm
 from rpucc.passes.frontend.inference import take_as_inference
@@ -35,8 +35,8 @@ from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
 from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
+from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
-from rpucc.passes.verify import Verify, compare_models
 from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program
 from rpucc.target import Target
@@ -84,7 +84,8 @@ def compile_model(
         function that gets the sizes that the file states, None for an open one, and returns all,
         or None to leave them. It is asked only where some are open.
     verify: run the model before and after every pass and compare all values; None does so for
-    models that are cheap to run. VerificationError would be a bug in rpucc.
+    models that are cheap to run. VerificationError would be a bug in rpucc. What onnxruntime does
+    not run is compared in an equal form, or `Program.verification` says why not.
     callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
     that fails is repeated on other data, and then they see all passes again.
     problems, watch: what `rpucc.check` follows a compilation with: broken rules are collected, the
@@ -147,11 +148,12 @@ def compile_model(
         check_structure(lowered, "the last pass")
         return _checked(Program(lowered))
     try:
-        return _checked(Program(_lower_and_verify(lower, original, seed=0), verified=True))
+        proof = lower_and_verify(lower, original, seed=0)
     except VerificationError:
         # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
         # pass fails on any other draw too.
-        return _checked(Program(_lower_and_verify(lower, original, seed=1), verified=True))
+        proof = lower_and_verify(lower, original, seed=1)
+    return _checked(Program(proof.model, verified=proof.whole, verification=proof.text))
 
 
 def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
@@ -179,13 +181,6 @@ def _checked(program: Program) -> Program:
     for layer in program.plan.analog_layers:
         device_of(program.target.for_layer(layer.name))
     return program
-
-
-def _lower_and_verify(lower: Callable[..., ir.Model], original: ir.Model, *, seed: int) -> ir.Model:
-    """Lower with all checks after each pass, then check the whole against the original."""
-    lowered = lower(StructureCheck(), Verify(seed))
-    compare_models(original, lowered, seed=seed)
-    return lowered
 
 
 def _from_zoo(model: Source) -> Source:

@@ -83,6 +83,14 @@ class VerificationError(RpuccError):
     exit_code = 3
 
 
+class UnverifiableError(RpuccError):
+    """A model cannot be run for a comparison; `reason` says why, without saying where."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.reason = reason
+
+
 def one_line(text: object) -> str:
     """Fold what may hold line breaks or control characters into one printable line."""
     line = " ".join(str(text).split())

@@ -43,10 +43,12 @@ class Program:
     (True, 'rpu-managed')
     """
 
-    def __init__(self, model: ir.Model, *, verified: bool = False) -> None:
+    def __init__(self, model: ir.Model, *, verified: bool = False, verification: str = "") -> None:
         self.model = model
         self.verified = verified
         """True where the compiler compared every value with onnxruntime after every pass."""
+        self.verification = verification
+        """What the compiler compared with what, or why it did not; empty where nobody asked."""
 
     @cached_property
     def target(self) -> Target:

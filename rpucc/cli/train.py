@@ -192,6 +192,7 @@ def check_run_folder(run: RunFolder, arguments: Arguments) -> None:
 
 
 def _compiled(arguments: Arguments) -> Program:
+    from rpucc.cli.console import say
     from rpucc.cli.source import shape_from
     from rpucc.compiler import compile_model
     from rpucc.runtime.data import load_dataset
@@ -201,7 +202,7 @@ def _compiled(arguments: Arguments) -> Program:
         folder = Path(arguments.data_dir) if arguments.data_dir is not None else None
         return filled(stated, load_dataset(arguments.data, folder).sample_shape)
 
-    return compile_model(
+    program = compile_model(
         arguments.model,
         arguments.target,
         loss=arguments.loss,
@@ -210,6 +211,9 @@ def _compiled(arguments: Arguments) -> Program:
         verify=arguments.verify,
         overrides=arguments.overrides,
     )
+    if program.verification and not program.verified:
+        say(f"verified: {program.verification}")
+    return program
 
 
 def _default_folder(arguments: Arguments, target: str) -> Path:

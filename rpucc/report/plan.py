@@ -145,15 +145,18 @@ def as_text(plan: Plan, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def totals(plan: Plan, *, verified: bool = False, state_bytes: int | None = None) -> RenderableType:
-    """Return what the whole network takes: arrays, work, array time and the simulation's state."""
+def totals(plan: Plan, *, verification: str = "", state_bytes: int | None = None) -> RenderableType:
+    """Return what the whole network takes: arrays, work, array time and the simulation's state.
+
+    verification: what the compiler compared (`Program.verification`).
+    """
     lines = total_lines(plan)
     if state_bytes is not None and plan.weights:
         each = f"{state_bytes / plan.weights:.3g}"
         text = f"{each} bytes a weight on arrays, {units.size(state_bytes)} in all"
         lines.append(("simulation", text))
-    if verified:
-        lines.append(("verified", "every value, after every pass, against onnxruntime"))
+    if verification:
+        lines.append(("verified", units.plain(verification)))
     return pairs(lines)
 
 
