@@ -22,7 +22,7 @@ from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.array import joined
 from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate
-from rpucc.passes.gradients.losses import LOSSES, Loss, graph_input
+from rpucc.passes.gradients.losses import BINARY, LOSSES, Loss, graph_input
 from rpucc.passes.gradients.sweep import FLOATS, sweep
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ class Differentiate(RpuPass):
     Requires: unrolled layers (training form), known shapes, one output (or `rpucc.output` naming
     it). Leaves behind: graph inputs `labels` (int64) or `targets` (float) and `lr`; graph outputs
     `loss` and, for each trained weight W, `W.next`; the logits as an output where the model ends
-    in a softmax. Trained are the weights of Reads (by rpu Update) and the digital weights and
-    biases of layers (W - lr·grad), each with `lr` times its layer's `update.lr_scale` (also in the
-    Update's metadata where it is not 1); all other constants are frozen. The gradient of a value v
-    is called `v.grad`; MaxPools got their Indices output. Model metadata: rpucc.input, output,
-    loss, loss_value, labels, lr and updates (JSON, weight name to the name of its new value).
+    in a softmax, and the probabilities where a change of shape follows a sigmoid. Trained are the
+    weights of Reads (by rpu Update) and the digital weights and biases of layers (W - lr·grad),
+    each with `lr` times its layer's `update.lr_scale` (also in the Update's metadata where it is
+    not 1); all other constants are frozen. The gradient of a value v is called `v.grad`; MaxPools
+    got their Indices output. Model metadata: rpucc.input, output, loss, loss_value, labels, lr and
+    updates (JSON, weight name to the name of its new value).
 
         before: part = Read(x, W); y = ReduceSum(part, -2)
         after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
@@ -73,9 +74,11 @@ class Differentiate(RpuPass):
         loss_name = _loss_of(output) if self.loss == "auto" else self.loss
         if loss_name == "cross-entropy":
             output = _logits(e, output)
+        elif loss_name == BINARY:
+            output = _probabilities(output)
         loss = LOSSES[loss_name](e, output)
         lr = graph_input(e, "lr", output.dtype or ir.DataType.FLOAT, ir.Shape([]))
-        gradients = sweep(e, {output: loss.gradient}, sources, self.problems)
+        gradients = sweep(e, {loss.at: loss.gradient}, sources, self.problems)
         self.problems.gate()
         updates = _emit_updates(e, gradients, sources, lr, self.target)
         _prune(model.graph, kept=set(forward), outputs={loss.value, *updates.values()})
@@ -154,18 +157,34 @@ def _output(model: ir.Model, problems: Problems) -> ir.Value:
 
 def _loss_of(output: ir.Value) -> str:
     """Return the loss that "auto" stands for: cross-entropy over one class would always be 0."""
-    shape = output.shape
-    one_class = shape is not None and shape.rank() > 1 and shape[1] == 1
-    return "mse" if one_class else "cross-entropy"
+    last = _probabilities(output)
+    shape = last.shape
+    if shape is None or shape.rank() < 2 or shape[1] != 1:
+        return "cross-entropy"
+    node = last.producer()
+    return BINARY if node is not None and node.op_type == "Sigmoid" else "mse"
+
+
+def _probabilities(output: ir.Value) -> ir.Value:
+    """Return what a final Sigmoid gives, before the changes of shape behind it; else `output`."""
+    value = _before_shapes(output)
+    node = value.producer()
+    return value if node is not None and node.op_type == "Sigmoid" else output
+
+
+def _before_shapes(output: ir.Value) -> ir.Value:
+    """Return the value that the output is but for changes of shape."""
+    value, node = output, output.producer()
+    while node is not None and node.op_type in _SHAPE_ONLY and node.inputs[0] is not None:
+        value = node.inputs[0]
+        node = value.producer()
+    return value
 
 
 def _logits(e: GradientEmitter, output: ir.Value) -> ir.Value:
     """Return [N, K] (or [N, K, *space]) before a final softmax; trailing dimensions of 1 go."""
-    value = output
+    value = _before_shapes(output)
     node = value.producer()
-    while node is not None and node.op_type in _SHAPE_ONLY and node.inputs[0] is not None:
-        value = node.inputs[0]
-        node = value.producer()
     if node is None or node.op_type not in ("Softmax", "LogSoftmax"):
         logits = output
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +76,9 @@ def compile_model(
     model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
     an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
     target: a preset's name, the path of a TOML file, or a Target; `overrides` are "key=value".
-    loss: "cross-entropy", "mse" or "auto" (cross-entropy; mse where the output has one class); of
-        no effect without `training`.
+    loss: "cross-entropy", "binary-cross-entropy", "mse" or "auto" (cross-entropy; where the output
+        has one class, binary cross-entropy behind a Sigmoid and mse otherwise); of no effect
+        without `training`.
     input_range: what the input's elements lie between; by default the model's metadata
     `rpucc.input_range`, else (0, 1).
     input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a

@@ -118,7 +118,7 @@ class Program:
 
     @property
     def loss(self) -> str:
-        """The loss: "cross-entropy", "mse" or "none"."""
+        """The loss: "cross-entropy", "binary-cross-entropy", "mse" or "none"."""
         return self.model.metadata_props.get("rpucc.loss", "none")
 
     @property

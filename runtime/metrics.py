@@ -29,7 +29,7 @@ class Progress:
 class EpochMetrics:
     """What one epoch did.
 
-    Errors are fractions of the labels, of which a sample may have one a pixel (None for
+    Errors are fractions of the labels, of which a sample may have one a pixel or output (None for
     regression); `seconds` and the rate are not reproducible.
     """
 
@@ -76,4 +76,4 @@ class Evaluation:
     rereads: int
     seconds: float
     labels_per_sample: int = 1
-    """More than one where each pixel has a label."""
+    """More than one where each pixel has a label, or each output a 0 or 1."""

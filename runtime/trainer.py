@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import DataError, RpuccError
-from rpucc.runtime.data.fit import check_labels, fitted, fitted_labels
+from rpucc.runtime.data.fit import fitted
+from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.layout import arranged
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
-from rpucc.runtime.kernels.batches import count_errors, gather
+from rpucc.runtime.kernels.batches import gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
+from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Trainer:
         self._executors: dict[tuple[int, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, _Step] = {}
         self._test_seconds: float | None = None
+        self._scoring: Scoring
         self._interrupt = Interrupt()
         metadata = machine.program.model.metadata_props
         graph = machine.program.model.graph
@@ -113,33 +116,34 @@ class Trainer:
         if len(x) != len(y):
             raise DataError(f"{len(x)} samples but {len(y)} labels: each sample needs one label")
         started = time.perf_counter()
-        loss, errors = 0.0, 0
+        loss, errors, scoring = 0.0, 0, None
         reads = np.zeros(3, np.int64)
         has_loss = bool(self._loss)
         for first, executor in self._batches(x, batch_size):
             executor.run_state.reads[:] = 0
-            if first == 0:
-                y = _checked_labels(y, executor[self._output].shape[1:])
+            if scoring is None:
+                y, scoring = self._scored(y, executor[self._output].shape)
             if has_loss:
                 executor[self._labels][...] = y[first : first + executor.batch]
             executor.run(self.machine.counters.sample + first)
             outputs = executor[self._output]
-            errors += _errors(outputs, y[first : first + len(outputs)])
+            errors += scoring.errors(outputs, y[first : first + len(outputs)])
             reads += executor.run_state.reads
             if has_loss:
                 loss += float(executor[self._loss]) * executor.batch
+        assert scoring is not None  # there is at least one batch
         n = len(x)
         seconds = time.perf_counter() - started
         loss = loss / n if has_loss else math.nan
         return Evaluation(
             samples=n,
             loss=loss,
-            error=_rate(errors, n, y),
+            error=scoring.rate(errors, y, n),
             reads=int(reads[0]),
             saturated_reads=int(reads[1]),
             rereads=int(reads[2]),
             seconds=seconds,
-            labels_per_sample=_labels_per_sample(y),
+            labels_per_sample=scoring.per_sample(y),
         )
 
     def predict(self, x: Array, batch_size: int | None = None) -> NDArray[np.float32]:
@@ -176,8 +180,8 @@ class Trainer:
         """
         if len(outputs) != len(labels):
             raise DataError(f"{len(outputs)} outputs but {len(labels)} labels; each needs one")
-        y = _checked_labels(labels, outputs.shape[1:])
-        return _rate(_errors(outputs, y), len(y), y)
+        y, scoring = self._scored(labels, outputs.shape)
+        return scoring.rate(scoring.errors(outputs, y), y, len(y))
 
     def executor(self, batch: int, *, evaluating: bool, also: Sequence[str] = ()) -> Executor:
         """The executor of a batch size, which computes the values `also`, too; made once."""
@@ -231,7 +235,7 @@ class Trainer:
         if step is None:
             step = self._steps[size] = _Step(self, size)
         chosen = labels[order[counters.done : counters.done + size]]
-        step.run(features, order, chosen, lr, counters)
+        step.run(features, order, chosen, lr, counters, self._scoring)
 
     def _close_epoch(
         self, dataset: Dataset, lr: float, seconds: float, rate: float
@@ -244,7 +248,7 @@ class Trainer:
             epoch=counters.epoch + 1,
             samples=n,
             train_loss=counters.loss_sum / n,
-            train_error=_rate(counters.errors, n, dataset.y_train),
+            train_error=self._scoring.rate(counters.errors, dataset.y_train, n),
             test_loss=test.loss,
             test_error=test.error,
             pulses_per_weight=counters.pulses / max(self.machine.weights, 1),
@@ -278,6 +282,12 @@ class Trainer:
             batch = executor[self._input].reshape(executor.batch, -1)
             gather(features, order, first, batch, scale, shift)
             yield first, executor
+
+    def _scored(self, y: Array, output: tuple[int, ...]) -> tuple[Array, Scoring]:
+        """Labels as outputs of a shape [n, ...] are compared with them, and how that is done."""
+        program = self.machine.program
+        y = fitted_labels(y, output[1:], program.loss, "labels")
+        return y, Scoring.of(program, y, len(output))
 
     def _sample_shape(self) -> tuple[int, ...]:
         """The shape of a sample, which is the same for any batch size."""
@@ -322,13 +332,10 @@ class Trainer:
 
     def _fitted(self, dataset: Dataset) -> Dataset:
         """The data set with samples of the model's shape; all of it is checked before a step."""
-        kind = self.machine.program.loss
-        if (kind == "mse") != (dataset.y_train.dtype.kind == "f"):
-            needed = "floating-point targets" if kind == "mse" else "integer labels"
-            raise DataError(f"{dataset.name}: a program with the loss {kind} needs {needed}")
         executor = self.executor(self.machine.program.fixed_batch or 1, evaluating=True)
         sample, output = (executor[name].shape[1:] for name in (self._input, self._output))
-        dataset = fitted(dataset, sample, output)
+        dataset = fitted(dataset, sample, output, self.machine.program.loss)
+        self._scoring = Scoring.of(self.machine.program, dataset.y_train, len(output) + 1)
         self._check_range(dataset.x_train)
         self._check_range(dataset.x_test)
         return dataset
@@ -360,7 +367,13 @@ class _Step:
         self._scaling = trainer._scaling
 
     def run(
-        self, features: Array, order: Array, chosen: Array, lr: float, counters: Counters
+        self,
+        features: Array,
+        order: Array,
+        chosen: Array,
+        lr: float,
+        counters: Counters,
+        scoring: Scoring,
     ) -> None:
         """Train on the next samples in `order`; `chosen` are their labels."""
         size, executor, state = self.size, self.executor, self.executor.run_state
@@ -370,7 +383,7 @@ class _Step:
         state.reset()
         executor.run(counters.sample)
         counters.loss_sum += float(self._loss) * size
-        counters.errors += _errors(self._output, chosen)
+        counters.errors += scoring.errors(self._output, chosen)
         counters.pulses += state.pulses
         counters.reads += state.reads
         counters.sample += size
@@ -381,32 +394,3 @@ def _flat(x: Array) -> Array:
     """Samples as rows, in one of the two types that the kernels take."""
     x = x.reshape(len(x), -1)
     return x if x.dtype == np.uint8 else np.asarray(x, np.float32)
-
-
-def _checked_labels(y: Array, output: tuple[int, ...]) -> Array:
-    """The labels in the shape that the output wants; DataError where they are no classes of it."""
-    y = fitted_labels(np.asarray(y), output, "labels")
-    if y.dtype.kind in "iu":
-        check_labels(y, output[0], "labels")
-    return y
-
-
-def _errors(outputs: Array, labels: Array) -> int:
-    """Wrong labels by the largest output; labels [n] or, for outputs [n, K, space], [n, space]."""
-    if labels.dtype.kind not in "iu":
-        return 0
-    if outputs.ndim == 2:
-        return int(count_errors(outputs, labels))
-    return int(np.count_nonzero(outputs.argmax(axis=1) != labels))
-
-
-def _rate(errors: int, samples: int, labels: Array) -> float | None:
-    """Errors as a fraction of the labels, None where there are only targets."""
-    if labels.dtype.kind not in "iu":
-        return None
-    return errors / (samples * _labels_per_sample(labels))
-
-
-def _labels_per_sample(labels: Array) -> int:
-    """One, or the number of pixels; 1 for regression."""
-    return math.prod(labels.shape[1:]) if labels.dtype.kind in "iu" else 1

@@ -16,7 +16,7 @@ from rpucc.errors import RpuccError
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_TARGET = "rpu-managed"
-LOSSES = ("auto", "cross-entropy", "mse")
+LOSSES = ("auto", "cross-entropy", "binary-cross-entropy", "mse")
 
 
 def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -64,7 +64,7 @@ loss = click.option(
     type=click.Choice(LOSSES),
     default="auto",
     show_default=True,
-    help="auto: cross-entropy, or mse where the output has one class.",
+    help="auto: cross-entropy; of a single output binary-cross-entropy behind a Sigmoid, else mse.",
 )
 input_range = click.option(
     "--input-range",

@@ -203,20 +203,7 @@ def output_shape(program: Program) -> tuple[int, ...]:
 def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
     """Return the data set, checked against the program; raises DataError."""
     from rpucc.cli.console import say
-    from rpucc.errors import DataError
     from rpucc.runtime.data import fitted, load_dataset
 
     dataset = load_dataset(spec, Path(data_dir) if data_dir is not None else None)
-    dataset = fitted(dataset, sample_shape(program), output_shape(program), say)
-    classes = dataset.y_train.dtype.kind != "f"
-    if program.loss == "mse" and classes:
-        raise DataError(
-            f"{dataset.name}: y_train holds integer labels, but the program's loss is mse; store "
-            "floating-point targets, or compile with --loss cross-entropy"
-        )
-    if program.loss == "cross-entropy" and not classes:
-        raise DataError(
-            f"{dataset.name}: y_train holds floating-point targets, but the program's loss is "
-            "cross-entropy; store integer labels, or compile with --loss mse"
-        )
-    return dataset
+    return fitted(dataset, sample_shape(program), output_shape(program), program.loss, say)

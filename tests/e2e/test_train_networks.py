@@ -135,7 +135,7 @@ def test_unet_from_the_command_line(tmp_path: Path, cli: Cli) -> None:
     options = ("-t", "ideal", "--data", file, "--epochs", 1, "--no-verify", "-o", run)
     trained = cli("train", tmp_path / "unet.onnx", *options)
     assert trained.code == 0, trained.stderr
-    assert "pixels wrong" in cli("eval", run).stdout
+    assert "labels wrong" in cli("eval", run).stdout
     outcome = cli("run", run, file, "-o", tmp_path / "out.npy")
     assert outcome.code == 0
     assert "its test part, the last tenth of x (2 samples)" in outcome.stderr
