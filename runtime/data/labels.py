@@ -178,7 +178,8 @@ def _require_fit(y: Array, output: Sequence[int], where: str) -> None:
 
 def _of_output(y: Array, output: Sequence[int]) -> bool:
     """Whether there is a number for each output, in either layout."""
-    return y.ndim == len(output) + 1 and fits(y.shape[1:], output)
+    found = y.shape[1:]
+    return _same_but_ones(found, output) or (len(found) == len(output) and fits(found, output))
 
 
 def _same_but_ones(found: Sequence[int], wanted: Sequence[int]) -> bool:
