@@ -193,9 +193,7 @@ def scores(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def _print_json(
-    arguments: Arguments, found: dict[str, NDArray[Any]], error: float | None
-) -> None:
+def _print_json(arguments: Arguments, found: dict[str, NDArray[Any]], error: float | None) -> None:
     from rpucc.cli.output import print_json
 
     outputs = next(iter(found.values()))
