@@ -10,8 +10,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from rpucc.opset import DOMAIN, IR_VERSION
+from rpucc.passes.emit import unique_name
 from rpucc.passes.frontend.batch import declared_batch
-from rpucc.passes.frontend.names import name_nodes
 from rpucc.passes.frontend.onnx_tools import infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.windows import make_windows_explicit
@@ -30,7 +30,9 @@ def equal_form(model: ir.Model) -> ir.Model:
     common.RemoveUnusedOpsetsPass()(copy)
     copy.ir_version = IR_VERSION
     convert_opset(copy)
-    name_nodes(copy)
+    taken: set[str] = set()
+    for node in copy.graph:
+        node.name = unique_name(node.name or node.op_type, taken)
     make_windows_explicit(copy, infer_shapes(copy, declared_batch(copy) or 1, strict=False))
     for node in copy.graph:
         for value in node.outputs:
