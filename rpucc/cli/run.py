@@ -77,7 +77,7 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.cli.console import say
     from rpucc.cli.output import check_file
     from rpucc.cli.run_outputs import outputs_to_compute, say_outputs, write_outputs
-    from rpucc.cli.source import sample_shape
+    from rpucc.cli.source import sample_shape, say_clipped
     from rpucc.cli.training import make_trainer
     from rpucc.runtime.data import load_inputs
 
@@ -85,6 +85,8 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
         check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
     x = load_inputs(arguments.inputs, sample_shape(program), program.input_range, say)
+    if not machine.counters.sample:  # as they were programmed
+        say_clipped(machine)
     labels = _labels(arguments.inputs, len(x))
     names = outputs_to_compute(program, arguments.output, arguments.as_json)
     trainer = make_trainer(machine, arguments.threads)
@@ -137,6 +139,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         say_untrained,
         shape_from,
     )
+    from rpucc.runtime.machine import Machine
 
     trained = find_trained(arguments.model, arguments.program_path)
     flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
@@ -151,7 +154,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     if found is not None:
         refuse_options(flags, f"{arguments.model}, which is compiled already")
         say_untrained(arguments.model, found)
-        return found, _programmed(found, arguments.seed)
+        return found, Machine(found, arguments.seed)
     from rpucc.compiler import compile_model
     from rpucc.runtime.data.sizes import filled_by_inputs
 
@@ -166,17 +169,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         overrides=arguments.overrides,
     )
     say_notes(found)
-    return found, _programmed(found, arguments.seed)
-
-
-def _programmed(program: Program, seed: int) -> Machine:
-    """Put the program's weights on arrays, and say which they cannot hold."""
-    from rpucc.cli.source import say_clipped
-    from rpucc.runtime.machine import Machine
-
-    machine = Machine(program, seed)
-    say_clipped(machine)
-    return machine
+    return found, Machine(found, arguments.seed)
 
 
 # ---------------------------------------------------------------- results
