@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.constant_weights import by_op, digital_weights
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.layers import LR_SCALE
@@ -59,9 +60,7 @@ class Differentiate(RpuPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Append the training step; a model that cannot be trained raises ModelError."""
         if self.loss not in ("auto", *LOSSES):
-            raise ModelError(
-                f"loss {self.loss!r} is not known; choose one of auto, {', '.join(LOSSES)}"
-            )
+            raise arguments.wrong("loss", self.loss, f"one of auto, {', '.join(LOSSES)}")
         model.graph.sort()
         forward = list(model.graph)
         sources = parameters(model.graph)

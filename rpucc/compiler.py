@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from rpucc import __version__
+from rpucc import __version__, arguments
 from rpucc.errors import ModelError, TargetError, UsageError, VerificationError
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
@@ -39,7 +39,7 @@ from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
 from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program
-from rpucc.target import Target
+from rpucc.target import Target, TargetSource
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
@@ -50,6 +50,9 @@ ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
 DEFAULT_INPUT_RANGE = (0.0, 1.0)
 """Where neither the caller nor the model says what range the data have."""
 
+INPUT_RANGE = "two finite numbers"
+INPUT_SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
+
 VERIFY_MACS = 50_000_000
 VERIFY_WEIGHTS = 1_000_000
 """Above either (forward, one sample), compiling does not verify unless it is asked to: checking
@@ -59,7 +62,7 @@ values."""
 
 def compile_model(
     model: Source,
-    target: str | Path | Target = "rpu-managed",
+    target: TargetSource = "rpu-managed",
     *,
     training: bool = True,
     loss: str = "auto",
@@ -73,26 +76,34 @@ def compile_model(
 ) -> Program:
     """Compile an ONNX model for a target, for training in situ or for inference alone.
 
+    This is `rpucc.compile`. PyTorch, Keras and JAX models are exported to ONNX first.
+
     model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
-    an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
-    target: a preset's name, the path of a TOML file, or a Target; `overrides` are "key=value".
+        an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
+    target: a preset's name (`rpucc targets`), the path of a TOML file, a dictionary with the
+        tables of such a file, or a Target.
+    overrides: changes of the target, as `--set` takes them: ["update.bl=1", "device.dw_min=0.002"].
+    training: whether the program holds loss, backward and update cycles.
     loss: "cross-entropy", "binary-cross-entropy", "mse" or "auto" (cross-entropy; where the output
         has one class, binary cross-entropy behind a Sigmoid and mse otherwise); of no effect
         without `training`.
-    input_range: what the input's elements lie between; by default the model's metadata
-    `rpucc.input_range`, else (0, 1).
+    input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
+        mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
     input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
         function that gets the sizes that the file states, None for an open one, and returns all,
         or None to leave them. It is asked only where some are open.
     verify: run the model before and after every pass and compare all values; None does so for
-    models that are cheap to run. VerificationError would be a bug in rpucc. What onnxruntime does
-    not run is compared in an equal form, or `Program.verification` says why not.
+        models that are cheap to run. VerificationError would be a bug in rpucc. What onnxruntime
+        does not run is compared in an equal form, or `Program.verification` says why not.
     callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
-    that fails is repeated on other data, and then they see all passes again.
-    problems, watch: what `rpucc.check` follows a compilation with: broken rules are collected, the
-    steps of the importer seen; the first problem is raised all the same.
+        that fails is repeated on other data, and then they see all passes again.
+    problems, watch: what `rpucc.check_model` follows a compilation with: broken rules are
+        collected, the steps of the importer seen; the first problem is raised all the same.
 
-    Raises ModelError, UnsupportedError, TargetError or UsageError, one line each.
+    Returns a Program: `.plan` prints how the network lies on the arrays, `.save` writes it as ONNX.
+    Raises ModelError (file, node), UnsupportedError (an operator), TargetError (key),
+    InfeasibleError (too few arrays; its `report` says what would help), UsageError or, for an
+    argument of a wrong type or value, ArgumentError. One line a problem.
 
     >>> import rpucc
     >>> program = rpucc.compile("lenet", "rpu-managed", overrides=["update.bl=1"])
@@ -100,6 +111,8 @@ def compile_model(
     (80202, 'conv1')
     """
     chosen = Target.load(target, overrides)
+    if input_shape is not None and not callable(input_shape):
+        input_shape = arguments.integers("input_shape", input_shape, 1, INPUT_SHAPE)
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
     if is_program(imported):
@@ -216,21 +229,22 @@ def _describe(
 
 def _input_range(model: ir.Model, given: tuple[float, float] | None) -> tuple[float, float]:
     """The caller's range, else the model's own, else (0, 1)."""
+    words: Sequence[str | float]
     if given is None:
         text = model.metadata_props.get("rpucc.input_range")
         if text is None:
             return DEFAULT_INPUT_RANGE
         where, words = "the model's metadata rpucc.input_range", text.split()
     else:
-        where, words = "input_range", [str(end) for end in given]
-    found = " ".join(words)
+        where, words = "input_range", arguments.numbers("input_range", given, INPUT_RANGE)
     try:
         lo, hi = (float(word) for word in words)
     except ValueError:
         lo, hi = math.nan, math.nan
     if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+        found = " ".join(str(word) for word in words)
         raise UsageError(
-            f"{where}: needs two finite numbers, the lower first, as in 0 1; found {found!r}"
+            f"{where}: needs {INPUT_RANGE}, the lower first, as in 0 1; found {found!r}"
         )
     return lo, hi
 

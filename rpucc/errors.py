@@ -77,6 +77,13 @@ class UsageError(RpuccError):
     exit_code = 2
 
 
+class ArgumentError(UsageError, TypeError, ValueError):
+    """An argument of a Python call has a type or a value that is not allowed.
+
+    It is a TypeError and a ValueError too, so that code which expects one of those catches it.
+    """
+
+
 class VerificationError(RpuccError):
     """Two programs that should compute the same do not."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.constant_weights import DigitalWeights, digital_weights
 from rpucc.cost.dependencies import array_steps
 from rpucc.cost.network import NetworkCost, network_cost
@@ -77,6 +78,8 @@ class Plan:
 
         target: what times are taken from in place of the target in the model's metadata.
 
+        Raises ArgumentError for what is no ir.Model; `Program.plan` is this of `Program.model`.
+
         >>> import rpucc
         >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
         [(16, 26), (32, 401), (128, 513), (10, 129)]
@@ -85,6 +88,7 @@ class Plan:
         from rpucc.placement.program import grids_of
         from rpucc.target import Target
 
+        arguments.instance("Plan.from_model(model)", model, ir.Model, "an ir.Model, program.model")
         if target is None:
             target = Target.from_json(model.metadata_props["rpucc.target"])
         analog = analog_layers(model)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.errors import ModelError, OutputError, one_line
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ class Program:
     """
 
     def __init__(self, model: ir.Model, *, verified: bool = False, verification: str = "") -> None:
-        self.model = model
+        self.model = arguments.instance(
+            "Program(model)",
+            model,
+            ir.Model,
+            "the ir.Model of a program; rpucc.compile makes a program of an ONNX model, "
+            "rpucc.Program.load reads one from its file",
+        )
         self.verified = verified
         """True where the compiler compared every value with onnxruntime after every pass."""
         self.verification = verification
@@ -55,13 +62,14 @@ class Program:
         """The target that the program was compiled for."""
         from rpucc.target import Target
 
-        return Target.from_json(self.model.metadata_props["rpucc.target"])
+        return Target.from_json(self._note("rpucc.target"))
 
     @cached_property
     def plan(self) -> Plan:
         """How the network lies on the arrays; derived from the graph, never stored."""
         from rpucc.plan import Plan
 
+        self._note("rpucc.target")
         try:
             return Plan.from_model(self.model)
         except ValueError as error:
@@ -85,18 +93,18 @@ class Program:
     @property
     def input_range(self) -> tuple[float, float]:
         """The interval that the input's elements lie in."""
-        lo, hi = (float(word) for word in self.model.metadata_props["rpucc.input_range"].split())
+        lo, hi = (float(word) for word in self._note("rpucc.input_range").split())
         return lo, hi
 
     @property
     def input(self) -> str:
         """The name of the data input, [N, ...]."""
-        return self.model.metadata_props["rpucc.input"]
+        return self._note("rpucc.input")
 
     @property
     def output(self) -> str:
         """The name of the logits (or of the output, where there is no loss)."""
-        return self.model.metadata_props["rpucc.output"]
+        return self._note("rpucc.output")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -145,19 +153,27 @@ class Program:
         updates: dict[str, str] = json.loads(self.model.metadata_props.get("rpucc.updates", "{}"))
         return updates
 
+    def _note(self, key: str) -> str:
+        """Return a metadata value that every program has."""
+        value = self.model.metadata_props.get(key)
+        if value is None:
+            raise ModelError(f"model {self.name!r}: is no program, its metadata lack {key}")
+        return value
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program to `path` as an ONNX file; weights over 1.9 GB go beside it.
 
-        The file appears whole or not at all. Raises OutputError where it cannot be written.
+        The file appears whole or not at all. Raises OutputError where it cannot be written, and
+        ArgumentError for what is no path.
         """
-        write_model(self.model, path)
+        write_model(self.model, arguments.path("Program.save(path)", path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Program:
         """Read a program that `save` wrote and check it.
 
         Raises ModelError, one line that names the file, where it cannot be read, is not ONNX,
-        was not compiled by rpucc, or is damaged.
+        was not compiled by rpucc, or is damaged; ArgumentError for what is no path.
 
         >>> import rpucc, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -165,8 +181,9 @@ class Program:
         ...     Program.load(f"{folder}/mlp.onnx").training
         False
         """
-        program = cls(read_model(path))
-        _check_program(program, Path(path))
+        place = arguments.path("Program.load(path)", path)
+        program = cls(read_model(place))
+        _check_program(program, place)
         return program
 
     def _repr_html_(self) -> str:

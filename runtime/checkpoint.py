@@ -13,25 +13,32 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from rpucc import arguments, run_files
 from rpucc.errors import CheckpointError, OutputError
+from rpucc.program import Program
 from rpucc.runtime.machine import MAX_SEED, Counters, Machine
 from rpucc.runtime.metrics import EpochMetrics
-
-if TYPE_CHECKING:
-    from rpucc.program import Program
 
 FORMAT = "rpucc-checkpoint-1"
 
 
 def save_checkpoint(machine: Machine, path: Path | str) -> None:
-    """Write the machine's state; the file appears whole or not at all."""
+    """Write the machine's state as a safetensors file, which appears whole or not at all.
+
+    machine: its weights, where its training stands, its history and its seed are written; the
+        program is not: save that beside it as program.onnx (`Program.save`).
+    path: the file; its folder has to be there.
+
+    Raises OutputError where it cannot be written, ArgumentError for other arguments.
+    """
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = arguments.path("save_checkpoint(path)", path)
+    arguments.instance("save_checkpoint(machine)", machine, Machine, "a Machine")
     counters = asdict(machine.counters)
     counters["reads"] = machine.counters.reads.tolist()
     if not counters["earlier"]:
@@ -59,12 +66,30 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path | str, program: Program) -> Machine:
-    """The machine that a checkpoint holds, ready to evaluate or to train on.
+def load_checkpoint(path: Path | str, program: Program | None = None) -> Machine:
+    """Return the machine that a checkpoint holds, ready to evaluate or to train on.
 
-    Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's.
+    path: what `save_checkpoint`, `fit` or `rpucc train` wrote: a run folder, or the file
+        checkpoint.safetensors in it.
+    program: the Program it belongs to; by default the file program.onnx beside the checkpoint.
+
+    Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's,
+    or where there is no program beside it; ArgumentError for other arguments.
+
+    >>> import rpucc, tempfile
+    >>> machine = rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False), seed=5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     machine.program.save(f"{folder}/program.onnx")
+    ...     save_checkpoint(machine, f"{folder}/checkpoint.safetensors")
+    ...     load_checkpoint(folder).seed
+    5
     """
-    path = Path(path)
+    path = arguments.path("load_checkpoint(path)", path)
+    if path.is_dir():
+        path = path / run_files.CHECKPOINT
+    if program is None:
+        program = _program_beside(path)
+    arguments.instance("load_checkpoint(program)", program, Program, "a Program, or None")
     metadata, tensors = _read(path)
     if metadata["program"] != program_digest(program):
         raise CheckpointError(
@@ -82,6 +107,19 @@ def load_checkpoint(path: Path | str, program: Program) -> Machine:
     machine.counters, machine.history = counters, history
     _restore(machine, tensors, path)
     return machine
+
+
+def _program_beside(path: Path) -> Program:
+    """The program in the checkpoint's folder, where `rpucc train` puts it."""
+    place = path.with_name(run_files.PROGRAM)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    if not place.is_file():
+        raise CheckpointError(
+            f"{path}: there is no {run_files.PROGRAM} beside it; give the program that it belongs "
+            "to: load_checkpoint(path, program)"
+        )
+    return Program.load(place)
 
 
 def _counters(text: str) -> Counters:

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.errors import DataError, RpuccError
+from rpucc import arguments
+from rpucc.errors import DataError, OutputError, RpuccError
+from rpucc.runtime.data.dataset import as_array, as_labels, as_samples
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.layout import arranged
+from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
+from rpucc.runtime.machine import Counters, Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.scoring import Scoring
@@ -30,15 +34,21 @@ from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
-    from rpucc.runtime.machine import Counters, Machine
+    from rpucc.runtime.data.load import DataSource
 
 Array = NDArray[Any]
 
 PROGRESS_SECONDS = 0.1
+MACHINE = "a Machine, as rpucc.Machine(program, seed=0) makes and rpucc.load_checkpoint reads"
 
 
 class Trainer:
     """Trains the machine's weights in place, and evaluates them.
+
+    machine: what `rpucc.Machine` or `rpucc.load_checkpoint` returns.
+    threads: CPU threads, 1 or more; results do not depend on it.
+
+    Raises ArgumentError for other arguments.
 
     >>> import rpucc
     >>> program = rpucc.compile("mlp", "ideal", verify=False)
@@ -49,10 +59,8 @@ class Trainer:
     """
 
     def __init__(self, machine: Machine, threads: int = 1) -> None:
-        if threads < 1:
-            raise RpuccError(f"threads = {threads}: at least one is needed")
-        self.machine = machine
-        self.threads = Threads(threads)
+        self.machine = arguments.instance("Trainer(machine)", machine, Machine, MACHINE)
+        self.threads = Threads(arguments.integer("threads", threads, 1))
         self._executors: dict[tuple[int, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, _Step] = {}
         self._test_seconds: float | None = None
@@ -68,7 +76,7 @@ class Trainer:
 
     def fit(
         self,
-        dataset: Dataset,
+        dataset: DataSource,
         *,
         epochs: int,
         batch_size: int = 1,
@@ -80,14 +88,54 @@ class Trainer:
     ) -> list[EpochMetrics]:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
 
-        Continues where the machine stands (a loaded checkpoint goes on at its very sample).
-        lr: the first epoch's rate; lr_schedule: how it goes on (`learning_rate.parse_schedule`).
-        checkpoint: written after every epoch and when interrupted. Returns the metrics of all
-        epochs of the machine. Raises RpuccError if the loss stops being finite.
+        Continues where the machine stands: a loaded checkpoint goes on at its very sample, and
+        `epochs=5` after `epochs=3` trains two more.
+
+        dataset: a Dataset, or what `rpucc.load_dataset` makes one of: arrays (x_train, y_train,
+            x_test, y_test), arrays (x, y) whose last tenth becomes the test part, a dictionary with
+            these keys, an .npz file, a folder of IDX files or a name such as "mnist-mini".
+        epochs: 1 or more, in total.
+        batch_size: samples a step. The loss is a mean over them, so that a sample moves the weights
+            by lr / batch_size: multiply lr by the batch size to learn as fast as with 1.
+        lr: the learning rate of the first epoch, above 0.
+        lr_schedule: the rates of the epochs after it, as text:
+            "constant"            lr in all epochs
+            "step:EPOCHS:FACTOR"  times FACTOR, in (0, 1], every EPOCHS epochs: "step:10:0.5"
+            "cosine:EPOCHS:FLOOR" half a cosine down to FLOOR times lr, FLOOR in (0, 1], reached in
+                                  epoch EPOCHS, 2 or more, and kept: "cosine:30:0.1"
+            "EPOCH=LR,EPOCH=LR,…" these rates from these epochs on, which count from 1 and rise:
+                                  "11=0.005,21=0.001"
+            A layer's own rate is a multiple of it, `update.lr_scale` of the target.
+        checkpoint: a file that gets the machine's state after every epoch and on Ctrl-C
+            (KeyboardInterrupt is raised on); its folder has to be there.
+        on_epoch: called with the EpochMetrics of each epoch when it is complete.
+        on_progress: called with a Progress about ten times a second.
+
+        Returns the EpochMetrics of all epochs of the machine, errors as fractions of the labels.
+        Raises ArgumentError for a wrong argument, DataError where the data do not fit the model,
+        OutputError where the checkpoint cannot be written, and RpuccError if the program was
+        compiled for inference or the loss stops being finite.
+
+        >>> import rpucc
+        >>> trainer = Trainer(rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False)))
+        >>> history = trainer.fit(
+        ...     "mnist-mini", epochs=3, batch_size=10, lr=1.0, lr_schedule="step:1:0.5"
+        ... )
+        >>> [epoch.lr for epoch in history]
+        [1.0, 0.5, 0.25]
         """
-        self._check_fit(dataset, epochs, batch_size, lr)
+        if not self._lr:
+            raise RpuccError(
+                "the program was compiled for inference: compile it without --inference to train"
+            )
+        epochs = arguments.integer("epochs", epochs, 1)
+        batch_size = arguments.integer("batch_size", batch_size, 1)
+        lr = arguments.positive("lr", lr)
         schedule = parse_schedule(lr_schedule)
-        dataset = self._fitted(dataset)
+        arguments.function("on_epoch", on_epoch, "a function of an EpochMetrics")
+        arguments.function("on_progress", on_progress, "a function of a Progress")
+        place = None if checkpoint is None else _checkpoint_place(checkpoint)
+        dataset = self._fitted(load_dataset(dataset))
         machine = self.machine
         features = _flat(dataset.x_train)
         history = [EpochMetrics.from_record(record) for record in machine.history]
@@ -99,20 +147,32 @@ class Trainer:
                     metrics = self._close_epoch(dataset, rate, *seconds)
                     machine.history.append(metrics.reproducible())
                     history.append(metrics)
-                    self._save(checkpoint)
+                    self._save(place)
                     if on_epoch is not None:
                         on_epoch(metrics)
                     self._interrupt.check()
             except KeyboardInterrupt:
-                self._save(checkpoint)
+                self._save(place)
                 raise
         return history
 
     def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> Evaluation:
         """Loss (nan where the program has none) and error over samples, without training.
 
+        x: samples [n, ...] of the model's shape, uint8 (0..255) or floating point in the program's
+            input range; y: integer labels [n] (or one a pixel), or floating-point targets.
         batch_size: how many at once, None for what fits in memory; results do not depend on it.
+
+        Returns an Evaluation. Raises DataError where the arrays do not fit the model, ArgumentError
+        for a wrong batch size.
+
+        >>> import rpucc
+        >>> trainer = Trainer(rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False)))
+        >>> data = rpucc.load_dataset("mnist-mini")
+        >>> trainer.evaluate(data.x_test, data.y_test).samples
+        1000
         """
+        x, y = as_samples(x, "x"), as_labels(y, "y")
         if len(x) != len(y):
             raise DataError(f"{len(x)} samples but {len(y)} labels: each sample needs one label")
         started = time.perf_counter()
@@ -147,9 +207,10 @@ class Trainer:
         )
 
     def predict(self, x: Array, batch_size: int | None = None) -> NDArray[np.float32]:
-        """The network's output (logits) for samples, float32 [n, ...]; batch_size: `evaluate`.
+        """The network's output (logits) for samples, float32 [n, ...].
 
-        A model may have more outputs: `outputs` gives them.
+        x, batch_size, errors: as `evaluate`. One sample needs its batch axis: x[None]. A model may
+        have more outputs: `outputs` gives them.
         """
         return self.outputs(x, (self._output,), batch_size)[self._output]
 
@@ -159,10 +220,13 @@ class Trainer:
         """Outputs of the network by name, each [n, ...]: `names`, or all that it has.
 
         What has no axis of samples (an output of a model with a fixed batch) is joined batch by
-        batch. batch_size: `evaluate`. Raises RpuccError for a name that is none of its outputs.
+        batch. x, batch_size, errors: as `evaluate`, and RpuccError for a name that is none of its
+        outputs.
         """
         known = self.machine.program.outputs
-        names = known if names is None else tuple(names)
+        if names is None:
+            names = known
+        names = arguments.strings("names", names, "a list of names, or None for all outputs")
         for name in names:
             if name not in known:
                 raise RpuccError(f"no output is called {name!r}; there are {', '.join(known)}")
@@ -178,6 +242,7 @@ class Trainer:
 
         outputs: what `predict` returned for the samples; raises DataError for labels of no class.
         """
+        outputs, labels = as_array(outputs, "outputs"), as_labels(labels, "labels")
         if len(outputs) != len(labels):
             raise DataError(f"{len(outputs)} outputs but {len(labels)} labels; each needs one")
         y, scoring = self._scored(labels, outputs.shape)
@@ -185,6 +250,7 @@ class Trainer:
 
     def executor(self, batch: int, *, evaluating: bool, also: Sequence[str] = ()) -> Executor:
         """The executor of a batch size, which computes the values `also`, too; made once."""
+        batch = arguments.integer("batch", batch, 1)
         extra = tuple(name for name in also if name != self._output)
         key = (batch, evaluating, extra)
         if key not in self._executors:
@@ -266,12 +332,9 @@ class Trainer:
         """Yield (first sample, executor with its input filled) over all samples."""
         if batch_size is None:
             batch_size = evaluation_batch(self.machine.program)
-        if batch_size < 1:
-            raise RpuccError(f"batch size {batch_size}: at least 1 is needed")
-        if not len(x):
-            raise DataError("there are no samples; at least one is needed")
+        batch_size = arguments.integer("batch_size", batch_size, 1)
         batch_size = self.machine.program.fixed_batch or batch_size
-        x = arranged(x, self._sample_shape(), "the data")
+        x = arranged(as_samples(x, "x"), self._sample_shape(), "x")
         self._check_range(x)
         features = _flat(x)
         order = np.arange(len(x))
@@ -318,20 +381,10 @@ class Trainer:
                 f"{math.ceil(most)}, or scale them"
             )
 
-    def _check_fit(self, dataset: Dataset, epochs: int, batch_size: int, lr: float) -> None:
-        if not self._lr:
-            raise RpuccError(
-                "the program was compiled for inference: compile it without --inference to train"
-            )
-        if epochs < 1 or batch_size < 1:
-            raise RpuccError(f"epochs = {epochs}, batch size = {batch_size}: at least 1 is needed")
-        if not (math.isfinite(lr) and lr > 0):
-            raise RpuccError(f"lr = {lr:g}: the learning rate must be positive and finite")
-        if self.machine.counters.done > len(dataset.x_train):
-            raise DataError("the checkpoint is further into its epoch than this data set is long")
-
     def _fitted(self, dataset: Dataset) -> Dataset:
         """The data set with samples of the model's shape; all of it is checked before a step."""
+        if self.machine.counters.done > len(dataset.x_train):
+            raise DataError("the checkpoint is further into its epoch than this data set is long")
         executor = self.executor(self.machine.program.fixed_batch or 1, evaluating=True)
         sample, output = (executor[name].shape[1:] for name in (self._input, self._output))
         dataset = fitted(dataset, sample, output, self.machine.program.loss)
@@ -348,11 +401,11 @@ class Trainer:
                 f"{counters.epoch + 1}: training diverged; a smaller --lr may help"
             )
 
-    def _save(self, checkpoint: Path | str | None) -> None:
+    def _save(self, checkpoint: Path | None) -> None:
         if checkpoint is not None:
             from rpucc.runtime.checkpoint import save_checkpoint
 
-            save_checkpoint(self.machine, Path(checkpoint))
+            save_checkpoint(self.machine, checkpoint)
 
 
 class _Step:
@@ -388,6 +441,15 @@ class _Step:
         counters.reads += state.reads
         counters.sample += size
         counters.done += size
+
+
+def _checkpoint_place(checkpoint: object) -> Path:
+    """The path of a checkpoint that can be written after an epoch, which may take hours."""
+    place = arguments.path("checkpoint", checkpoint)
+    if place.is_dir() or not place.parent.is_dir():
+        wrong = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
+        raise OutputError(f"checkpoint {place}: {wrong}; give a file in a folder that is there")
+    return place
 
 
 def _flat(x: Array) -> Array:

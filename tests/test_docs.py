@@ -17,6 +17,7 @@ from rpucc.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
+    "rpucc.arguments",
     "rpucc.compiler",
     "rpucc.cost.network",
     "rpucc.cost.pipeline",
@@ -38,6 +39,8 @@ WITH_EXAMPLES = [
     "rpucc.runtime.data.labels",
     "rpucc.runtime.data.layout",
     "rpucc.runtime.data.load",
+    "rpucc.runtime.checkpoint",
+    "rpucc.runtime.learning_rate",
     "rpucc.runtime.machine",
     "rpucc.runtime.trainer",
 ]

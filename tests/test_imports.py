@@ -13,7 +13,7 @@ import pytest
 CORE = {"errors", "layers", "light", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
 CORE |= {"digests", "placement", "target_sections", "plan_layers", "layer_rules"}
-CORE |= {"constant_weights"}
+CORE |= {"constant_weights", "arguments", "run_files"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,

@@ -13,12 +13,22 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.passes.frontend.messages import NAME_KEY, one_line
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
 PROTOBUF_LIMIT = 2**31 - 1  # bytes; protobuf cannot hold a larger message
+
+EXPORTERS = {
+    "torch": "torch.onnx.export(network, example, 'model.onnx')",
+    "keras": "network.export('model.onnx', format='onnx')",
+    "tensorflow": "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx",
+    "jax": "jax2onnx.to_onnx(network, shapes)",
+    "sklearn": "skl2onnx.to_onnx(network, example)",
+}
+"""Package that a network's class or one of its bases comes from -> how it becomes ONNX."""
 
 # First bytes of files that people mistake for ONNX models, and what to do about them.
 _OTHER_FORMATS = (
@@ -41,8 +51,20 @@ def read_model(source: Source) -> ir.Model:
         return _from_proto(source, label, folder=None)
     if isinstance(source, bytes):
         return _from_proto(_parse(source, "model (bytes)"), "model (bytes)", folder=None)
+    if not isinstance(source, str | os.PathLike):
+        raise arguments.wrong("model", source, _advice(source))
     path = Path(source)
     return _from_proto(_parse(_read_file(path), str(path)), str(path), folder=path.parent)
+
+
+def _advice(source: object) -> str:
+    """Say what a model may be, and how to make that of a network of another framework."""
+    allowed = "a path, the bytes of an ONNX file, an onnx.ModelProto or an ir.Model"
+    for base in type(source).__mro__:
+        export = EXPORTERS.get(base.__module__.partition(".")[0])
+        if export is not None:
+            return f"{allowed}; export the network first: {export}"
+    return allowed
 
 
 def _read_file(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpucc import run_files
 from rpucc.cli.output import to_json, write_text
 from rpucc.errors import CheckpointError, OutputError
 from rpucc.program import BEFORE_TRAINING
@@ -32,12 +33,12 @@ class RunFolder:
     @property
     def program(self) -> Path:
         """The compiled program, with the weights as they were before training."""
-        return self.path / "program.onnx"
+        return self.path / run_files.PROGRAM
 
     @property
     def checkpoint(self) -> Path:
         """The state of the arrays."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / run_files.CHECKPOINT
 
     @property
     def metrics(self) -> Path:

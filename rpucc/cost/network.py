@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.cost import pipeline
 from rpucc.cost.digital import DigitalWork, digital_work
 from rpucc.cost.energy import Energy, digital_energy
@@ -99,7 +100,7 @@ class NetworkCost:
     def from_model(cls, model: ir.Model, table: CostTable | None = None) -> NetworkCost:
         """Derive the cost of a compiled model; `table` takes the place of its target's `[cost]`.
 
-        Raises ValueError where the model is damaged.
+        Raises ValueError where the model is damaged, ArgumentError for what is no ir.Model.
 
         >>> import rpucc
         >>> cost = NetworkCost.from_model(rpucc.compile("lenet", "rpu-managed").model)
@@ -109,6 +110,7 @@ class NetworkCost:
         from rpucc.plan import Plan
         from rpucc.target import Target
 
+        arguments.instance("NetworkCost.from_model(model)", model, ir.Model, "program.model")
         target = Target.from_json(model.metadata_props["rpucc.target"])
         if table is not None:
             target = target.model_copy(update={"cost": table})

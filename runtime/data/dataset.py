@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rpucc.errors import DataError
+from rpucc import arguments
+from rpucc.errors import DataError, one_line
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,7 @@ class Dataset:
     y_test: Array
 
     def __post_init__(self) -> None:
+        arguments.instance("Dataset(name)", self.name, str, "a string that messages call it by")
         for part in ("train", "test"):
             x = as_samples(getattr(self, f"x_{part}"), f"{self.name}: x_{part}")
             y = as_labels(getattr(self, f"y_{part}"), f"{self.name}: y_{part}")
@@ -80,13 +82,21 @@ class Dataset:
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
 
-def as_samples(x: Array, where: str) -> Array:
+def as_array(value: object, where: str) -> Array:
+    """Return what NumPy makes of a value; DataError where it cannot (lists of unequal lengths)."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # tensors raise the last two
+        raise DataError(f"{where} cannot be made a NumPy array: {one_line(error)}") from error
+
+
+def as_samples(x: object, where: str) -> Array:
     """Return samples as `Dataset` holds them; `where` names them in a DataError."""
-    x = np.asarray(x)
+    x = as_array(x, where)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError(
-            f"{where} has type {x.dtype}; pixels must be uint8 (0..255) or floating point: "
-            "convert them with .astype before saving"
+            f"{where} has type {x.dtype}; pixels must be uint8 (0..255) or floating point; "
+            "convert them with .astype"
         )
     if x.ndim < 2:
         raise DataError(
@@ -100,9 +110,9 @@ def as_samples(x: Array, where: str) -> Array:
     return np.ascontiguousarray(x)
 
 
-def as_labels(y: Array, where: str) -> Array:
+def as_labels(y: object, where: str) -> Array:
     """Return labels or targets as `Dataset` holds them; `where` names them in a DataError."""
-    y = np.asarray(y)
+    y = as_array(y, where)
     if y.dtype.kind not in "biuf":
         raise DataError(
             f"{where} has type {y.dtype}; labels must be integers, regression targets "

@@ -72,7 +72,23 @@ def test_digital_weights_are_part_of_it(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     assert "no such checkpoint file" in refused(tmp_path / "none")
-    assert "no such checkpoint file" in refused(tmp_path)
+    assert "no such checkpoint file" in refused(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.safetensors: no such checkpoint file"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_run_folder_brings_its_program(tmp_path: Path) -> None:
+    machine, _ = train(tiny(), tiny_data(), seed=9)
+    save_checkpoint(machine, tmp_path / "checkpoint.safetensors")
+    for place in (tmp_path, tmp_path / "checkpoint.safetensors"):
+        with pytest.raises(CheckpointError, match=r"there is no program\.onnx beside it; give the"):
+            load_checkpoint(place)
+    machine.program.save(tmp_path / "program.onnx")
+    for place in (tmp_path, str(tmp_path), tmp_path / "checkpoint.safetensors"):
+        loaded = load_checkpoint(place)
+        assert (loaded.seed, loaded.history) == (9, machine.history)
+        for name, array in machine.state().items():
+            np.testing.assert_array_equal(loaded.state()[name], array)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
