@@ -108,7 +108,7 @@ batch_size = click.option(
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Samples an update.",
+    help="Samples a step; the loss is a mean over them, so a larger batch wants a larger --lr.",
 )
 eval_batch_size = click.option(
     "--batch-size",
@@ -122,7 +122,7 @@ learning_rate = click.option(
     default=0.01,
     show_default=True,
     callback=_finite,
-    help="Learning rate.",
+    help="Learning rate of a step; 0.01 is one for --batch-size 1.",
 )
 
 

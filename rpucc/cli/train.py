@@ -140,6 +140,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         machine = _resume(run, program, arguments)
     else:
         program, run = _prepare(ctx, arguments)
+        _say_rate(ctx, arguments)
         data = training.checked_data(program, arguments.data, arguments.data_dir)
         machine = start(run, program, arguments)
     training.train_into(run, machine, data, training.Settings.of(arguments))
@@ -189,6 +190,18 @@ def check_run_folder(run: RunFolder, arguments: Arguments) -> None:
     check_folder(run.path)
     if not arguments.force:
         run.refuse_overwriting()
+
+
+def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
+    """Say that the default rate is one for single samples, where the user thought of none."""
+    from rpucc.cli.console import say
+
+    size, lr = arguments.batch_size, arguments.lr
+    if size > 1 and not options.given(ctx, "lr"):
+        say(
+            f"lr {lr:g} is for single samples: a batch of {size} takes their mean, 1/{size} as "
+            f"far; --lr {lr * size:g} makes up for it"
+        )
 
 
 def _compiled(arguments: Arguments) -> Program:
