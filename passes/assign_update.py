@@ -1,6 +1,7 @@
 """Give each update cycle its policy: pulsed or exact, BL, UM, UBLM.
 
-Not for the pulses themselves: the runtime draws them (physics.md section 3).
+Source of update management: Gokmen, Onen & Haensch 2017 (arXiv 1705.08014). Not for the pulses
+themselves: the runtime draws them (physics.md section 3).
 """
 
 from __future__ import annotations
