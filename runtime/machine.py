@@ -149,6 +149,14 @@ class Machine:
         self.counters = Counters(sample=before.sample, earlier=before.earlier + begun)
         self.history = []
 
+    def __repr__(self) -> str:
+        done = self.counters
+        begun = f" and {done.done:,} samples" if done.done else ""
+        return (
+            f"<Machine {self.program.name!r} for {self.program.target.name}, seed {self.seed}: "
+            f"{self.weights:,} weights on arrays, {done.epoch} epochs{begun} trained>"
+        )
+
     def state(self) -> dict[str, NDArray[Any]]:
         """What training changes, by initializer name: analog weights and digital parameters."""
         digital = {name: self.values[name] for name in self.updates if name in self.values}

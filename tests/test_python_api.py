@@ -317,6 +317,20 @@ def test_integers_and_numbers_of_numpy_are_taken(program):
     assert len(trainer.fit((X, Y), **how)) == 1
 
 
+def test_what_a_prompt_shows_is_one_line(program):
+    data = rpucc.load_dataset((X, Y, X[:5], Y[:5]))
+    assert repr(data) == "<Dataset 'data': 20 + 5 samples float32 [1, 28, 28], 10 classes>"
+    targets = rpucc.load_dataset((X, np.ones((20, 1)), X[:5], np.ones((5, 1))))
+    assert repr(targets).endswith(" [1, 28, 28], targets>")
+    machine = rpucc.Machine(program, seed=3)
+    rpucc.Trainer(machine).fit(data, epochs=2, batch_size=20)
+    machine.counters.done = 1200
+    assert repr(machine) == (
+        "<Machine 'mlp' for ideal, seed 3: 235,146 weights on arrays, 2 epochs and 1,200 samples "
+        "trained>"
+    )
+
+
 def test_models_may_be_protos_irs_bytes_and_paths(tmp_path):
     import onnx_ir as ir
 

@@ -20,7 +20,7 @@ from rpucc.errors import DataError, one_line
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Training and test samples with their labels, checked.
 
@@ -80,6 +80,12 @@ class Dataset:
         if self.y_train.dtype.kind == "f":
             return 0
         return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.x_train):,} + {len(self.x_test):,}"
+        sample = f"{self.x_train.dtype} {list(self.sample_shape)}"
+        labels = f"{self.classes} classes" if self.classes else "targets"
+        return f"<Dataset {self.name!r}: {parts} samples {sample}, {labels}>"
 
 
 def as_array(value: object, where: str) -> Array:
