@@ -144,7 +144,8 @@ def test_commands_are_ones_that_there_are(page):
             found = command.get_command(click.Context(command), words[0])
             assert found is not None, words
             command, words = found, words[1:]
-        command.make_context("rpucc", words)  # raises UsageError
+        parent = click.Context(cli, **cli.context_settings)  # else -h would be lost for good
+        command.make_context("rpucc", words, parent)  # raises UsageError
 
 
 def test_the_policies_page_names_every_key():
