@@ -7,10 +7,8 @@ another one.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from rpucc import arguments, run_files
 from rpucc.errors import CheckpointError, OutputError
 from rpucc.program import Program
+from rpucc.files import write_whole
 from rpucc.runtime.machine import MAX_SEED, Counters, Machine
 from rpucc.runtime.metrics import EpochMetrics
 
@@ -53,17 +52,11 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
     tensors = {name: np.ascontiguousarray(a) for name, a in sorted(machine.state().items())}
     # One string of metadata: safetensors does not keep the order of several.
     data = save(tensors, {"rpucc": json.dumps(metadata)})
-    if not path.name:
-        raise OutputError(f"{path}: the checkpoint cannot be written: this is no file name")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_whole(path, lambda stream: stream.write(data))
     except OSError as error:
-        raise OutputError(f"{path}: the checkpoint cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise OutputError(f"{path}: the checkpoint cannot be written: {reason}") from error
 
 
 def load_checkpoint(path: Path | str, program: Program | None = None) -> Machine:

@@ -117,6 +117,7 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
     if run.checkpoint.is_file():
         program = train.load_program(run)
         machine = load_checkpoint(run.checkpoint, program)
+        run.tidy()
         run.write_arguments(arguments.record())
         run.write_metrics(machine.history)
         return program, machine

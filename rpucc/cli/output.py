@@ -18,6 +18,7 @@ from typing import BinaryIO
 import click
 
 from rpucc.errors import OutputError
+from rpucc.files import write_whole
 
 
 def print_json(data: object) -> None:
@@ -111,15 +112,8 @@ def make_folder(path: Path) -> None:
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it; OutputError if it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("wb") as stream:
-                write(stream)
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        write_whole(path, write)
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rpucc import run_files
 from rpucc.cli.output import to_json, write_text
 from rpucc.errors import CheckpointError, OutputError
+from rpucc.files import remove_rests
 from rpucc.program import BEFORE_TRAINING
 from rpucc.report.csv import table_csv
 
@@ -106,6 +107,10 @@ class RunFolder:
                 f"{self.path}: is no run folder, but holds a {foreign[0].name}; -o names another "
                 "folder, --force replaces the file"
             )
+
+    def tidy(self) -> None:
+        """Remove what killed writers left here; what a living one has stays."""
+        remove_rests(self.path)
 
     def clear(self) -> None:
         """Remove what an earlier training left."""

@@ -248,6 +248,7 @@ def start_with(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
     from rpucc.cli.output import make_folder
 
     make_folder(run.path)
+    run.tidy()
     run.clear()
     run.write_program(machine.program)
     run.write_arguments(arguments.record())
@@ -296,6 +297,7 @@ def _resume(run: RunFolder, program: Program, arguments: Arguments) -> Machine:
     from rpucc.runtime.checkpoint import load_checkpoint
 
     machine = load_checkpoint(run.checkpoint, program)
+    run.tidy()
     run.write_arguments(arguments.record())
     run.write_metrics(machine.history)
     return machine

@@ -6,12 +6,14 @@ A new data set is one row of DATASETS. Not for reading the files: npz.py and idx
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from rpucc.errors import DataError
+from rpucc.files import temporary_folder
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.data.idx import PARTS, find_idx_files, load_idx_folder
 from rpucc.runtime.data.npz import load_npz, one_line
@@ -164,18 +166,23 @@ def _download(name: str, row: NamedDataset, folder: Path) -> None:
 def _retrieve(url: str, file: RemoteFile, target: Path) -> str:
     """Download one file; return "" or the reason why that failed, as one short line.
 
-    pooch writes to a temporary name and moves the file into place once its checksum is right.
+    pooch writes to a temporary folder; the file moves into place once its checksum is right.
     """
     import pooch
 
     try:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{file.sha256}",
-            fname=file.name,
-            path=target,
-            downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
-        )
+        if _is_there(target / file.name, file.sha256):
+            return ""
+        target.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(target / file.name) as folder:
+            pooch.retrieve(
+                url,
+                known_hash=f"sha256:{file.sha256}",
+                fname=file.name,
+                path=folder,
+                downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
+            )
+            os.replace(folder / file.name, target / file.name)
     except ValueError as error:
         if "hash" in str(error):
             return f"{url} has another SHA-256 than expected"
@@ -183,6 +190,14 @@ def _retrieve(url: str, file: RemoteFile, target: Path) -> str:
     except OSError as error:  # those of requests are OSErrors too
         return f"{_host(url)}: {error.strerror or type(error).__name__}"
     return ""
+
+
+def _is_there(path: Path, sha256: str) -> bool:
+    """Whether an earlier download, of a folder that is not complete, has left this very file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
 
 
 def _remove_empty(folders: list[Path]) -> None:

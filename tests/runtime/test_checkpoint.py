@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -227,13 +228,10 @@ def test_a_failed_write_keeps_the_last_checkpoint(
 ) -> None:
     path = tmp_path / "c"
     path.write_bytes(good.read_bytes())
-    write = Path.write_bytes
-
-    def full_disk(self: Path, data: bytes) -> int:
-        write(self, data[:100])
+    def full_disk(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         save_checkpoint(Machine(tiny()), path)
     assert list(tmp_path.iterdir()) == [path]
