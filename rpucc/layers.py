@@ -41,6 +41,9 @@ MATRIX_TRANSPOSED = "rpucc.matrix_transposed"
 NO_LAYER = "rpucc.no_layer"
 """Node metadata of a product with constant weights: why it is no dense layer."""
 
+MOST_TILES = 1 << 24
+"""Tile ids have 24 bits in the address of a random draw (runtime/kernels/philox.py)."""
+
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
 
@@ -127,6 +130,14 @@ class AnalogLayer:
     def beyond_bounds(self) -> int:
         """Weights beyond the devices' mean bounds, which programming clips."""
         return int(self.forward[0].metadata_props.get(BEYOND_BOUNDS, "0"))
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that all its matrices are cut into."""
+        attributes = self.forward[0].attributes
+        row_cuts = tuple(attributes.get_ints("row_cuts", ()))
+        col_cuts = tuple(attributes.get_ints("col_cuts", ()))
+        return self.matrices * segments(row_cuts) * segments(col_cuts)
 
     @property
     def nodes(self) -> list[ir.Node]:

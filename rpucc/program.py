@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from rpucc import arguments
 from rpucc.errors import ModelError, OutputError, one_line
+from rpucc.files import temporary_folder
 
 if TYPE_CHECKING:
     from rpucc.cost.network import NetworkCost
@@ -31,8 +32,6 @@ BEFORE_TRAINING = "rpucc.weights"
 
 RESTATING = ("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze")
 """What a model may end in behind the value that its loss is about."""
-
-_REQUIRED = ("rpucc.version", "rpucc.target", "rpucc.input", "rpucc.output", "rpucc.input_range")
 
 
 class Program:
@@ -219,11 +218,11 @@ def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     try:
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give the name of a file to write")
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
+        with temporary_folder(path) as folder:
+            temporary = folder / path.name
             ir.save(model, temporary, format="protobuf", external_data=external)
             if external is not None:
-                os.replace(Path(folder) / external, path.parent / external)
+                os.replace(folder / external, path.parent / external)
             os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
@@ -255,26 +254,23 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
 
 def _check_program(program: Program, where: Path) -> None:
     """Refuse a model, just read from `where`, that is no sound rpucc program."""
-    from rpucc.errors import TargetError
-    from rpucc.structure import structure_problems
-
-    notes = program.model.metadata_props
     if not is_program(program.model):
         raise ModelError(
             f"{where}: an ONNX model, but not an rpucc program; compile it first (rpucc compile)"
         )
-    for key in _REQUIRED:
-        if key not in notes:
-            raise ModelError(f"{where}: a damaged program: its metadata lack {key}")
     try:
-        _ = program.target, program.input_range, program.other_names
-        if not all(isinstance(name, str) for name in program.updates.values()):
-            raise ValueError("rpucc.updates maps no names to names")
-        problem = next(structure_problems(program.model, where), None)
-    except TargetError as error:
-        found = "; ".join(error.args)
-        raise ModelError(f"{where}: a damaged program: {found}") from error
+        problem = next(_problems(program, where), None)
     except Exception as error:  # any damage at all may have been done to a file
         raise ModelError(f"{where}: a damaged program: {one_line(error)}") from error
     if problem is not None:
-        raise ModelError(f"{where}: a damaged program: {problem}")
+        raise ModelError(f"{where}: a damaged program: {one_line(problem)}")
+
+
+def _problems(program: Program, where: Path) -> Iterator[str]:
+    """Yield what is wrong, the form first: what comes later relies on it."""
+    from rpucc.program_check import form_problems, meaning_problems
+    from rpucc.structure import structure_problems
+
+    yield from form_problems(program.model)
+    yield from structure_problems(program.model, where)
+    yield from meaning_problems(program.model, program.target)

@@ -34,7 +34,7 @@ WITH_EXAMPLES = [
     "rpucc.report.svg_pipeline",
     "rpucc.report.units",
     "rpucc.target",
-    "rpucc.passes.cuts",
+    "rpucc.placement.cuts",
     "rpucc.runtime.data.dataset",
     "rpucc.runtime.data.labels",
     "rpucc.runtime.data.layout",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
 from rpucc.layers import READS, cycle_of, weight_of
+from rpucc.runtime.fits import require
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import multiply, multiply_groups
@@ -80,6 +81,9 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
         )
     x = executor.array(nodes[0].inputs[0])
     inputs, outputs = int(in_cuts[-1]), int(out_cuts[-1])
+    fits = x.dtype == np.float32 and x.ndim >= 2 and x.shape[-1] == inputs
+    fits = fits and (grid.groups == 1 or (x.ndim == 4 and x.shape[1] == grid.groups))
+    require(node, fits, f"its input {list(x.shape)} does not fit its matrix")
     y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
     periphery = Periphery.of(node, managed)
     grouped = grid.groups > 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rpucc.layers import weight_of
 from rpucc.runtime.devices.compiled import compile_update
+from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
     from rpucc.runtime.grid import Grid
 
+# BL at most (`target_sections.Update`): what the working arrays are planned for.
+MOST_SLOTS = 255
 PIECE_ROWS = 16
 # Any split of the rows gives the same bits; a thread should have a few of them to itself.
 PULSED_PIECE_ROWS = 4
@@ -34,9 +37,10 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
     """
     grid = executor.machine.grids[str(weight_of(node).name)]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
+    _check(executor, grid, node, x, d, lr)
     executor.bind(node.outputs[0], grid.W)
     before = None
-    if node.attributes.get_int("pulsed", 0):
+    if grid.pulsed:
         trains = -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS)
         X, D, before = _by_group(executor, grid.groups, trains, x, d)
         work = _pulsed(executor, grid, node, X, D, lr)
@@ -47,6 +51,23 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
         work = _exact(grid, X, D, lr)
     executor.at_end_together(work)
     return before
+
+
+def _check(
+    executor: Executor, grid: Grid, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
+    lr: NDArray[Any],
+) -> None:  # fmt: skip
+    """Refuse what the kernels could not work on, before one of them does."""
+    grouped = grid.groups > 1
+    fits = x.dtype == d.dtype == lr.dtype == np.float32 and lr.shape == ()
+    fits = fits and x.shape[:-1] == d.shape[:-1] and x.shape[0] == executor.batch
+    fits = fits and (x.shape[1] == grid.groups if grouped and x.ndim == 4 else not grouped)
+    lines = d.shape[-1], x.shape[-1]
+    require(node, fits and x.ndim >= 2 and lines == grid.matrices.shape[1:],
+            f"its x {list(x.shape)} and d {list(d.shape)} do not fit its matrix")  # fmt: skip
+    pulsed, bl = bool(node.attributes.get_int("pulsed", 0)), node.attributes.get_int("bl", 0)
+    alike = pulsed == grid.pulsed and (not pulsed or 1 <= bl <= MOST_SLOTS)
+    require(node, alike, f"pulsed = {int(pulsed)} and bl = {bl} are not what its devices can do")
 
 
 def _by_group(

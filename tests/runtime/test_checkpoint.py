@@ -228,6 +228,7 @@ def test_a_failed_write_keeps_the_last_checkpoint(
 ) -> None:
     path = tmp_path / "c"
     path.write_bytes(good.read_bytes())
+
     def full_disk(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 

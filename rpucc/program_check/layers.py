@@ -1,0 +1,206 @@
+"""Each layer of a program against the target that it carries: grid, copies, devices, policy.
+
+What the passes stamp on nodes is worked out again by the functions that they use (`stamps.py`,
+`placement/cuts.py`) and compared: the target is the one source. Not for chains and attributes as
+such: those come before (`chains.py`, `attributes.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.layers import (
+    ARRAY_KIND,
+    CONVOLUTIONS,
+    DEVICES,
+    LAYER_OPS,
+    LR_SCALE,
+    MOST_TILES,
+    OP,
+    PER_SAMPLE,
+    READS,
+    REPLICAS,
+    AnalogLayer,
+    analog_layers,
+    reads_per_sample,
+)
+from rpucc.placement import place
+from rpucc.placement.budget import shortages
+from rpucc.placement.cuts import grid_cuts
+from rpucc.placement.program import grids_of
+from rpucc.program_check.chains import manager_of
+from rpucc.stamps import Stamp, bounds_stamp, is_transposed, periphery_stamp, update_stamp
+from rpucc.target_sections import AUTOMATIC_KINDS
+
+if TYPE_CHECKING:
+    from rpucc.target import LayerPolicy, Target
+
+MOST_REPLICAS = 2**31
+CYCLES = ("forward", "backward", "update")
+
+
+def layer_problems(model: ir.Model, target: Target) -> Iterator[str]:
+    """Yield where a layer is not what rpucc makes of it for this target, one line each."""
+    layers = analog_layers(model)
+    yield from _node_problems(model, layers)
+    first = 0
+    for layer in layers:
+        problem = next(_problems(layer, target, first), None)
+        if problem is not None:
+            yield problem
+            return  # what follows would only repeat it
+        first += layer.tiles
+    if first > MOST_TILES:
+        yield f"has {first:,} tiles, more than there are numbers for ({MOST_TILES:,})"
+        return
+    used = place(grids_of(model, target), target.arrays, share=target.placement.share).arrays
+    for short in shortages(used, target.arrays):
+        yield f"needs {short.needed:,} arrays {short.kind!r} of which there are {short.count:,}"
+
+
+def _node_problems(model: ir.Model, layers: list[AnalogLayer]) -> Iterator[str]:
+    """Every read and update is a layer's, and every layer has a name of its own."""
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            yield f"two matrices are called layer {name!r}"
+            return
+    known = {node for layer in layers for node in layer.nodes}
+    results = {value.name for value in model.graph.outputs}
+    for node in model.graph:
+        cycle = node.metadata_props.get("rpucc.cycle", "forward")
+        if cycle not in CYCLES:
+            yield f"node {node.name!r}: metadata rpucc.cycle is {cycle!r}, none of {CYCLES}"
+        if node.domain == "rpu" and node.op_type in (*READS, "Update") and node not in known:
+            yield f"node {node.name!r} ({node.op_type}): its matrix has no forward read"
+        if node.op_type == "Update" and node.outputs[0].name not in results:
+            yield f"node {node.name!r} (Update): its result is no graph output"
+
+
+def _problems(layer: AnalogLayer, target: Target, first_tile: int) -> Iterator[str]:
+    where = f"layer {layer.name!r}"
+    yield from _matrix_problems(layer, where)
+    policy = target.for_layer(layer.name)
+    yield from _metadata_problems(layer, where)
+    kind = layer.forward[0].metadata_props.get(ARRAY_KIND)
+    array = next((each for each in target.arrays if each.name == kind), None)
+    if array is None or policy.mapping.array not in (*AUTOMATIC_KINDS, kind):
+        yield f"{where}: its kind of array is {kind!r}; the target says {policy.mapping.array!r}"
+        return
+    if not policy.analog:
+        yield f"{where}: is on arrays; the target keeps it digital"
+    cuts = grid_cuts(policy.mapping, layer.group_rows, layer.columns, array)
+    grid = {"row_cuts": list(cuts[0]), "col_cuts": list(cuts[1]), "first_tile": first_tile}
+    grid |= {"groups": layer.matrices, "copies": layer.learners}
+    for node in layer.nodes:
+        for key, expected in grid.items():
+            found = node.attributes[key].value
+            found = list(found) if isinstance(found, list | tuple) else found
+            if found != expected:
+                yield f"node {node.name!r}: {key} = {found}, but {where} has {expected}"
+    yield from _copy_problems(layer, policy, where)
+    for node in (*layer.forward, *layer.backward):
+        yield from _read_problems(node, policy)
+    for node in layer.updates:
+        yield from _stamp_problems(node, update_stamp(policy))
+        yield from _rate_problems(node)
+
+
+def _matrix_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
+    """The weights are finite numbers [groups · devices · R, C]."""
+    tensor = layer.weight.const_value if layer.weight.is_initializer() else None
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+        yield f"{where}: its matrix {layer.weight.name!r} is no FLOAT constant [R, C]"
+    elif not bool(np.isfinite(tensor.numpy()).all()):
+        yield f"{where}: its matrix {layer.weight.name!r} holds NaN or infinity"
+    elif not tensor.size:
+        yield f"{where}: its matrix {layer.weight.name!r} {tensor.shape} is empty"
+    elif layer.rows % layer.matrices or layer.matrices % layer.learners:
+        yield (
+            f"{where}: groups = {layer.matrices} and copies = {layer.learners} do not share out "
+            f"the {layer.rows} rows of {layer.weight.name!r}"
+        )
+
+
+def _metadata_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
+    names = {node.metadata_props.get("rpucc.layer") for node in layer.forward}
+    for node in layer.nodes:
+        notes = node.metadata_props
+        if notes.get("rpucc.layer") not in names:
+            yield f"node {node.name!r}: is called layer {notes.get('rpucc.layer')!r}, not {where}"
+        if notes.get(ARRAY_KIND) != layer.forward[0].metadata_props.get(ARRAY_KIND):
+            yield f"node {node.name!r}: its kind of array is not that of {where}"
+        if notes.get(PER_SAMPLE) != str(reads_per_sample(node)):
+            yield f"node {node.name!r}: {PER_SAMPLE} is not the {reads_per_sample(node)} it takes"
+    op = layer.forward[0].metadata_props.get(OP)
+    if op not in LAYER_OPS:
+        yield f"{where}: {OP} is {op!r}, none of {', '.join(LAYER_OPS)}"
+    for key in (REPLICAS, DEVICES):
+        texts = {node.metadata_props.get(key) for node in layer.forward}
+        if len(texts) > 1 or not all(text is None or _is_count(text) for text in texts):
+            yield f"{where}: {key} is no number, or not one for all its reads"
+
+
+def _is_count(text: str) -> bool:
+    whole = text.isascii() and text.isdigit() and len(text) < 11 and not text.startswith("0")
+    return whole and int(text) <= MOST_REPLICAS
+
+
+def _copy_problems(layer: AnalogLayer, policy: LayerPolicy, where: str) -> Iterator[str]:
+    """Copies and devices a weight are those of the target, as far as there are reads to share."""
+    mapping, read = policy.mapping, layer.forward[0]
+    if layer.devices != mapping.devices_per_weight or layer.group_rows % layer.devices:
+        yield (
+            f"{where}: has {layer.devices} devices a weight in {layer.group_rows} rows; the target "
+            f"says {mapping.devices_per_weight}"
+        )
+    convolution = read.metadata_props[OP] in CONVOLUTIONS
+    apart = mapping.replica_updates == "independent" and convolution
+    reads = max(sum(reads_per_sample(node) for node in layer.forward), 1)
+    most = reads if mapping.replicas == "auto" else int(mapping.replicas)
+    if layer.learners > 1 and not apart:
+        yield f"{where}: {layer.learners} copies learn on their own; the target says otherwise"
+    elif apart:
+        if layer.learners not in (most, reads) or layer.replicas != layer.learners:
+            yield f"{where}: {layer.learners} copies learn on their own; the target has {most}"
+    elif layer.replicas > most or (
+        mapping.replicas != "auto" and layer.replicas != min(most, reads)
+    ):
+        yield f"{where}: has {layer.replicas} copies; the target has {mapping.replicas}"
+
+
+def _read_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
+    transposed = is_transposed(node)
+    bounds = bounds_stamp(policy, transposed)
+    if (bounds is not None) != (node.op_type == "BoundedRead"):
+        yield f"node {node.name!r} ({node.op_type}): the target's bound management says otherwise"
+    yield from _stamp_problems(node, {**periphery_stamp(policy, transposed), **(bounds or {})})
+    management = policy.management
+    wanted = management.noise_backward if transposed else management.noise_forward
+    if wanted != "auto" and (manager_of(node) is not None) != (wanted == "always"):
+        yield f"node {node.name!r} ({node.op_type}): the target's noise management says {wanted!r}"
+
+
+def _stamp_problems(node: ir.Node, stamp: Stamp) -> Iterator[str]:
+    """Attributes that the target decides; numbers as the float32 that an attribute is."""
+    absent = {"assumed_w_max": 0.0} if node.op_type == "BoundedRead" else {}
+    for key, expected in {**absent, **stamp}.items():
+        attribute = node.attributes.get(key)
+        found = 0 if attribute is None else attribute.value
+        if np.float32(found) != np.float32(expected):
+            yield f"node {node.name!r} ({node.op_type}): {key} = {found}; the target has {expected}"
+
+
+def _rate_problems(node: ir.Node) -> Iterator[str]:
+    text = node.metadata_props.get(LR_SCALE, "1")
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not 0 <= scale < math.inf:
+        yield f"node {node.name!r} (Update): {LR_SCALE} = {text[:60]!r} is no number from 0 up"
