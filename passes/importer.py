@@ -28,6 +28,7 @@ from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.rules import Problems, enforce
 from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
+from rpucc.passes.frontend.sizes import refuse_negative_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
 
@@ -42,6 +43,9 @@ __all__ = [
     "import_notes",
     "load_model",
 ]
+
+INPUT_RANGE_KEY = "rpucc.input_range"
+"""Model metadata: what the data lie between, where a user wrote it into the file."""
 
 _CHECKER_ERRORS = (
     onnx.checker.ValidationError,
@@ -100,6 +104,7 @@ class Importer(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Run all steps; raises ModelError or UnsupportedError."""
+        drop_notes(model)
         check_file(model)
         self.watch("check_file", model)
         notes = _normalise_operators(model, self.problems, self.watch)
@@ -125,6 +130,17 @@ class Importer(ir.passes.InPlacePass):
         separate_weights(model)
         _finish(model, notes)
         return ir.passes.PassResult(model, modified=True)
+
+
+def drop_notes(model: ir.Model) -> None:
+    """Forget what a file says in rpucc's own words: it is no program, and nobody has checked it.
+
+    The range of the data is a user's to say.
+    """
+    for holder in (model, *model.graph):
+        for key in [key for key in holder.metadata_props if key.startswith("rpucc.")]:
+            if key != INPUT_RANGE_KEY:
+                del holder.metadata_props[key]
 
 
 def check_file(model: ir.Model) -> None:
@@ -160,6 +176,7 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
     notes += drop_unread_inputs(model)
     watch("drop_unread_inputs", model)
     _check_input(model, problems)
+    refuse_negative_sizes(model)
     common.RemoveUnusedOpsetsPass()(model)
     model.ir_version = IR_VERSION
     try:

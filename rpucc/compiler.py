@@ -30,6 +30,7 @@ from rpucc.passes.frontend.input_shape import (
 )
 from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.messages import label_of
+from rpucc.passes.frontend.onnx_tools import foreign_errors
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
@@ -130,7 +131,8 @@ def compile_model(
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     drop_unread_inputs(original)
     problems = problems or Problems()
-    Importer(problems, watch)(imported)
+    with foreign_errors(label_of(imported)):
+        Importer(problems, watch)(imported)
     chosen = _bound(chosen, imported, problems)
     _describe(imported, chosen, _input_range(imported, input_range), training)
     seconds = time.perf_counter() - start
@@ -148,7 +150,8 @@ def compile_model(
     def lower(*checks: Callback) -> ir.Model:
         events = [*callbacks, *checks]
         try:
-            return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
+            with foreign_errors(label_of(imported)):
+                return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
         except ModelError as error:
             for each in (error, *options.problems.found):
                 if isinstance(each, ModelError):

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rpucc import arguments, run_files
-from rpucc.errors import CheckpointError, OutputError
-from rpucc.program import Program
+from rpucc.errors import CheckpointError, OutputError, one_line
 from rpucc.files import write_whole
-from rpucc.runtime.machine import MAX_SEED, Counters, Machine
+from rpucc.program import Program
+from rpucc.runtime.machine import MAX_SEED, MOST_DRAWS, Counters, Machine
 from rpucc.runtime.metrics import EpochMetrics
 
 FORMAT = "rpucc-checkpoint-1"
@@ -50,6 +52,7 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
         "history": json.dumps(machine.history),
     }
     tensors = {name: np.ascontiguousarray(a) for name, a in sorted(machine.state().items())}
+    metadata["tensors"] = tensors_digest(tensors)
     # One string of metadata: safetensors does not keep the order of several.
     data = save(tensors, {"rpucc": json.dumps(metadata)})
     try:
@@ -90,15 +93,20 @@ def load_checkpoint(path: Path | str, program: Program | None = None) -> Machine
             "written beside it"
         )
     try:
-        seed = int(metadata["seed"])
-        if not 0 <= seed <= MAX_SEED:
-            raise ValueError(f"seed {seed}")
+        seed = _seed(metadata["seed"])
         counters, history = _counters(metadata["counters"]), _history(metadata["history"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the checkpoint's metadata is damaged") from error
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: the checkpoint's metadata is damaged: {one_line(error)}"
+        ) from error
     machine = Machine(program, seed)
     machine.counters, machine.history = counters, history
     _restore(machine, tensors, path)
+    if metadata.get("tensors", tensors_digest(tensors)) != tensors_digest(tensors):
+        raise CheckpointError(
+            f"{path}: the checkpoint's weights are not those that were written (their SHA-256 is "
+            "another); the file is damaged: copy it again, or train again"
+        )
     return machine
 
 
@@ -115,6 +123,24 @@ def _program_beside(path: Path) -> Program:
     return Program.load(place)
 
 
+def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _seed(text: object) -> int:
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20):
+        raise ValueError("the seed is no number")
+    seed = int(text)
+    if seed > MAX_SEED:
+        raise ValueError(f"seed {seed}")
+    return seed
+
+
 def _counters(text: str) -> Counters:
     """Counters from their JSON; raises ValueError, TypeError or KeyError where it is damaged."""
     found = json.loads(text)
@@ -123,9 +149,10 @@ def _counters(text: str) -> Counters:
     if (
         not all(type(value) is int and 0 <= value < 2**63 for value in whole)
         or len(found["reads"]) != 3
-        or not isinstance(loss, int | float)
+        or type(loss) is not float
+        or max(found.get(key, 0) for key in ("epoch", "done", "sample", "earlier")) > MOST_DRAWS
     ):
-        raise ValueError("counters")
+        raise ValueError("its counters are none")
     return Counters(**{**found, "reads": np.array(found["reads"], np.int64)})
 
 
@@ -133,7 +160,7 @@ def _history(text: str) -> list[dict[str, Any]]:
     """The metrics of the epochs from their JSON; raises as `_counters`."""
     found = json.loads(text)
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-        raise TypeError("history")
+        raise TypeError("its history is none")
     return [EpochMetrics.from_record(record).reproducible() for record in found]
 
 
@@ -155,7 +182,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             outer = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads(outer["rpucc"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of rpucc, or damaged ({type(error).__name__})"
         ) from error
@@ -163,9 +190,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     if not isinstance(metadata, dict) or any(key not in metadata for key in needed):
         raise CheckpointError(f"{path}: not a checkpoint of rpucc")
     if metadata["format"] != FORMAT:
-        raise CheckpointError(
-            f"{path}: checkpoint format '{metadata['format']}', this rpucc reads '{FORMAT}'"
-        )
+        found = one_line(metadata["format"])
+        raise CheckpointError(f"{path}: checkpoint format '{found}', this rpucc reads '{FORMAT}'")
     return metadata, tensors
 
 
@@ -183,3 +209,7 @@ def _restore(machine: Machine, tensors: dict[str, Any], path: Path) -> None:
         if not np.all(np.isfinite(loaded)):
             raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
         np.copyto(array, loaded)
+        if name in machine.grids and (far := machine.grids[name].farthest()) is not None:
+            raise CheckpointError(
+                f"{path}: weight '{name}' holds {far:g}, which lies beyond the bounds of its device"
+            )

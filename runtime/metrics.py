@@ -55,9 +55,22 @@ class EpochMetrics:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
-        """From what `reproducible` gave."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in record.items() if key in known})
+        """From what `reproducible` gave; raises ValueError or TypeError where it is none of it."""
+        known = {field.name: str(field.type) for field in fields(cls)}
+        found = {key: value for key, value in record.items() if key in known}
+        for key, value in found.items():
+            if not _fits(known[key], value):
+                raise ValueError(f"{key} is {str(value)[:60]!r}, no {known[key]}")
+        return cls(**found)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    """Whether a value of JSON is what a field holds: a count, a number, or None where it may be."""
+    if kind == "int":
+        return type(value) is int and 0 <= value < 2**63
+    if value is None:
+        return "None" in kind
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 @dataclass(frozen=True)

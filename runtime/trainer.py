@@ -26,7 +26,7 @@ from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
-from rpucc.runtime.machine import Counters, Machine
+from rpucc.runtime.machine import MOST_DRAWS, Counters, Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.scoring import Scoring
@@ -136,6 +136,7 @@ class Trainer:
         arguments.function("on_progress", on_progress, "a function of a Progress")
         place = None if checkpoint is None else _checkpoint_place(checkpoint)
         dataset = self._fitted(load_dataset(dataset))
+        self._check_draws(len(dataset.x_train), epochs)
         machine = self.machine
         features = _flat(dataset.x_train)
         history = [EpochMetrics.from_record(record) for record in machine.history]
@@ -379,6 +380,16 @@ class Trainer:
                 f"the samples span {least:.4g} to {most:.4g}, beyond the program's input range "
                 f"{low:g} to {high:g}: compile with --input-range {math.floor(least)} "
                 f"{math.ceil(most)}, or scale them"
+            )
+
+    def _check_draws(self, samples: int, epochs: int) -> None:
+        """Every sample and every epoch has random draws of its own."""
+        counters = self.machine.counters
+        to_do = max(epochs - counters.epoch, 0) * samples
+        if max(epochs, counters.sample + to_do) > MOST_DRAWS:
+            raise RpuccError(
+                f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
+                f"random numbers would repeat after {MOST_DRAWS:,}; train fewer"
             )
 
     def _fitted(self, dataset: Dataset) -> Dataset:

@@ -123,6 +123,7 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
             onnx.load_external_data_for_model(proto, str(folder))
         except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
             raise ModelError(f"{label}: cannot load the weights: {one_line(error)}") from error
+    _check_texts(proto, label)
     sparse = _sparse_tensor(proto)
     if sparse is not None:
         raise UnsupportedError(f"{label}: weight {sparse!r} is sparse: export it as a dense tensor")
@@ -136,6 +137,20 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
     model.meta[NAME_KEY] = label
     _decode_weights(model, label)
     return model
+
+
+def _check_texts(proto: onnx.ModelProto, label: str) -> None:
+    """Refuse a text of an attribute that is none: protobuf keeps them as bytes."""
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            try:
+                for text in (attribute.s, *attribute.strings):
+                    text.decode()
+            except UnicodeDecodeError as error:
+                raise ModelError(
+                    f"{label}: node {(node.name or node.output[0])!r} ({node.op_type}): attribute "
+                    f"{attribute.name} is no text in UTF-8: {text[:40]!r}"
+                ) from error
 
 
 def _sparse_tensor(proto: onnx.ModelProto) -> str | None:

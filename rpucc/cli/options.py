@@ -103,16 +103,18 @@ threads = click.option(
     show_default=True,
     help="CPU threads; results do not depend on it.",
 )
+MOST_SAMPLES = 2**20
+"""The largest batch: more samples at once are a slip."""
 batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SAMPLES),
     default=1,
     show_default=True,
     help="Samples a step; the loss is a mean over them, so a larger batch wants a larger --lr.",
 )
 eval_batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SAMPLES),
     default=None,
     help="Samples computed at once; results do not depend on it.  [default: 100, or what fits]",
 )
@@ -147,7 +149,7 @@ learning_rate_schedule = click.option(
 )
 epochs = click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 2**31),
     default=1,
     show_default=True,
     help="Passes over the training data, in total.",

@@ -66,7 +66,7 @@ class RunFolder:
             data = json.loads(self.record.read_text(encoding="utf-8"))
         except OSError as error:
             raise CheckpointError(f"{self.record}: cannot read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.record}: is damaged, no valid JSON") from error
         if not isinstance(data, dict):
             raise CheckpointError(f"{self.record}: is damaged, no JSON object")

@@ -26,8 +26,6 @@ FIXED = (
 )
 """What a resumed training cannot change."""
 COMPILING = ("target", "overrides", "loss", "input_range", "input_shape", "verify")
-NEWER = {"lr_schedule": "constant", "input_shape": None, "origin": None}
-"""What run folders of earlier versions do not say, and what it was."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +323,7 @@ def _folder_to_resume(arguments: Arguments) -> RunFolder:
 def _saved(run: RunFolder) -> dict[str, Any]:
     """Return the arguments in run.json; raises CheckpointError where they are not whole."""
     from rpucc.cli.output import check_folder
+    from rpucc.cli.recorded import recorded
 
     if not run.checkpoint.is_file():
         raise CheckpointError(
@@ -332,12 +331,7 @@ def _saved(run: RunFolder) -> dict[str, Any]:
             "checkpoint; start it again without --resume"
         )
     check_folder(run.path)
-    known = {**NEWER, **run.arguments()}
-    wanted = [*FIXED, "model", "data_dir", "epochs", "threads", "origin"]
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        raise CheckpointError(f"{run.record}: is damaged: {missing[0]!r} is missing")
-    return {name: known[name] for name in wanted}
+    return recorded(run, [*FIXED, "model", "data_dir", "epochs", "threads", "origin"])
 
 
 def _plain(value: object) -> object:

@@ -87,7 +87,14 @@ def stored_runs(results_text: str, metrics_text: str, source: str) -> list[Run]:
             for row in found["rows"]
             for run in row["runs"]
         ]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise ExperimentError(
             f"{source}: the stored results are damaged ({type(error).__name__}: {error}); remove "
             f"{RESULTS} and {METRICS}, the next run writes them again"
@@ -98,7 +105,7 @@ def stored_digest(results_text: str) -> str | None:
     """Return the digest of the data set that stored results come from; None where damaged."""
     try:
         digest = json.loads(results_text)["data"]["digest"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return digest if isinstance(digest, str) else None
 
@@ -123,4 +130,6 @@ def _number(text: str | None) -> float:
 def _run(found: Mapping[str, Any], epochs: list[Metrics]) -> Run:
     if len(epochs) != found["epochs"]:
         raise ValueError(f"{found['epochs']} epochs expected, {len(epochs)} found")
-    return Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"])
+    run = Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"])
+    _ = run.fingerprint  # a configuration with NaN has none
+    return run

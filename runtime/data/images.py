@@ -92,9 +92,11 @@ def _read_png(path: Path, shape: tuple[int, ...], note: Note) -> Array:
         raise DataError(f"{path} is far too large; the model takes {list(shape)}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not a PNG image; convert it to PNG first") from error
-    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: Pillow's broken PNG
-        if isinstance(error, PermissionError):
-            raise unreadable(path, error) from error
+    except (DataError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    except Exception as error:  # Pillow raises a dozen unrelated classes for damaged files
         raise DataError(
             f"{path} is a truncated or damaged PNG ({one_line(error)}); save it again"
         ) from error

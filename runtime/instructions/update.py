@@ -60,7 +60,7 @@ def _check(
     """Refuse what the kernels could not work on, before one of them does."""
     grouped = grid.groups > 1
     fits = x.dtype == d.dtype == lr.dtype == np.float32 and lr.shape == ()
-    fits = fits and x.shape[:-1] == d.shape[:-1] and x.shape[0] == executor.batch
+    fits = fits and x.shape[:-1] == d.shape[:-1] and x[..., 0].size % executor.batch == 0
     fits = fits and (x.shape[1] == grid.groups if grouped and x.ndim == 4 else not grouped)
     lines = d.shape[-1], x.shape[-1]
     require(node, fits and x.ndim >= 2 and lines == grid.matrices.shape[1:],

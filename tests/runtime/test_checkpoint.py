@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from rpucc.errors import CheckpointError, OutputError, RpuccError
 from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
 from rpucc.runtime.machine import Machine
+from rpucc.runtime.trainer import Trainer
 
 from .small import tiny, tiny_data, train
 
@@ -170,10 +171,56 @@ def test_the_checkpoint_of_another_program(good: Path, other: tuple[str, ...]) -
         {"history": "3"},
         {"history": "[3]"},
         {"history": '[{"epoch": 1}]'},
+        {"counters": json.dumps({"sample": 2**32 + 1, "reads": [0, 0, 0]})},
+        {"counters": json.dumps({"loss_sum": 10**400, "reads": [0, 0, 0]})},
+        {"counters": "[" * 100_000},
+        {"seed": 1e999},
     ],
 )
 def test_damaged_metadata(good: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     refused(rewritten(good, tmp_path / "changed", **changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train_loss", "0.5"), ("reads", [1]), ("reads", -1), ("lr", True), ("test_error", {})],
+)
+def test_damaged_history(good: Path, tmp_path: Path, key: str, value: Any) -> None:
+    record = {**load_checkpoint(good, tiny()).history[0], key: value}
+    path = rewritten(good, tmp_path / "changed", history=json.dumps([record]))
+    assert f"metadata is damaged: {key} is" in refused(path)
+
+
+def test_flipped_bits_of_the_weights(good: Path, tmp_path: Path) -> None:
+    content = good.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    for at in np.random.default_rng(0).integers(8 + size, len(content), 20):
+        changed = bytearray(content)
+        changed[at] ^= 1 << int(at) % 8
+        path = tmp_path / "changed"
+        path.write_bytes(changed)
+        refused(path)
+
+
+def test_weights_beyond_their_devices_bounds(good: Path, tmp_path: Path) -> None:
+    """In a file whose digest is right, or that is older than the digest."""
+    with safe_open(good, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        notes = json.loads(file.metadata()["rpucc"])
+    del notes["tensors"]
+    path = tmp_path / "old"
+    save_file(tensors, path, {"rpucc": json.dumps(notes)})
+    load_checkpoint(path, tiny())
+    tensors["fc.W"][1, 2] = 1e30
+    save_file(tensors, path, {"rpucc": json.dumps(notes)})
+    assert "weight 'fc.W' holds 1e+30, which lies beyond the bounds of its device" in refused(path)
+
+
+def test_draws_that_would_repeat() -> None:
+    machine = Machine(tiny())
+    machine.counters.sample = 2**32 - 10
+    with pytest.raises(RpuccError, match="random numbers would repeat after 4,294,967,296"):
+        Trainer(machine).fit(tiny_data(), epochs=1)
 
 
 def test_weights_that_do_not_fit(good: Path, tmp_path: Path) -> None:
