@@ -267,7 +267,7 @@ class Device(Section):
         free = {k: v for k, v in data.items() if k not in ("model", "parameters")}
         free = {**given, **free}
         for key in free:
-            if not key.isidentifier():
+            if not key.isidentifier() or len(key) > 64:
                 raise PydanticCustomError(
                     "not_allowed", "{allowed}", {"allowed": PARAMETER_NAME, "found": key}
                 )
