@@ -12,6 +12,7 @@ import json
 import math
 import struct
 import tomllib
+import warnings
 import zipfile
 from collections.abc import Callable
 from random import Random
@@ -167,7 +168,9 @@ def zip_members(random: Random, data: bytes) -> bytes:
         members[at] = name, damage(random, content)
     stream = io.BytesIO()
     methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-    with zipfile.ZipFile(stream, "w", random.choice(methods)) as archive:
+    method = random.choice(methods)
+    with zipfile.ZipFile(stream, "w", method) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two members with one name
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name.replace("\0", "_")), content)
     return stream.getvalue()
