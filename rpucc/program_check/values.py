@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
+import onnx.defs
 import onnx_ir as ir
 
 from rpucc.opset import DOMAIN, OPSET
 
-NEWEST_OPSET = 26
+NEWEST_OPSET = onnx.defs.onnx_opset_version()
 MOST_AXES = 16
 MOST_ELEMENTS = 2**40
 """Of one value of one sample; a program that has more is a slip or an attack."""
