@@ -270,6 +270,7 @@ class Trainer:
         on_progress: Callable[[Progress], None] | None,
     ) -> tuple[float, float]:  # fmt: skip
         """Train to the end of the epoch; returns the seconds and the samples a second."""
+        _check_rate(lr)
         counters = self.machine.counters
         labels, n = dataset.y_train, len(features)
         order = np.arange(n)
@@ -461,6 +462,15 @@ def _checkpoint_place(checkpoint: object) -> Path:
         wrong = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
         raise OutputError(f"checkpoint {place}: {wrong}; give a file in a folder that is there")
     return place
+
+
+def _check_rate(lr: float) -> None:
+    """Refuse a rate that float32 cannot hold: it would become 0 or infinity, or lose its digits."""
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= lr <= float(limits.max):
+        raise RpuccError(
+            f"learning rate {lr:g}: lies beyond float32 ({limits.tiny:.2g} to {limits.max:.2g})"
+        )
 
 
 def _flat(x: Array) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.fits import require
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # BL at most (`target_sections.Update`): what the working arrays are planned for.
 MOST_SLOTS = 255
+# Kernels divide the rate by dw_min in float32, and must not get infinity: they reckon without.
+LARGEST_GAIN = 1e37
 PIECE_ROWS = 16
 # Any split of the rows gives the same bits; a thread should have a few of them to itself.
 PULSED_PIECE_ROWS = 4
@@ -134,6 +137,7 @@ def _pulsed(
     total = X.shape[1]
     positions = total // executor.batch
     dw_min = np.float32(grid.device.dw_min)
+    most = LARGEST_GAIN * float(dw_min)
     state, (k0, k1) = executor.run_state, executor.machine.key
     W, g, devices = grid.W, grid, device_state(grid)
 
@@ -141,8 +145,11 @@ def _pulsed(
         scratch = update_scratch(grid, total, positions, bl, b - a)
 
         def run() -> None:
+            rate = float(lr)
+            if not 0 <= rate <= most:
+                raise beyond_float32(grid, rate, bl)
             pulses[0] += kernel(
-                a, b, W, *devices, X, D, np.float32(lr), dw_min, bl, managed,
+                a, b, W, *devices, X, D, np.float32(rate), dw_min, bl, managed,
                 bl_managed, g.row_cuts, g.col_cuts, g.tiles, positions, state.sample, k0, k1,
                 *scratch,
             )  # fmt: skip
@@ -156,6 +163,14 @@ def _pulsed(
         return [job(a, b, tally) for (a, b), tally in zip(rows, tallies, strict=True)]
 
     return Work(_operations(total, *W.shape), parts, grid)
+
+
+def beyond_float32(grid: Grid, rate: float, bl: int) -> RpuccError:
+    """What to raise for a rate whose pulse probabilities no float32 holds."""
+    return RpuccError(
+        f"layer '{grid.layer}': learning rate {rate:g} with dw_min {grid.device.dw_min:g} and BL "
+        f"{bl} is beyond float32; a smaller --lr is needed"
+    )
 
 
 def _operations(positions: int, rows: int, columns: int) -> float:
