@@ -323,16 +323,16 @@ def _models(folder: Path) -> list[bytes]:
 
 
 def use_model(path: Path) -> None:
-    """Check a model and compile it, for training and for inference."""
+    """Compile a model for training; where that is refused, check it for inference."""
     from rpucc.check import check_model
     from rpucc.compiler import compile_model
     from rpucc.errors import RpuccError
 
-    check_model(str(path), "rpu-managed")
     try:
         _ = compile_model(path, "rpu-managed", verify=False).plan
-    except RpuccError:  # perhaps only because it cannot be trained
-        _ = compile_model(path, "rpu-managed", training=False, verify=False).plan
+    except RpuccError:
+        check_model(str(path), "rpu-managed", training=False)
+        raise
 
 
 _FILE = (1, mutate.damage)
