@@ -24,8 +24,8 @@ NEWER = {"lr_schedule": "constant", "input_shape": None, "origin": None}
 def recorded(run: RunFolder, names: Iterable[str]) -> dict[str, Any]:
     """Return these arguments of `rpucc train` as run.json has them.
 
-    What older run folders do not have is as it was then. Raises CheckpointError, which names the key, what was
-    found and what is allowed.
+    What older run folders do not have is as it was then. Raises CheckpointError, which names the
+    key, what was found and what is allowed.
     """
     from rpucc.cli.train import train
 

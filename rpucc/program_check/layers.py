@@ -7,8 +7,7 @@ such: those come before (`chains.py`, `attributes.py`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ import onnx_ir as ir
 
 from rpucc.layers import (
     ARRAY_KIND,
+    BEYOND_BOUNDS,
     CONVOLUTIONS,
     DEVICES,
     LAYER_OPS,
@@ -25,9 +25,11 @@ from rpucc.layers import (
     PER_SAMPLE,
     READS,
     REPLICAS,
+    WEIGHT_SCALE,
     AnalogLayer,
     analog_layers,
     reads_per_sample,
+    weight_scale,
 )
 from rpucc.placement import place
 from rpucc.placement.budget import shortages
@@ -50,7 +52,7 @@ def layer_problems(model: ir.Model, target: Target) -> Iterator[str]:
     yield from _node_problems(model, layers)
     first = 0
     for layer in layers:
-        problem = next(_problems(layer, target, first), None)
+        problem = next(_problems(layer, target, first, model.metadata_props.get("rpucc.lr")), None)
         if problem is not None:
             yield problem
             return  # what follows would only repeat it
@@ -82,11 +84,12 @@ def _node_problems(model: ir.Model, layers: list[AnalogLayer]) -> Iterator[str]:
             yield f"node {node.name!r} (Update): its result is no graph output"
 
 
-def _problems(layer: AnalogLayer, target: Target, first_tile: int) -> Iterator[str]:
+def _problems(layer: AnalogLayer, target: Target, first_tile: int, lr: str | None) -> Iterator[str]:
     where = f"layer {layer.name!r}"
     yield from _matrix_problems(layer, where)
     policy = target.for_layer(layer.name)
     yield from _metadata_problems(layer, where)
+    yield from _scale_problems(layer, where)
     kind = layer.forward[0].metadata_props.get(ARRAY_KIND)
     array = next((each for each in target.arrays if each.name == kind), None)
     if array is None or policy.mapping.array not in (*AUTOMATIC_KINDS, kind):
@@ -108,7 +111,7 @@ def _problems(layer: AnalogLayer, target: Target, first_tile: int) -> Iterator[s
         yield from _read_problems(node, policy)
     for node in layer.updates:
         yield from _stamp_problems(node, update_stamp(policy))
-        yield from _rate_problems(node)
+        yield from _rate_problems(node, policy, lr)
 
 
 def _matrix_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
@@ -140,7 +143,7 @@ def _metadata_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
     op = layer.forward[0].metadata_props.get(OP)
     if op not in LAYER_OPS:
         yield f"{where}: {OP} is {op!r}, none of {', '.join(LAYER_OPS)}"
-    for key in (REPLICAS, DEVICES):
+    for key in (REPLICAS, DEVICES, BEYOND_BOUNDS):
         texts = {node.metadata_props.get(key) for node in layer.forward}
         if len(texts) > 1 or not all(text is None or _is_count(text) for text in texts):
             yield f"{where}: {key} is no number, or not one for all its reads"
@@ -196,11 +199,37 @@ def _stamp_problems(node: ir.Node, stamp: Stamp) -> Iterator[str]:
             yield f"node {node.name!r} ({node.op_type}): {key} = {found}; the target has {expected}"
 
 
-def _rate_problems(node: ir.Node) -> Iterator[str]:
-    text = node.metadata_props.get(LR_SCALE, "1")
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = math.nan
-    if not 0 <= scale < math.inf:
-        yield f"node {node.name!r} (Update): {LR_SCALE} = {text[:60]!r} is no number from 0 up"
+def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
+    """What the outputs are multiplied by: a constant of positive numbers behind the reads."""
+    names = {node.metadata_props.get(WEIGHT_SCALE) for node in layer.forward}
+    if names == {None}:
+        return
+    scale, graph = weight_scale(layer.forward[0]), layer.forward[0].graph
+    value = graph.initializers.get(next(iter(names)) or "") if graph is not None else None
+    if len(names) > 1 or scale is None or value is None or value.dtype != ir.DataType.FLOAT:
+        yield f"{where}: {WEIGHT_SCALE} names no one constant for all its reads"
+    elif not scale.size or not bool((np.isfinite(scale) & (scale > 0)).all()):
+        yield f"{where}: {WEIGHT_SCALE}: {value.name!r} does not hold positive numbers"
+    elif not any(user.op_type == "Mul" for user in value.consumers()):
+        yield f"{where}: {WEIGHT_SCALE}: nothing is multiplied by {value.name!r}"
+
+
+def _rate_problems(node: ir.Node, policy: LayerPolicy, lr: str | None) -> Iterator[str]:
+    """An Update learns at training's rate times the target's scale, by its note and by the graph."""
+    scale, text = policy.update.lr_scale, node.metadata_props.get(LR_SCALE, "1")
+    rate = node.inputs[3]
+    times = rate.producer() if rate is not None else None
+    if text != (repr(scale) if scale != 1 else "1"):
+        yield f"node {node.name!r} (Update): {LR_SCALE} is {text[:60]!r}; the target has {scale}"
+    elif scale == 1:
+        if rate is None or rate.name != lr:
+            yield f"node {node.name!r} (Update): its rate is not the input {lr!r}"
+    elif times is None or times.op_type != "Mul" or not _are_rate(times.inputs, lr, scale):
+        yield f"node {node.name!r} (Update): its rate is not {lr!r} times {scale}"
+
+
+def _are_rate(factors: Sequence[ir.Value | None], lr: str | None, scale: float) -> bool:
+    first, second = factors
+    number = None if second is None else second.const_value
+    whole = first is not None and first.name == lr and number is not None and number.size == 1
+    return whole and float(number.numpy().reshape(())) == float(np.float32(scale))

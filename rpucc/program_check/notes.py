@@ -12,6 +12,8 @@ from typing import Any
 
 import onnx_ir as ir
 
+from rpucc.layers import OTHER_NAMES
+
 LOSSES = ("none", "cross-entropy", "mse")
 MOST_SAMPLES = 2**20
 """The largest batch that a program may be fixed to: more samples at once are a slip."""
@@ -163,6 +165,10 @@ def _are_texts(data: Any) -> bool:
     return isinstance(data, list) and all(isinstance(line, str) for line in data)
 
 
+def _are_names(data: Any) -> bool:
+    return isinstance(data, dict) and all(map(_are_texts, data.values()))
+
+
 def _are_updates(data: Any) -> bool:
     return isinstance(data, dict) and all(isinstance(name, str) for name in data.values())
 
@@ -187,6 +193,7 @@ _RULES: dict[str, Callable[[str, ir.Model], str | None]] = {
     "rpucc.loss": _loss,
     "rpucc.updates": _json(_are_updates, "names of weights with the names of their new values"),
     "rpucc.import_notes": _json(_are_texts, "a list of lines"),
+    OTHER_NAMES: _json(_are_names, "lists of names by layer"),
     "rpucc.batch_norms": _json(_are_norms, "a list of batch norms, each with its node"),
 }
 """Key -> what is wrong with its text, None for nothing. Keys that are not here are not read."""

@@ -41,6 +41,8 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "norm": ("norm", "rpu-managed", ("batch_norm.policy=train",), {}),
     "exact": ("conv", "ideal", (), {}),
     "long trains": ("dense", "rpu-managed", ("update.bl=40", "update.lr_scale=0.5"), {}),
+    "scaled": ("grouped", "rpu-managed", ("mapping.weight_scaling=0.1",), {}),
+    "unscaled": ("conv", "rpu-managed", ("mapping.weight_scaling=off", "mapping.bias=array"), {}),
     "soft bounds": ("dense", "soft-bounds", (), {}),
     "fixed batch": ("mixed", "rpu-managed", (), {}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),

@@ -133,7 +133,7 @@ def use_plan(path: Path) -> None:
 
     from .networks import network
 
-    target = Target.load("rpu-managed").with_plan(path)
+    target = Target.load("rpu-managed", ("mapping.weight_scaling=off",)).with_plan(path)
     _ = compile_model(network("conv"), target, verify=False).plan.to_dict()
 
 
