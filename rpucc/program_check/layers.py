@@ -215,7 +215,7 @@ def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
 
 
 def _rate_problems(node: ir.Node, policy: LayerPolicy, lr: str | None) -> Iterator[str]:
-    """An Update learns at training's rate times the target's scale, by its note and by the graph."""
+    """An Update's rate is training's times the target's scale, by its note and in the graph."""
     scale, text = policy.update.lr_scale, node.metadata_props.get(LR_SCALE, "1")
     rate = node.inputs[3]
     times = rate.producer() if rate is not None else None

@@ -39,6 +39,11 @@ def note_problems(model: ir.Model) -> Iterator[str]:
         if key not in notes:
             yield f"its metadata lack {key}, which a training program has"
             return
+    loss = notes.get("rpucc.loss", "none")
+    if (loss == "none") != (not updates):
+        has = "with" if updates else "without"
+        yield f"metadata rpucc.loss is {loss!r} in a program {has} updates"
+        return
     yield from _input_problems(model, training=bool(updates))
     if updates:
         yield from _label_problems(model)
