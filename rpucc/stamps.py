@@ -64,5 +64,7 @@ def update_stamp(policy: LayerPolicy) -> Stamp:
 def set_attributes(node: ir.Node, stamp: Mapping[str, int | float]) -> None:
     """Write a stamp onto a node: integers as INT, numbers as FLOAT."""
     for key, value in stamp.items():
-        kind = ir.AttrInt64 if isinstance(value, int) else ir.AttrFloat32
-        node.attributes[key] = kind(key, value)
+        if isinstance(value, int):
+            node.attributes[key] = ir.AttrInt64(key, value)
+        else:
+            node.attributes[key] = ir.AttrFloat32(key, value)

@@ -60,7 +60,8 @@ class EpochMetrics:
         found = {key: value for key, value in record.items() if key in known}
         for key, value in found.items():
             if not _fits(known[key], value):
-                raise ValueError(f"{key} is {str(value)[:60]!r}, no {known[key]}")
+                what = "count" if known[key] == "int" else "number"
+                raise ValueError(f"{key} is {str(value)[:60]!r}, no {what}")
         return cls(**found)
 
 

@@ -63,7 +63,7 @@ def _problem(parameter: click.Parameter, value: Any, context: click.Context) -> 
     return None
 
 
-def _has_type(kind: click.ParamType, value: Any) -> bool:
+def _has_type(kind: click.ParamType[Any], value: Any) -> bool:
     """Whether JSON holds the very type: the command line's texts are no numbers here."""
     if isinstance(kind, click.IntRange | click.types.IntParamType):
         return type(value) is int

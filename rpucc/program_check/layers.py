@@ -231,5 +231,6 @@ def _rate_problems(node: ir.Node, policy: LayerPolicy, lr: str | None) -> Iterat
 def _are_rate(factors: Sequence[ir.Value | None], lr: str | None, scale: float) -> bool:
     first, second = factors
     number = None if second is None else second.const_value
-    whole = first is not None and first.name == lr and number is not None and number.size == 1
-    return whole and float(number.numpy().reshape(())) == float(np.float32(scale))
+    if first is None or first.name != lr or number is None or number.size != 1:
+        return False
+    return float(number.numpy().reshape(())) == float(np.float32(scale))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Reader:
     """Make good files; the folder is for what has to lie beside them."""
     mutation: Mutation
     read: Callable[[Path], object]
+    adapt: Callable[[Path, bytes], bytes] = lambda folder, data: data
+    """Make a kept file belong to what lies beside it, which an earlier rpucc made otherwise."""
 
 
 # ---------------------------------------------------------------- programs
@@ -253,6 +256,15 @@ def _checkpoints(folder: Path) -> list[bytes]:
     return [_run(folder)[1].read_bytes()]
 
 
+def _of_this_program(folder: Path, data: bytes) -> bytes:
+    """A checkpoint names its program by a digest."""
+    from rpucc.program import Program
+    from rpucc.runtime.checkpoint import program_digest
+
+    digest = program_digest(Program.load(folder / "program.onnx"))
+    return re.sub(rb"(program[^0-9a-f]{1,12})[0-9a-f]{64}", rb"\g<1>" + digest.encode(), data)
+
+
 _programs_by_folder: dict[Path, Any] = {}
 
 
@@ -354,6 +366,7 @@ READERS: dict[str, Reader] = {
         _checkpoints,
         one_of((3, mutate.safetensors_header), _FILE),
         use_checkpoint,
+        _of_this_program,
     ),
     "run.json": Reader("run.json", _run_json, one_of((4, mutate.json_tree), _FILE), use_run_json),
     "models": Reader("model.onnx", _models, one_of((5, onnx_fields), _FILE), use_model),
