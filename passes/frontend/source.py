@@ -123,7 +123,7 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
             onnx.load_external_data_for_model(proto, str(folder))
         except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
             raise ModelError(f"{label}: cannot load the weights: {one_line(error)}") from error
-    _check_texts(proto, label)
+    _check_attributes(proto, label)
     sparse = _sparse_tensor(proto)
     if sparse is not None:
         raise UnsupportedError(f"{label}: weight {sparse!r} is sparse: export it as a dense tensor")
@@ -139,17 +139,25 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
     return model
 
 
-def _check_texts(proto: onnx.ModelProto, label: str) -> None:
-    """Refuse a text of an attribute that is none: protobuf keeps them as bytes."""
+def _check_attributes(proto: onnx.ModelProto, label: str) -> None:
+    """Refuse attributes that have no value of their own, and texts that are none.
+
+    protobuf keeps texts as bytes; only nodes of a function can refer to its attributes.
+    """
     for node in proto.graph.node:
         for attribute in node.attribute:
+            where = f"{label}: node {(node.name or ''.join(node.output[:1]))!r} ({node.op_type})"
+            if attribute.ref_attr_name:
+                raise ModelError(
+                    f"{where}: attribute {attribute.name} refers to {attribute.ref_attr_name!r} of "
+                    "a function, but the node is in none"
+                )
             try:
                 for text in (attribute.s, *attribute.strings):
                     text.decode()
             except UnicodeDecodeError as error:
                 raise ModelError(
-                    f"{label}: node {(node.name or node.output[0])!r} ({node.op_type}): attribute "
-                    f"{attribute.name} is no text in UTF-8: {text[:40]!r}"
+                    f"{where}: attribute {attribute.name} is no text in UTF-8: {text[:40]!r}"
                 ) from error
 
 
