@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rpucc.check import check_model
 from rpucc.compiler import compile_model
 from rpucc.errors import ModelError, UnsupportedError
+from rpucc.passes.frontend.onnx_tools import foreign_errors
 
 Nodes = list[tuple[str, str, str, dict[str, Any]]]
 
@@ -95,9 +97,19 @@ def test_slices_alone_are_no_obstacle() -> None:
     assert compile_model(model(nodes, **CUTS), verify=True).verified
 
 
+@pytest.mark.parametrize("axes", [[2, 2, 3], [2, -2, 3]])
+def test_axes_that_are_named_twice(axes: list[int]) -> None:
+    odd = model([("ReduceMean", "c", "f", {"axes": axes, "keepdims": 0}), TAIL[2]], opset=17)
+    assert "Axes must name each axis once" in refusal(odd)
+    newer = model([("ReduceMean", "c axes", "f", {"keepdims": 0}), TAIL[2]], axes=axes)
+    assert "Axes must name each axis once" in refusal(newer)
+
+
 def test_what_onnx_refuses_in_a_pass() -> None:
-    odd = model([("ReduceMean", "c", "f", {"axes": [2, 2, 3], "keepdims": 0}), TAIL[2]], opset=17)
-    assert "Axis 2 is referred to more than once" in refusal(odd)
+    """Whatever its tools raise becomes a line about the file."""
+    expected = r"^m\.onnx: onnx cannot work on it: Axis 2 is wrong$"
+    with pytest.raises(ModelError, match=expected), foreign_errors("m.onnx"):
+        raise onnx.shape_inference.InferenceError("Axis 2 is wrong")
 
 
 def test_a_text_that_is_none() -> None:
