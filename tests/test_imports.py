@@ -12,8 +12,8 @@ import pytest
 
 CORE = {"errors", "layers", "light", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
-CORE |= {"digests", "placement", "target_sections", "plan_layers", "layer_rules"}
-CORE |= {"arguments", "constant_weights", "files", "program_check", "run_files", "stamps"}
+CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
+CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,

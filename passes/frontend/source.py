@@ -16,6 +16,7 @@ import onnx_ir as ir
 from rpucc import arguments
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.passes.frontend.messages import NAME_KEY, one_line
+from rpucc.texts import text_problems
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -134,6 +135,9 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise ModelError(f"{label}: not a valid ONNX model: {one_line(cause)}") from error
+    problem = next(text_problems(model), None)
+    if problem is not None:
+        raise ModelError(f"{label}: not a valid ONNX model: {problem}")
     model.meta[NAME_KEY] = label
     _decode_weights(model, label)
     return model

@@ -25,6 +25,7 @@ from rpucc.program_check.chains import chain_problems
 from rpucc.program_check.layers import layer_problems
 from rpucc.program_check.notes import note_problems
 from rpucc.program_check.values import value_problems
+from rpucc.texts import text_problems
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -39,6 +40,7 @@ def form_problems(model: ir.Model) -> Iterator[str]:
 
     Where this yields nothing, onnx's shape inference and `rpucc.structure` can look at the model.
     """
+    yield from text_problems(model)
     yield from note_problems(model)
     yield from value_problems(model)
     yield from attribute_problems(model)
