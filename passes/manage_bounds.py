@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
-from rpucc.stamps import bounds_stamp, is_transposed, set_attributes
+from rpucc.stamps import bounds_stamp, set_attributes
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -42,7 +42,7 @@ class ManageBounds(RpuPass):
         for layer in analog_layers(model):
             policy = self.target.for_layer(layer.name)
             for node in (*layer.forward, *layer.backward):
-                stamp = bounds_stamp(policy, is_transposed(node))
+                stamp = bounds_stamp(policy, node)
                 if stamp is not None and node.op_type == "Read":
                     node.op_type = "BoundedRead"
                     set_attributes(node, stamp)

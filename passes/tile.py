@@ -56,7 +56,7 @@ class Tile(RpuPass):
             for node in layer.nodes:
                 _stamp_grid(node, kind, *cuts)
                 if node.op_type in READS:
-                    set_attributes(node, periphery_stamp(policy, is_transposed(node)))
+                    set_attributes(node, periphery_stamp(policy, node))
                     _widen_result(emitter, node, model)
         return ir.passes.PassResult(model, modified=bool(layers))
 

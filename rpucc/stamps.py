@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from rpucc.layers import cycle_of
+
 if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
 
@@ -19,13 +21,13 @@ Stamp = dict[str, int | float]
 
 
 def is_transposed(read: ir.Node) -> bool:
-    """Tell whether a Read belongs to the backward cycle."""
+    """Tell whether a Read takes the matrix from its rows, as those of the backward cycle do."""
     return bool(read.attributes.get_int("transpose", 0))
 
 
-def periphery_stamp(policy: LayerPolicy, transposed: bool) -> Stamp:
-    """Return what a Read of this cycle carries of the converters, the noise and the bound."""
-    periphery = policy.periphery.backward if transposed else policy.periphery
+def periphery_stamp(policy: LayerPolicy, read: ir.Node) -> Stamp:
+    """Return what a Read carries of the converters, the noise and the bound of its direction."""
+    periphery = policy.periphery.backward if is_transposed(read) else policy.periphery
     return {
         "noise": float(periphery.read_noise),
         "bound": float(periphery.bound),
@@ -35,14 +37,15 @@ def periphery_stamp(policy: LayerPolicy, transposed: bool) -> Stamp:
     }
 
 
-def bounds_stamp(policy: LayerPolicy, transposed: bool) -> Stamp | None:
-    """Return what makes a Read of this cycle a BoundedRead; None where it stays a Read.
+def bounds_stamp(policy: LayerPolicy, read: ir.Node) -> Stamp | None:
+    """Return what makes a Read a BoundedRead in its cycle; None where it stays a Read.
 
     A Read without a bound cannot saturate. In the worst-case mode assumed_w_max is there too.
     """
     management = policy.management
-    wanted = management.bound_backward if transposed else management.bound_forward
-    if not wanted or not periphery_stamp(policy, transposed)["bound"]:
+    backward = cycle_of(read) == "backward"
+    wanted = management.bound_backward if backward else management.bound_forward
+    if not wanted or not periphery_stamp(policy, read)["bound"]:
         return None
     stamp: Stamp = {"max_halvings": management.max_halvings}
     if management.bound_mode == "worst-case":

@@ -15,7 +15,7 @@ def text_problems(model: ir.Model) -> Iterator[str]:
     """Yield names, symbols and metadata that are no text, one line each."""
     for where, text in _texts(model):
         if not isinstance(text, str | None):
-            yield f"{where} is no text in UTF-8: {text[:40]!r}"
+            yield f"{where} is no text in UTF-8: {text!r}"
 
 
 def _texts(model: ir.Model) -> Iterator[tuple[str, object]]:

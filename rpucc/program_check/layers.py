@@ -28,6 +28,7 @@ from rpucc.layers import (
     WEIGHT_SCALE,
     AnalogLayer,
     analog_layers,
+    cycle_of,
     reads_per_sample,
     weight_scale,
 )
@@ -36,7 +37,7 @@ from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import grid_cuts
 from rpucc.placement.program import grids_of
 from rpucc.program_check.chains import manager_of
-from rpucc.stamps import Stamp, bounds_stamp, is_transposed, periphery_stamp, update_stamp
+from rpucc.stamps import Stamp, bounds_stamp, periphery_stamp, update_stamp
 from rpucc.target_sections import AUTOMATIC_KINDS
 
 if TYPE_CHECKING:
@@ -178,13 +179,13 @@ def _copy_problems(layer: AnalogLayer, policy: LayerPolicy, where: str) -> Itera
 
 
 def _read_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
-    transposed = is_transposed(node)
-    bounds = bounds_stamp(policy, transposed)
+    bounds = bounds_stamp(policy, node)
     if (bounds is not None) != (node.op_type == "BoundedRead"):
         yield f"node {node.name!r} ({node.op_type}): the target's bound management says otherwise"
-    yield from _stamp_problems(node, {**periphery_stamp(policy, transposed), **(bounds or {})})
+    yield from _stamp_problems(node, {**periphery_stamp(policy, node), **(bounds or {})})
     management = policy.management
-    wanted = management.noise_backward if transposed else management.noise_forward
+    backward = cycle_of(node) == "backward"
+    wanted = management.noise_backward if backward else management.noise_forward
     if wanted != "auto" and (manager_of(node) is not None) != (wanted == "always"):
         yield f"node {node.name!r} ({node.op_type}): the target's noise management says {wanted!r}"
 
