@@ -13,6 +13,7 @@ from typing import Any
 import onnx_ir as ir
 
 from rpucc.layers import OTHER_NAMES
+from rpucc.program_check.values import MOST_AXES, TYPES
 
 LOSSES = ("none", "cross-entropy", "mse")
 MOST_SAMPLES = 2**20
@@ -77,7 +78,9 @@ def _label_problems(model: ir.Model) -> Iterator[str]:
     found, shape = list(labels.shape or ()), list(output.shape or ())
     classes = notes.get("rpucc.loss") == "cross-entropy"
     wanted = [*shape[:1], *shape[2:]] if classes else shape
-    if found != wanted or (labels.dtype == ir.DataType.INT64) != classes:
+    if output.dtype != ir.DataType.FLOAT or len(shape) < 2:
+        yield f"output {output.name!r} {output.shape}: training needs one that is FLOAT, [batch, ...]"
+    elif found != wanted or (labels.dtype == ir.DataType.INT64) != classes:
         yield f"input {labels.name!r} {labels.shape}: does not fit the output {output.shape}"
 
 
@@ -146,13 +149,15 @@ def _graph_input(
     return test
 
 
-def _computed(ranks: tuple[int, int]) -> Callable[[str, ir.Model], str | None]:
+def _computed(
+    types: tuple[ir.DataType, ...], ranks: tuple[int, int]
+) -> Callable[[str, ir.Model], str | None]:
     def test(text: str, model: ir.Model) -> str | None:
         values = (v for node in model.graph for v in node.outputs)
         found = next((v for v in values if v.name == text), None)
         if found is None or not text:
             return f"names {text[:60]!r}, which no node of the graph makes"
-        return _kind(found, (ir.DataType.FLOAT,), ranks)
+        return _kind(found, types, ranks)
 
     return test
 
@@ -160,7 +165,7 @@ def _computed(ranks: tuple[int, int]) -> Callable[[str, ir.Model], str | None]:
 def _kind(value: ir.Value, types: tuple[ir.DataType, ...], ranks: tuple[int, int]) -> str | None:
     rank = None if value.shape is None else len(value.shape)
     if value.dtype not in types or rank is None or not ranks[0] <= rank <= ranks[1]:
-        wanted = " or ".join(each.name for each in types)
+        wanted = " or ".join(each.name for each in types) if len(types) < 3 else "number"
         span = str(ranks[0]) if ranks[0] == ranks[1] else f"{ranks[0]} to {ranks[1]}"
         return f"names {value.name!r}, which is no {wanted} of {span} axes"
     return None
@@ -184,17 +189,17 @@ def _are_norms(data: Any) -> bool:
     )
 
 
-_NUMBERS = (ir.DataType.FLOAT, ir.DataType.INT64)
+_FLOAT = (ir.DataType.FLOAT,)
 
 _RULES: dict[str, Callable[[str, ir.Model], str | None]] = {
     "rpucc.version": _version,
     "rpucc.input_range": _range,
     "rpucc.fixed_batch": _batch,
-    "rpucc.input": _graph_input((ir.DataType.FLOAT,), (2, 8)),
-    "rpucc.labels": _graph_input(_NUMBERS, (1, 8)),
-    "rpucc.lr": _graph_input((ir.DataType.FLOAT,), (0, 0)),
-    "rpucc.output": _computed((1, 8)),
-    "rpucc.loss_value": _computed((0, 0)),
+    "rpucc.input": _graph_input(_FLOAT, (1, MOST_AXES)),
+    "rpucc.labels": _graph_input((*_FLOAT, ir.DataType.INT64), (1, MOST_AXES)),
+    "rpucc.lr": _graph_input(_FLOAT, (0, 0)),
+    "rpucc.output": _computed(TYPES, (0, MOST_AXES)),
+    "rpucc.loss_value": _computed(_FLOAT, (0, 0)),
     "rpucc.loss": _loss,
     "rpucc.updates": _json(_are_updates, "names of weights with the names of their new values"),
     "rpucc.import_notes": _json(_are_texts, "a list of lines"),

@@ -20,11 +20,13 @@ MOST_AXES = 16
 MOST_ELEMENTS = 2**40
 """Of one value of one sample; a program that has more is a slip or an attack."""
 
-_TYPES = (
+TYPES = (
     *(ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BOOL),
     *(ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64),
     *(ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64),
 )
+"""What values of a program may be: what NumPy has too."""
+
 _SYMBOL = re.compile(r"[A-Za-z_]\w*(\*[1-9]\d{0,8})?")
 
 
@@ -48,7 +50,7 @@ def _shape_problems(value: ir.Value) -> Iterator[str]:
     if not isinstance(value.type, ir.TensorType) or value.shape is None:
         yield f"{where}: has no type and shape of a tensor"
         return
-    if value.dtype not in _TYPES:
+    if value.dtype not in TYPES:
         yield f"{where}: has the type {value.dtype}, which no program has"
         return
     dims = list(value.shape)

@@ -162,7 +162,11 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("conv", metadata("rpucc.updates", "{}"), "in a program without updates"),
     ("conv", metadata("rpucc.lr", "x"), "metadata rpucc.lr: names 'x', which is no FLOAT of 0"),
     ("conv", metadata("rpucc.labels", "lr"), "metadata rpucc.labels: names 'lr'"),
-    ("conv", metadata("rpucc.output", "loss"), "metadata rpucc.output: names 'loss', which is no"),
+    (
+        "conv",
+        metadata("rpucc.output", "loss"),
+        "output 'loss' []: training needs one that is FLOAT",
+    ),
     ("mse", metadata("rpucc.loss", "none"), "rpucc.loss is 'none' in a program with updates"),
     (
         "inference",
