@@ -53,6 +53,13 @@ def has_outputs(model: ir.Model) -> str | None:
     return None if model.graph.outputs else "the graph has no outputs"
 
 
+def outputs_are_computed(model: ir.Model) -> str | None:
+    """An output is what a node makes of the input."""
+    names = {value.name for value in model.graph.inputs} - set(model.graph.initializers)
+    same = next((value.name for value in model.graph.outputs if value.name in names), None)
+    return None if same is None else f"output {same!r} is the input itself; drop it"
+
+
 def known_opset(model: ir.Model) -> str | None:
     """The file's operator set must be known to the installed onnx."""
     newest = onnx.defs.onnx_opset_version()
@@ -235,7 +242,7 @@ def weight_not_empty(value: ir.Value) -> str | None:
 MOST_SAMPLES = 2**20
 _MASKING_OPS = ("Add", "Max", "Min", "Where")
 
-FILE_RULES = (has_nodes, has_outputs, known_opset)
+FILE_RULES = (has_nodes, has_outputs, outputs_are_computed, known_opset)
 OP_RULES = (
     known_domain,
     supported_op,

@@ -79,7 +79,7 @@ def _label_problems(model: ir.Model) -> Iterator[str]:
     classes = notes.get("rpucc.loss") == "cross-entropy"
     wanted = [*shape[:1], *shape[2:]] if classes else shape
     if output.dtype != ir.DataType.FLOAT or len(shape) < 2:
-        yield f"output {output.name!r} {output.shape}: training needs one that is FLOAT, [batch, ...]"
+        yield f"output {output.name!r} {output.shape}: training needs one that is FLOAT"
     elif found != wanted or (labels.dtype == ir.DataType.INT64) != classes:
         yield f"input {labels.name!r} {labels.shape}: does not fit the output {output.shape}"
 

@@ -48,8 +48,9 @@ def outcome(read: Any, path: Path, seconds: int = SECONDS) -> tuple[str, str]:
     try:
         read(path)
     except RpuccError as error:
-        text = str(error)
-        return ("refused", text) if "\n" not in text and len(text) < 3000 else ("no one line", text)
+        lines = [str(line) for line in error.args]  # one for each problem
+        good = all("\n" not in line and len(line) < 3000 for line in lines)
+        return "refused" if good else "no one line", str(error)
     except _TooLongError:
         return "too long", traceback.format_exc()
     except MemoryError:
