@@ -15,7 +15,7 @@ import onnx_ir as ir
 from rpucc.layers import OTHER_NAMES
 from rpucc.program_check.values import MOST_AXES, TYPES
 
-LOSSES = ("none", "cross-entropy", "mse")
+LOSSES = ("none", "cross-entropy", "binary-cross-entropy", "mse")
 MOST_SAMPLES = 2**20
 """The largest batch that a program may be fixed to: more samples at once are a slip."""
 

@@ -45,6 +45,7 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "unscaled": ("conv", "rpu-managed", ("mapping.weight_scaling=off", "mapping.bias=array"), {}),
     "soft bounds": ("dense", "soft-bounds", (), {}),
     "fixed batch": ("mixed", "rpu-managed", (), {}),
+    "binary": ("dense", "rpu-managed", (), {"loss": "binary-cross-entropy"}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),
     "inference": ("conv", "rpu-managed", (), {"training": False}),
 }

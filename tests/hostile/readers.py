@@ -68,8 +68,8 @@ def use_program(path: Path) -> None:
         trainer.predict(x)
         return
     output = executor[program.output].shape
-    y = np.zeros(output if program.loss == "mse" else (output[0], *output[2:]), np.int64)
-    y = y.astype(np.float32) if program.loss == "mse" else y
+    classes = program.loss == "cross-entropy"
+    y = np.zeros((output[0], *output[2:]), np.int64) if classes else np.zeros(output, np.float32)
     from rpucc.runtime.data import Dataset
 
     data = Dataset("data", x, y, x, y)
@@ -211,7 +211,7 @@ def use_data(path: Path) -> None:
 
     found = load_dataset(str(path.parent if path.suffix == ".gz" else path))
     sample = (1, 5, 5) if path.suffix == ".gz" else (2, 5, 5)
-    fitted(found, sample, (3,))
+    fitted(found, sample, (3,), "cross-entropy")
     if path.suffix == ".npz":
         load_inputs(path, sample, (0.0, 1.0))
 

@@ -7,6 +7,7 @@ pytest -m slow tests/hostile (about an hour of one core; `python -m tests.hostil
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from random import Random
 
@@ -41,14 +42,18 @@ def test_what_once_failed(name: str, folders: dict[str, Path]) -> None:
         path.write_bytes(reader.adapt(folders[name], file.read_bytes()))
         problems: tuple[object, ...] = ()
         try:
-            reader.read(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of data whose layout can be meant in two ways
+                reader.read(path)
         except RpuccError as error:
             problems = error.args
         for line in map(str, problems):
             assert "\n" not in line, file
             assert len(line) < 3000, file
     path.write_bytes(originals[0])
-    reader.read(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reader.read(path)
 
 
 @pytest.mark.parametrize("name", list(READERS))
