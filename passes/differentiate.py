@@ -70,7 +70,6 @@ class Differentiate(RpuPass):
             )
         e = GradientEmitter(model)
         output = _output(model, self.problems)
-        _check_batch(model, output)
         loss_name = _loss_of(output) if self.loss == "auto" else self.loss
         if loss_name == "cross-entropy":
             output = _logits(e, output)
@@ -153,17 +152,6 @@ def _output(model: ir.Model, problems: Problems) -> ir.Value:
             )
         )
     return outputs[0]
-
-
-def _check_batch(model: ir.Model, output: ir.Value) -> None:
-    """Refuse an output whose first axis is not the batch: its rows are no samples."""
-    batch, shape = known_shape(model.graph.inputs[0])[0], known_shape(output)
-    if not shape.rank() or shape[0] != batch:
-        raise UnsupportedError(
-            f"output {output.name!r} {shape}: its first axis is not the batch ({batch}), so its "
-            "rows are no samples that labels could belong to; export it as [batch, classes], or "
-            "compile with --inference"
-        )
 
 
 def _loss_of(output: ir.Value) -> str:

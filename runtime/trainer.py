@@ -399,6 +399,12 @@ class Trainer:
             raise DataError("the checkpoint is further into its epoch than this data set is long")
         executor = self.executor(self.machine.program.fixed_batch or 1, evaluating=True)
         sample, output = (executor[name].shape[1:] for name in (self._input, self._output))
+        if executor[self._output].shape[0] != executor.batch:
+            raise RpuccError(
+                f"output {self._output!r} {list(executor[self._output].shape)}: its first axis is "
+                f"not the batch ({executor.batch}), so its rows are no samples that labels could "
+                "belong to; export the model with an output [batch, classes]"
+            )
         dataset = fitted(dataset, sample, output, self.machine.program.loss)
         self._scoring = Scoring.of(self.machine.program, dataset.y_train, len(output) + 1)
         self._check_range(dataset.x_train)
