@@ -9,6 +9,7 @@ interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkp
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Tell whether this is a run folder."""
-        return self.record.is_file() or (self.path.is_dir() and self.program.is_file())
+        isfile = os.path.isfile  # False, too, for names too long for the system
+        return isfile(self.record) or (os.path.isdir(self.path) and isfile(self.program))
 
     def arguments(self) -> dict[str, Any]:
         """Return what run.json holds; raises CheckpointError."""

@@ -5,6 +5,7 @@ Not for the options around it: those are each command's own.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def find_trained(name: str, program: str | None = None) -> Trained | None:
     CheckpointError where a folder or a checkpoint lacks something.
     """
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # False, too, for a name too long for the system
         run = RunFolder(path)
         if not run.exists():
             raise CheckpointError(f"{name}: is a folder, but no run folder: it has no program.onnx")
@@ -101,7 +102,7 @@ def load_compiled(name: str) -> Program | None:
     """
     from rpucc.program import Program, is_program, read_model
 
-    if not Path(name).is_file():
+    if not os.path.isfile(name):
         return None
     try:
         model = read_model(name)

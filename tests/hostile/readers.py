@@ -308,13 +308,13 @@ def use_run_json(path: Path) -> None:
     from rpucc.cli.run_folder import RunFolder
     from rpucc.cli.train import _saved
     from rpucc.errors import DataError, ModelError
-    from rpucc.runtime.data import load_dataset
+    from rpucc.runtime.data import DATASETS, load_dataset
     from rpucc.runtime.learning_rate import parse_schedule
 
     saved = _saved(RunFolder(path.parent))
     for name, use in (
         ("model", lambda: RunFolder(Path(saved["model"])).exists()),
-        ("data", lambda: load_dataset(saved["data"], Path(saved["data_dir"] or "."))),
+        ("data", lambda: saved["data"] in DATASETS or load_dataset(saved["data"])),
     ):
         try:
             use()
