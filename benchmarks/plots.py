@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from benchmarks import cases
 from benchmarks.measure import Results
 from benchmarks.report import scaling_lines
 from benchmarks.scaling import SERIES, slope
+from rpucc.files import write_whole
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -39,11 +40,8 @@ def write(results: Results, folder: Path) -> list[Path]:
         for name, figure in figures.items():
             if figure is None:
                 continue
-            temporary = folder / f".{name}.{os.getpid()}.svg"
-            figure.savefig(
-                temporary, bbox_inches="tight", facecolor="white", metadata={"Date": None}
-            )
-            os.replace(temporary, folder / f"{name}.svg")
+            save = partial(figure.savefig, format="svg", bbox_inches="tight", facecolor="white")
+            write_whole(folder / f"{name}.svg", partial(save, metadata={"Date": None}))
             plt.close(figure)
             written.append(folder / f"{name}.svg")
     return written

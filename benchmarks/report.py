@@ -19,6 +19,7 @@ from benchmarks.floors import bandwidth, floor_seconds
 from benchmarks.measure import DISTURBED, Results
 from benchmarks.scaling import SERIES as SCALING
 from benchmarks.scaling import end_slope, slope
+from rpucc.cli.output import write_text
 
 NONE = "–"
 NAMES = {"rpucc": "rpucc", "aihwkit": "aihwkit", "torch": "PyTorch"}
@@ -344,9 +345,7 @@ def write(results: Results, folder: Path, settings: str) -> list[Path]:
         ("benchmarks.md", page(results, settings)),
     ):
         written.append(folder / name)
-        temporary = folder / f".{name}.{os.getpid()}"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, folder / name)
+        write_text(folder / name, text)
     return [*written, *plot(results, folder)]
 
 

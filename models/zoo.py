@@ -5,7 +5,6 @@ Adding a model is one file with a builder and one row in `MODELS`.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import onnx
 
 from rpucc.errors import ModelError, OutputError
+from rpucc.files import write_whole
 from rpucc.models.alexnet import build_alexnet
 from rpucc.models.lenet import build_lenet
 from rpucc.models.mlp import build_mlp
@@ -147,15 +147,11 @@ def write(name: str, path: str | os.PathLike[str], seed: int = 0) -> Path:
     """
     content = build(name, seed).SerializeToString(deterministic=True)
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "is a folder")
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        write_whole(target, lambda stream: stream.write(content))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         reason = error.strerror or str(error)
         raise OutputError(f"{target}: cannot write the model {name!r}: {reason}") from error
     return target

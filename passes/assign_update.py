@@ -1,6 +1,7 @@
 """Give each update cycle its policy: pulsed or exact, BL, UM, UBLM.
 
-Not for the pulses themselves: the runtime draws them (physics.md section 3).
+Source of update management: Gokmen, Onen & Haensch 2017 (arXiv 1705.08014). Not for the pulses
+themselves: the runtime draws them (physics.md section 3).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
+from rpucc.stamps import set_attributes, update_stamp
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -37,15 +39,8 @@ class AssignUpdate(RpuPass):
         """Stamp every Update."""
         changed = False
         for layer in analog_layers(model):
-            update = self.target.for_layer(layer.name).update
-            policy = {
-                "pulsed": int(update.pulsed),
-                "bl": update.bl if update.pulsed else 0,
-                "update_management": int(update.pulsed and update.update_management),
-                "update_bl_management": int(update.pulsed and update.update_bl_management),
-            }
+            stamp = update_stamp(self.target.for_layer(layer.name))
             for node in layer.updates:
                 changed = True
-                for key, value in policy.items():
-                    node.attributes[key] = ir.AttrInt64(key, value)
+                set_attributes(node, stamp)
         return ir.passes.PassResult(model, modified=changed)

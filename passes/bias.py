@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.passes.array_kinds import smallest_kind
-from rpucc.passes.cuts import cut_lines
 from rpucc.placement import GridSpec, place
+from rpucc.placement.cuts import cut_lines
 
 if TYPE_CHECKING:
     from rpucc.passes.layer_matrix import LayerMatrix

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx_ir as ir
 
+from rpucc import arguments
+from rpucc.constant_weights import by_op, digital_weights
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.layers import LR_SCALE
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import ANALOG, CYCLE, LAYER, int_of, known_shape
 from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.gradients.array import joined
 from rpucc.passes.gradients.context import GradientEmitter, ReadUpdate
-from rpucc.passes.gradients.losses import LOSSES, Loss, graph_input
+from rpucc.passes.gradients.losses import BINARY, LOSSES, Loss, graph_input
 from rpucc.passes.gradients.sweep import FLOATS, sweep
 
 if TYPE_CHECKING:
@@ -36,11 +39,12 @@ class Differentiate(RpuPass):
     Requires: unrolled layers (training form), known shapes, one output (or `rpucc.output` naming
     it). Leaves behind: graph inputs `labels` (int64) or `targets` (float) and `lr`; graph outputs
     `loss` and, for each trained weight W, `W.next`; the logits as an output where the model ends
-    in a softmax. Trained are the weights of Reads (by rpu Update) and the digital weights and
-    biases of layers (W - lr·grad), each with `lr` times its layer's `update.lr_scale` (also in the
-    Update's metadata where it is not 1); all other constants are frozen. The gradient of a value v
-    is called `v.grad`; MaxPools got their Indices output. Model metadata: rpucc.input, output,
-    loss, loss_value, labels, lr and updates (JSON, weight name to the name of its new value).
+    in a softmax, and the probabilities where a change of shape follows a sigmoid. Trained are the
+    weights of Reads (by rpu Update) and the digital weights and biases of layers (W - lr·grad),
+    each with `lr` times its layer's `update.lr_scale` (also in the Update's metadata where it is
+    not 1); all other constants are frozen. The gradient of a value v is called `v.grad`; MaxPools
+    got their Indices output. Model metadata: rpucc.input, output, loss, loss_value, labels, lr and
+    updates (JSON, weight name to the name of its new value).
 
         before: part = Read(x, W); y = ReduceSum(part, -2)
         after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
@@ -56,25 +60,24 @@ class Differentiate(RpuPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Append the training step; a model that cannot be trained raises ModelError."""
         if self.loss not in ("auto", *LOSSES):
-            raise ModelError(
-                f"loss {self.loss!r} is not known; choose one of auto, {', '.join(LOSSES)}"
-            )
+            raise arguments.wrong("loss", self.loss, f"one of auto, {', '.join(LOSSES)}")
         model.graph.sort()
         forward = list(model.graph)
         sources = parameters(model.graph)
         if not sources:
             raise ModelError(
-                "the model has nothing to train: no Conv, Gemm or MatMul with constant weights; "
-                "compile with --inference"
+                f"the model has nothing to train: {_why_nothing(model)}; compile with --inference"
             )
         e = GradientEmitter(model)
         output = _output(model, self.problems)
         loss_name = _loss_of(output) if self.loss == "auto" else self.loss
         if loss_name == "cross-entropy":
             output = _logits(e, output)
+        elif loss_name == BINARY:
+            output = _probabilities(output)
         loss = LOSSES[loss_name](e, output)
         lr = graph_input(e, "lr", output.dtype or ir.DataType.FLOAT, ir.Shape([]))
-        gradients = sweep(e, {output: loss.gradient}, sources, self.problems)
+        gradients = sweep(e, {loss.at: loss.gradient}, sources, self.problems)
         self.problems.gate()
         updates = _emit_updates(e, gradients, sources, lr, self.target)
         _prune(model.graph, kept=set(forward), outputs={loss.value, *updates.values()})
@@ -83,6 +86,18 @@ class Differentiate(RpuPass):
         model.graph.outputs.extend([loss.value, *updates.values()])
         _describe(model, loss_name, output, loss, lr, updates)
         return ir.passes.PassResult(model, modified=True)
+
+
+def _why_nothing(model: ir.Model) -> str:
+    """Say what there is in the place of layers with constant weights."""
+    weights = by_op(digital_weights(model))
+    if not weights:
+        return "it has no constant weights"
+    ops = ", ".join(f"{op} {count:,}" for op, count in weights.items())
+    return (
+        f"its {sum(weights.values()):,} constant weights are in no layer ({ops}); layers are Conv, "
+        "ConvTranspose, Gemm, MatMul and the Einsums that are one of those"
+    )
 
 
 def parameters(graph: ir.Graph) -> list[ir.Value]:
@@ -141,18 +156,34 @@ def _output(model: ir.Model, problems: Problems) -> ir.Value:
 
 def _loss_of(output: ir.Value) -> str:
     """Return the loss that "auto" stands for: cross-entropy over one class would always be 0."""
-    shape = output.shape
-    one_class = shape is not None and shape.rank() > 1 and shape[1] == 1
-    return "mse" if one_class else "cross-entropy"
+    last = _probabilities(output)
+    shape = last.shape
+    if shape is None or shape.rank() < 2 or shape[1] != 1:
+        return "cross-entropy"
+    node = last.producer()
+    return BINARY if node is not None and node.op_type == "Sigmoid" else "mse"
+
+
+def _probabilities(output: ir.Value) -> ir.Value:
+    """Return what a final Sigmoid gives, before the changes of shape behind it; else `output`."""
+    value = _before_shapes(output)
+    node = value.producer()
+    return value if node is not None and node.op_type == "Sigmoid" else output
+
+
+def _before_shapes(output: ir.Value) -> ir.Value:
+    """Return the value that the output is but for changes of shape."""
+    value, node = output, output.producer()
+    while node is not None and node.op_type in _SHAPE_ONLY and node.inputs[0] is not None:
+        value = node.inputs[0]
+        node = value.producer()
+    return value
 
 
 def _logits(e: GradientEmitter, output: ir.Value) -> ir.Value:
     """Return [N, K] (or [N, K, *space]) before a final softmax; trailing dimensions of 1 go."""
-    value = output
+    value = _before_shapes(output)
     node = value.producer()
-    while node is not None and node.op_type in _SHAPE_ONLY and node.inputs[0] is not None:
-        value = node.inputs[0]
-        node = value.producer()
     if node is None or node.op_type not in ("Softmax", "LogSoftmax"):
         logits = output
     else:
@@ -198,14 +229,9 @@ def _emit_updates(
     target: Target,
 ) -> dict[str, ir.Value]:
     """Emit each trained weight's new value; return weight name to new value, in graph order."""
-    reads: dict[ir.Value, ReadUpdate] = {}
-    for update in e.updates:
-        if update.weight in reads:
-            raise UnsupportedError(
-                f"nodes {reads[update.weight].read.name!r} and {update.read.name!r} (Read): "
-                f"training the weight {update.weight.name!r} that they share is not supported yet"
-            )
-        reads[update.weight] = update
+    reads: dict[ir.Value, list[ReadUpdate]] = {}
+    for update in reversed(e.updates):  # the order of the forward cycle
+        reads.setdefault(update.weight, []).append(update)
 
     @cache
     def rate(scale: float) -> ir.Value:
@@ -223,7 +249,7 @@ def _emit_updates(
         own_lr = rate(scale)
         e.scope = f"{name}.update"
         if W in reads:
-            read = reads[W].read
+            read = reads[W][0].read
             e.metadata[LAYER] = read.metadata_props[LAYER]
             grid: dict[str, Any] = {
                 key: list(read.attributes[key].as_ints()) for key in ("row_cuts", "col_cuts")
@@ -231,7 +257,8 @@ def _emit_updates(
             grid.update({key: int_of(read, key, 1) for key in ("groups", "copies")})
             if scale != 1:
                 e.metadata[LR_SCALE] = repr(scale)
-            operands = (W, reads[W].x, reads[W].d, own_lr)
+            x, d = joined(e, reads[W])
+            operands = (W, x, d, own_lr)
             new = e.rpu("Update", *operands, out=f"{name}.next", name=e.scope, **grid)
         elif W in gradients:
             if layer is not None:

@@ -30,9 +30,10 @@ from rpucc.passes.emit import (
     known_shape,
 )
 from rpucc.passes.fold_batchnorm import SCALED
+from rpucc.passes.layer_bias import following_bias
 from rpucc.passes.layer_matrix import LayerMatrix
 from rpucc.passes.notes import add_notes, listed
-from rpucc.passes.select_analog import following_bias
+from rpucc.passes.ties import ties_of
 from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ def _factors(node: ir.Node, scaling: Scaling) -> Factors | None:
 
 
 def _owns(node: ir.Node, weight: ir.Value | None) -> bool:
-    """Whether nothing else uses a weight."""
-    return weight is not None and len(list(weight.uses())) == 1
+    """Whether nothing else uses a layer's weight, and it is one matrix or kernel."""
+    if weight is None or len(list(weight.uses())) != 1 or ties_of(weight):
+        return False
+    return node.op_type != "MatMul" or known_shape(weight).rank() == 2
 
 
 def _is_constant(node: ir.Node, index: int) -> bool:

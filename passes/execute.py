@@ -5,6 +5,7 @@ The tool behind verification (`verify.py`). Not for inference: that is the runti
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from rpucc.errors import VerificationError
+from rpucc.errors import UnverifiableError
 from rpucc.layers import LAYER_OPS
 
 Array = npt.NDArray[Any]
@@ -31,6 +32,10 @@ _COMPUTED = "@computed"
 
 _MAX_BYTES = 1 << 31
 """protobuf's limit on one message, and so on what onnxruntime takes without files."""
+
+
+class TooLargeError(UnverifiableError):
+    """A model is larger than what onnxruntime takes without files."""
 
 
 def random_feeds(
@@ -93,8 +98,8 @@ def _class_count(model: ir.Model, notes: Mapping[str, str]) -> int:
                 classes = output.shape[1]
                 if isinstance(classes, int):
                     return classes
-    raise VerificationError(
-        f"output {name!r}: its number of classes is not static, so no labels can be drawn"
+    raise UnverifiableError(
+        f"output {name!r}", "its number of classes is not static, so no labels can be drawn"
     )
 
 
@@ -102,13 +107,14 @@ def _static_shape(value: ir.Value, also: ir.Value | None, batch: int) -> tuple[i
     dims: list[int] = []
     other = list(also.shape) if also is not None and also.shape is not None else []
     if value.shape is None and not other:
-        raise VerificationError(f"input {value.name!r} has no shape, so no data can be drawn")
+        raise UnverifiableError(f"input {value.name!r}", "it has no shape, so no data can be drawn")
     for axis, dim in enumerate(value.shape if value.shape is not None else other):
         static = dim if isinstance(dim, int) else other[axis] if axis < len(other) else None
         if not isinstance(static, int) and axis > 0:
-            raise VerificationError(
-                f"input {value.name!r}: dimension {axis} ({dim}) is not static, "
-                "so no data can be drawn; only the batch may be open"
+            raise UnverifiableError(
+                f"input {value.name!r}",
+                f"dimension {axis} ({dim}) is not static, so no data can be drawn; only the batch "
+                "may be open",
             )
         dims.append(static if isinstance(static, int) else batch)
     return tuple(dims)
@@ -146,7 +152,7 @@ def run_model(
     `probes` cuts the graph: where a value is read, its probe is read instead; the result still
     holds, under the value's name, what the nodes before it computed.
 
-    Raises VerificationError where onnxruntime refuses the model, and above 2 GB.
+    Raises UnverifiableError where onnxruntime refuses the model, and TooLargeError above 2 GB.
     """
     import onnxruntime as ort
 
@@ -167,11 +173,11 @@ def run_model(
             name: array for name, array in {**feeds, **(probes or {})}.items() if name in wanted
         }
         results = session.run(names, used)
-    except VerificationError:
+    except TooLargeError:
         raise
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
-        reason = " ".join(str(error).split())[:300]
-        raise VerificationError(f"{where}: onnxruntime cannot run the model: {reason}") from error
+        reason = f"onnxruntime cannot run the model: {_text_of(error)}"
+        raise UnverifiableError(where, reason) from error
     return {
         name.removesuffix(_COMPUTED): result
         for name, result in zip(names, results, strict=True)
@@ -179,13 +185,18 @@ def run_model(
     }
 
 
+def _text_of(error: Exception) -> str:
+    """onnxruntime's own text in one line, without its codes and what it says it was doing."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"^Non-zero status code returned while running .*? Status Message: ", "", text)
+    return text[:300].rstrip(" .")
+
+
 def _with_all_outputs(model: ir.Model, where: str, probes: Mapping[str, Array]) -> bytes:
     """Serialise the model with every value of its graph among the outputs."""
     if weights_bytes(model) >= _MAX_BYTES:
-        raise VerificationError(
-            f"{where}: the model is over 2 GB, too large to be run in one piece; "
-            "compile without verification"
-        )
+        raise TooLargeError(where, "the model is over 2 GB, too large to be run in one piece")
     proto = ir.to_proto(_without_external_data(model))
     _cut(proto.graph, probes)
     listed = {output.name for output in proto.graph.output}

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import Emitter, constant_of, drop_unused_initializers, int_of, known_shape
 from rpucc.passes.notes import add_notes, listed
+from rpucc.passes.ties import ties_of
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -119,7 +120,7 @@ def why_not_foldable(node: ir.Node) -> str | None:
             return f"the result of {each.name!r} has other uses"
     weight = layer.inputs[1]
     assert weight is not None
-    if len(list(weight.uses())) != 1:
+    if len(list(weight.uses())) != 1 or ties_of(weight):
         return f"{layer.name!r} shares its weight with another layer"
     if layer.op_type == "MatMul" and known_shape(layer.outputs[0]).rank() != 2:
         return f"the channels of MatMul {layer.name!r} are on another axis"

@@ -17,15 +17,18 @@ from rpucc.opset import DOMAIN, IR_VERSION
 from rpucc.passes.frontend import support
 from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
 from rpucc.passes.frontend.bypass import drop_idle_nodes
-from rpucc.passes.frontend.constants import SHARED_KEY, fold_constants, separate_weights
+from rpucc.passes.frontend.constants import fold_constants
 from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
 from rpucc.passes.frontend.names import name_nodes, weight_stems
 from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.rules import Problems, enforce
+from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
+from rpucc.passes.frontend.sizes import refuse_negative_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
 
@@ -40,6 +43,9 @@ __all__ = [
     "import_notes",
     "load_model",
 ]
+
+INPUT_RANGE_KEY = "rpucc.input_range"
+"""Model metadata: what the data lie between, where a user wrote it into the file."""
 
 _CHECKER_ERRORS = (
     onnx.checker.ValidationError,
@@ -81,11 +87,11 @@ class Importer(ir.passes.InPlacePass):
     Requires: a model whose weights are all readable (`read_model` sees to that).
 
     Leaves behind: opset 21 (or the model's own, if newer) and IR version 10; no functions but those
-    of the rpu domain; no initializer among the inputs; no Constant, Identity or Dropout node and
-    no constant subgraph; every window explicit (no auto_pad); every Reshape with a constant
-    target; one initializer a use, unless the file shares a weight matrix (metadata `SHARED_KEY`);
-    unique names; a shape on every value, static but for the batch "N" (or metadata
-    `FIXED_BATCH_KEY`); the input's name in metadata `rpucc.input`, remarks in `NOTES_KEY`.
+    of the rpu domain; no input that nothing reads; no initializer among the inputs; no Constant,
+    Identity or Dropout node and no constant subgraph; every window explicit (no auto_pad); every
+    Reshape with a constant target; one initializer a use, unless the file shares a weight matrix
+    (metadata `SHARED_KEY`); unique names; a shape on every value, static but for the batch "N" (or
+    metadata `FIXED_BATCH_KEY`); the input's name in metadata `rpucc.input`, remarks in `NOTES_KEY`.
 
     Before: `Conv(x[1,1,28,28], W, auto_pad=SAME_UPPER)`, unnamed, opset 8.
     After:  `conv_1 = Conv(x[N,1,28,28], W, kernel_shape=[5,5], pads=[2,2,2,2], ...)`, opset 21.
@@ -98,9 +104,10 @@ class Importer(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Run all steps; raises ModelError or UnsupportedError."""
+        drop_notes(model)
         check_file(model)
         self.watch("check_file", model)
-        notes = _normalise_operators(model, self.problems)
+        notes = _normalise_operators(model, self.problems, self.watch)
         self.watch("normalise_operators", model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         self.watch("lift_constants", model)
@@ -125,6 +132,17 @@ class Importer(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=True)
 
 
+def drop_notes(model: ir.Model) -> None:
+    """Forget what a file says in rpucc's own words: it is no program, and nobody has checked it.
+
+    The range of the data is a user's to say.
+    """
+    for holder in (model, *model.graph):
+        for key in [key for key in holder.metadata_props if key.startswith("rpucc.")]:
+            if key != INPUT_RANGE_KEY:
+                del holder.metadata_props[key]
+
+
 def check_file(model: ir.Model) -> None:
     """Refuse what is no valid ONNX model at all; raises ModelError."""
     label = label_of(model)
@@ -137,7 +155,7 @@ def check_file(model: ir.Model) -> None:
         raise ModelError(f"{label}: not a valid ONNX model: {one_line(error)}") from error
 
 
-def _normalise_operators(model: ir.Model, problems: Problems) -> list[str]:
+def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> list[str]:
     """Only supported standard operators, in inference mode, at the program's opset.
 
     Returns what a user should know about it.
@@ -154,8 +172,11 @@ def _normalise_operators(model: ir.Model, problems: Problems) -> list[str]:
         where = f"{label}: {node_text(node)}"
         enforce(support.OP_RULES, node, where, UnsupportedError, problems)
     common.RemoveInitializersFromInputsPass()(model)
-    _check_input(model, problems)
     notes = take_as_inference(model)
+    notes += drop_unread_inputs(model)
+    watch("drop_unread_inputs", model)
+    _check_input(model, problems)
+    refuse_negative_sizes(model)
     common.RemoveUnusedOpsetsPass()(model)
     model.ir_version = IR_VERSION
     try:

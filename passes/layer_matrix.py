@@ -16,7 +16,7 @@ from rpucc.passes.emit import constant_of, int_of
 
 @dataclass(frozen=True)
 class LayerMatrix:
-    """G independent matrices [R, C] of one layer; G = 1 but for grouped convolutions.
+    """G independent matrices [R, C] of one layer; G = 1 but for grouped convolutions and products.
 
     The columns of a convolution are channel-major, its taps minor: the order of im2col. A
     transposed convolution has its inputs' channels for columns and the taps of its outputs'
@@ -32,9 +32,12 @@ class LayerMatrix:
     """Taps an axis; () for a dense layer."""
 
     @classmethod
-    def of(cls, node: ir.Node) -> LayerMatrix:
-        """Take it from a Conv, ConvTranspose, Gemm or MatMul with a constant weight."""
-        weight = constant_of(node.inputs[1])
+    def of(cls, node: ir.Node, weight: np.ndarray | None = None) -> LayerMatrix:
+        """Take it from a Conv, ConvTranspose, Gemm or MatMul with a constant weight.
+
+        weight: other numbers in the place of the constant, of the same shape.
+        """
+        weight = constant_of(node.inputs[1]) if weight is None else weight
         assert weight is not None
         groups, kernel = int_of(node, "group", 1), tuple(weight.shape[2:])
         if node.op_type == "Conv":
@@ -44,6 +47,10 @@ class LayerMatrix:
             by_group = weight.reshape(groups, len(weight) // groups, channels * math.prod(kernel))
             rows = by_group.transpose(0, 2, 1).reshape(-1, by_group.shape[1])
             return cls(rows, groups, groups * channels, kernel)
+        if weight.ndim == 3:  # a MatMul with a matrix [K, M] a group
+            groups, inputs, outputs = weight.shape
+            rows = weight.transpose(0, 2, 1).reshape(-1, inputs)
+            return cls(rows, groups, groups * outputs, ())
         matrix = weight if int_of(node, "transB", 0) else weight.T
         return cls(matrix, 1, len(matrix), ())
 

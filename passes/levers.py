@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rpucc.passes.cuts import balanced_cuts
 from rpucc.placement import GridSpec, place
 from rpucc.placement.budget import Lever, shortages
+from rpucc.placement.cuts import balanced_cuts
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind

@@ -14,9 +14,10 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
+from rpucc.stamps import bounds_stamp, set_attributes
 
 if TYPE_CHECKING:
-    from rpucc.target import Management, Target
+    from rpucc.target import Target
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,11 @@ class ManageBounds(RpuPass):
         """Change the op of every Read that is to be managed."""
         changed = False
         for layer in analog_layers(model):
-            management = self.target.for_layer(layer.name).management
-            chosen = [*(layer.forward if management.bound_forward else [])]
-            chosen += layer.backward if management.bound_backward else []
-            for node in chosen:
-                if node.op_type == "Read" and node.attributes.get_float("bound", 0.0) > 0.0:
-                    _manage(node, management)
+            policy = self.target.for_layer(layer.name)
+            for node in (*layer.forward, *layer.backward):
+                stamp = bounds_stamp(policy, node)
+                if stamp is not None and node.op_type == "Read":
+                    node.op_type = "BoundedRead"
+                    set_attributes(node, stamp)
                     changed = True
         return ir.passes.PassResult(model, modified=changed)
-
-
-def _manage(read: ir.Node, management: Management) -> None:
-    read.op_type = "BoundedRead"
-    read.attributes["max_halvings"] = ir.AttrInt64("max_halvings", management.max_halvings)
-    if management.bound_mode == "worst-case":
-        assumed = ir.AttrFloat32("assumed_w_max", float(management.assumed_w_max))
-        read.attributes["assumed_w_max"] = assumed

@@ -21,6 +21,7 @@ from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
+from rpucc.passes.normalise_products import NormaliseProducts
 from rpucc.passes.place import Place
 from rpucc.passes.replicate import Replicate
 from rpucc.passes.scale_weights import ScaleWeights
@@ -67,6 +68,7 @@ class Row:
 
 
 PASSES: tuple[Row, ...] = (
+    Row(NormaliseProducts, lambda o: NormaliseProducts()),
     Row(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
     Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
     Row(Equalise, lambda o: Equalise(o.target, bounds=o.bounds)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import InfeasibleError, TargetError, UnsupportedError
-from rpucc.layers import AnalogLayer, analog_layers, segments
+from rpucc.layers import MOST_TILES, analog_layers
 from rpucc.passes.base import RpuPass
 from rpucc.passes.levers import find_levers
 from rpucc.placement import place
@@ -21,9 +21,6 @@ from rpucc.placement.program import grids_of
 
 if TYPE_CHECKING:
     from rpucc.target import Target
-
-MOST_TILES = 1 << 24
-"""Tile ids have 24 bits in the address of a random draw (runtime/kernels/philox.py)."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +54,13 @@ class Place(RpuPass):
         for layer in layers:
             for node in layer.nodes:
                 node.attributes["first_tile"] = ir.AttrInt64("first_tile", first)
-            first += tile_count(layer)
+            first += layer.tiles
             if first > MOST_TILES:
                 raise UnsupportedError(
                     f"layer {layer.name!r}: the network needs more than {MOST_TILES:,} tiles up to "
-                    f"here, {tile_count(layer):,} for this layer alone; use larger arrays"
+                    f"here, {layer.tiles:,} for this layer alone; use larger arrays"
                 )
         return ir.passes.PassResult(model, modified=bool(layers))
-
-
-def tile_count(layer: AnalogLayer) -> int:
-    """Return how many tiles a layer's matrices are cut into."""
-    attributes = layer.forward[0].attributes
-    row_cuts = tuple(attributes.get_ints("row_cuts", ()))
-    col_cuts = tuple(attributes.get_ints("col_cuts", ()))
-    return layer.matrices * segments(row_cuts) * segments(col_cuts)
 
 
 def check_arrays(model: ir.Model, target: Target) -> None:

@@ -16,8 +16,9 @@ from rpucc.errors import ModelError, TargetError
 from rpucc.layers import ARRAY_KIND, READS, AnalogLayer, analog_layers, reads_per_sample, segments
 from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
-from rpucc.passes.cuts import cut_lines
 from rpucc.passes.emit import Emitter, infer_outputs
+from rpucc.placement.cuts import grid_cuts
+from rpucc.stamps import is_transposed, periphery_stamp, set_attributes
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind, LayerPolicy, Mapping, Target
@@ -55,7 +56,7 @@ class Tile(RpuPass):
             for node in layer.nodes:
                 _stamp_grid(node, kind, *cuts)
                 if node.op_type in READS:
-                    _stamp_periphery(node, policy)
+                    set_attributes(node, periphery_stamp(policy, node))
                     _widen_result(emitter, node, model)
         return ir.passes.PassResult(model, modified=bool(layers))
 
@@ -80,8 +81,7 @@ def layer_cuts(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return (row cuts, column cuts): the user's own, or as few tiles as possible."""
     R, C = layer.group_rows, layer.columns
-    row_cuts = mapping.row_cuts or cut_lines(mapping.cuts, R, kind.rows)
-    col_cuts = mapping.col_cuts or cut_lines(mapping.cuts, C, kind.cols)
+    row_cuts, col_cuts = grid_cuts(mapping, R, C, kind)
     _check_cuts(layer, kind, "row_cuts", row_cuts, R, kind.rows)
     _check_cuts(layer, kind, "col_cuts", col_cuts, C, kind.cols)
     return row_cuts, col_cuts
@@ -109,21 +109,9 @@ def _stamp_grid(
     node.metadata_props[ARRAY_KIND] = kind.name
 
 
-def _stamp_periphery(node: ir.Node, policy: LayerPolicy) -> None:
-    transpose = node.attributes.get_int("transpose", 0)
-    periphery = policy.periphery.backward if transpose else policy.periphery
-    node.attributes["noise"] = ir.AttrFloat32("noise", float(periphery.read_noise))
-    node.attributes["bound"] = ir.AttrFloat32("bound", float(periphery.bound))
-    node.attributes["dac_bits"] = ir.AttrInt64("dac_bits", periphery.dac_bits)
-    stochastic = int(periphery.dac_stochastic and periphery.dac_bits > 0)
-    node.attributes["dac_stochastic"] = ir.AttrInt64("dac_stochastic", stochastic)
-    node.attributes["adc_bits"] = ir.AttrInt64("adc_bits", periphery.adc_bits)
-
-
 def _widen_result(emitter: Emitter, node: ir.Node, model: ir.Model) -> None:
     """Give a Read's result one partial sum a segment, and a new name where that is not one."""
-    transpose = node.attributes.get_int("transpose", 0)
-    cuts = tuple(node.attributes.get_ints("row_cuts" if transpose else "col_cuts", ()))
+    cuts = tuple(node.attributes.get_ints("row_cuts" if is_transposed(node) else "col_cuts", ()))
     if segments(cuts) == 1:
         return
     part = node.outputs[0]

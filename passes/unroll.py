@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.layers import DEVICES, EQUALISED, OP
+from rpucc.layers import DEVICES, EQUALISED, MATRIX, MATRIX_TRANSPOSED, OP
 from rpucc.passes.base import RpuPass
 from rpucc.passes.bias import bias_fits, bias_on_arrays
 from rpucc.passes.col2im import col2im
@@ -27,8 +27,14 @@ from rpucc.passes.emit import (
     known_shape,
     static_dims,
 )
+from rpucc.passes.layer_bias import bias_array, bias_value, following_bias
 from rpucc.passes.layer_matrix import LayerMatrix
-from rpucc.passes.select_analog import bias_array, following_bias
+from rpucc.passes.shared_matrix import (
+    Users,
+    owner_of,
+    refuse_drifting_copies,
+    users_of_matrices,
+)
 from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 from rpucc.passes.window import Window, ints, static_space
 
@@ -47,12 +53,16 @@ class Unroll(RpuPass):
     form with MatMul(x, Wᵀ) for the read, so that the same gradient rules hold; in an inference
     program they stay as they were.
 
-    A grouped convolution is G independent matrices, one below the other in `<layer>.W`, and its
-    values have an axis for them before the positions. A transposed convolution reads the channels
-    of each input position and adds the windows that come out with Col2Im. A bias that is not on
-    the arrays (`bias.py`) is added digitally: `<layer>.b`. With n devices a weight the matrix holds
-    n copies of its rows, and the output is their mean. Replicas that learn on their own are
-    independent matrices too: Assign shares the positions out among them, Collect undoes that.
+    A grouped convolution (or MatMul) is G independent matrices, one below the other in `<layer>.W`,
+    and its values have an axis for them before the positions. A transposed convolution reads the
+    channels of each input position and adds the windows that come out with Col2Im. A bias that is
+    not on the arrays (`bias.py`) is added digitally: `<layer>.b`. With n devices a weight the
+    matrix holds n copies of its rows, and the output is their mean. Replicas that learn on their
+    own are independent matrices too: Assign shares the positions out among them, Collect undoes
+    that.
+
+    Layers that share a matrix (`shared_matrix.py`) read one initializer, `<first layer>.W`; a layer
+    that has it transposed does so by Reads with transpose = 1.
 
         before: out = Conv(X, W, b)                              (node conv1, analog)
         after:  cols = Im2Col(X); x1 = AppendOne(cols); part = Read(x1, conv1.W) [N, P, 1, R];
@@ -69,10 +79,12 @@ class Unroll(RpuPass):
         """Lower the marked layers; what has no matrix form raises UnsupportedError."""
         layers = list(self._layers(model.graph))
         if self.training:
-            _refuse_shared_weights(layers)
+            refuse_drifting_copies(model.graph, layers)
         emitter = Emitter(model)
+        matrices = users_of_matrices(layers)
         for number, node in enumerate(layers):
-            _Lowering(emitter, node, self.target, self.bounds, number).run()
+            users = matrices[owner_of(node)]
+            _Lowering(emitter, node, self.target, self.bounds, number, users).run()
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=bool(layers))
 
@@ -95,20 +107,22 @@ class _Lowering:
         target: Target,
         bounds: WeightBounds,
         number: int,
+        users: Users,
     ) -> None:
         self.emitter = emitter
-        self.node = node
+        self.node, self.users = node, users
         self.layer, self.number = node.name or "", number
         self.analog = node.metadata_props[ANALOG] == "1"
         self.matrix = LayerMatrix.of(node)
-        policy = target.for_layer(self.layer)
+        self.turned = MATRIX_TRANSPOSED in node.metadata_props
+        """Whether the matrix is that of another layer, rows for columns."""
+        policy = target.for_layer(owner_of(node))
         mapping = policy.mapping
         self.devices = mapping.devices_per_weight if self.analog else 1
         self.copies = self._learners(mapping)
-        transposed = node.op_type == "ConvTranspose"
         bias = bias_array(node)
         scaling = Scaling.of(policy, bounds)
-        on_arrays = not transposed and (
+        on_arrays = users.alike and (
             not self.analog
             or mapping.bias == "array"
             or (
@@ -129,6 +143,8 @@ class _Lowering:
             CYCLE: "forward",
             OP: node.op_type,
         }
+        if MATRIX in node.metadata_props:
+            emitter.metadata[MATRIX] = node.metadata_props[MATRIX]
 
     def run(self) -> None:
         """Emit the layer and put its result in the place of the old one."""
@@ -143,7 +159,9 @@ class _Lowering:
     # ------------------------------------------------------------ the kinds of layers
 
     def _dense(self, x: ir.Value) -> ir.Value:
-        return self._plus_bias(self._product(self._with_one(x)), [self.matrix.outputs])
+        groups, R = self.matrix.groups, self.matrix.rows
+        shape = [R] if groups == 1 else [groups, 1, R]
+        return self._plus_bias(self._product(self._with_one(x)), shape)
 
     def _convolution(self, x: ir.Value) -> ir.Value:
         """Windows to rows, a product, and the rows back to channels of an image."""
@@ -184,23 +202,36 @@ class _Lowering:
     # ------------------------------------------------------------ pieces
 
     def _weight(self) -> ir.Value:
-        """Register `<layer>.W`, with the bias as its last column if it is one."""
-        values = self.matrix.values(self.column, self.devices, self.copies)
-        return self.emitter.initializer(f"{self.layer}.W", values)
+        """Register `<layer>.W` once for all users; the bias is its last column if it is one."""
+        if self.users.weight is None:
+            values = self.matrix.values(self.column, self.devices, self.copies)
+            self.users.weight = self.emitter.initializer(f"{self.layer}.W", values)
+        return self.users.weight
 
     def _plus_bias(self, y: ir.Value, shape: Sequence[int]) -> ir.Value:
         """Add the bias digitally, in this shape, where it is not on the arrays."""
         if self.added is None:
             return y
-        e = self.emitter
-        # A file may call the bias so itself, and this one may be another.
-        name = f"{self.layer}.b{'.equalised' if EQUALISED in self.node.metadata_props else ''}"
-        b = e.initializer(name, self.added.reshape(shape).astype(self.matrix.dtype))
+        e, b = self.emitter, self._added_bias(shape)
         total = e.op("Add", y, b, out=f"{self.layer}.sum")
         add = total.producer()
         assert add is not None
         add.metadata_props[ANALOG] = "0"  # it is trained as digital weights are
         return total
+
+    def _added_bias(self, shape: Sequence[int]) -> ir.Value:
+        """Register `<layer>.b`, once for all layers that have both matrix and bias in common."""
+        assert self.added is not None
+        before, known = bias_value(self.node), self.users.biases
+        assert before is not None
+        if before in known:
+            same = static_dims(known[before]) == list(shape)
+            return known[before] if same else self.emitter.reshape(known[before], shape)
+        values = self.added.reshape(shape).astype(self.matrix.dtype)
+        # A file may call the bias so itself, and this one may be another.
+        name = f"{self.layer}.b{'.equalised' if EQUALISED in self.node.metadata_props else ''}"
+        known[before] = self.emitter.initializer(name, values)
+        return known[before]
 
     def _with_one(self, rows: ir.Value) -> ir.Value:
         if self.column is None:
@@ -245,6 +276,8 @@ class _Lowering:
     def _product(self, rows: ir.Value) -> ir.Value:
         """Emit rows · Wᵀ: a read and the sum of its one segment, or digitally a MatMul."""
         e, W = self.emitter, self._weight()
+        if self.turned:
+            return self._product_with_transposed(rows, W)
         if not self.analog:
             return e.op("MatMul", rows, self._transposed_weight(W), out=f"{self.layer}.y")
         part = e.rpu(
@@ -267,6 +300,35 @@ class _Lowering:
         split = e.reshape(each, [*lead, self.devices, self.matrix.rows])
         return e.op("ReduceMean", split, e.constant([-2]), out=f"{self.layer}.y", keepdims=0)
 
+    def _product_with_transposed(self, rows: ir.Value, W: ir.Value) -> ir.Value:
+        """Emit rows · W, where W is another layer's: inputs of this one are the rows of the matrix.
+
+        With n devices a weight each copy of a row gets 1/n of its input.
+        """
+        e, groups = self.emitter, self.matrix.groups
+        length, columns = static_dims(W)[0] // groups, static_dims(W)[1]
+        if not self.analog:
+            by_group = W if groups == 1 else e.reshape(W, [groups, length, columns])
+            return e.op("MatMul", rows, by_group, out=f"{self.layer}.y")
+        if self.devices > 1:
+            copies = e.op("Concat", *[rows] * self.devices, axis=-1)
+            rows = e.op("Mul", copies, e.like(copies, 1 / self.devices))
+        part = e.rpu(
+            "Read",
+            rows,
+            W,
+            out=f"{self.layer}.part",
+            transpose=1,
+            row_cuts=[0, length],
+            col_cuts=[0, columns],
+            groups=groups,
+        )
+        if self.devices > 1:
+            read = part.producer()
+            assert read is not None
+            read.metadata_props[DEVICES] = str(self.devices)
+        return e.reduce_sum(part, [-2], out=f"{self.layer}.y")
+
     def _transposed_weight(self, W: ir.Value) -> ir.Value:
         if self.matrix.groups == 1:
             return self.emitter.transpose(W, (1, 0), out=f"{self.layer}.WT")
@@ -279,6 +341,12 @@ class _Lowering:
         if not self.analog or not self.matrix.kernel or mapping.replica_updates == "shared":
             return 1
         assert isinstance(mapping.replicas, int)  # the target holds that
+        if mapping.replicas > 1 and len(self.users.layers) > 1:
+            raise UnsupportedError(
+                f"node {self.layer!r} ({self.node.op_type}): mapping.replica_updates = "
+                f'"independent" is not supported for a matrix that {len(self.users.layers)} layers '
+                'share; use "shared" for it in a [[layer]] rule of the target'
+            )
         if mapping.replicas > 1 and self.matrix.groups > 1:
             raise UnsupportedError(
                 f"node {self.layer!r} ({self.node.op_type}): mapping.replica_updates = "
@@ -327,18 +395,3 @@ def _transposed_window(node: ir.Node, space: Sequence[int], kernel: tuple[int, .
         for i in range(rank)
     )  # fmt: skip
     return Window(size, kernel, strides, pads, dilations)
-
-
-def _refuse_shared_weights(layers: list[ir.Node]) -> None:
-    """Two layers on one weight would need one update from two reads: not supported yet."""
-    owners: dict[str, str] = {}
-    for node in layers:
-        weight = node.inputs[1]
-        assert weight is not None
-        if weight.name in owners:
-            raise UnsupportedError(
-                f"nodes {owners[weight.name]!r} and {node.name!r} ({node.op_type}): they share the "
-                f"weight {weight.name!r}; training a shared weight is not supported yet; give "
-                "each its own copy, or compile with --inference"
-            )
-        owners[weight.name or ""] = node.name or ""

@@ -12,7 +12,8 @@ layer, because a wrong weight behind a unit that is dead on the first data chang
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,10 +22,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from rpucc.errors import VerificationError
+from rpucc.errors import UnverifiableError, VerificationError
 from rpucc.passes.execute import (
     BATCH,
     Array,
+    TooLargeError,
     layer_inputs,
     random_feeds,
     random_probes,
@@ -78,7 +80,8 @@ class Verify:
     """A pipeline callback that checks each pass against the model it was given.
 
     Each stage's values are kept and compared with the next stage's, so no model is cloned. Raises
-    VerificationError at the first pass that changes a value.
+    VerificationError at the first pass that changes a value, or leaves a model that does not run;
+    UnverifiableError where the imported model does not, or where no data can be drawn for it.
     """
 
     def __init__(self, seed: int = 0, tolerance: float = TOLERANCE, batch: int = BATCH) -> None:
@@ -101,15 +104,16 @@ class Verify:
             self._probes = self._before.probes
             _ = self._before.probed
             return
-        after = take_snapshot(event.model, feeds, self._probes, where)
-        self.results[event.name] = compare_snapshots(
-            self._before,
-            after,
-            self.tolerance,
-            where,
-            rerun=lambda: _shaken_snapshot(event.model, feeds, self._probes, where),
-            spend=True,
-        )
+        with _runs_as_before():
+            after = take_snapshot(event.model, feeds, self._probes, where)
+            self.results[event.name] = compare_snapshots(
+                self._before,
+                after,
+                self.tolerance,
+                where,
+                rerun=lambda: _shaken_snapshot(event.model, feeds, self._probes, where),
+                spend=True,
+            )
         self._before = after
 
 
@@ -126,23 +130,36 @@ def compare_models(
 
     Inputs lie within `rpucc.input_range` of `after` (else [0, 1)); a batch that either model
     fixes is kept, else it is `batch`. Raises VerificationError, which names the first value in
-    execution order that differs by more than `tolerance` of its largest magnitude, and where an
-    output of `before` is absent from `after`.
+    execution order that differs by more than `tolerance` of its largest magnitude, where an output
+    of `before` is absent from `after`, and where `after` does not run; UnverifiableError where
+    `before` does not.
     """
     before, after = _as_ir(before), _as_ir(after)
     feeds = random_feeds(before, seed=seed, batch=batch, template=after)
     first = first_snapshot(before, feeds, "the original model", seed)
     ran = next((array.shape[0] for array in feeds.values() if array.ndim), batch)
     feeds |= random_feeds(after, seed=seed, batch=ran, known=feeds)
-    second = take_snapshot(after, feeds, first.probes, where)
-    return compare_snapshots(
-        first,
-        second,
-        tolerance,
-        where,
-        rerun=lambda: _shaken_snapshot(after, feeds, first.probes, where),
-        spend=True,
-    )
+    with _runs_as_before():
+        second = take_snapshot(after, feeds, first.probes, where)
+        return compare_snapshots(
+            first,
+            second,
+            tolerance,
+            where,
+            rerun=lambda: _shaken_snapshot(after, feeds, first.probes, where),
+            spend=True,
+        )
+
+
+@contextmanager
+def _runs_as_before() -> Iterator[None]:
+    """What ran before a pass has to run after it, unless the pass made it too large."""
+    try:
+        yield
+    except TooLargeError:
+        raise
+    except UnverifiableError as error:
+        raise VerificationError(str(error)) from error
 
 
 # ---------------------------------------------------------------- running

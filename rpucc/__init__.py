@@ -1,11 +1,21 @@
 """rpucc: a compiler and a runtime for training neural networks on RPU arrays.
 
-Importing this package loads nothing heavy; the names below load their modules on first use.
+    compile, check_model        an ONNX model and a target -> a Program, or what would become of it
+    Program, Plan, Target       what was compiled, how it lies on the arrays, for which arrays
+    load_dataset, Dataset       training and test samples, from files, by name or from arrays
+    Machine, Trainer            a program on simulated arrays, and what trains and evaluates it
+    save_checkpoint, load_checkpoint
+    Device                      the base of device models of your own
+
+What cannot be done raises an RpuccError, a line a problem; a wrong argument is an ArgumentError,
+which is a TypeError and a ValueError too. Importing this package loads nothing heavy; the names
+load their modules on first use. docs/python.md has examples.
 """
 
 from __future__ import annotations
 
 import os.path
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -18,35 +28,92 @@ if os.path.isfile(os.path.join(_checkout, "pyproject.toml")):
 
 _LAZY = {
     "compile": ("rpucc.compiler", "compile_model"),
+    "check_model": ("rpucc.check", "check_model"),
     "Program": ("rpucc.program", "Program"),
     "Plan": ("rpucc.plan", "Plan"),
     "Target": ("rpucc.target", "Target"),
     "Machine": ("rpucc.runtime.machine", "Machine"),
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
+    "EpochMetrics": ("rpucc.runtime.metrics", "EpochMetrics"),
+    "Evaluation": ("rpucc.runtime.metrics", "Evaluation"),
+    "Progress": ("rpucc.runtime.metrics", "Progress"),
+    "Dataset": ("rpucc.runtime.data", "Dataset"),
     "load_dataset": ("rpucc.runtime.data", "load_dataset"),
+    "load_checkpoint": ("rpucc.runtime.checkpoint", "load_checkpoint"),
+    "save_checkpoint": ("rpucc.runtime.checkpoint", "save_checkpoint"),
+    "Device": ("rpucc.runtime.devices", "Device"),
     "verdict": ("rpucc.runtime.verdict", "verdict"),
     "RpuccError": ("rpucc.errors", "RpuccError"),
+    "ArgumentError": ("rpucc.errors", "ArgumentError"),
+    "CheckpointError": ("rpucc.errors", "CheckpointError"),
+    "DataError": ("rpucc.errors", "DataError"),
+    "DataWarning": ("rpucc.errors", "DataWarning"),
+    "InfeasibleError": ("rpucc.errors", "InfeasibleError"),
+    "ModelError": ("rpucc.errors", "ModelError"),
+    "OutputError": ("rpucc.errors", "OutputError"),
+    "TargetError": ("rpucc.errors", "TargetError"),
+    "UnsupportedError": ("rpucc.errors", "UnsupportedError"),
+    "UsageError": ("rpucc.errors", "UsageError"),
+    "VerificationError": ("rpucc.errors", "VerificationError"),
 }
+"""Public name -> the module and the attribute that it is. None may be the name of a module of this
+package: importing that would put it in the name's place."""
 
 __all__ = [
+    "ArgumentError",
+    "CheckpointError",
+    "DataError",
+    "DataWarning",
+    "Dataset",
+    "Device",
+    "EpochMetrics",
+    "Evaluation",
+    "InfeasibleError",
     "Machine",
+    "ModelError",
+    "OutputError",
     "Plan",
     "Program",
+    "Progress",
     "RpuccError",
     "Target",
+    "TargetError",
     "Trainer",
+    "UnsupportedError",
+    "UsageError",
+    "VerificationError",
+    "check_model",
     "compile",
+    "load_checkpoint",
     "load_dataset",
+    "save_checkpoint",
     "verdict",
 ]
 
 if TYPE_CHECKING:
+    from rpucc.check import check_model
     from rpucc.compiler import compile_model as compile
-    from rpucc.errors import RpuccError
+    from rpucc.errors import (
+        ArgumentError,
+        CheckpointError,
+        DataError,
+        DataWarning,
+        InfeasibleError,
+        ModelError,
+        OutputError,
+        RpuccError,
+        TargetError,
+        UnsupportedError,
+        UsageError,
+        VerificationError,
+    )
     from rpucc.plan import Plan
     from rpucc.program import Program
-    from rpucc.runtime.data import load_dataset
+    from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
+    from rpucc.runtime.data import Dataset, load_dataset
+    from rpucc.runtime.devices import Device
     from rpucc.runtime.machine import Machine
+    from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict
     from rpucc.target import Target
@@ -59,4 +126,12 @@ def __getattr__(name: str) -> object:
 
         module, attribute = _LAZY[name]
         return getattr(import_module(module), attribute)
-    raise AttributeError(f"module 'rpucc' has no attribute {name!r}")
+    # `name` and `obj` let Python add its "Did you mean".
+    raise AttributeError(
+        f"module 'rpucc' has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+    )
+
+
+def __dir__() -> list[str]:
+    """List the public names: what completion offers and `help` describes."""
+    return [*__all__, "__version__"]

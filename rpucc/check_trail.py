@@ -7,16 +7,19 @@ out says what became of it. Not for what a step does: the steps are asked, never
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import onnx_ir as ir
 
-from rpucc.layers import LAYER_OPS
-from rpucc.passes.emit import ANALOG, LAYER, constant_of
+from rpucc.constant_weights import count_of, weights_of
+from rpucc.layers import MATRIX, NO_LAYER
+from rpucc.passes.emit import ANALOG, LAYER
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
+from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
 from rpucc.target import Target
@@ -38,6 +41,7 @@ FATES: dict[Fate, str] = {
 """What can become of a node."""
 
 _TAKEN_OUT_BY: dict[str, tuple[Fate, str]] = {
+    "drop_unread_inputs": ("removed", "no output depends on it"),
     "normalise_operators": ("removed", "the conversion to the program's opset replaces it"),
     "lift_constants": ("constant", "a constant of the file"),
     "drop_idle_nodes": ("removed", "it does nothing in inference"),
@@ -85,6 +89,8 @@ class _Track:
     why: str = ""
     into: str = ""
     runs: str = ""
+    weights: dict[str, int] = field(default_factory=dict)
+    """Of a digital node: how many numbers its constant weights have, by their names."""
 
 
 class Trail:
@@ -98,6 +104,8 @@ class Trail:
         self._tracks: list[_Track] = []
         self._target: Target | None = None
         """The target with its rules in the names of this model's layers, once there are names."""
+        self._trained: set[str] | None = None
+        """The initializers that a training step changes; None before that is known."""
         self._constants_known = False
         """Whether the import came so far that weights can be told from activations."""
 
@@ -121,10 +129,14 @@ class Trail:
             for track in self._under_way():
                 track.node = names[track.node.name] if track.node is not None else None
             return
-        if event.name == "fold_batchnorm":
+        if event.name == "normalise_products":
+            self._follow_rewritten(model)
+        elif event.name == "fold_batchnorm":
             self._note_batch_norms(decisions_of(model))
         elif event.name == "select_analog":
             self._note_layers()
+        elif event.name == "differentiate":
+            self._trained = set(json.loads(model.metadata_props["rpucc.updates"]))
         self._note_taken_out(event.name, model)
         if event.name == "select_analog":
             for track in self._under_way():
@@ -172,6 +184,13 @@ class Trail:
             if track.fate == "folded" and successor is not None:
                 track.into = successor.name or ""
 
+    def _follow_rewritten(self, model: ir.Model) -> None:
+        """Find nodes again whose names others have taken over: layers in the form of layers."""
+        names = {node.name: node for node in model.graph}
+        for track in self._under_way():
+            if track.node is not None and track.node.graph is None:
+                track.node = names.get(track.node.name)
+
     def _note_batch_norms(self, decisions: list[Decision]) -> None:
         found = {decision.node: decision for decision in decisions}
         for track in self._under_way():
@@ -196,7 +215,9 @@ class Trail:
                 track.fate, track.why = _TAKEN_OUT_BY["select_analog"]
                 track.into = layer
             elif marks[ANALOG] == "1":
-                track.fate, track.why = "array", "constant weights"
+                shared = MATRIX in marks
+                why = f"reads the matrix of {marks[MATRIX]!r}" if shared else "constant weights"
+                track.fate, track.why = "array", why
             else:
                 track.why = "a layer rule of the target"
 
@@ -206,6 +227,8 @@ class Trail:
             track.fate, track.why = "undecided", "the import stops before"
         elif track.fate is None:
             _guess(track, target)
+        if track.weights:
+            track.why = _weights_text(track, self._trained)
         texts = {track.text} | ({node_text(node)} if node is not None else set())
         blamed = any(text in problem for text in texts for problem in problems)
         assert track.fate is not None
@@ -237,7 +260,7 @@ def _guess(track: _Track, target: Target) -> None:
     node = track.node
     if node is None:
         track.fate, track.why = "digital", "unknown until the problems are solved"
-    elif is_candidate(node) and target.for_layer(node.name or "").analog:
+    elif (is_candidate(node) or could_be_layer(node)) and target.for_layer(node.name or "").analog:
         track.fate, track.why = "array", "constant weights"
     else:
         _note_digital(track)
@@ -251,10 +274,21 @@ def _note_digital(track: _Track) -> None:
     assert node is not None
     known = all(value is None or value.shape is not None for value in (*node.inputs, *node.outputs))
     track.fate = "digital"
-    if node.op_type in LAYER_OPS and not track.why:
-        weight = constant_of(node.inputs[1])
-        track.why = "no constant weights" if weight is None else "no matrix of weights"
-    elif BATCH_NORM not in node.metadata_props and not track.why:
-        track.why = "no weights"
+    if not track.why and BATCH_NORM not in node.metadata_props:
+        track.weights = {str(value.name): count_of(value) for value in weights_of(node)}
+        track.why = node.metadata_props.get(NO_LAYER, "" if track.weights else "no weights")
     if known:
         track.runs = "native" if runs_natively(node) else "onnxruntime"
+
+
+def _weights_text(track: _Track, trained: set[str] | None) -> str:
+    """Say how many weights a digital node has, whether they learn, and why it is no layer."""
+    total = sum(track.weights.values())
+    count = f"{total:,} constant weight{'' if total == 1 else 's'}, stays digital"
+    if trained is None:
+        fate = ""
+    elif trained.issuperset(track.weights):
+        fate = ", trained"
+    else:
+        fate = ", not trained"
+    return f"{count}{fate}{': ' if track.why else ''}{track.why}"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from rpucc import __version__
+from rpucc import __version__, arguments
 from rpucc.errors import ModelError, TargetError, UsageError, VerificationError
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
-from rpucc.passes.callbacks import StructureCheck, check_structure
+from rpucc.passes.callbacks import check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.fold_batchnorm import is_batch_norm
 from rpucc.passes.frontend.inference import take_as_inference
@@ -28,16 +28,19 @@ from rpucc.passes.frontend.input_shape import (
     open_negative_sizes,
     open_sizes,
 )
+from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.messages import label_of
+from rpucc.passes.frontend.onnx_tools import foreign_errors
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file
+from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
+from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
-from rpucc.passes.verify import Verify, compare_models
 from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program
-from rpucc.target import Target
+from rpucc.target import Target, TargetSource
 from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
@@ -49,6 +52,9 @@ ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
 DEFAULT_INPUT_RANGE = (0.0, 1.0)
 """Where neither the caller nor the model says what range the data have."""
 
+INPUT_RANGE = "two finite numbers"
+INPUT_SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
+
 VERIFY_MACS = 50_000_000
 VERIFY_WEIGHTS = 1_000_000
 """Above either (forward, one sample), compiling does not verify unless it is asked to: checking
@@ -58,7 +64,7 @@ values."""
 
 def compile_model(
     model: Source,
-    target: str | Path | Target = "rpu-managed",
+    target: TargetSource = "rpu-managed",
     *,
     training: bool = True,
     loss: str = "auto",
@@ -72,26 +78,35 @@ def compile_model(
 ) -> Program:
     """Compile an ONNX model for a target, for training in situ or for inference alone.
 
+    This is `rpucc.compile`. PyTorch, Keras and JAX models are exported to ONNX first.
+
     model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
-    an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
-    target: a preset's name, the path of a TOML file, or a Target; `overrides` are "key=value".
-        Compiling imports no device of a user's own ("module:Class"); a Machine does, and looks
-        beside the target's file first.
-    loss: "cross-entropy", "mse" or "auto" (cross-entropy; mse where the output has one class); of
-        no effect without `training`.
-    input_range: what the input's elements lie between; by default the model's metadata
-    `rpucc.input_range`, else (0, 1).
+        an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
+    target: a preset's name (`rpucc targets`), the path of a TOML file, a dictionary with the
+        tables of such a file, or a Target. Compiling imports no device of a user's own
+        ("module:Class"); a Machine does, and looks beside the target's file first.
+    overrides: changes of the target, as `--set` takes them: ["update.bl=1", "device.dw_min=0.002"].
+    training: whether the program holds loss, backward and update cycles.
+    loss: "cross-entropy", "binary-cross-entropy", "mse" or "auto" (cross-entropy; where the output
+        has one class, binary cross-entropy behind a Sigmoid and mse otherwise); of no effect
+        without `training`.
+    input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
+        mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
     input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
         function that gets the sizes that the file states, None for an open one, and returns all,
         or None to leave them. It is asked only where some are open.
     verify: run the model before and after every pass and compare all values; None does so for
-    models that are cheap to run. VerificationError would be a bug in rpucc.
+        models that are cheap to run. VerificationError would be a bug in rpucc. What onnxruntime
+        does not run is compared in an equal form, or `Program.verification` says why not.
     callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
-    that fails is repeated on other data, and then they see all passes again.
-    problems, watch: what `rpucc.check` follows a compilation with: broken rules are collected, the
-    steps of the importer seen; the first problem is raised all the same.
+        that fails is repeated on other data, and then they see all passes again.
+    problems, watch: what `rpucc.check_model` follows a compilation with: broken rules are
+        collected, the steps of the importer seen; the first problem is raised all the same.
 
-    Raises ModelError, UnsupportedError, TargetError or UsageError, one line each.
+    Returns a Program: `.plan` prints how the network lies on the arrays, `.save` writes it as ONNX.
+    Raises ModelError (file, node), UnsupportedError (an operator), TargetError (key),
+    InfeasibleError (too few arrays; its `report` says what would help), UsageError or, for an
+    argument of a wrong type or value, ArgumentError. One line a problem.
 
     >>> import rpucc
     >>> program = rpucc.compile("lenet", "rpu-managed", overrides=["update.bl=1"])
@@ -99,6 +114,8 @@ def compile_model(
     (80202, 'conv1')
     """
     chosen = Target.load(target, overrides)
+    if input_shape is not None and not callable(input_shape):
+        input_shape = arguments.integers("input_shape", input_shape, 1, INPUT_SHAPE)
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
     if is_program(imported):
@@ -114,8 +131,10 @@ def compile_model(
         fix_input_shape(imported, input_shape)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
+    drop_unread_inputs(original)
     problems = problems or Problems()
-    Importer(problems, watch)(imported)
+    with foreign_errors(label_of(imported)):
+        Importer(problems, watch)(imported)
     chosen = _bound(chosen, imported, problems)
     _describe(imported, chosen, _input_range(imported, input_range), training)
     seconds = time.perf_counter() - start
@@ -133,7 +152,8 @@ def compile_model(
     def lower(*checks: Callback) -> ir.Model:
         events = [*callbacks, *checks]
         try:
-            return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
+            with foreign_errors(label_of(imported)):
+                return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
         except ModelError as error:
             for each in (error, *options.problems.found):
                 if isinstance(each, ModelError):
@@ -142,19 +162,20 @@ def compile_model(
 
     if verify is None:
         verify = _is_cheap(imported)
+    folders = (chosen.folder,) if chosen.folder is not None else ()
+    trust = Trust.given(chosen.own_devices, folders)
     if not verify:
         lowered = lower()
         check_structure(lowered, "the last pass")
-    else:
-        try:
-            lowered = _lower_and_verify(lower, original, seed=0)
-        except VerificationError:
-            # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
-            # pass fails on any other draw too.
-            lowered = _lower_and_verify(lower, original, seed=1)
-    folders = (chosen.folder,) if chosen.folder is not None else ()
-    trust = Trust.given(chosen.own_devices, folders)
-    return _checked(Program(lowered, verified=verify, trust=trust))
+        return _checked(Program(lowered, trust=trust))
+    try:
+        proof = lower_and_verify(lower, original, seed=0)
+    except VerificationError:
+        # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
+        # pass fails on any other draw too.
+        proof = lower_and_verify(lower, original, seed=1)
+    verified = Program(proof.model, verified=proof.whole, verification=proof.text, trust=trust)
+    return _checked(verified)
 
 
 def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
@@ -163,7 +184,7 @@ def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
     layers = {
         str(node.name): others.get(str(node.name), [])
         for node in model.graph
-        if is_candidate(node) or is_batch_norm(node)
+        if is_candidate(node) or could_be_layer(node) or is_batch_norm(node)
     }
     try:
         return bound(target, layers, label_of(model))
@@ -185,13 +206,6 @@ def _checked(program: Program) -> Program:
         if not is_own(policy.device.model):
             device_of(policy)
     return program
-
-
-def _lower_and_verify(lower: Callable[..., ir.Model], original: ir.Model, *, seed: int) -> ir.Model:
-    """Lower with all checks after each pass, then check the whole against the original."""
-    lowered = lower(StructureCheck(), Verify(seed))
-    compare_models(original, lowered, seed=seed)
-    return lowered
 
 
 def _from_zoo(model: Source) -> Source:
@@ -226,21 +240,22 @@ def _describe(
 
 def _input_range(model: ir.Model, given: tuple[float, float] | None) -> tuple[float, float]:
     """The caller's range, else the model's own, else (0, 1)."""
+    words: Sequence[str | float]
     if given is None:
         text = model.metadata_props.get("rpucc.input_range")
         if text is None:
             return DEFAULT_INPUT_RANGE
         where, words = "the model's metadata rpucc.input_range", text.split()
     else:
-        where, words = "input_range", [str(end) for end in given]
-    found = " ".join(words)
+        where, words = "input_range", arguments.numbers("input_range", given, INPUT_RANGE)
     try:
         lo, hi = (float(word) for word in words)
     except ValueError:
         lo, hi = math.nan, math.nan
     if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+        found = " ".join(str(word) for word in words)
         raise UsageError(
-            f"{where}: needs two finite numbers, the lower first, as in 0 1; found {found!r}"
+            f"{where}: needs {INPUT_RANGE}, the lower first, as in 0 1; found {found!r}"
         )
     return lo, hi
 

@@ -59,6 +59,10 @@ class DataError(RpuccError):
     """A data set cannot be found or read, or does not fit the model."""
 
 
+class DataWarning(UserWarning):
+    """A choice about data that the data themselves do not settle; the CLI says it in a line."""
+
+
 class CheckpointError(RpuccError):
     """A checkpoint cannot be read or does not fit the program."""
 
@@ -73,10 +77,25 @@ class UsageError(RpuccError):
     exit_code = 2
 
 
+class ArgumentError(UsageError, TypeError, ValueError):
+    """An argument of a Python call has a type or a value that is not allowed.
+
+    It is a TypeError and a ValueError too, so that code which expects one of those catches it.
+    """
+
+
 class VerificationError(RpuccError):
     """Two programs that should compute the same do not."""
 
     exit_code = 3
+
+
+class UnverifiableError(RpuccError):
+    """A model cannot be run for a comparison; `reason` says why, without saying where."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.reason = reason
 
 
 def one_line(text: object) -> str:

@@ -32,8 +32,21 @@ OP = "rpucc.op"
 REPLICAS = "rpucc.replicas"
 """Node metadata of a Read: how many copies of the layer share out its reads, if more than one."""
 
+MATRIX = "rpucc.matrix"
+"""Node metadata of a layer that uses the matrix of another one: that layer's name."""
+
+MATRIX_TRANSPOSED = "rpucc.matrix_transposed"
+"""Node metadata of such a layer: "1" where the rows of the matrix are its inputs."""
+
+NO_LAYER = "rpucc.no_layer"
+"""Node metadata of a product with constant weights: why it is no dense layer."""
+
+MOST_TILES = 1 << 24
+"""Tile ids have 24 bits in the address of a random draw (runtime/kernels/philox.py)."""
+
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""
+
 LR_SCALE = "rpucc.lr_scale"
 """Node metadata of an Update: its learning rate as a multiple of training's, where it is not 1."""
 EQUALISED = "rpucc.equalised"
@@ -54,7 +67,8 @@ PER_SAMPLE = "rpucc.per_sample"
 class AnalogLayer:
     """A weight matrix on arrays and the nodes that use it.
 
-    `forward` holds one Read, more where the model shares the matrix among several places.
+    `forward` holds one Read, more where the model shares the matrix among several places; those
+    of places that have it transposed are Reads with transpose = 1.
     """
 
     name: str
@@ -118,6 +132,14 @@ class AnalogLayer:
         return int(self.forward[0].metadata_props.get(BEYOND_BOUNDS, "0"))
 
     @property
+    def tiles(self) -> int:
+        """Tiles that all its matrices are cut into."""
+        attributes = self.forward[0].attributes
+        row_cuts = tuple(attributes.get_ints("row_cuts", ()))
+        col_cuts = tuple(attributes.get_ints("col_cuts", ()))
+        return self.matrices * segments(row_cuts) * segments(col_cuts)
+
+    @property
     def nodes(self) -> list[ir.Node]:
         """All nodes that touch the matrix."""
         return [*self.forward, *self.backward, *self.updates]
@@ -136,7 +158,7 @@ def analog_layers(model: ir.Model) -> list[AnalogLayer]:
         layer = layers[name]
         if node.op_type == "Update":
             layer.updates.append(node)
-        elif node.attributes.get_int("transpose", 0):
+        elif cycle_of(node) == "backward":
             layer.backward.append(node)
         else:
             layer.forward.append(node)
@@ -153,6 +175,12 @@ def other_names(model: ir.Model) -> dict[str, list[str]]:
     if not lists or not all(isinstance(name, str) for each in found.values() for name in each):
         raise ValueError(f"metadata {OTHER_NAMES} hold no lists of names")
     return dict(found)
+
+
+def cycle_of(read: ir.Node) -> str:
+    """Return a Read's cycle, forward or backward; that of its direction where it says none."""
+    by_direction = "backward" if read.attributes.get_int("transpose", 0) else "forward"
+    return read.metadata_props.get("rpucc.cycle", by_direction)
 
 
 def weight_of(node: ir.Node) -> ir.Value:

@@ -68,6 +68,8 @@ def _operator(name: str) -> Operator:
     if name in IDLE_OPS:
         return Operator(name, False, "left out", True, "does nothing in inference")
     remark = ""
+    if name == "Einsum":
+        analog, remark = True, "arrays: where it is a dense layer, see below"
     if name == "BatchNormalization":
         remark = f"folded into a {', '.join(SCALED)} before it, or digital: see below"
     return Operator(name, analog, "native" if name in NATIVE else "onnxruntime", through, remark)
@@ -93,7 +95,7 @@ def markdown() -> str:
     for op in operators():
         cells = (op.name, "yes" if op.arrays else "", op.forward, op.through, op.remark)
         lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
-    lines += ["", OTHERS, "", _BATCH_NORMS, "## Rules", ""]
+    lines += ["", OTHERS, "", _WEIGHTS, _BATCH_NORMS, "## Rules", ""]
     lines.append("Each line is the middle of the message that a model gets which breaks the rule:")
     lines.append("`file: node: rule: what was found`.")
     for subject, rows in rules():
@@ -112,6 +114,28 @@ a test keeps it current. `rpucc check MODEL` says the same about each node of a 
 * **forward**: a kernel of rpucc's own (`native`, in the usual cases; others run through
   onnxruntime), onnxruntime, left out, known beforehand (`constant`), or `refused`.
 * **trained through**: layers before it can be trained.
+"""
+
+_WEIGHTS = """## Constant weights
+
+A layer is a product of an activation and a constant matrix or kernel, however the file writes it:
+
+* Conv, ConvTranspose, Gemm, MatMul; the constant may stand on either side;
+* a MatMul with one matrix a channel (weight [G, K, M]): G matrices, as of a grouped convolution;
+* an Einsum of two operands in which every index is of one of four kinds: positions (activation and
+  result), outputs (weight and result), inputs (both operands), groups (all three). The index of the
+  samples is a position.
+
+It lies on arrays, or is digital by a layer rule; trained it is in both cases. One more constant for
+each output, added right behind it, is its bias.
+
+What the file uses in several places (one initializer, or its transpose or reshape) stays one
+matrix: [mapping.md](mapping.md).
+
+All other constant weights (of PRelu, LayerNormalization and its like, an Einsum of another kind,
+Gather's table, a vector that is multiplied or added somewhere) are digital and training leaves them
+as they are; `check` says so of each node, and `compile` counts them. Single numbers, masks, and
+what is subtracted or divided by (means, deviations) are no weights.
 """
 
 _BATCH_NORMS = """## Batch norms

@@ -170,6 +170,10 @@ OPS: dict[str, OpSpec] = {
 """Every op of the domain; schemas and documentation come from this table."""
 
 
+_BODY_OF = "rpucc.body_of"
+"""Key in ir.Function.meta, never saved: the opset that our own body was made for."""
+
+
 @functools.cache
 def _function(name: str, opset_version: int) -> onnx.FunctionProto:
     text = BODIES[name].replace("$opset", str(opset_version))
@@ -208,7 +212,8 @@ def add_functions(model: ir.Model) -> None:
         raise ModelError(
             f"the rpu domain has no op {unknown[0]!r}; version {VERSION} knows {', '.join(OPS)}"
         )
-    for identifier in [key for key in model.functions if key[0] == DOMAIN]:
+    there = {key: f for key, f in model.functions.items() if key[0] == DOMAIN}
+    for identifier in there:
         del model.functions[identifier]
     if not used:
         model.opset_imports.pop(DOMAIN, None)
@@ -217,7 +222,10 @@ def add_functions(model: ir.Model) -> None:
     opset_version = model.opset_imports.get("", OPSET)
     for name in OPS:
         if name in used:
-            function = ir.serde.deserialize_function(_function(name, opset_version))
+            function = there.get((DOMAIN, name, ""))
+            if function is None or function.meta.get(_BODY_OF) != opset_version:
+                function = ir.serde.deserialize_function(_function(name, opset_version))
+                function.meta[_BODY_OF] = opset_version
             model.functions[function.identifier()] = function
 
 

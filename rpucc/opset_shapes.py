@@ -81,10 +81,20 @@ def im2col(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     kernel, strides = _ints(attributes, "kernel_shape"), _ints(attributes, "strides")
     pads, dilations = _ints(attributes, "pads"), _ints(attributes, "dilations")
     rank = len(kernel)
-    if len(X) != rank + 2 or not len(strides) == len(dilations) == rank or len(pads) != 2 * rank:
+    if (
+        not rank
+        or len(X) != rank + 2
+        or not len(strides) == len(dilations) == rank
+        or len(pads) != 2 * rank
+    ):
         raise ValueError(
             f"an input of rank {len(X)} does not fit kernel_shape {kernel}, strides {strides}, "
             f"pads {pads}, dilations {dilations}"
+        )
+    if min(*kernel, *strides, *dilations) < 1 or min(pads) < 0:
+        raise ValueError(
+            f"sizes and steps must be 1 or more, pads 0 or more, found {kernel}, "
+            f"{strides}, {dilations}, {pads}"
         )
     columns = X[1] * math.prod(kernel) if isinstance(X[1], int) else None
     space = [d for d in X[2:] if isinstance(d, int)]
@@ -170,6 +180,10 @@ def update(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     _check_rank("x", x, 2)
     _check_rank("d", d, 2)
     rows = _group_rows(attributes, W, ("x", x), ("d", d))
+    if len(x) != len(d):
+        raise ValueError(f"x and d must be alike but for their lines, found {x} and {d}")
+    for left, right in zip(x[:-1], d[:-1], strict=True):
+        _same("x and d must be alike but for their lines", left, right)
     _same("the length of x is not W's columns", x[-1], W[1])
     _same("the length of d is not W's rows", d[-1], rows)
     for name, lines in (("row_cuts", rows), ("col_cuts", W[1])):

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rpucc import arguments
+from rpucc.constant_weights import DigitalWeights, digital_weights
 from rpucc.cost.dependencies import array_steps
+from rpucc.cost.network import NetworkCost, network_cost
 from rpucc.cost.pace import pace_of
 from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
+from rpucc.cost.timing import CYCLES
 from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.plan_layers import LayerPlan as LayerPlan
 from rpucc.plan_layers import analog_plan, digital_nodes, digital_plan
@@ -49,8 +54,12 @@ class Plan:
     """One image in time: when each layer does which cycle; all three in a training program."""
     critical_path: tuple[str, ...] = ()
     """The layers of the slowest path through the forward cycle, in order."""
+    digital: tuple[DigitalWeights, ...] = ()
+    """Constant weights outside the arrays, node by node."""
     expected_rereads: float = 0.0
     """Re-reads of a read under bound management that the times hold (`cost.expected_rereads`)."""
+    cost: NetworkCost = field(default_factory=NetworkCost)
+    """Throughput, energy and digital work."""
 
     def __str__(self) -> str:
         """The plan as people read it: the table of layers and the totals."""
@@ -69,6 +78,8 @@ class Plan:
 
         target: what times are taken from in place of the target in the model's metadata.
 
+        Raises ArgumentError for what is no ir.Model; `Program.plan` is this of `Program.model`.
+
         >>> import rpucc
         >>> [(layer.R, layer.C) for layer in rpucc.compile("lenet", "rpu-managed").plan.layers]
         [(16, 26), (32, 401), (128, 513), (10, 129)]
@@ -77,6 +88,7 @@ class Plan:
         from rpucc.placement.program import grids_of
         from rpucc.target import Target
 
+        arguments.instance("Plan.from_model(model)", model, ir.Model, "an ir.Model, program.model")
         if target is None:
             target = Target.from_json(model.metadata_props["rpucc.target"])
         analog = analog_layers(model)
@@ -84,23 +96,23 @@ class Plan:
         order = {node: i for i, node in enumerate(model.graph)}
         grids = grids_of(model, target)
         placement = place(grids, target.arrays, share=target.placement.share)
-        found = [
+        placed = [
             (order[a.forward[0]], analog_plan(a, grid, placement, target, paces[a.name]))
             for a, grid in zip(analog, grids, strict=True)
         ]
-        found += [(order[node], digital_plan(node)) for node in digital_nodes(model)]
-        layers = [layer for _, layer in sorted(found, key=lambda pair: pair[0])]
+        placed += [(order[nodes[0]], digital_plan(nodes)) for nodes in digital_nodes(model)]
+        layers = [layer for _, layer in sorted(placed, key=lambda pair: pair[0])]
         slowest = max((layer.seconds for layer in layers), default=0.0)
-        first = next((la for la in layers if la.analog and la.seconds == slowest), None)
         steps = array_steps(model, analog, lambda a, *work: paces[a.name].seconds(*work))
         stages = timeline(steps)
-        return cls(
+        plan = cls(
             target=target.name,
             training=bool(model.metadata_props.get("rpucc.updates", "{}") not in ("", "{}")),
-            layers=tuple(dataclasses.replace(la, is_bottleneck=la is first) for la in layers),
+            layers=tuple(layers),
             latency_seconds=finish(stages, "forward"),
             stages=stages,
             critical_path=critical_path(steps, "forward"),
+            digital=digital_weights(model),
             expected_rereads=target.cost.expected_rereads,
             notes=(
                 *json.loads(model.metadata_props.get("rpucc.import_notes", "[]")),
@@ -110,6 +122,20 @@ class Plan:
             kinds=target.arrays,
             share=target.placement.share,
         )
+        cost = network_cost(model, plan, target)
+        found = {layer.name: layer for layer in cost.layers}
+        rows = tuple(
+            dataclasses.replace(
+                layer,
+                is_bottleneck=math.isclose(layer.seconds, slowest),
+                joules=found[layer.name].energy("forward").total,
+                training_joules=found[layer.name].energy(*CYCLES).total,
+            )
+            if layer.analog
+            else layer
+            for layer in layers
+        )
+        return dataclasses.replace(plan, layers=rows, cost=cost)
 
     @property
     def analog_layers(self) -> tuple[LayerPlan, ...]:
@@ -147,12 +173,17 @@ class Plan:
 
     @property
     def digital_weights(self) -> int:
-        """Weights of the layers that stay digital (their biases not counted)."""
-        return sum(layer.weights for layer in self.layers if not layer.analog)
+        """Weights outside the arrays: of digital layers, biases, norms, tables and the like."""
+        return sum(each.count for each in self.digital)
+
+    @property
+    def frozen(self) -> tuple[DigitalWeights, ...]:
+        """Those of them that training leaves as they are; in an inference program none."""
+        return tuple(each for each in self.digital if self.training and not each.trained)
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of all weights of the layers as float32."""
+        """Bytes of all weights as float32."""
         return 4 * (self.weights + self.digital_weights)
 
     @property
@@ -167,8 +198,13 @@ class Plan:
 
     @property
     def bottleneck(self) -> str | None:
-        """The layer with the slowest forward stage; None without a layer on arrays."""
+        """The layer with the slowest forward stage, of equals the first; None without arrays."""
         return next((layer.name for layer in self.layers if layer.is_bottleneck), None)
+
+    @property
+    def bottlenecks(self) -> tuple[LayerPlan, ...]:
+        """All layers whose forward stage is the slowest."""
+        return tuple(layer for layer in self.layers if layer.is_bottleneck)
 
     @property
     def image_seconds(self) -> float:
@@ -180,14 +216,39 @@ class Plan:
         """Time per image where each layer does its three cycles: the slowest layer's."""
         return max((layer.training_seconds for layer in self.layers), default=0.0)
 
+    @property
+    def tops_per_watt(self) -> float:
+        """Tera-operations a second and watt, forward: 2 · macs by the joules of an image, / 1e12.
+
+        Of digital layers too, in operations and in energy. 0 where nothing takes energy.
+        """
+        joules = self.cost.inference.energy.total
+        return 2 * self.macs / joules / 1e12 if joules else 0.0
+
+    def _throughput_dict(self) -> dict[str, Any]:
+        """Images a second, energy and power; of training None in an inference program."""
+        run, serial = self.cost.inference, self.cost.training_serial
+        pipelined = self.cost.training_pipelined
+        return {
+            "images_per_second": run.images_per_second,
+            "joules": run.energy.total,
+            "watts": run.watts,
+            "tops_per_watt": self.tops_per_watt,
+            "training_images_per_second": serial and serial.images_per_second,
+            "training_images_per_second_pipelined": pipelined and pipelined.images_per_second,
+            "training_joules": serial and serial.energy.total,
+        }
+
     def _layer_dict(self, layer: LayerPlan) -> dict[str, Any]:
-        """A layer as plain data, with the cuts of its matrix: [0, .., R] and [0, .., C]."""
+        """A layer as plain data, with the cuts of its matrix and where its tiles lie."""
         data = dataclasses.asdict(layer)
         data |= {"grid": list(layer.grid), "array_size": list(layer.array_size)}
         data["weight_scale"] = list(layer.weight_scale)
         cuts = {grid.layer: (grid.row_cuts, grid.col_cuts) for grid in self.grids}
         rows, columns = cuts.get(layer.name, ((), ()))
-        return {**data, "row_cuts": list(rows), "col_cuts": list(columns)}
+        data |= {"row_cuts": list(rows), "col_cuts": list(columns)}
+        ids, digest = self.placement.places(layer.name) if layer.name in cuts else ([], "")
+        return {**data, "array_ids": ids, "places_digest": digest}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
@@ -202,6 +263,7 @@ class Plan:
                 "tiles": self.tiles,
                 "weights": self.weights,
                 "digital_weights": self.digital_weights,
+                "frozen_weights": sum(each.count for each in self.frozen),
                 "weights_bytes": self.weights_bytes,
                 "utilisation": self.utilisation,
                 "macs": self.macs,
@@ -209,14 +271,19 @@ class Plan:
                 "image_seconds": self.image_seconds,
                 "latency_seconds": self.latency_seconds,
                 "training_image_seconds": self.training_image_seconds,
+                **self._throughput_dict(),
             },
+            "digital": [each.to_dict() for each in self.digital],
             "notes": list(self.notes),
         }
 
 
 def _notes(analog: list[AnalogLayer]) -> tuple[str, ...]:
     return tuple(
-        f"{layer.name}: {len(layer.forward)} places of the model share this matrix and its arrays"
+        f"{layer.name}: {len(layer.forward)} places of the model share this matrix and its arrays: "
+        + ", ".join(
+            node.metadata_props.get("rpucc.layer") or str(node.name) for node in layer.forward
+        )
         for layer in analog
         if len(layer.forward) > 1
     )

@@ -16,6 +16,8 @@ from rpucc.cost.timing import Cycle, Pace
 from rpucc.layers import (
     CONVOLUTIONS,
     LAYER_OPS,
+    MATRIX,
+    NO_LAYER,
     OP,
     READS,
     AnalogLayer,
@@ -70,7 +72,7 @@ class LayerPlan:
     training_seconds: float
     """Forward and backward reads and the update's pulse slots for one sample."""
     is_bottleneck: bool = False
-    """The slowest stage of the forward pipeline."""
+    """A stage of the forward pipeline than which none is slower."""
     groups: int = 1
     """Independent matrices of that shape: the groups of a grouped convolution."""
     replicas: int = 1
@@ -79,12 +81,25 @@ class LayerPlan:
     """Devices, one below the other, whose mean is a weight."""
     arrays: int = 0
     """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
-
+    joules: float = 0.0
+    """Energy of the forward cycle of one sample; digital work is not in it, nor in the next."""
+    training_joules: float = 0.0
+    """Energy of all cycles that the program has, of one sample."""
     weight_scale: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest digital factor of the outputs, by which the weights on the devices are
     smaller (`mapping.weight_scaling`)."""
     clipped: int = 0
     """Weights beyond the devices' mean bounds, which programming clips."""
+
+    @property
+    def images_per_second(self) -> float:
+        """What the layer's stage could take if it were the slowest; 0 for a digital layer."""
+        return 1 / self.seconds if self.seconds else 0.0
+
+    @property
+    def tops_per_watt(self) -> float:
+        """2 · macs by its joules, / 1e12; 0 where it takes no energy."""
+        return 2 * self.macs / self.joules / 1e12 if self.joules else 0.0
 
     @property
     def weights(self) -> int:
@@ -162,19 +177,28 @@ def _is_noise_managed(read: ir.Node) -> bool:
 
 def digital_layers(model: ir.Model) -> list[LayerPlan]:
     """The layers that are not on arrays: of a model that is not lowered yet, all of them."""
-    return [digital_plan(node) for node in digital_nodes(model)]
+    return [digital_plan(nodes) for nodes in digital_nodes(model)]
 
 
-def digital_nodes(model: ir.Model) -> list[ir.Node]:
-    """Return the forward products with a constant matrix or kernel."""
-    return [
+def digital_nodes(model: ir.Model) -> list[list[ir.Node]]:
+    """Return the forward products with a constant matrix or kernel, by matrix.
+
+    Several nodes stand together where they share a matrix, that of the first.
+    """
+    products = [
         node
         for node in model.graph
         if node.domain == ""
         and node.op_type in LAYER_OPS
         and node.metadata_props.get("rpucc.cycle", "forward") == "forward"
+        and NO_LAYER not in node.metadata_props
         and _digital_weight(node) is not None
     ]
+    found: dict[str, list[ir.Node]] = {}
+    for node in products:
+        name = node.metadata_props.get("rpucc.layer") or node.name or ""
+        found.setdefault(node.metadata_props.get(MATRIX, name), []).append(node)
+    return list(found.values())
 
 
 def _digital_weight(node: ir.Node) -> ir.Value | None:
@@ -189,28 +213,10 @@ def _digital_weight(node: ir.Node) -> ir.Value | None:
     return weight
 
 
-def digital_plan(node: ir.Node) -> LayerPlan:
-    """Return the plan of a layer that is not on arrays."""
-    weight = _digital_weight(node)
-    assert weight is not None
-    shape, groups = static_shape(weight), node.attributes.get_int("group", 1)
-    x = node.inputs[0].shape if node.inputs[0] is not None else None
-    result = node.outputs[0].shape
-    if node.op_type in CONVOLUTIONS:
-        R, C = shape[0] // groups, math.prod(shape[1:])
-        # every input position of a transposed convolution spreads over the kernel
-        spaces = x if node.op_type == "ConvTranspose" else result
-        places = list(spaces)[2:] if spaces is not None else []
-    else:
-        rows_first = bool(node.attributes.get_int("transB", 0)) or weight is not node.inputs[1]
-        R, C = (shape[0], shape[1]) if rows_first else (shape[-1], shape[-2])
-        places = list(result)[1:-1] if result is not None else []
-        product = node.inputs[1]
-        by_group = product.shape if product is not None else None
-        if by_group is not None and len(by_group) == 3 and isinstance(by_group[0], int):
-            groups, places = by_group[0], places[1:]  # [N, G, P, R]
-            R //= groups
-    positions = math.prod(dim for dim in places if isinstance(dim, int))
+def digital_plan(nodes: list[ir.Node]) -> LayerPlan:
+    """Return the plan of a layer that is not on arrays, at all places that share its matrix."""
+    node = nodes[0]
+    R, C, groups = _digital_matrix(node)
     return LayerPlan(
         name=node.metadata_props.get("rpucc.layer") or node.name or "",
         op=_original_op(node),
@@ -230,8 +236,48 @@ def digital_plan(node: ir.Node) -> LayerPlan:
         bound_forward=False,
         bound_backward=False,
         update={},
-        macs=groups * R * C * positions,
+        macs=groups * R * C * sum(_digital_positions(each) for each in nodes),
         seconds=0.0,
         training_seconds=0.0,
         groups=groups,
     )
+
+
+def _digital_matrix(node: ir.Node) -> tuple[int, int, int]:
+    """Return R, C and the number of matrices of a layer outside the arrays."""
+    weight = _digital_weight(node)
+    assert weight is not None
+    shape, groups = static_shape(weight), node.attributes.get_int("group", 1)
+    if node.op_type == "ConvTranspose":
+        return shape[1] * math.prod(shape[2:]), shape[0] // groups, groups
+    if node.op_type == "Conv":
+        return shape[0] // groups, math.prod(shape[1:]), groups
+    product = node.inputs[1]
+    if weight is not product:  # a program's: rows first, those of all groups below each other
+        by_group = product.shape if product is not None else None
+        if by_group is not None and len(by_group) == 3 and isinstance(by_group[0], int):
+            groups = by_group[0]
+        return shape[0] // groups, shape[1], groups
+    if node.attributes.get_int("transB", 0):
+        return shape[0], shape[1], 1
+    return shape[-1], shape[-2], math.prod(shape[:-2])
+
+
+def _digital_positions(node: ir.Node) -> int:
+    """Return how many vectors meet each matrix of such a layer for one sample."""
+    x, result = (value.shape if value is not None else None for value in _ends(node))
+    if node.op_type in CONVOLUTIONS:
+        # every input position of a transposed convolution spreads over the kernel
+        spaces = x if node.op_type == "ConvTranspose" else result
+        places = list(spaces)[2:] if spaces is not None else []
+    else:
+        places = list(result)[1:-1] if result is not None else []
+        groups = _digital_matrix(node)[2]
+        if groups > 1:  # [N, .., P, R]: of the axes before P, those of the groups are no positions
+            static = math.prod(dim for dim in places if isinstance(dim, int))
+            return max(static // groups, 1)
+    return math.prod(dim for dim in places if isinstance(dim, int))
+
+
+def _ends(node: ir.Node) -> tuple[ir.Value | None, ir.Value]:
+    return node.inputs[0], node.outputs[0]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.errors import ModelError, OutputError, one_line
+from rpucc.files import temporary_folder
 from rpucc.trust import NO_TRUST, Trust, is_own
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ EXTERNAL_DATA_BYTES = 1_900_000_000
 BEFORE_TRAINING = "rpucc.weights"
 """Model metadata of a run folder's program: a sentence about the weights in it."""
 
-_REQUIRED = ("rpucc.version", "rpucc.target", "rpucc.input", "rpucc.output", "rpucc.input_range")
+RESTATING = ("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze")
+"""What a model may end in behind the value that its loss is about."""
 
 
 class Program:
@@ -43,10 +46,25 @@ class Program:
     (True, 'rpu-managed')
     """
 
-    def __init__(self, model: ir.Model, *, verified: bool = False, trust: Trust = NO_TRUST) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: ir.Model,
+        *,
+        verified: bool = False,
+        verification: str = "",
+        trust: Trust = NO_TRUST,
+    ) -> None:
+        self.model = arguments.instance(
+            "Program(model)",
+            model,
+            ir.Model,
+            "the ir.Model of a program; rpucc.compile makes a program of an ONNX model, "
+            "rpucc.Program.load reads one from its file",
+        )
         self.verified = verified
         """True where the compiler compared every value with onnxruntime after every pass."""
+        self.verification = verification
+        """What the compiler compared with what, or why it did not; empty where nobody asked."""
         self.trust = trust
         """Which devices of a user's own a machine of the program may import."""
 
@@ -55,27 +73,23 @@ class Program:
         """The target that the program was compiled for."""
         from rpucc.target import Target
 
-        return Target.from_json(self.model.metadata_props["rpucc.target"])
+        return Target.from_json(self._note("rpucc.target"))
 
     @cached_property
     def plan(self) -> Plan:
         """How the network lies on the arrays; derived from the graph, never stored."""
         from rpucc.plan import Plan
 
+        self._note("rpucc.target")
         try:
             return Plan.from_model(self.model)
         except ValueError as error:
             raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
 
-    @cached_property
+    @property
     def cost(self) -> NetworkCost:
-        """What one sample costs in time and energy; derived from the graph, never stored."""
-        from rpucc.cost.network import NetworkCost
-
-        try:
-            return NetworkCost.from_model(self.model)
-        except ValueError as error:
-            raise ModelError(f"program {self.name!r}: a damaged program: {error}") from error
+        """What one sample costs in time and energy: the plan's."""
+        return self.plan.cost
 
     @property
     def own_devices(self) -> tuple[str, ...]:
@@ -99,22 +113,40 @@ class Program:
     @property
     def input_range(self) -> tuple[float, float]:
         """The interval that the input's elements lie in."""
-        lo, hi = (float(word) for word in self.model.metadata_props["rpucc.input_range"].split())
+        lo, hi = (float(word) for word in self._note("rpucc.input_range").split())
         return lo, hi
 
     @property
     def input(self) -> str:
         """The name of the data input, [N, ...]."""
-        return self.model.metadata_props["rpucc.input"]
+        return self._note("rpucc.input")
 
     @property
     def output(self) -> str:
         """The name of the logits (or of the output, where there is no loss)."""
-        return self.model.metadata_props["rpucc.output"]
+        return self._note("rpucc.output")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of all outputs of the network, `output` first; no loss and no new weights."""
+        own = {self.output, self.model.metadata_props.get("rpucc.loss_value")}
+        own.update(self.updates.values())
+        names = (str(value.name) for value in self.model.graph.outputs)
+        return (self.output, *(name for name in names if name not in own))
+
+    def restates_output(self, name: str) -> bool:
+        """Whether an output is `output` but for a last softmax, sigmoid or change of shape."""
+        value = next(v for v in self.model.graph.outputs if v.name == name)
+        while value.name != self.output:
+            node = value.producer()
+            if node is None or node.op_type not in RESTATING or node.inputs[0] is None:
+                return False
+            value = node.inputs[0]
+        return True
 
     @property
     def loss(self) -> str:
-        """The loss: "cross-entropy", "mse" or "none"."""
+        """The loss: "cross-entropy", "binary-cross-entropy", "mse" or "none"."""
         return self.model.metadata_props.get("rpucc.loss", "none")
 
     @property
@@ -141,12 +173,20 @@ class Program:
         updates: dict[str, str] = json.loads(self.model.metadata_props.get("rpucc.updates", "{}"))
         return updates
 
+    def _note(self, key: str) -> str:
+        """Return a metadata value that every program has."""
+        value = self.model.metadata_props.get(key)
+        if value is None:
+            raise ModelError(f"model {self.name!r}: is no program, its metadata lack {key}")
+        return value
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program to `path` as an ONNX file; weights over 1.9 GB go beside it.
 
-        The file appears whole or not at all. Raises OutputError where it cannot be written.
+        The file appears whole or not at all. Raises OutputError where it cannot be written, and
+        ArgumentError for what is no path.
         """
-        write_model(self.model, path)
+        write_model(self.model, arguments.path("Program.save(path)", path))
 
     @classmethod
     def load(
@@ -159,7 +199,7 @@ class Program:
         are looked for beside the file, then on Python's path.
 
         Raises ModelError, one line that names the file, where it cannot be read, is not ONNX,
-        was not compiled by rpucc, or is damaged.
+        was not compiled by rpucc, or is damaged; ArgumentError for what is no path.
 
         >>> import rpucc, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -167,9 +207,9 @@ class Program:
         ...     Program.load(f"{folder}/mlp.onnx").training
         False
         """
-        beside = (Path(path).resolve().parent,)
-        program = cls(read_model(path), trust=Trust.given(trust, beside))
-        _check_program(program, Path(path))
+        place = arguments.path("Program.load(path)", path)
+        program = cls(read_model(place), trust=Trust.given(trust, (place.resolve().parent,)))
+        _check_program(program, place)
         return program
 
     def _repr_html_(self) -> str:
@@ -205,11 +245,11 @@ def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
     try:
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; give the name of a file to write")
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
+        with temporary_folder(path) as folder:
+            temporary = folder / path.name
             ir.save(model, temporary, format="protobuf", external_data=external)
             if external is not None:
-                os.replace(Path(folder) / external, path.parent / external)
+                os.replace(folder / external, path.parent / external)
             os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
@@ -241,26 +281,23 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
 
 def _check_program(program: Program, where: Path) -> None:
     """Refuse a model, just read from `where`, that is no sound rpucc program."""
-    from rpucc.errors import TargetError
-    from rpucc.structure import structure_problems
-
-    notes = program.model.metadata_props
     if not is_program(program.model):
         raise ModelError(
             f"{where}: an ONNX model, but not an rpucc program; compile it first (rpucc compile)"
         )
-    for key in _REQUIRED:
-        if key not in notes:
-            raise ModelError(f"{where}: a damaged program: its metadata lack {key}")
     try:
-        _ = program.target, program.input_range, program.other_names
-        if not all(isinstance(name, str) for name in program.updates.values()):
-            raise ValueError("rpucc.updates maps no names to names")
-        problem = next(structure_problems(program.model, where), None)
-    except TargetError as error:
-        found = "; ".join(error.args)
-        raise ModelError(f"{where}: a damaged program: {found}") from error
+        problem = next(_problems(program, where), None)
     except Exception as error:  # any damage at all may have been done to a file
         raise ModelError(f"{where}: a damaged program: {one_line(error)}") from error
     if problem is not None:
-        raise ModelError(f"{where}: a damaged program: {problem}")
+        raise ModelError(f"{where}: a damaged program: {one_line(problem)}")
+
+
+def _problems(program: Program, where: Path) -> Iterator[str]:
+    """Yield what is wrong, the form first: what comes later relies on it."""
+    from rpucc.program_check import form_problems, meaning_problems
+    from rpucc.structure import structure_problems
+
+    yield from form_problems(program.model)
+    yield from structure_problems(program.model, where)
+    yield from meaning_problems(program.model, program.target)

@@ -9,6 +9,7 @@ runtime checks a device's parameters (only the device model knows which it has).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rpucc import target_load
+from rpucc import arguments, target_load
 from rpucc.errors import TargetError, one_line
 from rpucc.layer_rules import matches
 from rpucc.target_load import list_presets, preset_names
@@ -197,20 +198,38 @@ class Target(Section):
         return tuple(dict.fromkeys(model for model in named if is_own(model)))
 
     @classmethod
-    def load(cls, spec: str | Path | Target, overrides: Sequence[str] = ()) -> Target:
-        """Load a preset by name or a TOML file by path, and apply `key=value` overrides.
+    def load(cls, spec: TargetSource, overrides: Sequence[str] = ()) -> Target:
+        """Load a preset, a TOML file or a dictionary, and apply `key=value` overrides.
 
-        A string is looked up among the presets first, a `Path` is always a file, a `Target` is
-        taken as it is. An override that changes `device.model` drops the parameters that belonged
-        to the other model; overrides of parameters apply after it. Raises TargetError.
+        spec: the name of a preset or the path of a TOML file (a string is looked up among the
+            presets first, a Path is always a file), a dictionary with the tables of such a file,
+            or a Target, which is taken as it is.
+        overrides: "key=value" strings, as `--set` takes them: ["update.bl=1",
+            "layer.conv*.update.bl=10", "array.large.rows=2048"]. One that changes `device.model`
+            drops the parameters that belonged to the other model; parameters apply after it.
+            Times are in seconds, energies in joules; docs/policies.md has every key.
+
+        Raises TargetError, one line that names file and key, what was found and what is allowed;
+        ArgumentError for an argument of another type.
+
+        >>> Target.load("rpu-managed", ["periphery.read_noise=0"]).periphery.read_noise
+        0.0
+        >>> array = {"name": "small", "rows": 64, "cols": 64, "t_read": 10e-9}
+        >>> Target.load({"name": "mine", "array": [array], "device": {"model": "ideal"}}).name
+        'mine'
         """
         if isinstance(spec, Target):
             target, source = spec, f"target {spec.name}"
-        else:
+        elif isinstance(spec, dict):
+            target = cls._validated(target_load.plain(spec), "target dictionary")
+            source = f"target {target.name}"
+        elif isinstance(spec, str | os.PathLike):
             text, source = target_load.read_text(spec)
             target = cls.from_toml(text, source)
             if not target_load.is_preset(spec):
                 target._folder = Path(spec).resolve().parent
+        else:
+            raise arguments.wrong("target", spec, target_load.TARGETS)
         if not overrides:
             return target
         data = json.loads(target.to_json())
@@ -224,7 +243,7 @@ class Target(Section):
 
         Its `[[layer]]` rules come after the target's own, so that they win. Raises TargetError.
         """
-        text, source = target_load.read_plan_text(path)
+        text, source = target_load.read_plan_text(arguments.path("with_plan(path)", path))
         data = target_load.parse_toml(text, source, "a plan file needs [[layer]] rules")
         try:
             plan = Decisions.model_validate(data)
@@ -243,11 +262,13 @@ class Target(Section):
     @classmethod
     def from_toml(cls, text: str, source: str = "target") -> Target:
         """Parse a target from TOML text; `source` names it in errors. Raises TargetError."""
+        text = arguments.instance("Target.from_toml(text)", text, str, "the text of a TOML file")
         return cls._validated(target_load.parse_toml(text, source), source)
 
     @classmethod
     def from_json(cls, text: str, source: str = "the program's target") -> Target:
         """Read what `to_json` wrote. Raises TargetError."""
+        arguments.instance("Target.from_json(text)", text, str, "what Target.to_json returns")
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -320,6 +341,9 @@ class Target(Section):
             arrays=arrays,
         )
 
+
+TargetSource = str | os.PathLike[str] | dict[str, Any] | Target
+"""What a Python caller may give as a target; see `Target.load`."""
 
 S = TypeVar("S", bound=Section)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpucc import arguments
 from rpucc.errors import TargetError, one_line
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ NEEDED = {
 """What to write for each key that must be there."""
 
 
+TARGETS = (
+    "a preset's name, the path of a TOML file, a dictionary with the tables of such a file, or a "
+    "Target"
+)
+OVERRIDES = "a list of 'key=value' strings, as in ['update.bl=1']"
+"""What a Python caller may give."""
+
+
 def preset_names() -> tuple[str, ...]:
     """Return the names of the targets that ship with rpucc, sorted."""
     folder = resources.files("rpucc.targets")
@@ -64,12 +74,23 @@ def preset_text(name: str) -> str:
     return resources.files("rpucc.targets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
-def is_preset(spec: str | Path) -> bool:
+def is_preset(spec: str | os.PathLike[str]) -> bool:
     """Tell whether a target is named by its preset; a `Path` is always a file."""
     return isinstance(spec, str) and spec in preset_names()
 
 
-def read_text(spec: str | Path) -> tuple[str, str]:
+def plain(value: object) -> object:
+    """Return what a Python caller wrote as TOML would hold it: no tuples, no NumPy numbers."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        return value.item()  # type: ignore[attr-defined]
+    return value
+
+
+def read_text(spec: str | os.PathLike[str]) -> tuple[str, str]:
     """Return the text of a preset or a file, and how errors name it. Raises TargetError."""
     if is_preset(spec):
         return preset_text(str(spec)), f"target preset {spec}"
@@ -97,7 +118,7 @@ def read_plan_text(path: str | Path) -> tuple[str, str]:
         ) from None
 
 
-def _read_utf8(path: str | Path, source: str) -> str:
+def _read_utf8(path: str | os.PathLike[str], source: str) -> str:
     """Read a small text file; FileNotFoundError passes, all else becomes a TargetError."""
     try:
         with open(path, "rb") as file:
@@ -151,11 +172,9 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], keys: Keys) 
     `array.rows` sets every kind, `array.large.rows` or `array.0.rows` one. `layer.0.update.bl`
     changes the first rule; `layer.conv*.update.bl` the rule with that pattern, or adds one.
     """
-    if isinstance(overrides, str):
-        raise TypeError("overrides must be a sequence of 'key=value' strings, not one string")
     settings: list[tuple[tuple[str | int, ...], Any, str]] = []
     problems: list[str] = []
-    for item in overrides:
+    for item in arguments.strings("overrides", overrides, OVERRIDES):
         try:
             key, value = _split(item)
             settings += [(path, value, item) for path in _paths(data, item, key, keys)]

@@ -230,7 +230,7 @@ class CostTable(Section):
     function_energy: Joules = 26e-12
     """Joules a division, root, exponential and the like: 7 multiplications, an assumption."""
     value_bits: Annotated[int, integer(1, 64)] = 32
-    """Bits of a digital value that moves from layer to layer: float32, as it is simulated."""
+    """Bits of a digital value that moves where no converter says less: float32, as simulated."""
     byte_energy: Joules = 5e-12
     """Joules to write and read a byte in a 32 kB buffer: 2 · 20 pJ / 8, Horowitz 2014, memory."""
 
@@ -267,7 +267,7 @@ class Device(Section):
         free = {k: v for k, v in data.items() if k not in ("model", "parameters")}
         free = {**given, **free}
         for key in free:
-            if not key.isidentifier():
+            if not key.isidentifier() or len(key) > 64:
                 raise PydanticCustomError(
                     "not_allowed", "{allowed}", {"allowed": PARAMETER_NAME, "found": key}
                 )

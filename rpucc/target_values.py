@@ -103,7 +103,7 @@ Glob = Annotated[
 ModelName = Annotated[
     str,
     text(
-        r"[a-z][a-z0-9-]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*",
+        r"(?=.{1,200}$)([a-z][a-z0-9-]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)",
         'a device model\'s name, as in "constant-step", or "module:Class"',
     ),
 ]
@@ -192,7 +192,7 @@ Variations = Annotated[
     checked(f'"all", or a list of {", ".join(VARIATIONS)} without repeats', _are_kinds),
     BeforeValidator(_every_kind),  # the last one runs first
 ]
-PARAMETER_NAME = "a parameter name of letters, digits and '_'"
+PARAMETER_NAME = "a parameter name of letters, digits and '_' (max 64)"
 Parameter = Annotated[float, checked("a finite number", is_number)]
 
 

@@ -7,33 +7,40 @@ another one.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.errors import CheckpointError, OutputError
+from rpucc import arguments, run_files
+from rpucc.errors import CheckpointError, OutputError, one_line
+from rpucc.files import write_whole
 from rpucc.layers import analog_layers
-from rpucc.runtime.machine import MAX_SEED, Counters, Machine
+from rpucc.program import Program
+from rpucc.runtime.machine import MAX_SEED, MOST_DRAWS, Counters, Machine
 from rpucc.runtime.metrics import EpochMetrics
-
-if TYPE_CHECKING:
-    from rpucc.program import Program
 
 FORMAT = "rpucc-checkpoint-1"
 
 
 def save_checkpoint(machine: Machine, path: Path | str) -> None:
-    """Write the machine's state; the file appears whole or not at all."""
+    """Write the machine's state as a safetensors file, which appears whole or not at all.
+
+    machine: its weights, where its training stands, its history and its seed are written; the
+        program is not: save that beside it as program.onnx (`Program.save`).
+    path: the file; its folder has to be there.
+
+    Raises OutputError where it cannot be written, ArgumentError for other arguments.
+    """
     from safetensors.numpy import save
 
-    path = Path(path)
+    path = arguments.path("save_checkpoint(path)", path)
+    arguments.instance("save_checkpoint(machine)", machine, Machine, "a Machine")
     counters = asdict(machine.counters)
     counters["reads"] = machine.counters.reads.tolist()
     if not counters["earlier"]:
@@ -46,19 +53,14 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
         "history": json.dumps(machine.history),
     }
     tensors = {name: np.ascontiguousarray(a) for name, a in sorted(machine.state().items())}
+    metadata["tensors"] = tensors_digest(tensors)
     # One string of metadata: safetensors does not keep the order of several.
     data = save(tensors, {"rpucc": json.dumps(metadata)})
-    if not path.name:
-        raise OutputError(f"{path}: the checkpoint cannot be written: this is no file name")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_whole(path, lambda stream: stream.write(data))
     except OSError as error:
-        raise OutputError(f"{path}: the checkpoint cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise OutputError(f"{path}: the checkpoint cannot be written: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -85,27 +87,88 @@ def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
             "written beside it"
         )
     try:
-        seed = int(metadata["seed"])
-        if not 0 <= seed <= MAX_SEED:
-            raise ValueError(f"seed {seed}")
+        seed = _seed(metadata["seed"])
         counters, history = _counters(metadata["counters"]), _history(metadata["history"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the checkpoint's metadata is damaged") from error
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: the checkpoint's metadata is damaged: {one_line(error)}"
+        ) from error
     _check_tensors(program, tensors, path)
+    if metadata.get("tensors", tensors_digest(tensors)) != tensors_digest(tensors):
+        raise CheckpointError(
+            f"{path}: the checkpoint's weights are not those that were written (their SHA-256 is "
+            "another); the file is damaged: copy it again, or train again"
+        )
     return Checkpoint(seed, counters, history, tensors)
 
 
-def load_checkpoint(path: Path | str, program: Program) -> Machine:
-    """The machine that a checkpoint holds, ready to evaluate or to train on.
+def load_checkpoint(path: Path | str, program: Program | None = None) -> Machine:
+    """Return the machine that a checkpoint holds, ready to evaluate or to train on.
 
-    Raises as `read_checkpoint`, and TargetError as `Machine`.
+    path: what `save_checkpoint`, `fit` or `rpucc train` wrote: a run folder, or the file
+        checkpoint.safetensors in it.
+    program: the Program it belongs to; by default the file program.onnx beside the checkpoint. One
+        with devices of a user's own has to be loaded with `Program.load(path, trust=True)`.
+
+    Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's,
+    or where there is no program beside it; TargetError as `Machine`; ArgumentError for other
+    arguments.
+
+    >>> import rpucc, tempfile
+    >>> machine = rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False), seed=5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     machine.program.save(f"{folder}/program.onnx")
+    ...     save_checkpoint(machine, f"{folder}/checkpoint.safetensors")
+    ...     load_checkpoint(folder).seed
+    5
     """
+    path = arguments.path("load_checkpoint(path)", path)
+    if path.is_dir():
+        path = path / run_files.CHECKPOINT
+    if program is None:
+        program = _program_beside(path)
+    arguments.instance("load_checkpoint(program)", program, Program, "a Program, or None")
     found = read_checkpoint(path, program)
     machine = Machine(program, found.seed)
     machine.counters, machine.history = found.counters, found.history
     for name, array in machine.state().items():
         np.copyto(array, found.weights[name])
+        if name in machine.grids and (far := machine.grids[name].farthest()) is not None:
+            raise CheckpointError(
+                f"{path}: weight '{name}' holds {far:g}, which lies beyond the bounds of its device"
+            )
     return machine
+
+
+def _program_beside(path: Path) -> Program:
+    """The program in the checkpoint's folder, where `rpucc train` puts it."""
+    place = path.with_name(run_files.PROGRAM)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    if not place.is_file():
+        raise CheckpointError(
+            f"{path}: there is no {run_files.PROGRAM} beside it; give the program that it belongs "
+            "to: load_checkpoint(path, program)"
+        )
+    return Program.load(place)
+
+
+def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _seed(text: object) -> int:
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20):
+        raise ValueError("the seed is no number")
+    seed = int(text)
+    if seed > MAX_SEED:
+        raise ValueError(f"seed {seed}")
+    return seed
 
 
 def _counters(text: str) -> Counters:
@@ -116,9 +179,10 @@ def _counters(text: str) -> Counters:
     if (
         not all(type(value) is int and 0 <= value < 2**63 for value in whole)
         or len(found["reads"]) != 3
-        or not isinstance(loss, int | float)
+        or type(loss) is not float
+        or max(found.get(key, 0) for key in ("epoch", "done", "sample", "earlier")) > MOST_DRAWS
     ):
-        raise ValueError("counters")
+        raise ValueError("its counters are none")
     return Counters(**{**found, "reads": np.array(found["reads"], np.int64)})
 
 
@@ -126,7 +190,7 @@ def _history(text: str) -> list[dict[str, Any]]:
     """The metrics of the epochs from their JSON; raises as `_counters`."""
     found = json.loads(text)
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-        raise TypeError("history")
+        raise TypeError("its history is none")
     return [EpochMetrics.from_record(record).reproducible() for record in found]
 
 
@@ -148,7 +212,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
             outer = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads(outer["rpucc"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of rpucc, or damaged ({type(error).__name__})"
         ) from error
@@ -156,9 +220,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     if not isinstance(metadata, dict) or any(key not in metadata for key in needed):
         raise CheckpointError(f"{path}: not a checkpoint of rpucc")
     if metadata["format"] != FORMAT:
-        raise CheckpointError(
-            f"{path}: checkpoint format '{metadata['format']}', this rpucc reads '{FORMAT}'"
-        )
+        found = one_line(metadata["format"])
+        raise CheckpointError(f"{path}: checkpoint format '{found}', this rpucc reads '{FORMAT}'")
     return metadata, tensors
 
 

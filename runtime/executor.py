@@ -9,7 +9,8 @@ what fuses with them, `digital/` for standard operators.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.errors import RpuccError
+from rpucc.errors import ModelError, RpuccError, one_line
 from rpucc.runtime.digital import build_digital
+from rpucc.runtime.fits import check_stated
 from rpucc.runtime.instructions import BUILDERS, find_chains
 from rpucc.runtime.threads import Threads, Work
 
@@ -213,18 +215,21 @@ class Executor:
                 continue
             chain: Chain | None = chains.ends.get(node)
             if chain is None and self._is_constant(node):
-                instruction = build_digital(self, node)
-                if instruction is not None:
-                    with np.errstate(all="ignore"):
+                with _naming(node), np.errstate(all="ignore"):
+                    instruction = build_digital(self, node)
+                    if instruction is not None:
                         instruction()
                 self._constant.update(node.outputs)
                 continue
-            if chain is not None:
-                instruction = chain.build(self)
-            elif node.domain == "rpu":
-                instruction = BUILDERS[node.op_type](self, node)
-            else:
-                instruction = build_digital(self, node)
+            with _naming(node):
+                if chain is not None:
+                    instruction = chain.build(self)
+                elif node.domain == "rpu":
+                    instruction = BUILDERS[node.op_type](self, node)
+                else:
+                    instruction = build_digital(self, node)
+                if chain is not None or node.domain == "rpu":
+                    check_stated(self, node)
             if instruction is not None:
                 self._instructions.append(instruction)
             self._commit_digital(node)
@@ -246,6 +251,18 @@ class Executor:
                 if output.name == next_name:
                     target, source = self.machine.values[name], self._arrays[output]
                     self.at_end(lambda t=target, s=source: np.copyto(t, s))  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _naming(node: ir.Node) -> Iterator[None]:
+    """Say which node it was whose inputs NumPy could not work with: only a damaged program's."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"node '{node.name}' ({node.op_type}): a damaged program: it cannot work on its "
+            f"inputs: {one_line(error)}"
+        ) from error
 
 
 def _all_values(graph: ir.Graph) -> list[ir.Value]:

@@ -16,7 +16,7 @@ from rpucc.errors import TargetError
 from rpucc.runtime import aligned
 from rpucc.runtime.calibration import Symmetry, zero_shift
 from rpucc.runtime.devices import Device
-from rpucc.runtime.fabrication import fabricate
+from rpucc.runtime.fabrication import fabricate, row_blocks
 from rpucc.runtime.kernels.counted.rows import tightest
 
 FloatArray = NDArray[np.float32]
@@ -110,6 +110,19 @@ class Grid:
                 parameter *= step
                 parameter += low
         return values
+
+    def farthest(self) -> float | None:
+        """A weight that its device cannot hold, None where there is none.
+
+        Kernels and this may round a bound in other ways: a thousandth of the range is let pass.
+        """
+        for rows in row_blocks(self, 0, len(self.W)) if self.pulsed else ():
+            low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
+            slack = np.float32(1e-3) * np.maximum(np.abs(low), np.abs(high))
+            beyond = np.abs(self.W[rows] - np.clip(self.W[rows], low, high)) > slack
+            if beyond.any():
+                return float(self.W[rows][beyond][0])
+        return None
 
     def ranges_of(self, rows: slice, i: int) -> tuple[FloatArray, FloatArray]:
         """(lowest value, step) of parameter i of the tile that each device is in, [rows, C]."""

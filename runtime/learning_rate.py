@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from rpucc.errors import RpuccError
+from rpucc import arguments
+from rpucc.errors import ArgumentError
 
 Schedule = Callable[[float, int], float]
 """(first rate, epochs that are complete) -> the rate of the next epoch."""
@@ -19,7 +20,7 @@ Schedule = Callable[[float, int], float]
 CONSTANT = "constant"
 
 ALLOWED = (
-    "allowed: constant; step:EPOCHS:FACTOR (times FACTOR, in (0, 1], every EPOCHS epochs); "
+    "constant; step:EPOCHS:FACTOR (times FACTOR, in (0, 1], every EPOCHS epochs); "
     "cosine:EPOCHS:FLOOR (half a cosine down to FLOOR, in (0, 1], times the first rate in epoch "
     "EPOCHS, which is 2 or more); or EPOCH=RATE,EPOCH=RATE,… (new rates from these epochs on, "
     "which rise and count from 1)"
@@ -31,7 +32,7 @@ _NUMBER = r"\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?"
 def parse_schedule(text: str) -> Schedule:
     """Return the schedule that a line of text describes.
 
-    Raises RpuccError, one line that says what is allowed.
+    Raises ArgumentError, one line that says what is allowed.
 
     >>> step = parse_schedule("step:10:0.5")
     >>> [step(0.01, epoch) for epoch in (0, 9, 10, 20)]
@@ -40,6 +41,7 @@ def parse_schedule(text: str) -> Schedule:
     >>> [listed(0.01, epoch) for epoch in range(5)]
     [0.01, 0.005, 0.005, 0.001, 0.001]
     """
+    arguments.instance("lr_schedule", text, str, ALLOWED)
     if text == CONSTANT:
         return lambda lr, epoch: lr
     for pattern, make in _FORMS:
@@ -47,7 +49,7 @@ def parse_schedule(text: str) -> Schedule:
         schedule = make(*found.groups()) if found else None
         if schedule is not None:
             return schedule
-    raise RpuccError(f"learning-rate schedule {text!r}: {ALLOWED}")
+    raise ArgumentError(f"learning-rate schedule {text!r}: allowed: {ALLOWED}")
 
 
 def _step(epochs: str, factor: str) -> Schedule | None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc import arguments
 from rpucc.errors import RpuccError
 from rpucc.layers import analog_layers
+from rpucc.program import Program
 from rpucc.runtime import aligned
 from rpucc.runtime.devices import device_of
 from rpucc.runtime.grid import Grid
@@ -21,10 +23,12 @@ from rpucc.runtime.kernels.philox import seed_key
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
-    from rpucc.program import Program
     from rpucc.runtime.calibration import Symmetry
 
 MAX_SEED = 2**64 - 1
+PROGRAM = "a Program, as rpucc.compile(model, target) makes and rpucc.Program.load(path) reads"
+MOST_DRAWS = 2**32
+"""Samples, and epochs, that have a random draw of their own (`kernels/philox.py`)."""
 
 
 @dataclass
@@ -58,6 +62,15 @@ class Machine:
     state: the same program and seed give the same machine. Raises TargetError where a layer's
     device is someone's own class that nothing but the program's file names (`Program.load`).
 
+    program: what `rpucc.compile` or `rpucc.Program.load` returns.
+    seed: 0 to 2^64 - 1; fixes the devices, all noise and the order of the samples in training.
+        The initial weights are the model's own.
+
+    `grids` has the weights and devices of each layer on arrays by the name of its weight
+    (`.W`, float32 [R, C]), `values` everything else, `history` a record of each trained epoch.
+    Memory: a few bytes a weight (`bytes_per_weight`). Raises ArgumentError for other arguments,
+    TargetError where a device model does not take its parameters.
+
     >>> import rpucc
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False), seed=1)
     >>> machine.grids["fc1.W"].W.shape
@@ -65,11 +78,9 @@ class Machine:
     """
 
     def __init__(self, program: Program, seed: int = 0) -> None:
-        if not 0 <= seed <= MAX_SEED:
-            raise RpuccError(f"seed {seed}: a seed lies between 0 and 2^64 - 1")
-        self.program = program
-        self.seed = seed
-        self.key = seed_key(seed)
+        self.program = arguments.instance("Machine(program)", program, Program, PROGRAM)
+        self.seed = arguments.integer("seed", seed, 0, MAX_SEED)
+        self.key = seed_key(self.seed)
         self.counters = Counters()
         self.history: list[dict[str, Any]] = []
         self.grids: dict[str, Grid] = {}
@@ -140,6 +151,14 @@ class Machine:
         begun = before.epoch + (1 if before.done else 0)
         self.counters = Counters(sample=before.sample, earlier=before.earlier + begun)
         self.history = []
+
+    def __repr__(self) -> str:
+        done = self.counters
+        begun = f" and {done.done:,} samples" if done.done else ""
+        return (
+            f"<Machine {self.program.name!r} for {self.program.target.name}, seed {self.seed}: "
+            f"{self.weights:,} weights on arrays, {done.epoch} epochs{begun} trained>"
+        )
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What training changes, by initializer name: analog weights and digital parameters."""

@@ -29,7 +29,7 @@ class Progress:
 class EpochMetrics:
     """What one epoch did.
 
-    Errors are fractions of the labels, of which a sample may have one a pixel (None for
+    Errors are fractions of the labels, of which a sample may have one a pixel or output (None for
     regression); `seconds` and the rate are not reproducible.
     """
 
@@ -55,9 +55,23 @@ class EpochMetrics:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
-        """From what `reproducible` gave."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in record.items() if key in known})
+        """From what `reproducible` gave; raises ValueError or TypeError where it is none of it."""
+        known = {field.name: str(field.type) for field in fields(cls)}
+        found = {key: value for key, value in record.items() if key in known}
+        for key, value in found.items():
+            if not _fits(known[key], value):
+                what = "count" if known[key] == "int" else "number"
+                raise ValueError(f"{key} is {str(value)[:60]!r}, no {what}")
+        return cls(**found)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    """Whether a value of JSON is what a field holds: a count, a number, or None where it may be."""
+    if kind == "int":
+        return type(value) is int and 0 <= value < 2**63
+    if value is None:
+        return "None" in kind
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 @dataclass(frozen=True)
@@ -76,4 +90,4 @@ class Evaluation:
     rereads: int
     seconds: float
     labels_per_sample: int = 1
-    """More than one where each pixel has a label."""
+    """More than one where each pixel has a label, or each output a 0 or 1."""

@@ -7,35 +7,48 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.errors import DataError, RpuccError
-from rpucc.runtime.data.fit import check_labels, fitted, fitted_labels
+from rpucc import arguments
+from rpucc.errors import DataError, OutputError, RpuccError
+from rpucc.runtime.data.dataset import as_array, as_labels, as_samples
+from rpucc.runtime.data.fit import fitted
+from rpucc.runtime.data.labels import fitted_labels
+from rpucc.runtime.data.layout import arranged
+from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
-from rpucc.runtime.kernels.batches import count_errors, gather
+from rpucc.runtime.kernels.batches import gather
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
+from rpucc.runtime.machine import MOST_DRAWS, Counters, Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
+from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
-    from rpucc.runtime.machine import Counters, Machine
+    from rpucc.runtime.data.load import DataSource
 
 Array = NDArray[Any]
 
 PROGRESS_SECONDS = 0.1
+MACHINE = "a Machine, as rpucc.Machine(program, seed=0) makes and rpucc.load_checkpoint reads"
 
 
 class Trainer:
     """Trains the machine's weights in place, and evaluates them.
+
+    machine: what `rpucc.Machine` or `rpucc.load_checkpoint` returns.
+    threads: CPU threads, 1 or more; results do not depend on it.
+
+    Raises ArgumentError for other arguments.
 
     >>> import rpucc
     >>> program = rpucc.compile("mlp", "ideal", verify=False)
@@ -46,13 +59,12 @@ class Trainer:
     """
 
     def __init__(self, machine: Machine, threads: int = 1) -> None:
-        if threads < 1:
-            raise RpuccError(f"threads = {threads}: at least one is needed")
-        self.machine = machine
-        self.threads = Threads(threads)
-        self._executors: dict[tuple[int, bool], Executor] = {}
+        self.machine = arguments.instance("Trainer(machine)", machine, Machine, MACHINE)
+        self.threads = Threads(arguments.integer("threads", threads, 1))
+        self._executors: dict[tuple[int, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, _Step] = {}
         self._test_seconds: float | None = None
+        self._scoring: Scoring
         self._interrupt = Interrupt()
         metadata = machine.program.model.metadata_props
         graph = machine.program.model.graph
@@ -64,7 +76,7 @@ class Trainer:
 
     def fit(
         self,
-        dataset: Dataset,
+        dataset: DataSource,
         *,
         epochs: int,
         batch_size: int = 1,
@@ -76,14 +88,55 @@ class Trainer:
     ) -> list[EpochMetrics]:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
 
-        Continues where the machine stands (a loaded checkpoint goes on at its very sample).
-        lr: the first epoch's rate; lr_schedule: how it goes on (`learning_rate.parse_schedule`).
-        checkpoint: written after every epoch and when interrupted. Returns the metrics of all
-        epochs of the machine. Raises RpuccError if the loss stops being finite.
+        Continues where the machine stands: a loaded checkpoint goes on at its very sample, and
+        `epochs=5` after `epochs=3` trains two more.
+
+        dataset: a Dataset, or what `rpucc.load_dataset` makes one of: arrays (x_train, y_train,
+            x_test, y_test), arrays (x, y) whose last tenth becomes the test part, a dictionary with
+            these keys, an .npz file, a folder of IDX files or a name such as "mnist-mini".
+        epochs: 1 or more, in total.
+        batch_size: samples a step. The loss is a mean over them, so that a sample moves the weights
+            by lr / batch_size: multiply lr by the batch size to learn as fast as with 1.
+        lr: the learning rate of the first epoch, above 0.
+        lr_schedule: the rates of the epochs after it, as text:
+            "constant"            lr in all epochs
+            "step:EPOCHS:FACTOR"  times FACTOR, in (0, 1], every EPOCHS epochs: "step:10:0.5"
+            "cosine:EPOCHS:FLOOR" half a cosine down to FLOOR times lr, FLOOR in (0, 1], reached in
+                                  epoch EPOCHS, 2 or more, and kept: "cosine:30:0.1"
+            "EPOCH=LR,EPOCH=LR,…" these rates from these epochs on, which count from 1 and rise:
+                                  "11=0.005,21=0.001"
+            A layer's own rate is a multiple of it, `update.lr_scale` of the target.
+        checkpoint: a file that gets the machine's state after every epoch and on Ctrl-C
+            (KeyboardInterrupt is raised on); its folder has to be there.
+        on_epoch: called with the EpochMetrics of each epoch when it is complete.
+        on_progress: called with a Progress about ten times a second.
+
+        Returns the EpochMetrics of all epochs of the machine, errors as fractions of the labels.
+        Raises ArgumentError for a wrong argument, DataError where the data do not fit the model,
+        OutputError where the checkpoint cannot be written, and RpuccError if the program was
+        compiled for inference or the loss stops being finite.
+
+        >>> import rpucc
+        >>> trainer = Trainer(rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False)))
+        >>> history = trainer.fit(
+        ...     "mnist-mini", epochs=3, batch_size=10, lr=1.0, lr_schedule="step:1:0.5"
+        ... )
+        >>> [epoch.lr for epoch in history]
+        [1.0, 0.5, 0.25]
         """
-        self._check_fit(dataset, epochs, batch_size, lr)
+        if not self._lr:
+            raise RpuccError(
+                "the program was compiled for inference: compile it without --inference to train"
+            )
+        epochs = arguments.integer("epochs", epochs, 1)
+        batch_size = arguments.integer("batch_size", batch_size, 1)
+        lr = arguments.positive("lr", lr)
         schedule = parse_schedule(lr_schedule)
-        dataset = self._fitted(dataset)
+        arguments.function("on_epoch", on_epoch, "a function of an EpochMetrics")
+        arguments.function("on_progress", on_progress, "a function of a Progress")
+        place = None if checkpoint is None else _checkpoint_place(checkpoint)
+        dataset = self._fitted(load_dataset(dataset))
+        self._check_draws(len(dataset.x_train), epochs)
         machine = self.machine
         features = _flat(dataset.x_train)
         history = [EpochMetrics.from_record(record) for record in machine.history]
@@ -95,75 +148,114 @@ class Trainer:
                     metrics = self._close_epoch(dataset, rate, *seconds)
                     machine.history.append(metrics.reproducible())
                     history.append(metrics)
-                    self._save(checkpoint)
+                    self._save(place)
                     if on_epoch is not None:
                         on_epoch(metrics)
                     self._interrupt.check()
             except KeyboardInterrupt:
-                self._save(checkpoint)
+                self._save(place)
                 raise
         return history
 
     def evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> Evaluation:
         """Loss (nan where the program has none) and error over samples, without training.
 
+        x: samples [n, ...] of the model's shape, uint8 (0..255) or floating point in the program's
+            input range; y: integer labels [n] (or one a pixel), or floating-point targets.
         batch_size: how many at once, None for what fits in memory; results do not depend on it.
+
+        Returns an Evaluation. Raises DataError where the arrays do not fit the model, ArgumentError
+        for a wrong batch size.
+
+        >>> import rpucc
+        >>> trainer = Trainer(rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False)))
+        >>> data = rpucc.load_dataset("mnist-mini")
+        >>> trainer.evaluate(data.x_test, data.y_test).samples
+        1000
         """
+        x, y = as_samples(x, "x"), as_labels(y, "y")
         if len(x) != len(y):
             raise DataError(f"{len(x)} samples but {len(y)} labels: each sample needs one label")
         started = time.perf_counter()
-        loss, errors = 0.0, 0
+        loss, errors, scoring = 0.0, 0, None
         reads = np.zeros(3, np.int64)
         has_loss = bool(self._loss)
         for first, executor in self._batches(x, batch_size):
             executor.run_state.reads[:] = 0
-            if first == 0:
-                y = _checked_labels(y, executor[self._output].shape[1:])
+            if scoring is None:
+                y, scoring = self._scored(y, executor[self._output].shape)
             if has_loss:
                 executor[self._labels][...] = y[first : first + executor.batch]
             executor.run(self.machine.counters.sample + first)
             outputs = executor[self._output]
-            errors += _errors(outputs, y[first : first + len(outputs)])
+            errors += scoring.errors(outputs, y[first : first + len(outputs)])
             reads += executor.run_state.reads
             if has_loss:
                 loss += float(executor[self._loss]) * executor.batch
+        assert scoring is not None  # there is at least one batch
         n = len(x)
         seconds = time.perf_counter() - started
         loss = loss / n if has_loss else math.nan
         return Evaluation(
             samples=n,
             loss=loss,
-            error=_rate(errors, n, y),
+            error=scoring.rate(errors, y, n),
             reads=int(reads[0]),
             saturated_reads=int(reads[1]),
             rereads=int(reads[2]),
             seconds=seconds,
-            labels_per_sample=_labels_per_sample(y),
+            labels_per_sample=scoring.per_sample(y),
         )
 
     def predict(self, x: Array, batch_size: int | None = None) -> NDArray[np.float32]:
-        """The network's outputs (logits) for samples, float32 [n, ...]; batch_size: `evaluate`."""
-        outputs = []
-        for first, executor in self._batches(x, batch_size):
+        """The network's output (logits) for samples, float32 [n, ...].
+
+        x, batch_size, errors: as `evaluate`. One sample needs its batch axis: x[None]. A model may
+        have more outputs: `outputs` gives them.
+        """
+        return self.outputs(x, (self._output,), batch_size)[self._output]
+
+    def outputs(
+        self, x: Array, names: Sequence[str] | None = None, batch_size: int | None = None
+    ) -> dict[str, Array]:
+        """Outputs of the network by name, each [n, ...]: `names`, or all that it has.
+
+        What has no axis of samples (an output of a model with a fixed batch) is joined batch by
+        batch. x, batch_size, errors: as `evaluate`, and RpuccError for a name that is none of its
+        outputs.
+        """
+        known = self.machine.program.outputs
+        if names is None:
+            names = known
+        names = arguments.strings("names", names, "a list of names, or None for all outputs")
+        for name in names:
+            if name not in known:
+                raise RpuccError(f"no output is called {name!r}; there are {', '.join(known)}")
+        found: dict[str, list[Array]] = {name: [] for name in names}
+        for first, executor in self._batches(x, batch_size, names):
             executor.run(self.machine.counters.sample + first)
-            outputs.append(executor[self._output].copy())
-        return np.concatenate(outputs)
+            for name, parts in found.items():
+                parts.append(np.atleast_1d(executor[name]).copy())
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def error(self, outputs: Array, labels: Array) -> float | None:
         """The share of wrong labels, as `evaluate` counts them; None for targets of a regression.
 
         outputs: what `predict` returned for the samples; raises DataError for labels of no class.
         """
+        outputs, labels = as_array(outputs, "outputs"), as_labels(labels, "labels")
         if len(outputs) != len(labels):
             raise DataError(f"{len(outputs)} outputs but {len(labels)} labels; each needs one")
-        y = _checked_labels(labels, outputs.shape[1:])
-        return _rate(_errors(outputs, y), len(y), y)
+        y, scoring = self._scored(labels, outputs.shape)
+        return scoring.rate(scoring.errors(outputs, y), y, len(y))
 
-    def executor(self, batch: int, *, evaluating: bool) -> Executor:
-        """The executor of a batch size; made once."""
-        key = (batch, evaluating)
+    def executor(self, batch: int, *, evaluating: bool, also: Sequence[str] = ()) -> Executor:
+        """The executor of a batch size, which computes the values `also`, too; made once."""
+        batch = arguments.integer("batch", batch, 1)
+        extra = tuple(name for name in also if name != self._output)
+        key = (batch, evaluating, extra)
         if key not in self._executors:
-            outputs = [self._output] + ([self._loss] if self._loss else [])
+            outputs = [self._output, *extra] + ([self._loss] if self._loss else [])
             if not evaluating:
                 outputs += list(self.machine.updates.values())
             self._executors[key] = Executor(
@@ -178,6 +270,7 @@ class Trainer:
         on_progress: Callable[[Progress], None] | None,
     ) -> tuple[float, float]:  # fmt: skip
         """Train to the end of the epoch; returns the seconds and the samples a second."""
+        _check_rate(lr)
         counters = self.machine.counters
         labels, n = dataset.y_train, len(features)
         order = np.arange(n)
@@ -210,7 +303,7 @@ class Trainer:
         if step is None:
             step = self._steps[size] = _Step(self, size)
         chosen = labels[order[counters.done : counters.done + size]]
-        step.run(features, order, chosen, lr, counters)
+        step.run(features, order, chosen, lr, counters, self._scoring)
 
     def _close_epoch(
         self, dataset: Dataset, lr: float, seconds: float, rate: float
@@ -223,7 +316,7 @@ class Trainer:
             epoch=counters.epoch + 1,
             samples=n,
             train_loss=counters.loss_sum / n,
-            train_error=_rate(counters.errors, n, dataset.y_train),
+            train_error=self._scoring.rate(counters.errors, dataset.y_train, n),
             test_loss=test.loss,
             test_error=test.error,
             pulses_per_weight=counters.pulses / max(self.machine.weights, 1),
@@ -237,29 +330,35 @@ class Trainer:
         self.machine.counters = counters.next_epoch()
         return metrics
 
-    def _batches(self, x: Array, batch_size: int | None) -> Any:
+    def _batches(self, x: Array, batch_size: int | None, also: Sequence[str] = ()) -> Any:
         """Yield (first sample, executor with its input filled) over all samples."""
         if batch_size is None:
             batch_size = evaluation_batch(self.machine.program)
-        if batch_size < 1:
-            raise RpuccError(f"batch size {batch_size}: at least 1 is needed")
-        if not len(x):
-            raise DataError("there are no samples; at least one is needed")
+        batch_size = arguments.integer("batch_size", batch_size, 1)
         batch_size = self.machine.program.fixed_batch or batch_size
+        x = arranged(as_samples(x, "x"), self._sample_shape(), "x")
         self._check_range(x)
         features = _flat(x)
         order = np.arange(len(x))
         scale, shift = self._scaling(features.dtype)
         for first in range(0, len(x), batch_size):
-            executor = self.executor(min(batch_size, len(x) - first), evaluating=True)
+            size = min(batch_size, len(x) - first)
+            executor = self.executor(size, evaluating=True, also=also)
             batch = executor[self._input].reshape(executor.batch, -1)
-            if batch.shape[1] != features.shape[1]:
-                raise DataError(
-                    f"samples of shape {list(x.shape[1:])} do not fit the model's input "
-                    f"{list(executor[self._input].shape[1:])}"
-                )
             gather(features, order, first, batch, scale, shift)
             yield first, executor
+
+    def _scored(self, y: Array, output: tuple[int, ...]) -> tuple[Array, Scoring]:
+        """Labels as outputs of a shape [n, ...] are compared with them, and how that is done."""
+        program = self.machine.program
+        y = fitted_labels(y, output[1:], program.loss, "labels")
+        return y, Scoring.of(program, y, len(output))
+
+    def _sample_shape(self) -> tuple[int, ...]:
+        """The shape of a sample, which is the same for any batch size."""
+        inputs = {value.name: value for value in self.machine.program.model.graph.inputs}
+        shape = inputs[self._input].shape
+        return () if shape is None else tuple(dim for dim in shape[1:] if isinstance(dim, int))
 
     def _scaling(self, dtype: np.dtype[Any]) -> tuple[np.float32, np.float32]:
         """Scale and shift that bring stored samples into the program's input range."""
@@ -284,27 +383,30 @@ class Trainer:
                 f"{math.ceil(most)}, or scale them"
             )
 
-    def _check_fit(self, dataset: Dataset, epochs: int, batch_size: int, lr: float) -> None:
-        if not self._lr:
+    def _check_draws(self, samples: int, epochs: int) -> None:
+        """Every sample and every epoch has random draws of its own."""
+        counters = self.machine.counters
+        to_do = max(epochs - counters.epoch, 0) * samples
+        if max(epochs, counters.sample + to_do) > MOST_DRAWS:
             raise RpuccError(
-                "the program was compiled for inference: compile it without --inference to train"
+                f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
+                f"random numbers would repeat after {MOST_DRAWS:,}; train fewer"
             )
-        if epochs < 1 or batch_size < 1:
-            raise RpuccError(f"epochs = {epochs}, batch size = {batch_size}: at least 1 is needed")
-        if not (math.isfinite(lr) and lr > 0):
-            raise RpuccError(f"lr = {lr:g}: the learning rate must be positive and finite")
-        if self.machine.counters.done > len(dataset.x_train):
-            raise DataError("the checkpoint is further into its epoch than this data set is long")
 
     def _fitted(self, dataset: Dataset) -> Dataset:
         """The data set with samples of the model's shape; all of it is checked before a step."""
-        kind = self.machine.program.loss
-        if (kind == "mse") != (dataset.y_train.dtype.kind == "f"):
-            needed = "floating-point targets" if kind == "mse" else "integer labels"
-            raise DataError(f"{dataset.name}: a program with the loss {kind} needs {needed}")
+        if self.machine.counters.done > len(dataset.x_train):
+            raise DataError("the checkpoint is further into its epoch than this data set is long")
         executor = self.executor(self.machine.program.fixed_batch or 1, evaluating=True)
         sample, output = (executor[name].shape[1:] for name in (self._input, self._output))
-        dataset = fitted(dataset, sample, output)
+        if executor[self._output].shape[0] != executor.batch:
+            raise RpuccError(
+                f"output {self._output!r} {list(executor[self._output].shape)}: its first axis is "
+                f"not the batch ({executor.batch}), so its rows are no samples that labels could "
+                "belong to; export the model with an output [batch, classes]"
+            )
+        dataset = fitted(dataset, sample, output, self.machine.program.loss)
+        self._scoring = Scoring.of(self.machine.program, dataset.y_train, len(output) + 1)
         self._check_range(dataset.x_train)
         self._check_range(dataset.x_test)
         return dataset
@@ -317,11 +419,11 @@ class Trainer:
                 f"{counters.epoch + 1}: training diverged; a smaller --lr may help"
             )
 
-    def _save(self, checkpoint: Path | str | None) -> None:
+    def _save(self, checkpoint: Path | None) -> None:
         if checkpoint is not None:
             from rpucc.runtime.checkpoint import save_checkpoint
 
-            save_checkpoint(self.machine, Path(checkpoint))
+            save_checkpoint(self.machine, checkpoint)
 
 
 class _Step:
@@ -336,7 +438,13 @@ class _Step:
         self._scaling = trainer._scaling
 
     def run(
-        self, features: Array, order: Array, chosen: Array, lr: float, counters: Counters
+        self,
+        features: Array,
+        order: Array,
+        chosen: Array,
+        lr: float,
+        counters: Counters,
+        scoring: Scoring,
     ) -> None:
         """Train on the next samples in `order`; `chosen` are their labels."""
         size, executor, state = self.size, self.executor, self.executor.run_state
@@ -346,43 +454,32 @@ class _Step:
         state.reset()
         executor.run(counters.sample)
         counters.loss_sum += float(self._loss) * size
-        counters.errors += _errors(self._output, chosen)
+        counters.errors += scoring.errors(self._output, chosen)
         counters.pulses += state.pulses
         counters.reads += state.reads
         counters.sample += size
         counters.done += size
 
 
+def _checkpoint_place(checkpoint: object) -> Path:
+    """The path of a checkpoint that can be written after an epoch, which may take hours."""
+    place = arguments.path("checkpoint", checkpoint)
+    if place.is_dir() or not place.parent.is_dir():
+        wrong = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
+        raise OutputError(f"checkpoint {place}: {wrong}; give a file in a folder that is there")
+    return place
+
+
+def _check_rate(lr: float) -> None:
+    """Refuse a rate that float32 cannot hold: it would become 0 or infinity, or lose its digits."""
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= lr <= float(limits.max):
+        raise RpuccError(
+            f"learning rate {lr:g}: lies beyond float32 ({limits.tiny:.2g} to {limits.max:.2g})"
+        )
+
+
 def _flat(x: Array) -> Array:
     """Samples as rows, in one of the two types that the kernels take."""
     x = x.reshape(len(x), -1)
     return x if x.dtype == np.uint8 else np.asarray(x, np.float32)
-
-
-def _checked_labels(y: Array, output: tuple[int, ...]) -> Array:
-    """The labels in the shape that the output wants; DataError where they are no classes of it."""
-    y = fitted_labels(np.asarray(y), output, "labels")
-    if y.dtype.kind in "iu":
-        check_labels(y, output[0], "labels")
-    return y
-
-
-def _errors(outputs: Array, labels: Array) -> int:
-    """Wrong labels by the largest output; labels [n] or, for outputs [n, K, space], [n, space]."""
-    if labels.dtype.kind not in "iu":
-        return 0
-    if outputs.ndim == 2:
-        return int(count_errors(outputs, labels))
-    return int(np.count_nonzero(outputs.argmax(axis=1) != labels))
-
-
-def _rate(errors: int, samples: int, labels: Array) -> float | None:
-    """Errors as a fraction of the labels, None where there are only targets."""
-    if labels.dtype.kind not in "iu":
-        return None
-    return errors / (samples * _labels_per_sample(labels))
-
-
-def _labels_per_sample(labels: Array) -> int:
-    """One, or the number of pixels; 1 for regression."""
-    return math.prod(labels.shape[1:]) if labels.dtype.kind in "iu" else 1

@@ -17,6 +17,7 @@ from rpucc.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 WITH_EXAMPLES = [
+    "rpucc.arguments",
     "rpucc.compiler",
     "rpucc.cost.network",
     "rpucc.cost.pipeline",
@@ -33,10 +34,13 @@ WITH_EXAMPLES = [
     "rpucc.report.svg_pipeline",
     "rpucc.report.units",
     "rpucc.target",
-    "rpucc.passes.cuts",
+    "rpucc.placement.cuts",
     "rpucc.runtime.data.dataset",
-    "rpucc.runtime.data.fit",
+    "rpucc.runtime.data.labels",
+    "rpucc.runtime.data.layout",
     "rpucc.runtime.data.load",
+    "rpucc.runtime.checkpoint",
+    "rpucc.runtime.learning_rate",
     "rpucc.runtime.machine",
     "rpucc.runtime.trainer",
     "rpucc.runtime.verdict",
@@ -75,6 +79,35 @@ def test_readme_python(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), names)
     (metrics,) = names["history"]
     assert metrics.test_error < 0.10
+
+
+def test_python_page(tmp_path, monkeypatch, capsys):
+    """The blocks run one after the other, and print what stands below them."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```(python|text)\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    for kind, text in blocks:
+        if kind == "python":
+            exec(compile(text, "docs/python.md", "exec"), names)
+        else:
+            assert capsys.readouterr().out == text
+    assert {kind for kind, _ in blocks} == {"python", "text"}
+
+
+def test_python_page_names_everything_public():
+    import rpucc
+
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    assert [name for name in rpucc.__all__ if f"`{name}`" not in page] == []
+
+
+def test_the_index_names_every_page_once():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", index)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert sorted(link for link in links if "/" not in link) == sorted(pages)
+    assert "(docs/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_device_page(tmp_path, monkeypatch):
@@ -129,7 +162,8 @@ def test_commands_are_ones_that_there_are(page):
             found = command.get_command(click.Context(command), words[0])
             assert found is not None, words
             command, words = found, words[1:]
-        command.make_context("rpucc", words)  # raises UsageError
+        parent = click.Context(cli, **cli.context_settings)  # else -h would be lost for good
+        command.make_context("rpucc", words, parent)  # raises UsageError
 
 
 def test_the_policies_page_names_every_key():
@@ -149,6 +183,19 @@ def test_the_policies_page_names_every_key():
                 str(field.default).lower().removesuffix(".0") if field.default != () else "nothing"
             )
             assert rows[0].split(",")[0].split(";")[0].split(" ")[0] == default, f"{name}.{key}"
+
+
+def test_physics_names_the_sources_of_what_is_there():
+    """Each source stands in the file that the table names; what is not implemented is said so."""
+    page = (ROOT / "docs" / "physics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]+\|([^|]+)\| `([\w/.]+\.py)` \|$", page.split("## ")[0], re.M)
+    assert len(rows) > 9
+    for source, where in rows:
+        code = (ROOT / where).read_text(encoding="utf-8")
+        wanted = re.search(r"\d{4}\.\d{5}|10\.\d{4}/\w+", source) or re.search(r"\w+", source)
+        assert wanted[0] in code, (source, where)
+    for name in ("Tiki-Taka", "TTv2", "AGAD", "drift"):
+        assert page.index("**Not implemented**") < page.index(name)
 
 
 def test_readme_shows_what_compile_prints():

@@ -21,7 +21,7 @@ from rpucc.passes.frontend.constants import (
     fold_constants,
     replace_by_constants,
 )
-from rpucc.passes.frontend.messages import label_of, node_text, shape_text
+from rpucc.passes.frontend.messages import label_of, node_text, one_line, shape_text
 from rpucc.passes.frontend.onnx_tools import Dim, Inferred, infer_shapes, session
 
 BATCH = "N"
@@ -60,8 +60,7 @@ def pin_batch(model: ir.Model) -> str | None:
         reason = "its shapes do not follow the batch"
     else:
         write_shapes(model, symbolic)
-        if declared is not None and not _samples_are_independent(model, batch):
-            reason = "its outputs mix the samples of a batch"
+        reason = _mixing(model, batch) if declared is not None else None
     if reason is not None:
         fixed = _fixed_shapes(model, batch)
         _require_static(model, fixed)
@@ -123,8 +122,11 @@ def _symbolic_shapes(model: ir.Model) -> dict[str, Inferred] | None:
     return shapes
 
 
-def _samples_are_independent(model: ir.Model, batch: int) -> bool:
-    """Whether a batch gives, sample by sample, what each sample gives alone; runs onnxruntime."""
+_MIXED = "its outputs mix the samples of a batch"
+
+
+def _mixing(model: ir.Model, batch: int) -> str | None:
+    """Why a batch may not give, sample by sample, what each gives alone; runs onnxruntime."""
     value = model.graph.inputs[0]
     assert value.shape is not None
     size = max(batch, 2)
@@ -135,15 +137,17 @@ def _samples_are_independent(model: ir.Model, batch: int) -> bool:
         runner, weights = session(light_proto(model)), large_weights(model)
         together = runner.run(None, {str(value.name): x, **weights})
         last = runner.run(None, {str(value.name): x[-1:], **weights})
-    except Exception:  # noqa: BLE001  onnxruntime's exceptions share no base class
-        return False
+    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class
+        return (
+            f"onnxruntime, which would tell whether others work, cannot run it: {one_line(error)}"
+        )
     for many, one in zip(together, last, strict=True):
         if many[-1:].shape != one.shape:
-            return False  # a constant with a batch of its own made samples out of one
+            return _MIXED  # a constant with a batch of its own made samples out of one
         scale = float(np.max(np.abs(one), initial=0.0))
         if not np.allclose(many[-1:], one, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
-            return False
-    return True
+            return _MIXED
+    return None
 
 
 def _fixed_shapes(model: ir.Model, batch: int) -> dict[str, Inferred]:

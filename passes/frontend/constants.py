@@ -1,23 +1,19 @@
-"""Constants: evaluate constant subgraphs, and give every use of a weight its own initializer.
+"""Constants: evaluate constant subgraphs.
 
 Not an optimiser: nothing that depends on the input is touched, and no weight is removed because
-its values look idle (a zero bias is trained like any other).
+its values look idle (a zero bias is trained like any other). Who uses which weight: `sharing.py`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.layers import LAYER_OPS
+from rpucc.passes.frontend.lineage import descend, note_lineages
 from rpucc.passes.frontend.onnx_tools import evaluate_node
-
-SHARED_KEY = "rpucc.shared_weights"
-"""Model metadata: JSON {weight name: [names of the nodes that the file lets share it]}."""
 
 _RANDOM_OPS = (
     "Bernoulli",
@@ -83,52 +79,23 @@ def fold_constants(model: ir.Model) -> None:
             results = evaluate_node(node, arrays, model.graph.opset_imports)
         except Exception:  # noqa: BLE001  onnxruntime's exceptions share no base class
             continue
-        replace_by_constants(model, node, results)
+        lineages = descend(node, arrays, model.graph.opset_imports)
+        made = replace_by_constants(model, node, results)
+        for value, each in zip(made, lineages, strict=True):
+            note_lineages(value, each)
 
 
 def replace_by_constants(
     model: ir.Model, node: ir.Node, results: Sequence[NDArray[np.generic]]
-) -> None:
+) -> list[ir.Value]:
     """Put initializers in the place of a node's (named) outputs; they keep the names."""
     outputs = [value for value in node.outputs if value.name]
     names = [str(value.name) for value in outputs]
     for value in outputs:
         value.name = None  # the initializer takes the name over
+    made = []
     for value, name, array in zip(outputs, names, results, strict=True):
-        value.replace_all_uses_with(add_initializer(model, name, array))
+        made.append(add_initializer(model, name, array))
+        value.replace_all_uses_with(made[-1])
     model.graph.remove(node, safe=True)
-
-
-def separate_weights(model: ir.Model) -> None:
-    """Give every use of a floating-point constant its own initializer: `w`, `w_2`, ...
-
-    Optimisers merge equal constants (two zero biases, say); in training that would tie the two
-    layers together. A weight matrix that several layers use is shared on purpose: it stays one
-    initializer, together with the bias that all of them use, and `SHARED_KEY` records it.
-    """
-    shared: dict[str, list[str]] = {}
-    for value in list(model.graph.initializers.values()):
-        uses = sorted(value.uses(), key=lambda use: (str(use.node.name), use.idx))
-        array = constant(value)
-        if len(uses) < 2 or array is None or value.dtype != ir.DataType.FLOAT:
-            continue
-        if all(_tied(use.node, use.idx, uses[0].node) for use in uses):
-            shared[str(value.name)] = [str(use.node.name) for use in uses]
-            continue
-        order = {node: k for k, node in enumerate(model.graph)}
-        uses.sort(key=lambda use: (order[use.node], use.idx))
-        for use in uses[1:]:
-            copy = add_initializer(model, str(value.name), array.copy())
-            use.node.replace_input_with(use.idx, copy)
-    if shared:
-        model.metadata_props[SHARED_KEY] = json.dumps(shared)
-
-
-def _tied(node: ir.Node, index: int, first: ir.Node) -> bool:
-    """Whether this use is a layer's weight, or the bias of a layer that shares `first`'s weight."""
-    if node.domain != "" or node.op_type not in LAYER_OPS:
-        return False
-    if index == 2:
-        same_op = first.op_type in LAYER_OPS and len(first.inputs) > 1
-        return same_op and first.inputs[1] is node.inputs[1] and node.inputs[1] is not None
-    return index == 1 or node.op_type == "MatMul"
+    return made

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from rpucc.errors import UsageError
+from rpucc.passes.frontend.inputs import network_inputs
 from rpucc.passes.frontend.messages import label_of, shape_text
 
 
@@ -26,23 +27,23 @@ def _is_negative(dim: int | ir.SymbolicDim) -> bool:
 
 
 def open_sizes(model: ir.Model) -> tuple[int | None, ...] | None:
-    """Return the sizes of the model's only input, its batch left out, None for an open one.
+    """Return the sizes of the only input that is read, its batch left out, None for an open one.
 
-    None where there are several inputs, where the file gives no shape, or where nothing is open.
+    None where several are read, where the file gives no shape, or where nothing is open.
     """
-    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    inputs = _read_inputs(model)
     shape = inputs[0].shape if len(inputs) == 1 else None
     sizes = tuple(dim if isinstance(dim, int) else None for dim in list(shape or ())[1:])
     return sizes if None in sizes else None
 
 
 def fix_input_shape(model: ir.Model, shape: Sequence[int]) -> None:
-    """Set the shape of the model's only input, its batch left out: [C, *space].
+    """Set the shape of the only input that the model reads, its batch left out: [C, *space].
 
     What the file says about shapes behind it is forgotten: inference finds them anew. Raises
     UsageError where there are several inputs, or where a size that the file fixes is another.
     """
-    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    inputs = _read_inputs(model)
     if len(inputs) != 1:
         names = ", ".join(str(value.name) for value in inputs)
         raise UsageError(
@@ -66,6 +67,11 @@ def fix_input_shape(model: ir.Model, shape: Sequence[int]) -> None:
     for node in model.graph:
         for output in node.outputs:
             output.shape = None
+
+
+def _read_inputs(model: ir.Model) -> list[ir.Value]:
+    read = network_inputs(model)
+    return [value for value in model.graph.inputs if value.name in read]
 
 
 def _text(dim: int | ir.SymbolicDim) -> int | str | None:

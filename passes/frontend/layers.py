@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rpucc.layers import CONVOLUTIONS
+from rpucc.passes.frontend.constants import constant
 from rpucc.passes.frontend.messages import shape_text
 from rpucc.passes.frontend.onnx_tools import Inferred
 
@@ -237,6 +238,19 @@ def batchnorm_channels(layer: Layer) -> str | None:
     return None
 
 
+def axes_once(layer: Layer) -> str | None:
+    """Axes must name each axis once."""
+    x = layer.dims(0)
+    if x is None or not layer.op.startswith(("Reduce", "Squeeze")):
+        return None
+    given = layer.ints("axes")
+    if given is None and len(layer.node.inputs) > 1:
+        array = constant(layer.node.inputs[1])
+        given = None if array is None else [int(axis) for axis in array.reshape(-1)]
+    axes = [axis % len(x) for axis in given or () if x]
+    return f"axes {shape_text(given)} of {layer.show(0)}" if len(set(axes)) < len(axes) else None
+
+
 def output_not_empty(layer: Layer) -> str | None:
     """No activation may have a dimension of zero."""
     for value in layer.node.outputs:
@@ -264,6 +278,7 @@ LAYER_RULES = (
     gemm_bias,
     matmul_inner,
     batchnorm_channels,
+    axes_once,
     output_not_empty,
 )
 """In this order: later rules may rely on earlier ones."""

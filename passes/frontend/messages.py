@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from rpucc.errors import one_line as printable
+
 NAME_KEY = "rpucc.model_label"  # key in ir.Model.meta, never saved: what messages call the model
 
 
@@ -28,7 +30,7 @@ def shape_text(dims: Sequence[object] | None) -> str:
     """Write a shape as `[N, 1, 28, 28]`; unknown dimensions are `?`."""
     if dims is None:
         return "of unknown shape"
-    return "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
+    return "[" + ", ".join("?" if d is None else printable(d) for d in dims) + "]"
 
 
 def one_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from rpucc.layers import LAYER_OPS, OTHER_NAMES
 from rpucc.passes.emit import unique_name
 
-NAMED_OPS = (*LAYER_OPS, "BatchNormalization")
+NAMED_OPS = (*LAYER_OPS, "Einsum", "BatchNormalization")
 """The operators that layer rules are about."""
 
 _TF_OPS = (

@@ -6,7 +6,8 @@ only ask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,16 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
+from rpucc.errors import ModelError
 from rpucc.light import light_proto
+from rpucc.passes.frontend.messages import one_line
 
+_FOREIGN = (
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    onnx.version_converter.ConvertError,
+    ir.passes.PassError,
+)
 _SHAPE_KEEPING_OPS = ("GroupNormalization",)  # onnx 1.23 infers no shape for it
 
 Dim = int | str | None
@@ -39,6 +48,15 @@ class Inferred:
             return None
         numbers = tuple(d for d in self.dims if isinstance(d, int))
         return numbers if len(numbers) == len(self.dims) else None
+
+
+@contextlib.contextmanager
+def foreign_errors(label: str) -> Iterator[None]:
+    """Turn what onnx's tools raise about a model into one line about the file."""
+    try:
+        yield
+    except _FOREIGN as error:
+        raise ModelError(f"{label}: onnx cannot work on it: {one_line(error)}") from error
 
 
 def check(model: ir.Model, *, full: bool = False) -> None:
@@ -150,8 +168,15 @@ def evaluate_node(
         for value, array in zip(node.inputs, inputs, strict=True)
         if value is not None and array is not None
     }
+    return evaluate_proto(ir.to_proto(node), feeds, opsets)
+
+
+def evaluate_proto(
+    node: onnx.NodeProto, feeds: Mapping[str, NDArray[np.generic]], opsets: Mapping[str, int]
+) -> list[NDArray[np.generic]]:
+    """Run one node on onnxruntime; returns its named outputs, raises what onnxruntime raises."""
     graph = onnx.helper.make_graph(
-        [ir.to_proto(node)],
+        [node],
         "one_node",
         [
             onnx.helper.make_tensor_value_info(
@@ -159,12 +184,12 @@ def evaluate_node(
             )
             for name, array in feeds.items()
         ],
-        [onnx.ValueInfoProto(name=v.name) for v in node.outputs if v.name],
+        [onnx.ValueInfoProto(name=name) for name in node.output if name],
     )
     proto = onnx.helper.make_model(
         graph,
         opset_imports=[onnx.helper.make_opsetid(d, v) for d, v in opsets.items()],
         ir_version=10,
     )
-    results = session(proto).run(None, feeds)
+    results = session(proto).run(None, dict(feeds))
     return [np.asarray(result) for result in results]

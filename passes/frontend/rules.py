@@ -11,6 +11,9 @@ from typing import TypeVar
 
 from rpucc.errors import ModelError, RpuccError
 
+MOST_LETTERS = 600
+"""Of what was found: a list of thousands of numbers is no line to read."""
+
 T = TypeVar("T")
 Rule = Callable[[T], str | None]
 
@@ -53,5 +56,6 @@ def enforce(
     for rule in rules:
         found = rule(subject)
         if found is not None:
+            found = found if len(found) <= MOST_LETTERS else f"{found[:MOST_LETTERS]}..."
             (problems or Problems()).add(error(f"{where}: {rule_text(rule)}: {found}"))
             return  # later rules may rely on earlier ones

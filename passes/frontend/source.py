@@ -13,12 +13,23 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.passes.frontend.messages import NAME_KEY, one_line
+from rpucc.texts import text_problems
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
 PROTOBUF_LIMIT = 2**31 - 1  # bytes; protobuf cannot hold a larger message
+
+EXPORTERS = {
+    "torch": "torch.onnx.export(network, example, 'model.onnx')",
+    "keras": "network.export('model.onnx', format='onnx')",
+    "tensorflow": "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx",
+    "jax": "jax2onnx.to_onnx(network, shapes)",
+    "sklearn": "skl2onnx.to_onnx(network, example)",
+}
+"""Package that a network's class or one of its bases comes from -> how it becomes ONNX."""
 
 # First bytes of files that people mistake for ONNX models, and what to do about them.
 _OTHER_FORMATS = (
@@ -41,8 +52,20 @@ def read_model(source: Source) -> ir.Model:
         return _from_proto(source, label, folder=None)
     if isinstance(source, bytes):
         return _from_proto(_parse(source, "model (bytes)"), "model (bytes)", folder=None)
+    if not isinstance(source, str | os.PathLike):
+        raise arguments.wrong("model", source, _advice(source))
     path = Path(source)
     return _from_proto(_parse(_read_file(path), str(path)), str(path), folder=path.parent)
+
+
+def _advice(source: object) -> str:
+    """Say what a model may be, and how to make that of a network of another framework."""
+    allowed = "a path, the bytes of an ONNX file, an onnx.ModelProto or an ir.Model"
+    for base in type(source).__mro__:
+        export = EXPORTERS.get(base.__module__.partition(".")[0])
+        if export is not None:
+            return f"{allowed}; export the network first: {export}"
+    return allowed
 
 
 def _read_file(path: Path) -> bytes:
@@ -101,6 +124,7 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
             onnx.load_external_data_for_model(proto, str(folder))
         except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
             raise ModelError(f"{label}: cannot load the weights: {one_line(error)}") from error
+    _check_attributes(proto, label)
     sparse = _sparse_tensor(proto)
     if sparse is not None:
         raise UnsupportedError(f"{label}: weight {sparse!r} is sparse: export it as a dense tensor")
@@ -111,9 +135,34 @@ def _from_proto(proto: onnx.ModelProto, label: str, folder: Path | None) -> ir.M
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise ModelError(f"{label}: not a valid ONNX model: {one_line(cause)}") from error
+    problem = next(text_problems(model), None)
+    if problem is not None:
+        raise ModelError(f"{label}: not a valid ONNX model: {problem}")
     model.meta[NAME_KEY] = label
     _decode_weights(model, label)
     return model
+
+
+def _check_attributes(proto: onnx.ModelProto, label: str) -> None:
+    """Refuse attributes that have no value of their own, and texts that are none.
+
+    protobuf keeps texts as bytes; only nodes of a function can refer to its attributes.
+    """
+    for node in proto.graph.node:
+        for attribute in node.attribute:
+            where = f"{label}: node {(node.name or ''.join(node.output[:1]))!r} ({node.op_type})"
+            if attribute.ref_attr_name:
+                raise ModelError(
+                    f"{where}: attribute {attribute.name} refers to {attribute.ref_attr_name!r} of "
+                    "a function, but the node is in none"
+                )
+            try:
+                for text in (attribute.s, *attribute.strings):
+                    text.decode()
+            except UnicodeDecodeError as error:
+                raise ModelError(
+                    f"{where}: attribute {attribute.name} is no text in UTF-8: {text[:40]!r}"
+                ) from error
 
 
 def _sparse_tensor(proto: onnx.ModelProto) -> str | None:

@@ -6,6 +6,8 @@ layer: that is `layers.py`.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -49,6 +51,13 @@ def has_nodes(model: ir.Model) -> str | None:
 def has_outputs(model: ir.Model) -> str | None:
     """A model needs at least one output."""
     return None if model.graph.outputs else "the graph has no outputs"
+
+
+def outputs_are_computed(model: ir.Model) -> str | None:
+    """An output is what a node makes of the input."""
+    names = {value.name for value in model.graph.inputs} - set(model.graph.initializers)
+    same = next((value.name for value in model.graph.outputs if value.name in names), None)
+    return None if same is None else f"output {same!r} is the input itself; drop it"
 
 
 def known_opset(model: ir.Model) -> str | None:
@@ -160,6 +169,25 @@ def input_is_static(model: ir.Model) -> str | None:
     return None
 
 
+def batch_is_sane(model: ir.Model) -> str | None:
+    """A batch has no more than 1,048,576 samples."""
+    value = model.graph.inputs[0]
+    dims = _dims(value)
+    return f"input {value.name!r} is {shape_text(dims)}" if _above(dims[0], MOST_SAMPLES) else None
+
+
+def input_is_sane(model: ir.Model) -> str | None:
+    """A sample has no more than 2^31 elements."""
+    value = model.graph.inputs[0]
+    dims = _dims(value)
+    elements = math.prod(dim for dim in dims[1:] if isinstance(dim, int))
+    return f"input {value.name!r} is {shape_text(dims)}" if elements > 2**31 else None
+
+
+def _above(dim: int | str | None, most: int) -> bool:
+    return isinstance(dim, int) and dim > most
+
+
 def input_not_empty(model: ir.Model) -> str | None:
     """No dimension of the input may be zero."""
     value = model.graph.inputs[0]
@@ -211,9 +239,10 @@ def weight_not_empty(value: ir.Value) -> str | None:
     return f"weight {value.name!r} is {shape_text(tuple(tensor.shape))}"
 
 
+MOST_SAMPLES = 2**20
 _MASKING_OPS = ("Add", "Max", "Min", "Where")
 
-FILE_RULES = (has_nodes, has_outputs, known_opset)
+FILE_RULES = (has_nodes, has_outputs, outputs_are_computed, known_opset)
 OP_RULES = (
     known_domain,
     supported_op,
@@ -222,6 +251,6 @@ OP_RULES = (
     batchnorm_statistics_unused,
 )
 INPUT_RULES = (one_input, input_is_float, input_has_shape, input_is_static)
-INPUT_SIZE_RULES = (input_not_empty,)
+INPUT_SIZE_RULES = (input_not_empty, batch_is_sane, input_is_sane)
 WEIGHT_TYPE_RULES = (weight_is_float32,)
 WEIGHT_RULES = (weight_not_empty, weight_is_finite)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
 from rpucc.layers import DEVICES, weight_scale
 from rpucc.passes.col2im import col2im
-from rpucc.passes.emit import LAYER, int_of, known_shape
+from rpucc.passes.emit import LAYER, int_of, known_shape, static_dims
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -22,27 +25,62 @@ from rpucc.passes.window import Window, ints
 
 
 def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """y = W x on an array: dx is one transposed read of d; the update is left to differentiate."""
+    """y = W x on an array: dx is one transposed read of d; the update is left to differentiate.
+
+    A layer that has the matrix transposed computes y = Wᵀ x: then dx = W d, and in the update x and
+    d change places.
+    """
     x, W = input_of(node, 0), input_of(node, 1)
+    turned = int_of(node, "transpose", 0)
     part = the(g)
     if known_shape(part)[-2] != 1:
         refuse(node, "its columns are cut into segments already (differentiate comes before tile)")
     d = _without_segments(e, part)
     if e.wants(node, 1):
-        e.updates.append(ReadUpdate(W, x, _of_the_weight(e, node, d), node))
+        columns, rows = (d, x) if turned else (x, d)
+        e.updates.append(ReadUpdate(W, columns, _of_the_weight(e, node, rows), node))
     if not e.wants(node, 0):
         return [None, None]
     back = e.rpu(
         "Read",
         d,
         W,
-        transpose=1,
+        transpose=1 - turned,
         groups=int_of(node, "groups", 1),
         copies=int_of(node, "copies", 1),
         row_cuts=list(node.attributes["row_cuts"].as_ints()),
         col_cuts=list(node.attributes["col_cuts"].as_ints()),
     )
     return [e.reduce_sum(back, [-2]), None]
+
+
+def joined(e: GradientEmitter, updates: Sequence[ReadUpdate]) -> tuple[ir.Value, ir.Value]:
+    """Return x and d of the one update for all reads of a matrix: their positions in a row.
+
+    One read keeps its own x and d. Else x [N, (groups,) P, C] and d [N, (groups,) P, R], where P
+    counts the positions of a sample in all reads, in the order of the forward cycle.
+    """
+    if len(updates) == 1:
+        return updates[0].x, updates[0].d
+    groups = int_of(updates[0].read, "groups", 1)
+    axis = 2 if groups > 1 else 1
+    x, d = (
+        e.op("Concat", *(_by_position(e, value, axis) for value in values), axis=axis, out=out)
+        for values, out in (
+            ([update.x for update in updates], f"{e.scope}.x"),
+            ([update.d for update in updates], f"{e.scope}.d"),
+        )
+    )
+    return x, d
+
+
+def _by_position(e: GradientEmitter, value: ir.Value, axis: int) -> ir.Value:
+    """[N, (groups,) .., lines] with one axis for all positions, which may be none."""
+    places = static_dims(value, axis)[:-1]
+    if len(places) == 1:
+        return value
+    lines = static_dims(value, axis)[-1]
+    return e.reshape(value, [*[0] * axis, math.prod(places), lines])
 
 
 def _of_the_weight(e: GradientEmitter, read: ir.Node, d: ir.Value) -> ir.Value:

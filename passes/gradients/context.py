@@ -23,7 +23,9 @@ class ReadUpdate:
 
     weight: ir.Value
     x: ir.Value
+    """What the columns get."""
     d: ir.Value
+    """What the rows get."""
     read: ir.Node
 
 

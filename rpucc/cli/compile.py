@@ -111,7 +111,8 @@ def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Du
     from rpucc.cli.output import print_json
     from rpucc.report.program import describe
 
-    result = {**describe(program), "verified": program.verified, "output": arguments.output}
+    result = {**describe(program), "verified": program.verified}
+    result.update(verification=program.verification, output=arguments.output)
     if arguments.time_passes:
         result["pass_seconds"] = timing.seconds
     if dump is not None:
@@ -140,6 +141,12 @@ def show_plan(program: Program) -> None:
     from rpucc.runtime.memory import state_bytes
 
     plan = program.plan
-    state, own = state_bytes(program), program.own_devices
-    lines = [totals(plan, verified=program.verified, state_bytes=state, own_devices=own)]
+    lines = [
+        totals(
+            plan,
+            verification=program.verification,
+            state_bytes=state_bytes(program),
+            own_devices=program.own_devices,
+        )
+    ]
     show(title(program), "", *layer_tables(plan, result_width()), "", *lines)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -50,16 +50,33 @@ def make_console(stream: TextIO) -> Console:
     return console
 
 
+class _Printable:
+    """A renderable whose text cannot steer the terminal, whatever names it holds."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.renderable, options):
+            yield segment if segment.control else segment._replace(text=_printable(segment.text))
+
+
+def _printable(text: str) -> str:
+    from rpucc.report.units import plain
+
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def show(*renderables: RenderableType, stream: TextIO | None = None) -> None:
     """Print results one below the other, on standard output unless another stream is given."""
     console = make_console(stream or sys.stdout)
     if console.is_terminal:
         for each in renderables:
-            console.print(each)
+            console.print(_Printable(each))
         return
     with console.capture() as captured:
         for each in renderables:
-            console.print(each)
+            console.print(_Printable(each))
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), file=stream)
 
@@ -71,7 +88,7 @@ def result_width() -> int:
 
 def say(message: str) -> None:
     """Print a line of text on standard error."""
-    click.echo(message, err=True)
+    click.echo(_printable(message), err=True)
 
 
 @contextlib.contextmanager

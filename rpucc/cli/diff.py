@@ -1,4 +1,4 @@
-"""`rpucc diff`: what differs between two plans."""
+"""`rpucc diff`: what differs between two programs."""
 
 from __future__ import annotations
 
@@ -20,62 +20,79 @@ from rpucc.errors import ModelError
 def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
     """Show what differs between two plans.
 
+    Everything that a program carries is compared: totals, settings, and layer by layer its cuts,
+    policy, time, energy and initial weights.
+
     PLAN_A and PLAN_B are programs of rpucc compile -o, run folders, or files of rpucc inspect
     --json or rpucc compile --json. Layers are matched by their names. Exits with 0 also where they
     differ, as a report does.
     """
-    from rpucc.report import diff as report
+    from rpucc.report.diff import diff as compare
 
-    found = report.diff(_plan(plan_a), _plan(plan_b))
+    found = compare(_program(plan_a), _program(plan_b))
     if as_json:
         from rpucc.cli.output import print_json
 
         print_json(found.to_dict())
     else:
         from rpucc.cli.console import show
+        from rpucc.report.diff_tables import as_tables
 
-        show(*report.as_tables(found, (plan_a, plan_b)))
+        show(*as_tables(found, (plan_a, plan_b)))
     if exit_code and not found.same:
         raise click.exceptions.Exit(1)
 
 
-def _plan(name: str) -> dict[str, Any]:
-    """Return the plan in a JSON file, a program or a run folder as plain data; ModelError."""
-    data = _json_plan(Path(name))
+def _program(name: str) -> dict[str, Any]:
+    """Return what a JSON file, a program or a run folder carries as plain data; ModelError."""
+    data = _from_json(Path(name))
     if data is not None:
         return data
     from rpucc.cli.output import to_json
     from rpucc.cli.source import load_program
+    from rpucc.report.program import describe
 
-    data = json.loads(to_json(load_program(name).plan.to_dict()))  # as it would come out of a file
+    data = json.loads(to_json(describe(load_program(name))))  # as it would come out of a file
     assert isinstance(data, dict)
     return data
 
 
-def _json_plan(path: Path) -> dict[str, Any] | None:
-    """Return the plan in a JSON file; None for a file of another kind."""
+def _from_json(path: Path) -> dict[str, Any] | None:
+    """Return what is in a JSON file; None for a file of another kind."""
     try:
         with path.open("rb") as file:
             if file.read(64).lstrip()[:1] != b"{":
                 return None
-        data = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes(), parse_int=_integer)
     except OSError:  # for the loader of programs to say
         return None
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: no valid JSON: {error}") from None
-    plan = data.get("plan", data)
-    if not _is_plan(plan):
+    data = data if "plan" in data else {"plan": data}
+    problem = _problem(data)
+    if problem is not None:
         raise ModelError(
-            f"{path}: JSON, but not of a plan; write one with rpucc inspect PROGRAM --json"
+            f"{path}: JSON, but not of a plan ({problem}); write one with rpucc inspect PROGRAM "
+            "--json"
         )
-    return dict(plan)
+    return dict(data)
 
 
-def _is_plan(data: object) -> bool:
-    """Tell whether data have what `Plan.to_dict` gives: layers with names, and totals."""
-    if not isinstance(data, dict):
-        return False
-    layers, totals = data.get("layers"), data.get("totals")
-    if not isinstance(layers, list) or not isinstance(totals, dict):
-        return False
-    return all(isinstance(la, dict) and isinstance(la.get("name"), str) for la in layers)
+def _integer(text: str) -> int | float:
+    """Return a number of a file; one that no count reaches as a float."""
+    return int(text) if len(text) < 19 else float(text)
+
+
+def _problem(data: dict[str, Any]) -> str | None:
+    """Return why data are not what `describe` gives, of this version or an older one; or None."""
+    from pydantic import ValidationError
+
+    from rpucc.report.diff_schema import Described
+
+    try:
+        Described.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}"
+    return None

@@ -84,8 +84,9 @@ def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[s
     """Return the data set to use and its folder: what the user said, else what run.json says."""
     if data is not None:
         return data, data_dir
-    saved = trained.run.arguments() if trained.run is not None else {}
-    spec, folder = saved.get("data"), saved.get("data_dir")
-    if not isinstance(spec, str):
+    if trained.run is None or not trained.run.record.is_file():
         raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
-    return spec, data_dir or (folder if isinstance(folder, str) else None)
+    from rpucc.cli.recorded import recorded
+
+    saved = recorded(trained.run, ("data", "data_dir"))
+    return saved["data"], data_dir or saved["data_dir"]

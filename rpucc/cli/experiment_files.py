@@ -78,7 +78,7 @@ def write_index(output: Path) -> None:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             entries.append(Entry(path.parent.name, str(found["title"]), str(found["state"])))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue  # not ours, or damaged: its own command says so
     others = sorted(page.name for page in output.glob("*.md") if page.name != PAGE)
     write_text(output / PAGE, index_page(entries, others))

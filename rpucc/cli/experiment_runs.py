@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc.cli.run_folder import RunFolder
-from rpucc.errors import CheckpointError, ModelError, RpuccError
+from rpucc.errors import CheckpointError, ModelError, RpuccError, one_line
 
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Run
@@ -122,6 +122,7 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
         program = train.load_program(run)
         admit(program, task.folder, trusted=task.trust)
         machine = load_checkpoint(run.checkpoint, program)
+        run.tidy()
         run.write_arguments(arguments.record())
         run.write_metrics(machine.history)
         return program, machine
@@ -175,14 +176,15 @@ def read_run(folder: RunFolder) -> Run:
     The configuration comes from configuration.json, else from the program, run.json and the data
     that it names. Raises RpuccError where a file is missing or damaged.
     """
+    from rpucc.cli.recorded import recorded
     from rpucc.experiments.outcome import Run
 
     arguments = folder.arguments()
     if arguments.get("origin") is not None:
         raise CheckpointError(f"{folder.path}: starts from another run (--from), not from a model")
     try:
-        seed, version = int(arguments["seed"]), str(arguments["rpucc"])
-        configuration = _stored_configuration(folder) or _derived_configuration(folder, arguments)
+        seed, version = recorded(folder, ("seed",))["seed"], str(arguments["rpucc"])
+        configuration = _stored_configuration(folder) or _derived_configuration(folder)
     except KeyError as error:
         raise CheckpointError(f"{folder.record}: is damaged: {error} is missing") from None
     return Run(configuration, seed, tuple(_epochs(folder)), version)
@@ -199,22 +201,28 @@ def _epochs(folder: RunFolder) -> list[dict[str, float]]:
 
 
 def _stored_configuration(folder: RunFolder) -> dict[str, Any] | None:
+    from rpucc.experiments.configuration import fingerprint
+
     path = folder.path / CONFIGURATION
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: is damaged, no JSON object; remove it")
+        if not isinstance(found, dict):
+            raise TypeError("no JSON object")
+        fingerprint(found)  # it must have one: a NaN has none
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is damaged ({one_line(error)}); remove it") from None
     return found
 
 
-def _derived_configuration(folder: RunFolder, arguments: dict[str, Any]) -> dict[str, Any]:
-    from rpucc.experiments.configuration import configuration
+def _derived_configuration(folder: RunFolder) -> dict[str, Any]:
+    from rpucc.cli.recorded import recorded
+    from rpucc.experiments.configuration import TRAINING_KEYS, configuration
 
-    digest = digest_of(str(arguments["data"]), arguments["data_dir"])
+    wanted = (*TRAINING_KEYS, "lr_schedule", "data", "data_dir")
+    arguments = recorded(folder, wanted)
+    digest = digest_of(arguments["data"], arguments["data_dir"])
     return configuration(arguments, _target_of(folder.program), digest)
 
 
@@ -241,4 +249,7 @@ def digest_of(data: str, data_dir: str | None) -> str:
     from rpucc.runtime.data import load_dataset
 
     found = load_dataset(data, Path(data_dir) if data_dir is not None else None)
-    return data_digest(found.x_train, found.y_train, found.x_test, found.y_test)
+    x_train, x_test = (  # grey images count as [n, 1, H, W], as they were in earlier results
+        x[:, None] if x.ndim == 3 else x for x in (found.x_train, found.x_test)
+    )
+    return data_digest(x_train, found.y_train, x_test, found.y_test)

@@ -41,7 +41,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def fail(*problems: object, exit_code: int = 1) -> NoReturn:
     """Print an error, or all problems of a file, as one line each and leave."""
     for problem in problems:
-        click.echo(f"Error: {' '.join(str(problem).split())}", err=True)
+        line = " ".join(str(problem).split())
+        printable = "".join(c if c.isprintable() else "?" for c in line)
+        click.echo(f"Error: {printable}", err=True)
     raise click.exceptions.Exit(exit_code)
 
 

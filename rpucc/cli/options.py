@@ -17,7 +17,7 @@ from rpucc.errors import RpuccError
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_TARGET = "rpu-managed"
-LOSSES = ("auto", "cross-entropy", "mse")
+LOSSES = ("auto", "cross-entropy", "binary-cross-entropy", "mse")
 
 
 def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -91,7 +91,7 @@ loss = click.option(
     type=click.Choice(LOSSES),
     default="auto",
     show_default=True,
-    help="auto: cross-entropy, or mse where the output has one class.",
+    help="auto: cross-entropy; of a single output binary-cross-entropy behind a Sigmoid, else mse.",
 )
 input_range = click.option(
     "--input-range",
@@ -135,16 +135,18 @@ threads = click.option(
     show_default=True,
     help="CPU threads; results do not depend on it.",
 )
+MOST_SAMPLES = 2**20
+"""The largest batch: more samples at once are a slip."""
 batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SAMPLES),
     default=1,
     show_default=True,
-    help="Samples an update.",
+    help="Samples a step; the loss is a mean over them, so a larger batch wants a larger --lr.",
 )
 eval_batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_SAMPLES),
     default=None,
     help="Samples computed at once; results do not depend on it.  [default: 100, or what fits]",
 )
@@ -154,7 +156,7 @@ learning_rate = click.option(
     default=0.01,
     show_default=True,
     callback=_finite,
-    help="Learning rate.",
+    help="Learning rate of a step; 0.01 is one for --batch-size 1.",
 )
 
 
@@ -179,7 +181,7 @@ learning_rate_schedule = click.option(
 )
 epochs = click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 2**31),
     default=1,
     show_default=True,
     help="Passes over the training data, in total.",

@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import BinaryIO
 import click
 
 from rpucc.errors import OutputError
+from rpucc.files import write_whole
 
 
 def print_json(data: object) -> None:
@@ -25,8 +27,17 @@ def print_json(data: object) -> None:
 
 
 def to_json(data: object) -> str:
-    """Return `data` as indented JSON with non-finite numbers as null."""
-    return json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False)
+    """Return `data` as indented JSON with non-finite numbers as null.
+
+    What is not printable is escaped: a name of a file never reaches a terminal as more than text.
+    """
+    text = json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False)
+    return re.sub(r"[^\x00-\x7e]", _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _finite(data: object) -> object:
@@ -101,15 +112,8 @@ def make_folder(path: Path) -> None:
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it; OutputError if it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("wb") as stream:
-                write(stream)
-            os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        write_whole(path, write)
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 

@@ -54,7 +54,13 @@ class Arguments:
 @options.eval_batch_size
 @options.threads
 @options.trust
-@click.option("-o", "--output", default=None, metavar="FILE.npy", help="Write all outputs.")
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="FILE",
+    help="Write all outputs: by name as .npz, or the only one as .npy.",
+)
 @options.as_json
 @click.pass_context
 def run(ctx: click.Context, /, **arguments: Any) -> None:
@@ -70,25 +76,32 @@ def run(ctx: click.Context, /, **arguments: Any) -> None:
 
 
 def _run(ctx: click.Context, arguments: Arguments) -> None:
+    from rpucc.cli.console import say
     from rpucc.cli.output import check_file
-    from rpucc.cli.source import sample_shape
+    from rpucc.cli.run_outputs import outputs_to_compute, say_outputs, write_outputs
+    from rpucc.cli.source import sample_shape, say_clipped
     from rpucc.cli.training import make_trainer
     from rpucc.runtime.data import load_inputs
 
     if arguments.output is not None:
         check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
-    x = load_inputs(arguments.inputs, sample_shape(program), program.input_range)
+    x = load_inputs(arguments.inputs, sample_shape(program), program.input_range, say)
+    if not machine.counters.sample:  # as they were programmed
+        say_clipped(machine)
     labels = _labels(arguments.inputs, len(x))
+    names = outputs_to_compute(program, arguments.output, arguments.as_json)
     trainer = make_trainer(machine, arguments.threads)
-    outputs = trainer.predict(x, arguments.batch_size)
+    found = trainer.outputs(x, names, arguments.batch_size)
+    outputs = found[program.output]
     error = _error(trainer, outputs, labels)
     if arguments.output is not None:
-        _write(Path(arguments.output), outputs)
+        write_outputs(Path(arguments.output), found)
     if arguments.as_json:
-        _print_json(arguments, outputs, error)
+        _print_json(arguments, found, error)
     else:
-        _show(arguments, outputs, error)
+        _show(outputs, error)
+        say_outputs(program, found, arguments.output)
 
 
 def _labels(path: str, samples: int) -> Array | None:
@@ -129,6 +142,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         shape_from,
     )
     from rpucc.cli.trust import admit
+    from rpucc.runtime.machine import Machine
 
     trained = find_trained(arguments.model, arguments.program_path)
     flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
@@ -144,7 +158,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         refuse_options(flags, f"{arguments.model}, which is compiled already")
         say_untrained(arguments.model, found)
         admit(found, arguments.model, trusted=arguments.trust)
-        return found, _programmed(found, arguments.seed)
+        return found, Machine(found, arguments.seed)
     from rpucc.compiler import compile_model
     from rpucc.runtime.data.sizes import filled_by_inputs
 
@@ -160,17 +174,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     )
     say_notes(found)
     admit(found, arguments.model)
-    return found, _programmed(found, arguments.seed)
-
-
-def _programmed(program: Program, seed: int) -> Machine:
-    """Put the program's weights on arrays, and say which they cannot hold."""
-    from rpucc.cli.source import say_clipped
-    from rpucc.runtime.machine import Machine
-
-    machine = Machine(program, seed)
-    say_clipped(machine)
-    return machine
+    return found, Machine(found, arguments.seed)
 
 
 # ---------------------------------------------------------------- results
@@ -187,9 +191,10 @@ def scores(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def _print_json(arguments: Arguments, outputs: NDArray[np.float32], error: float | None) -> None:
+def _print_json(arguments: Arguments, found: dict[str, NDArray[Any]], error: float | None) -> None:
     from rpucc.cli.output import print_json
 
+    outputs = next(iter(found.values()))
     result: dict[str, Any] = {
         "model": arguments.model,
         "input": arguments.inputs,
@@ -202,13 +207,16 @@ def _print_json(arguments: Arguments, outputs: NDArray[np.float32], error: float
         result["predictions"] = [
             {"input": i, "class": best, "score": score} for i, best, score, _, _ in _ranked(outputs)
         ]
+    if len(found) > 1:
+        result["shapes"] = {name: list(array.shape) for name, array in found.items()}
     if arguments.output is None:
-        result["outputs"] = outputs.tolist()
+        values = {name: array.tolist() for name, array in found.items()}
+        result["outputs"] = values if len(found) > 1 else outputs.tolist()
     print_json(result)
 
 
-def _show(arguments: Arguments, outputs: NDArray[np.float32], error: float | None) -> None:
-    from rpucc.cli.console import say, show
+def _show(outputs: NDArray[np.float32], error: float | None) -> None:
+    from rpucc.cli.console import show
     from rpucc.report import lists, units
 
     if outputs.ndim == 2 and outputs.shape[1] > 1:
@@ -216,12 +224,8 @@ def _show(arguments: Arguments, outputs: NDArray[np.float32], error: float | Non
     elif outputs.ndim == 2:
         for value in outputs[:, 0]:
             click.echo(f"{value:.6g}")
-    elif arguments.output is None:
-        say(f"outputs of shape {list(outputs.shape)}; -o FILE.npy writes them")
     if error is not None:
         click.echo(f"error {units.percent(error)}")
-    if arguments.output is not None:
-        say(f"wrote {arguments.output}: float32 {list(outputs.shape)}")
 
 
 def _ranked(outputs: NDArray[np.float32]) -> list[tuple[int, int, float, int | None, float]]:
@@ -234,11 +238,3 @@ def _ranked(outputs: NDArray[np.float32]) -> list[tuple[int, int, float, int | N
         (i, int(a), float(found[i, a]), int(b), float(found[i, b]))
         for i, (a, b) in enumerate(order)
     ]
-
-
-def _write(path: Path, outputs: NDArray[np.float32]) -> None:
-    import numpy as np
-
-    from rpucc.cli.output import write_file
-
-    write_file(path, lambda stream: np.save(stream, outputs, allow_pickle=False))

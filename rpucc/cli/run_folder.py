@@ -8,17 +8,19 @@ interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkp
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpucc import run_files
 from rpucc.cli.output import to_json, write_text
 from rpucc.errors import CheckpointError, OutputError
+from rpucc.files import remove_rests
 from rpucc.program import BEFORE_TRAINING
+from rpucc.report.csv import table_csv
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -33,12 +35,12 @@ class RunFolder:
     @property
     def program(self) -> Path:
         """The compiled program, with the weights as they were before training."""
-        return self.path / "program.onnx"
+        return self.path / run_files.PROGRAM
 
     @property
     def checkpoint(self) -> Path:
         """The state of the arrays."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / run_files.CHECKPOINT
 
     @property
     def metrics(self) -> Path:
@@ -57,7 +59,8 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Tell whether this is a run folder."""
-        return self.record.is_file() or (self.path.is_dir() and self.program.is_file())
+        isfile = os.path.isfile  # False, too, for names too long for the system
+        return isfile(self.record) or (os.path.isdir(self.path) and isfile(self.program))
 
     def arguments(self) -> dict[str, Any]:
         """Return what run.json holds; raises CheckpointError."""
@@ -65,7 +68,7 @@ class RunFolder:
             data = json.loads(self.record.read_text(encoding="utf-8"))
         except OSError as error:
             raise CheckpointError(f"{self.record}: cannot read: {error.strerror}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.record}: is damaged, no valid JSON") from error
         if not isinstance(data, dict):
             raise CheckpointError(f"{self.record}: is damaged, no JSON object")
@@ -107,6 +110,10 @@ class RunFolder:
                 "folder, --force replaces the file"
             )
 
+    def tidy(self) -> None:
+        """Remove what killed writers left here; what a living one has stays."""
+        remove_rests(self.path)
+
     def clear(self) -> None:
         """Remove what an earlier training left."""
         ours = (self.metrics, self.calibration, self.record, self.program)
@@ -119,9 +126,5 @@ class RunFolder:
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of the same keys as CSV; nothing for none."""
-    stream = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return stream.getvalue()
+    headings = list(rows[0]) if rows else []
+    return table_csv(headings, ([row[key] for key in headings] for row in rows)) if rows else ""

@@ -5,6 +5,7 @@ Not for the options around it: those are each command's own.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def find_trained(name: str, program: str | None = None) -> Trained | None:
     CheckpointError where a folder or a checkpoint lacks something.
     """
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # False, too, for a name too long for the system
         run = RunFolder(path)
         if not run.exists():
             raise CheckpointError(f"{name}: is a folder, but no run folder: it has no program.onnx")
@@ -110,7 +111,7 @@ def load_compiled(name: str) -> Program | None:
     """
     from rpucc.program import Program, is_program, read_model
 
-    if not Path(name).is_file():
+    if not os.path.isfile(name):
         return None
     try:
         model = read_model(name)
@@ -211,20 +212,8 @@ def output_shape(program: Program) -> tuple[int, ...]:
 
 def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
     """Return the data set, checked against the program; raises DataError."""
-    from rpucc.errors import DataError
+    from rpucc.cli.console import say
     from rpucc.runtime.data import fitted, load_dataset
 
     dataset = load_dataset(spec, Path(data_dir) if data_dir is not None else None)
-    dataset = fitted(dataset, sample_shape(program), output_shape(program))
-    classes = dataset.y_train.dtype.kind != "f"
-    if program.loss == "mse" and classes:
-        raise DataError(
-            f"{dataset.name}: y_train holds integer labels, but the program's loss is mse; store "
-            "floating-point targets, or compile with --loss cross-entropy"
-        )
-    if program.loss == "cross-entropy" and not classes:
-        raise DataError(
-            f"{dataset.name}: y_train holds floating-point targets, but the program's loss is "
-            "cross-entropy; store integer labels, or compile with --loss mse"
-        )
-    return dataset
+    return fitted(dataset, sample_shape(program), output_shape(program), program.loss, say)

@@ -28,8 +28,6 @@ FIXED = (
 )
 """What a resumed training cannot change."""
 COMPILING = ("target", "overrides", "loss", "input_range", "input_shape", "verify")
-NEWER = {"lr_schedule": "constant", "input_shape": None, "origin": None}
-"""What run folders of earlier versions do not say, and what it was."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +145,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         machine = _resume(run, program, arguments, _named(ctx, arguments))
     else:
         program, run = _prepare(ctx, arguments)
+        _say_rate(ctx, arguments)
         data = training.checked_data(program, arguments.data, arguments.data_dir)
         machine = start(run, program, arguments)
     verdict = training.train_into(run, machine, data, training.Settings.of(arguments))
@@ -200,7 +199,20 @@ def check_run_folder(run: RunFolder, arguments: Arguments) -> None:
         run.refuse_overwriting()
 
 
+def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
+    """Say that the default rate is one for single samples, where the user thought of none."""
+    from rpucc.cli.console import say
+
+    size, lr = arguments.batch_size, arguments.lr
+    if size > 1 and not options.given(ctx, "lr"):
+        say(
+            f"lr {lr:g} is for single samples: a batch of {size} takes their mean, 1/{size} as "
+            f"far; --lr {lr * size:g} makes up for it"
+        )
+
+
 def _compiled(arguments: Arguments) -> Program:
+    from rpucc.cli.console import say
     from rpucc.cli.source import shape_from
     from rpucc.compiler import compile_model
     from rpucc.runtime.data import load_dataset
@@ -210,7 +222,7 @@ def _compiled(arguments: Arguments) -> Program:
         folder = Path(arguments.data_dir) if arguments.data_dir is not None else None
         return filled(stated, load_dataset(arguments.data, folder).sample_shape)
 
-    return compile_model(
+    program = compile_model(
         arguments.model,
         arguments.target,
         loss=arguments.loss,
@@ -219,6 +231,9 @@ def _compiled(arguments: Arguments) -> Program:
         verify=arguments.verify,
         overrides=arguments.overrides,
     )
+    if program.verification and not program.verified:
+        say(f"verified: {program.verification}")
+    return program
 
 
 def _default_folder(arguments: Arguments, target: str) -> Path:
@@ -242,6 +257,7 @@ def start_with(run: RunFolder, machine: Machine, arguments: Arguments) -> None:
     from rpucc.cli.output import make_folder
 
     make_folder(run.path)
+    run.tidy()
     run.clear()
     run.write_program(machine.program)
     run.write_arguments(arguments.record())
@@ -303,6 +319,7 @@ def _resume(
 
     admit(program, str(run.path), trusted=arguments.trust, named=named)
     machine = load_checkpoint(run.checkpoint, program)
+    run.tidy()
     run.write_arguments(arguments.record())
     run.write_metrics(machine.history)
     return machine
@@ -330,6 +347,7 @@ def _folder_to_resume(arguments: Arguments) -> RunFolder:
 def _saved(run: RunFolder) -> dict[str, Any]:
     """Return the arguments in run.json; raises CheckpointError where they are not whole."""
     from rpucc.cli.output import check_folder
+    from rpucc.cli.recorded import recorded
 
     if not run.checkpoint.is_file():
         raise CheckpointError(
@@ -337,12 +355,7 @@ def _saved(run: RunFolder) -> dict[str, Any]:
             "checkpoint; start it again without --resume"
         )
     check_folder(run.path)
-    known = {**NEWER, **run.arguments()}
-    wanted = [*FIXED, "model", "data_dir", "epochs", "threads", "origin"]
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        raise CheckpointError(f"{run.record}: is damaged: {missing[0]!r} is missing")
-    return {name: known[name] for name in wanted}
+    return recorded(run, [*FIXED, "model", "data_dir", "epochs", "threads", "origin"])
 
 
 def _plain(value: object) -> object:

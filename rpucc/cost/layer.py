@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.cost.energy import Energy, Lines, movement_energy, read_energy, update_energy
 from rpucc.cost.timing import Cycle, Pace
-from rpucc.cost.traffic import partial_sums, values_in
+from rpucc.cost.traffic import incoming, partial_sums
 from rpucc.layers import AnalogLayer, reads_per_sample
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from rpucc.plan import LayerPlan
     from rpucc.target import CostTable, Periphery
 
@@ -97,21 +99,30 @@ class LayerCoster:
         return self.plan.groups * self.plan.R * self.plan.devices_per_weight
 
     def _read(self, cycle: Cycle) -> CycleCost:
+        """All reads of a cycle, those of each direction on their own."""
+        nodes = self.layer.forward if cycle == "forward" else self.layer.backward
+        found = []
+        for transposed in (False, True):
+            same = [node for node in nodes if _is_transposed(node) == transposed]
+            found += [self._read_in(cycle, same, transposed=transposed)] if same else []
+        return reduce(_together, found)
+
+    def _read_in(self, cycle: Cycle, nodes: list[ir.Node], *, transposed: bool) -> CycleCost:
         lines, (row_blocks, column_segments) = self._lines, self.plan.grid
-        if cycle == "forward":
-            nodes, inputs, outputs = self.layer.forward, lines.columns, lines.rows
-            results, segments = self._rows, column_segments
-        else:
-            nodes, inputs, outputs = self.layer.backward, lines.rows, lines.columns
+        if transposed:
+            inputs, outputs = lines.rows, lines.columns
             results, segments = self.plan.groups * self.plan.C, row_blocks
+        else:
+            inputs, outputs = lines.columns, lines.rows
+            results, segments = self._rows, column_segments
         counts = [reads_per_sample(node) for node in nodes]
         count = sum(counts)
         rereads = count * self.pace.rereads(cycle)
         repeated = count + rereads
-        periphery = self.periphery.backward if cycle == "backward" else self.periphery
-        adc_bits = periphery.adc_bits or self.table.value_bits
-        incoming = sum(values_in(node, self.batch) for node in nodes)
-        bits = incoming * self.table.value_bits + partial_sums(count, results, segments) * adc_bits
+        periphery = self.periphery.backward if transposed else self.periphery
+        value_bits = self.table.value_bits
+        bits = sum(incoming(n, self.batch).bits(periphery.dac_bits, value_bits) for n in nodes)
+        bits += partial_sums(count, results, segments) * (periphery.adc_bits or value_bits)
         electric = read_energy(
             repeated, inputs, outputs, lines.crosspoints, t_read=self.pace.t_read,
             dac_bits=periphery.dac_bits, adc_bits=periphery.adc_bits, table=self.table,
@@ -143,3 +154,21 @@ class LayerCoster:
                 everywhere, self._lines, bl=pace.bl, t_pulse=pace.t_pulse, table=self.table
             ),
         )
+
+
+def _is_transposed(read: ir.Node) -> bool:
+    return bool(read.attributes.get_int("transpose", 0))
+
+
+def _together(one: CycleCost, other: CycleCost) -> CycleCost:
+    """Add up what reads of two directions cost in one cycle."""
+    return CycleCost(
+        cycle=one.cycle,
+        count=one.count + other.count,
+        rereads=one.rereads + other.rereads,
+        seconds=one.seconds + other.seconds,
+        dac_conversions=one.dac_conversions + other.dac_conversions,
+        adc_conversions=one.adc_conversions + other.adc_conversions,
+        moved_bytes=one.moved_bytes + other.moved_bytes,
+        energy=one.energy + other.energy,
+    )

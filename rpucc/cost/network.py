@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.cost import pipeline
 from rpucc.cost.digital import DigitalWork, digital_work
 from rpucc.cost.energy import Energy, digital_energy
@@ -22,8 +23,10 @@ from rpucc.cost.pipeline import Stage
 from rpucc.cost.sizes import batch_of
 from rpucc.cost.timing import CYCLES, Cycle
 from rpucc.layers import analog_layers
-from rpucc.plan import Plan
-from rpucc.target import CostTable, Target
+
+if TYPE_CHECKING:
+    from rpucc.plan import Plan
+    from rpucc.target import CostTable, Target
 
 MODELLED = (
     "array time: reads with expected re-reads, pulses, and what waits for what in the graph",
@@ -41,11 +44,11 @@ NOT_MODELLED = (
 class Throughput:
     """A way to run many images: seconds an image, what bounds it, and the energy of an image."""
 
-    interval_seconds: float
+    interval_seconds: float = 0.0
     """From the end of one image to that of the next; 0 without layers on arrays."""
-    bottleneck: str | None
+    bottleneck: str | None = None
     """The layer that bounds it; None where images do not overlap."""
-    energy: Energy
+    energy: Energy = field(default_factory=Energy)
 
     @property
     def images_per_second(self) -> float:
@@ -67,41 +70,51 @@ class Throughput:
         }
 
 
+def _default_table() -> CostTable:
+    from rpucc.target import CostTable
+
+    return CostTable()
+
+
 @dataclass(frozen=True)
 class NetworkCost:
-    """What one sample costs on the arrays and around them."""
+    """What one sample costs on the arrays and around them; by default nothing."""
 
-    table: CostTable
-    layers: tuple[LayerCost, ...]
-    stages: tuple[Stage, ...]
+    table: CostTable = field(default_factory=_default_table)
+    layers: tuple[LayerCost, ...] = ()
+    stages: tuple[Stage, ...] = ()
     """One image alone, for a Gantt chart; in a training program with all three cycles."""
-    critical_path: tuple[str, ...]
+    critical_path: tuple[str, ...] = ()
     """The layers of the longest path through the forward cycle, in order."""
-    digital: tuple[DigitalWork, ...]
-    uncounted: tuple[str, ...]
+    digital: tuple[DigitalWork, ...] = ()
+    uncounted: tuple[str, ...] = ()
     """Ops whose digital work is not counted."""
-    inference: Throughput
+    inference: Throughput = Throughput()
     """Pipelined, forward only."""
-    training_serial: Throughput | None
+    training_serial: Throughput | None = None
     """Each image after the one before: SGD with minibatch 1. None in an inference program."""
-    training_pipelined: Throughput | None
+    training_pipelined: Throughput | None = None
     """Each layer on another image, so that updates are delayed. None in an inference program."""
 
     @classmethod
     def from_model(cls, model: ir.Model, table: CostTable | None = None) -> NetworkCost:
         """Derive the cost of a compiled model; `table` takes the place of its target's `[cost]`.
 
-        Raises ValueError where the model is damaged.
+        Raises ValueError where the model is damaged, ArgumentError for what is no ir.Model.
 
         >>> import rpucc
         >>> cost = NetworkCost.from_model(rpucc.compile("lenet", "rpu-managed").model)
         >>> round(cost.inference.images_per_second), cost.inference.bottleneck
         (173611, 'conv1')
         """
+        from rpucc.plan import Plan
+        from rpucc.target import Target
+
+        arguments.instance("NetworkCost.from_model(model)", model, ir.Model, "program.model")
         target = Target.from_json(model.metadata_props["rpucc.target"])
         if table is not None:
             target = target.model_copy(update={"cost": table})
-        return _network(model, Plan.from_model(model, target), target)
+        return Plan.from_model(model, target).cost
 
     @property
     def latency_seconds(self) -> float:
@@ -127,7 +140,8 @@ class NetworkCost:
         }
 
 
-def _network(model: ir.Model, plan: Plan, target: Target) -> NetworkCost:
+def network_cost(model: ir.Model, plan: Plan, target: Target) -> NetworkCost:
+    """Return the cost of a compiled model. plan: its layers and stages."""
     layers = _layers(model, plan, target)
     digital, uncounted = digital_work(model)
     energy = {cycle: _energy(layers, digital, target.cost, cycle) for cycle in CYCLES}

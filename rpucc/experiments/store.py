@@ -14,6 +14,7 @@ from typing import Any
 
 from rpucc.errors import ExperimentError
 from rpucc.experiments.outcome import Metrics, Outcome, RowOutcome, Run
+from rpucc.report.csv import table_csv
 
 RESULTS, METRICS = "results.json", "metrics.csv"
 KEY = ("row", "seed", "epoch")
@@ -66,12 +67,8 @@ def metrics_csv(outcome: Outcome) -> str:
         for run in each.runs
         for metrics in run.epochs
     ]
-    stream = io.StringIO()
     headings = list(dict.fromkeys([*KEY, *(key for row in rows for key in row)]))
-    writer = csv.DictWriter(stream, headings, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return table_csv(headings, ([row.get(key, "") for key in headings] for row in rows))
 
 
 def stored_runs(results_text: str, metrics_text: str, source: str) -> list[Run]:
@@ -90,7 +87,14 @@ def stored_runs(results_text: str, metrics_text: str, source: str) -> list[Run]:
             for row in found["rows"]
             for run in row["runs"]
         ]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise ExperimentError(
             f"{source}: the stored results are damaged ({type(error).__name__}: {error}); remove "
             f"{RESULTS} and {METRICS}, the next run writes them again"
@@ -101,7 +105,7 @@ def stored_digest(results_text: str) -> str | None:
     """Return the digest of the data set that stored results come from; None where damaged."""
     try:
         digest = json.loads(results_text)["data"]["digest"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return digest if isinstance(digest, str) else None
 
@@ -126,4 +130,6 @@ def _number(text: str | None) -> float:
 def _run(found: Mapping[str, Any], epochs: list[Metrics]) -> Run:
     if len(epochs) != found["epochs"]:
         raise ValueError(f"{found['epochs']} epochs expected, {len(epochs)} found")
-    return Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"])
+    run = Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"])
+    _ = run.fingerprint  # a configuration with NaN has none
+    return run

@@ -6,6 +6,6 @@ stored in a program. Not for the cuts themselves (`rpucc.passes.tile`).
 
 from rpucc.placement.grids import Block, GridSpec
 from rpucc.placement.place import place
-from rpucc.placement.placement import Placement
+from rpucc.placement.placement import Placement, ranges
 
-__all__ = ["Block", "GridSpec", "Placement", "place"]
+__all__ = ["Block", "GridSpec", "Placement", "place", "ranges"]

@@ -5,8 +5,9 @@ Not for deciding it: `place.py` does, with the packing of `pack.py`.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,10 @@ from rpucc.placement.pack import Alike, Part
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind
+
+
+MOST_LISTED = 100_000
+"""Tiles of a layer whose places are written out."""
 
 
 class Run(NamedTuple):
@@ -58,6 +63,20 @@ class Placement:
     def count_of(self, layer: str) -> int:
         """Count the arrays that hold tiles of a layer; KeyError for one that is not placed."""
         return sum(run.arrays.count for run in self._runs_of[layer])
+
+    def places(self, layer: str) -> tuple[list[str], str]:
+        """Return the arrays of a layer as ranges of ids, and a digest of which tile is where.
+
+        Both are equal exactly where every tile lies at the same place; of more than MOST_LISTED
+        tiles the digest is "". Raises KeyError for a layer that is not placed.
+        """
+        ids = list(ranges(self.arrays_of(layer)))
+        grid = next(grid for grid in self.grids if grid.layer == layer)
+        if grid.tiles > MOST_LISTED:
+            return ids, ""
+        places = ((block.array, *block.at) for block in self.blocks(layer))
+        text = ";".join("{},{},{}".format(*place) for place in places)
+        return ids, hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def blocks(self, layer: str | None = None) -> Iterator[Block]:
         """Yield the tiles of a layer, or of all layers in forward order: copy, group, row, column.
@@ -117,6 +136,21 @@ class Placement:
             piece, starts, homes = found[copy_class[copy], row_class[row], col_class[col]]
             index = piece.index(copy, group, row, col)
             yield _block(*homes[bisect_right(starts, index) - 1], index)
+
+
+def ranges(ids: Iterable[int]) -> Iterator[str]:
+    """Yield ids as text, where three or more count up as a range.
+
+    >>> list(ranges([5, 0, 1, 2, 7, 8]))
+    ['5', '0-2', '7', '8']
+    """
+    run: list[int] = []
+    for each in [*ids, None]:
+        if run and each != run[-1] + 1:
+            yield from (map(str, run) if len(run) < 3 else [f"{run[0]}-{run[-1]}"])
+            run = []
+        if each is not None:
+            run.append(each)
 
 
 def _places(

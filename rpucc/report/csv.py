@@ -1,6 +1,6 @@
-"""The table of layers as comma-separated values, for spreadsheets and pandas.
+"""Comma-separated values, for spreadsheets and pandas: any table, and the table of layers.
 
-Columns are named as in the JSON of a plan (docs/plan.md); counts and times are for one sample,
+Its columns are named as in the JSON of a plan (docs/plan.md); counts and times are for one sample,
 times in seconds. Not for people: that is plan.py.
 """
 
@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from rpucc.plan import LayerPlan, Plan
+from rpucc.report import units
 
-_Cell = Callable[[LayerPlan], object]
+if TYPE_CHECKING:
+    from rpucc.plan import LayerPlan, Plan
+
+_Cell = Callable[["LayerPlan"], object]
 
 COLUMNS: dict[str, _Cell] = {
     "name": lambda la: la.name,
@@ -50,24 +55,33 @@ COLUMNS: dict[str, _Cell] = {
     "lr_scale": lambda la: la.update.get("lr_scale", ""),
     "seconds": lambda la: la.seconds,
     "training_seconds": lambda la: la.training_seconds,
+    "images_per_second": lambda la: la.images_per_second,
+    "joules": lambda la: la.joules,
+    "training_joules": lambda la: la.training_joules,
+    "tops_per_watt": lambda la: la.tops_per_watt,
     "is_bottleneck": lambda la: int(la.is_bottleneck),
 }
 """Column -> its cell: what is true or false is 1 or 0."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes a cell for a formula by."""
 
 
 def as_csv(plan: Plan) -> str:
-    """Return a line of headings and one line a layer, ended by \\n.
+    """Return a line of headings and one line a layer."""
+    return table_csv(COLUMNS, ([cell(la) for cell in COLUMNS.values()] for la in plan.layers))
 
-    A name that a spreadsheet would run as a formula gets an apostrophe in front.
+
+def table_csv(headings: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a line of headings and one a row; numbers as they are.
+
+    Of text, characters that are not printable become "?", as in a terminal, and what a spreadsheet
+    would run as a formula gets an apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for layer in plan.layers:
-        writer.writerow([_safe(cell(layer)) for cell in COLUMNS.values()])
+    writer.writerow(map(_safe, headings))
+    writer.writerows(map(_safe, row) for row in rows)
     return text.getvalue()
 
 
@@ -77,4 +91,9 @@ def _update(layer: LayerPlan, key: str) -> object:
 
 
 def _safe(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = units.plain(value)
+    # Some spreadsheets take the wide forms of these characters, and what comes after spaces, too.
+    formula = unicodedata.normalize("NFKC", text.lstrip()[:1]).startswith(_FORMULA)
+    return f"'{text}" if formula else text

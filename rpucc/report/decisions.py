@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rpucc.layer_rules import pattern_of
+from rpucc.placement import ranges
 from rpucc.report import units
 from rpucc.target_values import MAX_PINS
 
@@ -58,7 +59,7 @@ def _on_arrays(grid: GridSpec, plan: Plan) -> Iterator[str]:
     if ids is None:
         yield f"# arrays: left to rpucc, more than {MAX_PINS} tiles"
         return
-    yield _list("arrays", _ranges(ids))
+    yield _list("arrays", (text if text.isdigit() else f'"{text}"' for text in ranges(ids)))
 
 
 def _mapping(grid: GridSpec) -> Iterator[str]:
@@ -101,18 +102,3 @@ def _ids(grid: GridSpec, plan: Plan) -> Sequence[int] | None:
     if grid.tiles > MAX_PINS:
         return None
     return [block.array for block in plan.placement.blocks(grid.layer)]
-
-
-def _ranges(ids: Iterable[int]) -> Iterator[str]:
-    """Yield ids as TOML, where three or more count up as a range.
-
-    >>> list(_ranges([5, 0, 1, 2, 7, 8]))
-    ['5', '"0-2"', '7', '8']
-    """
-    run: list[int] = []
-    for each in [*ids, None]:
-        if run and each != run[-1] + 1:
-            yield from (map(str, run) if len(run) < 3 else [f'"{run[0]}-{run[-1]}"'])
-            run = []
-        if each is not None:
-            run.append(each)

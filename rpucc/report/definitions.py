@@ -77,7 +77,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "weights",
         "weights",
-        "R · C of all groups; copies and several devices a weight do not count again.",
+        "R · C of all groups; copies and several devices a weight do not count again. Digital ones "
+        "are of layers, biases, norms, tables and the like; of those that are in no layer most are "
+        "not trained.",
     ),
     Definition(
         "reads-forward",
@@ -119,8 +121,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "bottleneck",
         "bottleneck",
-        "The layer with the longest forward time: no pipeline of the layers can take images "
-        "faster. Of equals, the first.",
+        "The layers with the longest forward time: no pipeline of the layers can take images "
+        "faster. Where one is named, the first.",
     ),
     Definition(
         "pipeline-time",
@@ -147,6 +149,13 @@ DEFINITIONS: tuple[Definition, ...] = (
         "target's [cost] table; digital operations count for the whole network only.",
     ),
     Definition(
+        "tops-per-watt",
+        "TOPS/W",
+        "Tera-operations a second and watt, forward: two operations a multiply-accumulate (a "
+        "multiplication and an addition; the bias column counts), by the energy of an image. A "
+        "layer's own, in --csv, leaves out digital operations.",
+    ),
+    Definition(
         "conversions",
         "DAC, ADC",
         "Conversions of a sample in all cycles, re-reads too: inputs of a read times row blocks, "
@@ -156,7 +165,8 @@ DEFINITIONS: tuple[Definition, ...] = (
         "moved",
         "moved",
         "Bytes of a sample that come to the layer in all cycles, and its partial sums where there "
-        "are several segments.",
+        "are several segments; in the bits of the converter that takes or gives a value, in "
+        "cost.value_bits where there is none.",
     ),
     Definition(
         "rereads",

@@ -15,6 +15,7 @@ from rpucc.report import units
 from rpucc.report.experiment_tables import (
     Cells,
     commands,
+    escaped,
     layers_table,
     rows_table,
     times_table,
@@ -116,7 +117,7 @@ def _runs_table(outcome: Outcome) -> Cells:
         for run in each.runs
     ]
     headers = ("run", "seed", "epochs", "mean", "fingerprint", "rpucc")
-    return Cells(headers, tuple(rows), numeric=(1, 2, 3))
+    return Cells(headers, tuple(rows), numeric=(1, 2, 3), markup=(4,))
 
 
 def _commands(outcome: Outcome, data: str) -> str:
@@ -150,7 +151,9 @@ class Entry:
 
 def index_page(entries: Sequence[Entry], others: Sequence[str]) -> str:
     """Return the page that lists the experiments of a folder, and its other pages."""
-    rows = [(f"[{entry.title}]({entry.folder}/README.md)", entry.state) for entry in entries]
+    rows = [
+        (f"[{escaped(entry.title)}]({entry.folder}/README.md)", entry.state) for entry in entries
+    ]
     lines = [
         "# Results",
         "",
@@ -160,7 +163,7 @@ def index_page(entries: Sequence[Entry], others: Sequence[str]) -> str:
         "and plot (README.md), the metrics of every epoch (metrics.csv), and the configuration and "
         "seed of every run (results.json).",
         "",
-        Cells(("experiment", "state"), tuple(rows)).markdown(),
+        Cells(("experiment", "state"), tuple(rows), markup=(0,)).markdown(),
         "",
         *([f"Also here: {', '.join(f'[{name}]({name})' for name in others)}."] if others else []),
     ]

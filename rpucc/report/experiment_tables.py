@@ -5,6 +5,7 @@ Not for taking means or comparing: rpucc.experiments.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ class Cells:
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[int, ...] = ()
     """Columns that align right."""
+    markup: tuple[int, ...] = ()
+    """Columns that are Markdown already."""
 
     def rich(self) -> Table:
         """Return it for a terminal."""
@@ -40,14 +43,23 @@ class Cells:
         return table
 
     def markdown(self) -> str:
-        """Return it for a page; what would end a cell is escaped."""
-        rules = ["---:" if i in self.numeric else "---" for i in range(len(self.headers))]
-        lines = [self.headers, rules, *self.rows]
-        return "\n".join(f"| {' | '.join(_escaped(c) for c in line)} |" for line in lines)
+        """Return it for a page; what Markdown would read as more than text is escaped."""
+        head = [escaped(header) for header in self.headers]
+        rules = ["---:" if i in self.numeric else "---" for i in range(len(head))]
+        rows = [
+            [cell if i in self.markup else escaped(cell) for i, cell in enumerate(row)]
+            for row in self.rows
+        ]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (head, rules, *rows))
 
 
-def _escaped(cell: str) -> str:
-    return units.plain(cell).replace("|", "\\|").replace("<", "&lt;")
+def escaped(text: str) -> str:
+    """Return text for Markdown, in a cell of a table or elsewhere in a line.
+
+    >>> escaped("fc1 | `rm` <b>")
+    'fc1 \\\\| \\\\`rm\\\\` &lt;b>'
+    """
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", units.plain(text)).replace("<", "&lt;")
 
 
 def experiments_table(experiments: Sequence[Experiment]) -> Cells:

@@ -14,12 +14,31 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from rpucc.layers import analog_layers
+from rpucc.layers import CONVOLUTIONS, analog_layers
 
 if TYPE_CHECKING:
     from rpucc.program import Program
 
 Edges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window of a convolution; empty where the model does not say."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    transposed: bool = False
+
+    def __str__(self) -> str:
+        """Return it in words: "3 × 3, stride 2", with strides and dilations where not 1."""
+        parts = [" × ".join(map(str, self.kernel))]
+        for word, steps in (("stride", self.strides), ("dilation", self.dilations)):
+            if any(step != 1 for step in steps):
+                each = steps[:1] if len(set(steps)) == 1 else steps
+                parts.append(f"{word} {' × '.join(map(str, each))}")
+        return f"{'transposed ' if self.transposed else ''}{', '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,10 @@ class NetworkNode:
     """Digital operations in order: those after the layer, or those that the node is."""
     names: tuple[str, ...]
     """The names of those operations in the model."""
+    shape: tuple[int | str, ...] = ()
+    """The shape of its result, without the batch axis; empty for a single number."""
+    window: Window | None = None
+    """Of a layer that is a convolution."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +97,28 @@ def _forward_nodes(program: Program, data_input: ir.Value) -> list[ir.Node]:
 def _place_of(node: ir.Node) -> str:
     """Return the place of the model that a node was lowered from; a digital layer is its own."""
     return node.metadata_props.get("rpucc.layer") or node.name or ""
+
+
+def _shape_of(node: ir.Node) -> tuple[int | str, ...]:
+    shape = node.outputs[0].shape
+    dims = list(shape)[1:] if shape is not None else []
+    return tuple(dim if isinstance(dim, int) else str(dim.value or "?") for dim in dims)
+
+
+def _window_of(nodes: Iterable[ir.Node]) -> Window | None:
+    """Return the window that a layer's nodes cut their input, or spread their result, by."""
+    for node in nodes:
+        transposed = node.op_type in ("Col2Im", "ConvTranspose")
+        if node.op_type not in ("Im2Col", "Col2Im", *CONVOLUTIONS):
+            continue
+        ints = node.attributes.get_ints
+        kernel = ints("kernel_shape", ())
+        if node.op_type == "Col2Im":
+            block = node.inputs[2].const_value if node.inputs[2] is not None else None
+            kernel = block.numpy().tolist() if block is not None else ()
+        window = (tuple(kernel), tuple(ints("strides", ())), tuple(ints("dilations", ())))
+        return Window(*window, transposed) if kernel else None
+    return None
 
 
 class _Units:
@@ -134,6 +179,8 @@ class _Units:
             self.layer_at[place] if place is not None else None,
             tuple(node.op_type for node in digital),
             tuple(node.name or "" for node in digital),
+            _shape_of(self.nodes[members[-1]]),
+            _window_of([self.nodes[i] for i in members if self.places[i] is not None]),
         )
 
     def _root(self, i: int) -> int:

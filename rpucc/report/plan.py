@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rpucc.constant_weights import by_op
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.tables import fits, new_table, pairs
@@ -60,13 +61,8 @@ PLACE = (
         right=True,
         shown=lambda la: la.devices_per_weight > 1,
     ),
-    Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: _is_scaled(la)),
-    Column(
-        "clipped",
-        lambda la: units.significant_percent(la.clipped / la.weights) if la.clipped else units.NONE,
-        right=True,
-        shown=lambda la: la.clipped > 0,
-    ),
+    Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: is_scaled(la)),
+    Column("clipped", lambda la: clipped(la), right=True, shown=lambda la: la.clipped > 0),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
     Column("array", lambda la: _arrays_of(la) if la.analog else "digital"),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
@@ -121,14 +117,20 @@ def update_policy(layer: LayerPlan) -> str:
 
 def weight_scale(layer: LayerPlan) -> str:
     """Return what a layer's outputs are multiplied by: "× 1 to 8.5"; nothing without a scale."""
-    if not _is_scaled(layer):
+    if not is_scaled(layer):
         return units.NONE
     low, high = (f"{factor:.3g}" for factor in layer.weight_scale)
     return f"× {low}" if low == high else f"× {low} to {high}"
 
 
-def _is_scaled(layer: LayerPlan) -> bool:
+def is_scaled(layer: LayerPlan) -> bool:
+    """Tell whether the layer's outputs are multiplied for the sake of its weights."""
     return layer.weight_scale != (1.0, 1.0)
+
+
+def clipped(layer: LayerPlan) -> str:
+    """Return the share of a layer's weights that lie beyond the devices' mean bounds."""
+    return units.significant_percent(layer.clipped / layer.weights) if layer.clipped else units.NONE
 
 
 def _backward(layer: LayerPlan) -> str:
@@ -146,12 +148,13 @@ def as_text(plan: Plan, width: int = 100) -> str:
 def totals(
     plan: Plan,
     *,
-    verified: bool = False,
+    verification: str = "",
     state_bytes: int | None = None,
     own_devices: Sequence[str] = (),
 ) -> RenderableType:
     """Return what the whole network takes: arrays, work, array time and the simulation's state.
 
+    verification: what the compiler compared (`Program.verification`).
     own_devices: models of a user's own, of which nothing is known before they are imported.
     """
     lines = total_lines(plan)
@@ -163,19 +166,18 @@ def totals(
         each = f"{state_bytes / plan.weights:.3g}"
         text = f"{each} bytes a weight on arrays, {units.size(state_bytes)} in all"
         lines.append(("simulation", text))
-    if verified:
-        lines.append(("verified", "every value, after every pass, against onnxruntime"))
+    if verification:
+        lines.append(("verified", units.plain(verification)))
     return pairs(lines)
 
 
 def total_lines(plan: Plan) -> list[tuple[str, str]]:
     """Return the totals as label and text."""
-    lines = [("arrays", _arrays(plan)), *_sharing(plan), ("weights", _weights(plan))]
+    lines = [("arrays", _arrays(plan)), *_sharing(plan), *_weights(plan)]
     work = f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     lines.append(("work", work))
-    slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
-    if slowest is not None:
-        lines.append(("bottleneck", f"{units.plain(slowest.name)}: {forward_reads(slowest)}"))
+    if plan.bottlenecks:
+        lines.append(("bottleneck", bottleneck(plan)))
         times = (
             f"{units.seconds(plan.image_seconds)} a sample in the pipeline, "
             f"{units.seconds(plan.latency_seconds)} for one alone"
@@ -188,8 +190,40 @@ def total_lines(plan: Plan) -> list[tuple[str, str]]:
         lines.append(
             ("", f"{held}without digital work{'' if again else ', re-reads'} and transfers")
         )
+        lines.append(("rate", rate(plan)))
+    if plan.cost.inference.energy.total:
+        lines.append(("energy", energy(plan)))
     lines += [("note", units.plain(note)) for note in plan.notes]
     return lines
+
+
+def bottleneck(plan: Plan) -> str:
+    """Return the slowest layer and its reads, and how many are as slow."""
+    first, *others = plan.bottlenecks
+    more = f" and {units.counted(len(others), 'layer')} as slow" if others else ""
+    return f"{units.plain(first.name)}{more}: {forward_reads(first)}"
+
+
+def rate(plan: Plan) -> str:
+    """Return images a second: "173,611 images/s; training 77,042 one by one, 86,806 pipelined"."""
+    cost = plan.cost
+    text = f"{units.large(cost.inference.images_per_second)} images/s"
+    if cost.training_serial is None or cost.training_pipelined is None:
+        return text
+    serial = units.large(cost.training_serial.images_per_second)
+    pipelined = units.large(cost.training_pipelined.images_per_second)
+    return f"{text}; training {serial} one by one, {pipelined} pipelined"
+
+
+def energy(plan: Plan) -> str:
+    """Return the energy of an image, power and efficiency: "1.2 µJ an image, 0.2 W, 1.9 TOPS/W"."""
+    run = plan.cost.inference
+    power = f", {units.si(run.watts, 'W')}" if run.watts else ""
+    efficiency = f"{units.three_digits(plan.tops_per_watt)} TOPS/W"
+    text = f"{units.si(run.energy.total, 'J')} an image{power}, {efficiency}"
+    if plan.cost.training_serial is not None:
+        text += f"; training {units.si(plan.cost.training_serial.energy.total, 'J')} an image"
+    return text
 
 
 def _arrays(plan: Plan) -> str:
@@ -222,8 +256,20 @@ def _kinds(counts: dict[str, int]) -> str:
     return ", ".join(f"{units.count(n)} {units.plain(kind)}" for kind, n in counts.items())
 
 
-def _weights(plan: Plan) -> str:
-    text = f"{units.count(plan.weights)} on arrays"
-    if plan.digital_weights:
-        text += f", {units.count(plan.digital_weights)} digital"
-    return f"{text} ({units.size(plan.weights_bytes)} as float32)"
+def weight_parts(plan: Plan) -> list[str]:
+    """Return what is known of the weights, part by part: "24 digital", "8 digital, not trained"."""
+    frozen = sum(each.count for each in plan.frozen)
+    parts = [f"{units.count(plan.weights)} on arrays"]
+    if plan.digital_weights > frozen:
+        parts.append(f"{units.count(plan.digital_weights - frozen)} digital")
+    if frozen:
+        parts.append(f"{units.count(frozen)} digital and not trained")
+    return parts
+
+
+def _weights(plan: Plan) -> Iterator[tuple[str, str]]:
+    text = ", ".join(weight_parts(plan))
+    yield "weights", f"{text} ({units.size(plan.weights_bytes)} as float32)"
+    if plan.frozen:
+        ops = (f"{op} {units.count(count)}" for op, count in by_op(plan.frozen).items())
+        yield "", f"not trained: {', '.join(ops)}"

@@ -6,13 +6,46 @@ Not for what the plan alone knows: that is plan.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rpucc.report.plan import which_cycles
+from rpucc.target_values import SAME
 
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan
     from rpucc.target import LayerPolicy, Periphery
+
+
+def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
+    """Return what acts on a layer on arrays and the plan does not have, as plain data for JSON.
+
+    After all layer rules, without what has no effect: the periphery of a backward cycle or the
+    bound management that the layer does not have, the calibration where there is none.
+
+    >>> import rpucc
+    >>> program = rpucc.compile("lenet", "rpu-managed", verify=False)
+    >>> conv1 = program.plan.layers[0]
+    >>> as_data(conv1, program.target.for_layer("conv1"))["management"]["max_halvings"]
+    10
+    """
+    periphery, management = policy.periphery, policy.management
+    keys = [key for key in type(periphery).model_fields if not key.endswith("_backward")]
+    values = {key: getattr(periphery, key) for key in keys}
+    for key in ("read_noise", "bound", "dac_bits", "adc_bits"):
+        own = getattr(periphery.backward, key)
+        differs = plan.reads_backward and own != values[key]
+        values[f"{key}_backward"] = own if differs else SAME
+    bound = ("bound_mode", "max_halvings", "assumed_w_max")
+    managed = plan.bound_forward or plan.bound_backward
+    calibrated = policy.calibration.zero_shift
+    return {
+        "periphery": values,
+        "management": {key: getattr(management, key) for key in bound if managed},
+        "device": {"model": policy.device.model, **policy.device.parameters},
+        "variations": {"remove": sorted(policy.variations.remove)},
+        "calibration": policy.calibration.model_dump() if calibrated else {},
+        "replica_updates": policy.mapping.replica_updates if plan.replicas > 1 else "",
+    }
 
 
 def section(values: Mapping[str, object]) -> str:

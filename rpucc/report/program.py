@@ -5,15 +5,23 @@ Not for the table of all layers: that is plan.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from rpucc.digests import network_digest, other_weights_digest, weight_digests
 from rpucc.report import units
 from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.policy import bound_management, calibration_text, device_text, periphery_text
+from rpucc.report.policy import (
+    as_data,
+    bound_management,
+    calibration_text,
+    device_text,
+    periphery_text,
+)
 from rpucc.report.tables import heading, pairs
 from rpucc.report.tiles import Tile, tile_table
 
@@ -41,16 +49,32 @@ def title(program: Program) -> RenderableType:
 
 
 def describe(program: Program) -> dict[str, Any]:
-    """Return what `title` says, and the plan, as plain data for JSON."""
+    """Return everything that a program carries as plain data, for JSON and `rpucc diff`.
+
+    Its weights and its graph are digests (rpucc/digests.py).
+    """
+    model, target, plan = program.model, program.target, program.plan
     return {
+        "version": model.metadata_props["rpucc.version"],
         "model": program.name,
         "training": program.training,
         "loss": program.loss,
         "input_shape": list(input_shape(program)),
         "input_range": list(program.input_range),
-        "nodes": program.model.graph.num_nodes(),
-        "plan": program.plan.to_dict(),
+        "fixed_batch": program.fixed_batch,
+        "nodes": model.graph.num_nodes(),
+        "target": json.loads(target.to_json()),
+        "plan": plan.to_dict(),
+        "policies": {
+            layer.name: as_data(layer, target.for_layer(layer.name)) for layer in plan.analog_layers
+        },
         "cost": program.cost.to_dict(),
+        "batch_norms": json.loads(model.metadata_props.get("rpucc.batch_norms", "[]")),
+        "digests": {
+            "network": network_digest(model),
+            "weights": weight_digests(model),
+            "other_weights": other_weights_digest(model),
+        },
     }
 
 
@@ -107,6 +131,10 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     if plan.updates:
         times += f", {units.seconds(plan.training_seconds)} with backward and update"
     yield "array time", f"{times}{' (the bottleneck)' if plan.is_bottleneck else ''}"
+    joules = f"{units.si(plan.joules, 'J')} forward"
+    if plan.updates:
+        joules += f", {units.si(plan.training_joules, 'J')} with backward and update"
+    yield "energy", joules
     yield "noise management", which_cycles(plan.noise_forward, plan.noise_backward)
     yield "bound management", bound_management(plan, policy)
     yield "update", update_policy(plan)

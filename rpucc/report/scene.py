@@ -48,12 +48,10 @@ class Scene:
         """Which tile lies on which array."""
         return self.plan.placement
 
-    @cached_property
+    @property
     def cost(self) -> NetworkCost:
         """What a sample costs."""
-        from rpucc.cost.network import NetworkCost
-
-        return NetworkCost.from_model(self.program.model)
+        return self.plan.cost
 
     @cached_property
     def positions(self) -> dict[str, int]:

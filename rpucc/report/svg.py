@@ -28,6 +28,9 @@ KIND_COLOURS = ("#2b6cb0", "#b45f06", "#0f766e", "#7048a8", "#b03a6f", "#6b7218"
 DIGITAL = ("digital", "digital")
 """Style and meaning of what is on no array."""
 
+SLOWEST = ("slow", "bottleneck")
+"""Style and meaning of the frame around a layer than which none is slower."""
+
 STYLES: dict[str, dict[str, str]] = {
     "paper": {"fill": "#ffffff"},
     "text": {"fill": "#1b1f24"},

@@ -1,12 +1,14 @@
 """Every array with the blocks that live on it: a floorplan of thumbnails, layer by layer.
 
-A layer's arrays stand as the grid that its matrix is cut into; arrays that layers share stand by
-themselves. A picture of thousands of arrays is two paths. Not for placing (`rpucc.placement`).
+A layer's arrays stand as the grid that its matrix is cut into, its copies side by side; arrays that
+layers share stand by themselves. A picture of thousands of arrays is two paths. Not for placing
+(`rpucc.placement`).
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +31,10 @@ PICTURE_PAPER = 60_000.0
 """The same for one picture."""
 PICTURE_WIDTH = 1040.0
 """What a row of arrays may take before they are drawn smaller."""
+MOST_ACROSS = 12
+"""Arrays in a row where no cuts say how they stand."""
+BETWEEN_COPIES = 8.0
+"""Pixels between copies of several arrays, beyond the gap between arrays."""
 LEAST_BLOCK = 1.5
 """Pixels that a block takes at least, however few of the lines it has."""
 LABEL = 18.0
@@ -43,11 +49,18 @@ class ArrayPicture:
     layers: tuple[str, ...]
     kind: str
     arrays: tuple[tuple[int, tuple[Block, ...]], ...]
-    """Array id and what lies on it."""
-    across: int
-    """Arrays in a row of the picture."""
+    """Array id and what lies on it, copy by copy."""
+    each: int
+    """Arrays of a copy; where there is one, or copies share arrays, all."""
+    columns: int
+    """Arrays of a copy in a row."""
     left_out: int = 0
     """Blocks of the layer that are not drawn."""
+
+    @property
+    def copies(self) -> int:
+        """Copies that stand side by side."""
+        return -(-len(self.arrays) // self.each)
 
     @property
     def shared(self) -> bool:
@@ -85,12 +98,24 @@ def _picture(
     left_out: dict[str, int],
 ) -> ArrayPicture:
     layers = tuple(dict.fromkeys(block.layer for _, blocks in arrays for block in blocks))
-    if owner and all(len(blocks) == 1 for _, blocks in arrays):  # the grid of the matrix
-        across = scene.layer(owner).grid[1]
-    else:
+    if not owner:
         arrays = sorted(arrays)
-        across = min(len(arrays), 12)
-    return ArrayPicture(layers, kind, tuple(arrays), across, left_out.get(owner, 0))
+    each = _arrays_of_a_copy(arrays) if owner else len(arrays)
+    if owner and all(len(blocks) == 1 for _, blocks in arrays):  # the grid of the matrix
+        columns = scene.layer(owner).grid[1]
+    else:
+        columns = min(each, MOST_ACROSS)
+    left = left_out.get(owner, 0)
+    return ArrayPicture(layers, kind, tuple(arrays), each, columns, left)
+
+
+def _arrays_of_a_copy(arrays: Sequence[tuple[int, tuple[Block, ...]]]) -> int:
+    """Return how many arrays each copy of a layer has; all of them where copies share arrays."""
+    owners = [{block.copy for block in blocks} for _, blocks in arrays]
+    if any(len(copies) > 1 for copies in owners):
+        return len(arrays)
+    counts = Counter(copy for copies in owners for copy in copies)
+    return max(counts.values())
 
 
 def _area(block: Block) -> int:
@@ -104,25 +129,53 @@ def _area(block: Block) -> int:
 class Cells:
     """Where the arrays of a picture are: the page finds the array under the pointer by this."""
 
+    each: int
+    """Arrays of a copy."""
+    columns: int
+    """Arrays of a copy in a row."""
     across: int
+    """Copies in a row."""
     width: float
     height: float
     gap: float
+    between: float
+    """Pixels between copies beyond the gap."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of arrays of a copy."""
+        return -(-self.each // self.columns)
+
+    @property
+    def step(self) -> tuple[float, float]:
+        """From one array of a copy to the next, right and down."""
+        return self.width + self.gap, self.height + self.gap
+
+    @property
+    def copy_step(self) -> tuple[float, float]:
+        """From one copy to the next, right and down."""
+        return self.columns * self.step[0] + self.between, self.rows * self.step[1] + self.between
 
     def corner(self, index: int) -> tuple[float, float]:
         """Return the top left corner of the picture's array `index`."""
-        row, col = divmod(index, self.across)
-        return col * (self.width + self.gap), row * (self.height + self.gap)
+        copy, nth = divmod(index, self.each)
+        (down, right), (row, col) = divmod(copy, self.across), divmod(nth, self.columns)
+        x = right * self.copy_step[0] + col * self.step[0]
+        return x, down * self.copy_step[1] + row * self.step[1]
 
 
 def cells(scene: Scene, picture: ArrayPicture) -> Cells:
     """Return the size of the thumbnails: by the kind's size, smaller where many are in a row."""
     kind = scene.kinds[scene.kind_index(picture.kind)]
-    side = max(LEAST_SIDE, min(_side(scene, picture), PICTURE_WIDTH / picture.across - 1))
+    side = max(LEAST_SIDE, min(_side(scene, picture), PICTURE_WIDTH / picture.columns - 1))
     gap = 4.0 if side >= 20 else 1.0
+    between = BETWEEN_COPIES if picture.each > 1 and picture.copies > 1 else 0.0
     longer = max(kind.rows, kind.cols)
     width = max(side * kind.cols / longer, LEAST_BLOCK)
-    return Cells(picture.across, width, max(side * kind.rows / longer, LEAST_BLOCK), gap)
+    height = max(side * kind.rows / longer, LEAST_BLOCK)
+    room = int((PICTURE_WIDTH + between) / (picture.columns * (width + gap) + between))
+    across = min(max(room, 1), picture.copies)
+    return Cells(picture.each, picture.columns, across, width, height, gap, between)
 
 
 def _side(scene: Scene, picture: ArrayPicture) -> float:
@@ -153,9 +206,8 @@ def picture_drawing(scene: Scene, picture: ArrayPicture) -> Drawing:
         styled("path", style=style, d="".join(d), fill_opacity=0.85)
         for style, d in by_style.items()
     ]
-    rows = -(-count // grid.across)
-    wide = min(count, grid.across) * (grid.width + grid.gap) - grid.gap
-    tall = rows * (grid.height + grid.gap) - grid.gap
+    wide = max(x for x, _ in corners) + grid.width
+    tall = max(y for _, y in corners) + grid.height
     return Drawing(joined(*body), wide, tall, caption(scene, picture))
 
 
@@ -166,7 +218,8 @@ def caption(scene: Scene, picture: ArrayPicture) -> str:
     more = len(picture.layers) - NAMES_SHOWN
     names += f" and {more} more layers" if more > 0 else ""
     full = units.significant_percent(picture.fill / (kind.rows * kind.cols))
-    text = f"{units.counted(len(picture.arrays), 'array')} {kind.name}, {full} used"
+    copies = f" in {units.count(picture.copies)} copies" if picture.copies > 1 else ""
+    text = f"{units.counted(len(picture.arrays), 'array')} {kind.name}{copies}, {full} used"
     if picture.left_out:
         text += f"; {units.large(picture.left_out)} more tiles are not drawn"
     return f"{names}: {text}"
@@ -226,9 +279,10 @@ def tile_table(scene: Scene, pictures: Sequence[ArrayPicture]) -> list[dict[str,
     """Return for each picture what the page says about the array under the pointer.
 
     `on`: for each array its id and its blocks, [layer, copy, group, row block, segment, first
-    row, first column] each; layers by their place in the plan.
+    row, first column] each; layers by their place in the plan. `cut`: arrays of a copy, how many
+    of them in a row, copies in a row. `steps`: pixels from array to array and from copy to copy.
     """
-    found = []
+    found: list[dict[str, object]] = []
     for picture in pictures:
         grid = cells(scene, picture)
         on = [
@@ -238,6 +292,7 @@ def tile_table(scene: Scene, pictures: Sequence[ArrayPicture]) -> list[dict[str,
             ]
             for array, blocks in picture.arrays
         ]
-        step = [round(grid.width + grid.gap, 3), round(grid.height + grid.gap, 3)]
-        found.append({"kind": picture.kind, "across": grid.across, "step": step, "on": on})
+        steps = [[round(each, 3) for each in step] for step in (grid.step, grid.copy_step)]
+        cut = [grid.each, grid.columns, grid.across]
+        found.append({"kind": picture.kind, "cut": cut, "steps": steps, "on": on})
     return found

@@ -1,4 +1,4 @@
-"""How long each layer's arrays are busy for one sample, as bars; the bottleneck is marked.
+"""How long each layer's arrays are busy for one sample, as bars; bottlenecks are marked.
 
 Widths in percent, so that a drawing fits a phone and a poster. Not for deriving times.
 """
@@ -17,7 +17,7 @@ from rpucc.report.scene import layer_summary
 from rpucc.report.svg import Drawing, fit, styled, words
 
 ROW = 20.0
-NAMES, BARS = 22.0, 44.0
+NAMES, BARS = 24.0, 58.0
 """Percent of the width for names and for bars; the times have the rest."""
 FILE_WIDTH = 900.0
 
@@ -54,7 +54,9 @@ def latency_drawings(plan: Plan, most: int) -> list[Drawing]:
     layers = [(i, layer) for i, layer in enumerate(plan.layers) if layer.analog]
     label = "Time of each layer's arrays for one sample"
     if plan.bottleneck is not None:
-        label += f"; the bottleneck is {units.plain(plan.bottleneck)}"
+        others = len(plan.bottlenecks) - 1
+        more = f", {units.counted(others, 'layer')} as slow" if others else ""
+        label += f"; the bottleneck is {units.plain(plan.bottleneck)}{more}"
     found = []
     for some in parts(layers, most):
         rows = [_row(n, i, la, times[la.name], longest) for n, (i, la) in enumerate(some)]
@@ -79,9 +81,7 @@ def _row(n: int, index: int, layer: LayerPlan, times: tuple[float, ...], longest
         at = {"x": f"{x:.3f}%", "width": f"{width:.3f}%"}
         parts.append(styled("rect", style=cycle, y=y + 4, height=12, **at))
         x += width
-    text = units.seconds(sum(times))
-    text += " bottleneck" if layer.is_bottleneck else ""
-    parts.append(words(f"{x:.3f}%", y + 14, text, style, dx=5))
+    parts.append(words(f"{x:.3f}%", y + 14, units.seconds(sum(times)), style, dx=5))
     return tag("g", *parts, class_="bar", data_layer=str(index))
 
 

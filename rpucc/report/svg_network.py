@@ -6,8 +6,9 @@ columns of text. Not for what the network is (`network.py`) nor for positions (`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rpucc.report import units
@@ -16,16 +17,29 @@ from rpucc.report.markup import Markup, joined, number, tag
 from rpucc.report.network import NetworkNode
 from rpucc.report.program import input_shape
 from rpucc.report.scene import Scene, layer_summary
-from rpucc.report.svg import BOLD, Drawing, fit, kind_style, styled, text_width, words
+from rpucc.report.svg import BOLD, CHARACTER, Drawing, fit, kind_style, styled, text_width, words
 
-WIDTH = 204.0
-LINE = 16.0
+LEAST_WIDTH, MOST_WIDTH = 150.0, 264.0
+"""Bounds of the width of a node: as wide as the longest text about a layer."""
+OPS_WIDTH = 216.0
+"""Up to here the operations after a layer make nodes wider."""
+LINE = 15.5
 """Height of a line of a node."""
+CAPITALS = 1.12
+"""How much wider than the mean the letters of a name may be."""
+EDGES = 18.0
+"""What a node's text leaves free to the left and right."""
+BETWEEN = 8.0
+"""Least distance between the texts of a line."""
 GAPS = (14.0, 16.0)
 """Least distances between nodes, across and down."""
-COLUMN = 880.0
-"""Height at which a new column begins, as soon as a single value crosses."""
-COLUMN_GAP = 36.0
+COLUMN, LEAST_COLUMN = 560.0, 330.0
+"""Height at which a new column begins, as soon as a single value crosses; where a page has room for
+more columns side by side, they may be so short."""
+PAPER = 1460.0
+"""What a page has for columns side by side, and a little more: there they are drawn smaller."""
+COLUMN_GAP = 28.0
+MOST_PER_ROW = 6
 
 _SHORT = {
     "AveragePool": "AvgPool",
@@ -37,45 +51,85 @@ _SHORT = {
 
 
 @dataclass(frozen=True)
+class _Line:
+    """What stands on a line of a node at its left, and at its right."""
+
+    left: str
+    right: str = ""
+    style: str = "muted"
+    right_style: str = "muted"
+
+    @property
+    def width(self) -> float:
+        """What it takes without being cut."""
+        left = text_width(self.left) if self.style == "strong" else CHARACTER * len(self.left)
+        right = CHARACTER * len(self.right) + BETWEEN if self.right else 0.0
+        return left + right + EDGES
+
+
+@dataclass(frozen=True)
 class _Box:
     """A node to draw: an index into the network, or a note of where an edge comes from or goes."""
 
     index: int | None
-    lines: tuple[tuple[str, str], ...]
-    """(text, style) of each line."""
+    lines: tuple[_Line, ...]
     layer: str | None = None
     title: str = ""
+    width: float = LEAST_WIDTH
 
     @property
     def size(self) -> Point:
-        return WIDTH, LINE * len(self.lines) + 6
+        return self.width, LINE * len(self.lines) + 7
 
 
-def network_columns(scene: Scene, *, links: bool) -> list[Drawing]:
-    """Draw the network as columns, to be read one after the other.
+@dataclass(frozen=True)
+class Columns:
+    """The drawings of a network, to be read one after the other."""
+
+    drawings: tuple[Drawing, ...]
+    per_row: int
+    """So many stand side by side on a page."""
+
+
+def network_columns(scene: Scene, *, links: bool) -> Columns:
+    """Draw the network as columns.
 
     links: make each layer a link to the page's `#layer-<place in the plan>`.
     """
-    whole = _with_ends(scene)
-    parts = list(_columns(*whole))
+    boxes, edges = _with_ends(scene)
+    width = layout([box.size for box in boxes], edges, GAPS).width
+    per_row = min(max(int((PAPER + COLUMN_GAP) / (width + COLUMN_GAP)), 1), MOST_PER_ROW)
+    parts = list(_columns(boxes, edges, ranks(len(boxes), edges), per_row))
     drawings = []
-    for i, (boxes, edges) in enumerate(parts):
+    for i, (some, between) in enumerate(parts):
         label = f"Network of {scene.program.name}"
         if len(parts) > 1:
             label += f", column {i + 1} of {len(parts)}"
-        drawings.append(_draw(scene, boxes, edges, label, links))
-    return drawings
+        drawings.append(_draw(scene, some, between, label, links))
+    widest = max(drawing.width for drawing in drawings)
+    return Columns(tuple(_centred(drawing, widest) for drawing in drawings), per_row)
+
+
+def _centred(drawing: Drawing, width: float) -> Drawing:
+    """Return a drawing in the middle of a given width: columns of one width have one scale."""
+    left = number((width - drawing.width) / 2)
+    body = tag("g", drawing.body, transform=f"translate({left} 0)")
+    return replace(drawing, body=body, width=width)
 
 
 def network_drawing(scene: Scene) -> Drawing:
-    """Draw the network's columns side by side, for a file."""
-    columns = network_columns(scene, links=False)
-    body, x = [], 0.0
-    for column in columns:
-        body.append(tag("g", column.body, transform=f"translate({number(x)} 0)"))
-        x += column.width + COLUMN_GAP
-    height = max(column.height for column in columns)
-    return Drawing(joined(*body), x - COLUMN_GAP, height, f"Network of {scene.program.name}")
+    """Draw the network's columns side by side, row below row, for a file."""
+    found = network_columns(scene, links=False)
+    body, y, width = [], 0.0, 0.0
+    for start in range(0, len(found.drawings), found.per_row):
+        row, x = found.drawings[start : start + found.per_row], 0.0
+        for column in row:
+            at = f"translate({number(x)} {number(y)})"
+            body.append(tag("g", column.body, transform=at))
+            x += column.width + COLUMN_GAP
+        y += max(column.height for column in row) + COLUMN_GAP
+        width = max(width, x - COLUMN_GAP)
+    return Drawing(joined(*body), width, y - COLUMN_GAP, f"Network of {scene.program.name}")
 
 
 # ---------------------------------------------------------------- what is drawn
@@ -84,37 +138,63 @@ def network_drawing(scene: Scene) -> Drawing:
 def _with_ends(scene: Scene) -> tuple[list[_Box], list[tuple[int, int]]]:
     """Return the network's nodes between one for its input and one for its output."""
     net = scene.network
-    shape = " × ".join(map(str, input_shape(scene.program)))
-    boxes = [_Box(None, ((fit(f"input {shape}", WIDTH), "muted"),), title="input")]
+    boxes = [_Box(None, (_Line(f"input {_shape(input_shape(scene.program))}"),), title="input")]
     boxes += [_box(scene, i, node) for i, node in enumerate(net.nodes)]
-    boxes.append(_Box(None, (("output", "muted"),), title="output"))
+    boxes.append(_Box(None, (_Line("output"),), title="output"))
     edges = [(0, i + 1) for i in net.sources]
     edges += [(a + 1, b + 1) for a, b in net.edges]
     edges += [(i + 1, len(boxes) - 1) for i in net.sinks()]
-    return boxes, edges
+    layers = [box.lines for box in boxes if box.layer is not None]
+    wanted = [line.width for lines in layers for line in lines[:2]]
+    wanted += [min(line.width, OPS_WIDTH) for lines in layers for line in lines[2:]]
+    width = min(max(math.ceil(max(wanted, default=0.0)), LEAST_WIDTH), MOST_WIDTH)
+    return [_fitted(box, width) for box in boxes], edges
+
+
+def _fitted(box: _Box, width: float) -> _Box:
+    """Return a node of that width: operations and a shape that do not share a line get two."""
+    lines: list[_Line] = []
+    for line in box.lines:
+        apart = line.style != "strong" and line.right and line.width > width
+        lines += [replace(line, right=""), replace(line, left="")] if apart else [line]
+    return replace(box, lines=tuple(lines), width=width)
 
 
 def _box(scene: Scene, index: int, node: NetworkNode) -> _Box:
     ops = " · ".join(_SHORT.get(op, op) for op in node.ops)
     names = "\n".join(f"{op} {name}" for op, name in zip(node.ops, node.names, strict=True))
+    shape = f"→ {_shape(node.shape)}" if node.shape else ""
     if node.layer is None:
-        return _Box(index, ((fit(ops, WIDTH - 12), "muted"),), title=f"digital\n{names}")
+        return _Box(index, (_Line(ops, shape, "text"),), title=f"digital\n{names}\n{shape}")
     layer = scene.layer(node.layer)
+    each = -(-layer.reads_forward // layer.replicas)
+    reads = units.counted(each, "read") if layer.analog else "digital"
+    copies = f" × {layer.replicas:,}" if layer.replicas > 1 else ""
+    slow = "slow-text" if layer.is_bottleneck else "muted"
     matrix = units.matrix(layer.R, layer.C, layer.groups)
-    room = WIDTH - 24 - text_width(matrix)
-    lines = [(fit(units.plain(layer.name), room / BOLD), "strong")]
-    if ops:
-        lines.append((fit(ops, WIDTH - 18), "muted"))
-    title = layer_summary(layer) + (f"\nthen, digital:\n{names}" if names else "")
-    return _Box(index, tuple(lines), node.layer, title)
+    window = str(node.window) if node.window is not None else "dense"
+    lines = (
+        _Line(units.plain(layer.name), matrix, "strong", "text"),
+        _Line(window, f"{reads}{copies}", right_style=slow),
+        *([_Line(ops, shape)] if ops or shape else []),
+    )
+    title = [
+        layer_summary(layer),
+        f"{window} {shape}",
+        *([f"then, digital:\n{names}"] if ops else []),
+    ]
+    return _Box(index, lines, node.layer, "\n".join(title))
+
+
+def _shape(shape: Sequence[int | str]) -> str:
+    return " × ".join(f"{dim:,}" if isinstance(dim, int) else dim for dim in shape)
 
 
 def _columns(
-    boxes: list[_Box], edges: list[tuple[int, int]]
+    boxes: list[_Box], edges: list[tuple[int, int]], rank: list[int], per_row: int
 ) -> Iterator[tuple[list[_Box], list[tuple[int, int]]]]:
     """Yield the boxes and edges of each column, with a note at each end that is not an end."""
-    rank = ranks(len(boxes), edges)
-    breaks = _breaks(boxes, edges, rank)
+    breaks = _breaks(boxes, edges, rank, per_row)
     for k, (start, stop) in enumerate(pairwise([0, *breaks, max(rank) + 1])):
         mine = [i for i in range(len(boxes)) if start <= rank[i] < stop]
         number_of = {box: n for n, box in enumerate(mine, start=1 if k else 0)}
@@ -122,17 +202,22 @@ def _columns(
         kept = [(number_of[a], number_of[b]) for a, b in edges if a in number_of and b in number_of]
         coming = [(a, b) for a, b in edges if rank[a] < start <= rank[b]]
         if coming:
-            shown.insert(0, _note(f"from {_name(boxes[coming[0][0]])}"))
+            shown.insert(0, _note(f"from {_name(boxes[coming[0][0]])}", boxes[0].width))
             kept += [(0, number_of[b]) for _, b in coming]
         going = sorted({a for a, b in edges if a in number_of and rank[b] >= stop})
         if going:
             kept += [(number_of[a], len(shown)) for a in going]
-            shown.append(_note("continued"))
+            shown.append(_note("continued", boxes[0].width))
         yield shown, kept
 
 
-def _breaks(boxes: list[_Box], edges: list[tuple[int, int]], rank: list[int]) -> list[int]:
-    """Return the ranks at which columns begin: the value of one node is all that crosses."""
+def _breaks(
+    boxes: list[_Box], edges: list[tuple[int, int]], rank: list[int], per_row: int
+) -> list[int]:
+    """Return the ranks at which columns begin: the value of one node is all that crosses.
+
+    As many columns as fill the rows of a page.
+    """
     heights = [0.0] * (max(rank) + 1)
     for box, r in zip(boxes, rank, strict=True):
         heights[r] = max(heights[r], box.size[1] + GAPS[1])
@@ -141,23 +226,27 @@ def _breaks(boxes: list[_Box], edges: list[tuple[int, int]], rank: list[int]) ->
         for r in range(rank[a] + 1, rank[b] + 1):
             crossing[r].add(a)
     total = sum(heights)
-    columns = max(1, round(total / COLUMN))
-    found, height, last = [], 0.0, 0.0
+    columns = math.ceil(total / COLUMN)
+    if columns > per_row:
+        columns = per_row * math.ceil(columns / per_row)
+    elif columns > 1:
+        columns = max(columns, min(per_row, round(total / LEAST_COLUMN)))
+    found: list[int] = []
+    height = 0.0
     for r, h in enumerate(heights):
-        full = height - last >= total / columns - h / 2 and total - height > COLUMN / 4
-        if full and len(crossing[r]) == 1:
+        full = height >= total * (len(found) + 1) / columns - h / 2
+        if full and len(crossing[r]) == 1 and total - height > LEAST_COLUMN / 2:
             found.append(r)
-            last = height
         height += h
     return found
 
 
-def _note(text: str) -> _Box:
-    return _Box(None, ((fit(text, WIDTH), "muted"),), title=text)
+def _note(text: str, width: float) -> _Box:
+    return _Box(None, (_Line(text),), title=text, width=width)
 
 
 def _name(box: _Box) -> str:
-    return units.plain(box.layer) if box.layer is not None else box.lines[0][0]
+    return units.plain(box.layer) if box.layer is not None else box.lines[0].left
 
 
 # ---------------------------------------------------------------- how
@@ -196,10 +285,11 @@ def _node(scene: Scene, box: _Box, corner: Point, links: bool) -> Markup:
     width, height = box.size
     parts = [tag("title", box.title)]
     if box.index is None:
-        text = words(width / 2, 15, box.lines[0][0], "muted", text_anchor="middle")
+        label = fit(box.lines[0].left, width)
+        text = words(width / 2, 15, label, "muted", text_anchor="middle")
         parts += [_frame(box.size, "paper", rx=height / 2), text]
     elif box.layer is None:
-        parts += [_frame(box.size, "array"), words(8, 15, box.lines[0][0], "text")]
+        parts += [_frame(box.size, "array"), *_lines(box, 8)]
     else:
         parts += _layer(scene, box)
     attributes = {"transform": f"translate({number(corner[0])} {number(corner[1])})"}
@@ -218,16 +308,26 @@ def _layer(scene: Scene, box: _Box) -> Iterator[Markup]:
     width, height = box.size
     style = kind_style(scene.kind_index(layer.array)) if layer.analog else "digital"
     yield _frame(box.size, "box")
-    yield styled("rect", style=style, width=width, height=height, rx=3, fill_opacity=0.16)
+    yield styled("rect", style=style, width=width, height=height, rx=3, fill_opacity=0.14)
     yield styled("rect", style=style, width=6, height=height, rx=3)
     if layer.is_bottleneck:
         yield styled("rect", style="slow", width=width, height=height, rx=3)
-    yield words(13, 15, box.lines[0][0], "strong")
-    yield words(
-        width - 7, 15, units.matrix(layer.R, layer.C, layer.groups), "text", text_anchor="end"
-    )
-    for i, (text, line_style) in enumerate(box.lines[1:], start=1):
-        yield words(13, 15 + LINE * i, text, line_style)
+    yield from _lines(box, 13)
+
+
+def _lines(box: _Box, left: float) -> Iterator[Markup]:
+    """The lines of a node; what is too long at the left is cut in its middle."""
+    for i, line in enumerate(box.lines):
+        y = 15 + LINE * i
+        room = box.width - left - 7 - (CHARACTER * len(line.right) + BETWEEN if line.right else 0)
+        # What has to be cut may be of wide letters: of such a text no more is sure to fit.
+        room /= (BOLD if line.style == "strong" else 1) * (
+            CAPITALS if line.width > box.width else 1
+        )
+        text = fit(line.left, room)
+        yield words(left, y, text, line.style)
+        if line.right:
+            yield words(box.width - 7, y, line.right, line.right_style, text_anchor="end")
 
 
 def _frame(size: Point, style: str, rx: float = 3) -> Markup:

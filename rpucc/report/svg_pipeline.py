@@ -23,6 +23,8 @@ AXIS = 22.0
 IMAGES = 4
 """Images whose whole way is shown; later ones as far as they come in that time."""
 CHART = 100.0 - NAMES
+LAST_LABEL = 86.0
+"""Percent of the width from where on there is no room for a time, on a phone."""
 LEAST = 0.12
 """Percent of the chart that a stage takes at least."""
 SHADES = (1.0, 0.62, 0.8, 0.46)
@@ -125,12 +127,10 @@ def _axis(span: float, rows: int) -> Markup:
     parts = []
     for k in range(math.floor(span / step) + 1):
         x = NAMES + CHART * k * step / span
-        ends = x > 92
-        line = {"x1": f"{x:.3f}%", "x2": f"{x:.3f}%"}
-        parts.append(styled("line", style="rule", y1=4, y2=AXIS + ROW * rows, **line))
-        time, anchor = units.seconds(k * step), "end" if ends else "start"
         at = f"{x:.3f}%"
-        parts.append(words(at, 12, time, "muted", text_anchor=anchor, dx=-4 if ends else 4))
+        parts.append(styled("line", style="rule", x1=at, x2=at, y1=4, y2=AXIS + ROW * rows))
+        if x <= LAST_LABEL:
+            parts.append(words(at, 12, units.seconds(k * step), "muted", dx=4))
     return tag("g", *parts)
 
 

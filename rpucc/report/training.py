@@ -111,7 +111,7 @@ def evaluation(result: Evaluation) -> RenderableType:
     ]
     if result.error is not None:  # a regression has no share of wrong answers
         labels = result.samples * result.labels_per_sample
-        what = " pixels" if result.labels_per_sample > 1 else ""
+        what = " labels" if result.labels_per_sample > 1 else ""
         wrong = f"{_of(round(result.error * labels), labels)}{what} wrong"
         lines.insert(0, ("error", f"{units.percent(result.error)} ({wrong})"))
     return pairs(lines)

@@ -6,16 +6,18 @@ Needs only NumPy at import; pooch (downloads) and Pillow (PNG) are imported wher
 from __future__ import annotations
 
 from rpucc.runtime.data.dataset import Dataset, check_finite, scaled
-from rpucc.runtime.data.fit import check_fits, fitted, fitted_labels
+from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.images import load_inputs
+from rpucc.runtime.data.labels import fitted_labels
+from rpucc.runtime.data.layout import arranged
 from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.data.named import DATASETS, data_folder
 
 __all__ = [
     "DATASETS",
     "Dataset",
+    "arranged",
     "check_finite",
-    "check_fits",
     "data_folder",
     "fitted",
     "fitted_labels",

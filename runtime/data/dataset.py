@@ -1,7 +1,8 @@
-"""A data set in memory: its layout, and its scaling to a model's input range.
+"""A data set in memory: its types and lengths, and its scaling to a model's input range.
 
 Every source (npz.py, idx.py, named.py) ends here, so data of any origin are checked alike.
-Not for reading files, nor for whether the data fit a model (fit.py).
+Not for reading files, nor for whether the data fit a model (fit.py) or which axes are channels
+(layout.py).
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rpucc.errors import DataError
+from rpucc import arguments
+from rpucc.errors import DataError, one_line
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Training and test samples with their labels, checked and in one layout.
+    """Training and test samples with their labels, checked.
 
     name: what messages call it (a path or the name of a data set).
-    x_train, x_test: [n, C, *spatial] images or [n, features], uint8 (0..255) or floating point,
-        kept in the stored type. Grey images [n, H, W] become [n, 1, H, W]; [n, H, W, C] with C of
-        1 or 3 becomes [n, C, H, W] (unless the second axis is 1 or 3 already).
+    x_train, x_test: [n, C, H, W], [n, H, W, C], [n, H, W] images, volumes, signals or [n,
+        features], uint8 (0..255) or floating point, kept in the stored shape and type: which axes
+        are channels is found out once there is a model (`fitted`).
     y_train, y_test: int64 labels [n], integer labels of pixels [n, *spatial] in the stored type,
         or float32 targets [n] or [n, ...].
 
@@ -36,7 +38,7 @@ class Dataset:
     >>> labels = np.array([0, 1, 2, 1])
     >>> data = Dataset("tiny", images, labels, images[:2], labels[:2])
     >>> data.sample_shape, data.classes
-    ((1, 28, 28), 3)
+    ((28, 28), 3)
     """
 
     name: str
@@ -46,6 +48,7 @@ class Dataset:
     y_test: Array
 
     def __post_init__(self) -> None:
+        arguments.instance("Dataset(name)", self.name, str, "a string that messages call it by")
         for part in ("train", "test"):
             x = as_samples(getattr(self, f"x_{part}"), f"{self.name}: x_{part}")
             y = as_labels(getattr(self, f"y_{part}"), f"{self.name}: y_{part}")
@@ -78,34 +81,44 @@ class Dataset:
             return 0
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
+    def __repr__(self) -> str:
+        parts = f"{len(self.x_train):,} + {len(self.x_test):,}"
+        sample = f"{self.x_train.dtype} {list(self.sample_shape)}"
+        labels = f"{self.classes} classes" if self.classes else "targets"
+        return f"<Dataset {self.name!r}: {parts} samples {sample}, {labels}>"
 
-def as_samples(x: Array, where: str) -> Array:
-    """Return samples in the layout of `Dataset`; `where` names them in a DataError."""
-    x = np.asarray(x)
+
+def as_array(value: object, where: str) -> Array:
+    """Return what NumPy makes of a value; DataError where it cannot (lists of unequal lengths)."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # tensors raise the last two
+        raise DataError(f"{where} cannot be made a NumPy array: {one_line(error)}") from error
+
+
+def as_samples(x: object, where: str) -> Array:
+    """Return samples as `Dataset` holds them; `where` names them in a DataError."""
+    x = as_array(x, where)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError(
-            f"{where} has type {x.dtype}; pixels must be uint8 (0..255) or floating point: "
-            "convert them with .astype before saving"
+            f"{where} has type {x.dtype}; pixels must be uint8 (0..255) or floating point; "
+            "convert them with .astype"
         )
     if x.ndim < 2:
         raise DataError(
-            f"{where} has shape {list(x.shape)}; samples must be [n, C, H, W], [n, H, W] or "
-            "[n, features]"
+            f"{where} has shape {list(x.shape)}; samples must be [n, C, H, W], [n, H, W, C], "
+            "[n, H, W] or [n, features]"
         )
     if x.size == 0:
         raise DataError(f"{where} is empty (shape {list(x.shape)}); at least one sample is needed")
     if not x.dtype.isnative:
         x = x.astype(x.dtype.newbyteorder("="))
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(x)
 
 
-def as_labels(y: Array, where: str) -> Array:
-    """Return labels or targets in the layout of `Dataset`; `where` names them in a DataError."""
-    y = np.asarray(y)
+def as_labels(y: object, where: str) -> Array:
+    """Return labels or targets as `Dataset` holds them; `where` names them in a DataError."""
+    y = as_array(y, where)
     if y.dtype.kind not in "biuf":
         raise DataError(
             f"{where} has type {y.dtype}; labels must be integers, regression targets "

@@ -5,7 +5,6 @@ Not for data sets with labels: that is load.py.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from rpucc.errors import DataError
 from rpucc.runtime.data.dataset import as_samples, scaled
-from rpucc.runtime.data.fit import reshaped
+from rpucc.runtime.data.layout import Note, arranged, fits, shape_advice, warn
 from rpucc.runtime.data.npy import Array, read_npy_file, unreadable
 from rpucc.runtime.data.npz import npz_part, one_line, read_npz
 
@@ -28,14 +27,18 @@ PNG_MODES = {1: "L", 3: "RGB"}
 
 
 def load_inputs(
-    path: str | Path, sample_shape: Sequence[int], input_range: tuple[float, float]
+    path: str | Path,
+    sample_shape: Sequence[int],
+    input_range: tuple[float, float],
+    note: Note = warn,
 ) -> npt.NDArray[np.float32]:
     """Return the samples in a file as float32 [n, *sample_shape] in the model's input range.
 
     .npy: samples, or one sample without the batch axis. .npz: `npz_part` of it.
     .png: one image, converted to grey or RGB as the model's channels ask; its size must be the
-    model's (a flat model takes the grey image row by row). uint8 maps 0..255 to `input_range`;
-    floating point passes unchanged. Raises DataError: nothing is resized or clipped silently.
+    model's (a flat model takes the grey image row by row, or the colour image if it is that long).
+    uint8 maps 0..255 to `input_range`; floating point passes unchanged. `note` gets a line about a
+    choice of axes (`layout.arranged`). Raises DataError: nothing is resized or clipped silently.
     """
     path = Path(path).expanduser()
     shape = tuple(sample_shape)
@@ -43,13 +46,13 @@ def load_inputs(
         raise DataError(f"{path}: no such file; expected an .npy, .npz or .png file")
     kind = path.suffix.lower()
     if kind == ".npy":
-        x = _batched(read_npy_file(path), shape, str(path))
+        x = _batched(read_npy_file(path), shape, str(path), note)
     elif kind == ".npz":
         part = npz_part(path)
         where = f"{path}: array {part.x!r}"
-        x = _batched(part.of(read_npz(path, (part.x,))[part.x]), shape, where)
+        x = _batched(part.of(read_npz(path, (part.x,))[part.x]), shape, where, note)
     elif kind == ".png":
-        x = _read_png(path, shape)
+        x = _read_png(path, shape, note)
     else:
         raise DataError(
             f"{path}: cannot read {kind or 'a file without suffix'}; expected an .npy, "
@@ -59,16 +62,19 @@ def load_inputs(
     return result
 
 
-def _batched(x: Array, shape: tuple[int, ...], where: str) -> Array:
+def _batched(x: Array, shape: tuple[int, ...], where: str, note: Note) -> Array:
     """Return an array as [n, *shape]; a single sample gets its batch axis."""
-    grey = 0 < x.ndim < len(shape) and x.shape == shape[-x.ndim :]  # no channel axis either
-    channels_last = len(shape) == 3 and shape[0] in PNG_MODES and x.shape == (*shape[1:], shape[0])
-    if x.shape == shape or grey or channels_last:
+    if x.ndim and not fits(x.shape[1:], shape):
+        if not fits(x.shape, shape):
+            raise DataError(
+                f"{where} has shape {list(x.shape)} but the model takes samples of shape "
+                f"{list(shape)}; {shape_advice(x.shape[1:], shape)}"
+            )
         x = x[None]
-    return reshaped(as_samples(x, where), shape, where)
+    return arranged(as_samples(x, where), shape, where, note)
 
 
-def _read_png(path: Path, shape: tuple[int, ...]) -> Array:
+def _read_png(path: Path, shape: tuple[int, ...], note: Note) -> Array:
     """Return a PNG as uint8 [1, *shape]; raises DataError when it does not fit."""
     try:
         from PIL import Image, UnidentifiedImageError
@@ -76,47 +82,66 @@ def _read_png(path: Path, shape: tuple[int, ...]) -> Array:
         raise DataError(
             f"{path}: reading PNG needs Pillow; install it with pip install 'rpucc[image]'"
         ) from error
-    if len(shape) not in (1, 3) or (len(shape) == 3 and shape[0] not in PNG_MODES):
-        raise DataError(
-            f"{path}: the model takes samples of shape {list(shape)}; an image can only be "
-            "[1, H, W] (grey), [3, H, W] (RGB) or a flat vector: save the sample as .npy"
-        )
     try:
         with warnings.catch_warnings():  # a large image is refused by its size below
             warnings.simplefilter("ignore")
             with Image.open(path, formats=["PNG"]) as image:
-                _check_size(path, image.size, shape)
-                pixels = _pixels(path, image, shape[0] if len(shape) == 3 else 1)
+                channels, first = _channels(path, image.size, shape)
+                pixels = _pixels(path, image, channels)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path} is far too large; the model takes {list(shape)}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not a PNG image; convert it to PNG first") from error
-    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: Pillow's broken PNG
-        if isinstance(error, PermissionError):
-            raise unreadable(path, error) from error
+    except (DataError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise unreadable(path, error) from error
+    except Exception as error:  # Pillow raises a dozen unrelated classes for damaged files
         raise DataError(
             f"{path} is a truncated or damaged PNG ({one_line(error)}); save it again"
         ) from error
-    return pixels.reshape(1, *shape)
+    if first:
+        pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return arranged(pixels[None], shape, str(path), note)
 
 
-def _check_size(path: Path, size: tuple[int, int], shape: tuple[int, ...]) -> None:
-    """Raise a DataError unless width × height is the model's; pixels are not decoded yet."""
+def _channels(path: Path, size: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, bool]:
+    """Return how many channels the model takes of an image, and whether they are its first axis.
+
+    Raises a DataError unless width × height is the model's; pixels are not decoded yet.
+    """
     width, height = size
-    if len(shape) == 3 and (height, width) != shape[1:]:
+    found = f"{path} is {width}×{height} pixels (width × height)"
+    if len(shape) == 1:
+        for channels in PNG_MODES:
+            if channels * width * height == shape[0]:
+                return channels, False
         raise DataError(
-            f"{path} is {width}×{height} pixels (width × height) but the model takes "
-            f"{shape[2]}×{shape[1]}; resize it first"
+            f"{path} is {width}×{height} = {width * height} pixels, grey or 3 times as many values "
+            f"in colour, but the model takes a vector of {shape[0]}; resize it first"
         )
-    if len(shape) == 1 and width * height != shape[0]:
+    spaces: dict[tuple[int, bool], tuple[int, ...]] = {}
+    if len(shape) == 3 and shape[0] in PNG_MODES:
+        spaces[shape[0], True] = shape[1:]
+    if len(shape) == 3 and shape[2] in PNG_MODES:
+        spaces[shape[2], False] = shape[:2]
+    if len(shape) == 2:
+        spaces[1, False] = shape
+    for way, space in spaces.items():
+        if space == (height, width):
+            return way
+    if not spaces:
         raise DataError(
-            f"{path} is {width}×{height} = {width * height} pixels but the model takes a vector "
-            f"of {math.prod(shape)}; resize it first"
+            f"{path}: the model takes samples of shape {list(shape)}; an image can only be "
+            "[1, H, W], [H, W, 1] or [H, W] (grey), [3, H, W] or [H, W, 3] (RGB) or a flat "
+            "vector: save the sample as .npy"
         )
+    sizes = " or ".join(f"{wide}×{high}" for high, wide in dict.fromkeys(spaces.values()))
+    raise DataError(f"{found} but the model takes {sizes}; resize it first")
 
 
 def _pixels(path: Path, image: Image.Image, channels: int) -> npt.NDArray[Any]:
-    """Return an image's pixels as uint8 [channels, H, W]."""
+    """Return an image's pixels as uint8 [H, W, channels]."""
     from PIL import Image
 
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
@@ -127,4 +152,4 @@ def _pixels(path: Path, image: Image.Image, channels: int) -> npt.NDArray[Any]:
         wide = np.asarray(image).astype(np.float64)
         image = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))
     pixels = np.asarray(image.convert(PNG_MODES[channels]))
-    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return pixels.reshape(*pixels.shape[:2], channels)

@@ -6,12 +6,14 @@ A new data set is one row of DATASETS. Not for reading the files: npz.py and idx
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from rpucc.errors import DataError
+from rpucc.files import temporary_folder
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.data.idx import PARTS, find_idx_files, load_idx_folder
 from rpucc.runtime.data.npz import load_npz, one_line
@@ -100,7 +102,7 @@ def load_named(name: str, data_dir: Path | None = None) -> Dataset:
     row = DATASETS[name]
     if row.resource:
         with resources.as_file(resources.files("rpucc.models.data") / row.resource) as path:
-            return load_npz(path, name)
+            return _with_channel(load_npz(path, name))
     folder = data_folder(data_dir)
     dataset = _load_local(name, folder)
     if dataset is None:
@@ -108,7 +110,14 @@ def load_named(name: str, data_dir: Path | None = None) -> Dataset:
         dataset = _load_local(name, folder)
     if dataset is None:
         raise DataError(f"{name}: the downloaded files in {folder} have vanished; try again")
-    return dataset
+    return _with_channel(dataset)
+
+
+def _with_channel(dataset: Dataset) -> Dataset:
+    """Return grey images [n, H, W] as [n, 1, H, W], which is what DATASETS says of them."""
+    parts = {key: getattr(dataset, key) for key in ("x_train", "x_test")}
+    grey = {key: x[:, None] for key, x in parts.items() if x.ndim == 3}
+    return replace(dataset, **grey)
 
 
 def data_folder(data_dir: Path | None = None) -> Path:
@@ -157,18 +166,23 @@ def _download(name: str, row: NamedDataset, folder: Path) -> None:
 def _retrieve(url: str, file: RemoteFile, target: Path) -> str:
     """Download one file; return "" or the reason why that failed, as one short line.
 
-    pooch writes to a temporary name and moves the file into place once its checksum is right.
+    pooch writes to a temporary folder; the file moves into place once its checksum is right.
     """
     import pooch
 
     try:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{file.sha256}",
-            fname=file.name,
-            path=target,
-            downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
-        )
+        if _is_there(target / file.name, file.sha256):
+            return ""
+        target.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(target / file.name) as folder:
+            pooch.retrieve(
+                url,
+                known_hash=f"sha256:{file.sha256}",
+                fname=file.name,
+                path=folder,
+                downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
+            )
+            os.replace(folder / file.name, target / file.name)
     except ValueError as error:
         if "hash" in str(error):
             return f"{url} has another SHA-256 than expected"
@@ -176,6 +190,14 @@ def _retrieve(url: str, file: RemoteFile, target: Path) -> str:
     except OSError as error:  # those of requests are OSErrors too
         return f"{_host(url)}: {error.strerror or type(error).__name__}"
     return ""
+
+
+def _is_there(path: Path, sha256: str) -> bool:
+    """Whether an earlier download, of a folder that is not complete, has left this very file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
 
 
 def _remove_empty(folders: list[Path]) -> None:

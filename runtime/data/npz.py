@@ -10,6 +10,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,16 +50,25 @@ def load_npz(path: Path, name: str | None = None) -> Dataset:
     sorted by class. Other keys may be there and are not read. Raises DataError.
     """
     name = name or str(path)
-    found = npz_keys(path)
-    if set(SPLIT_KEYS) <= set(found):
-        parts = read_npz(path, SPLIT_KEYS)
-        return Dataset(name, *(parts[key] for key in SPLIT_KEYS))
-    if set(WHOLE_KEYS) <= set(found):
-        parts = read_npz(path, WHOLE_KEYS)
-        return split_tail(name, parts["x"], parts["y"])
+    keys = choose_keys(npz_keys(path), str(path))
+    return dataset_of(name, read_npz(path, keys))
+
+
+def choose_keys(found: list[str], where: str) -> tuple[str, ...]:
+    """Return the keys that make a data set of those that are there; DataError where none do."""
+    for keys in (SPLIT_KEYS, WHOLE_KEYS):
+        if set(keys) <= set(found):
+            return keys
     raise DataError(
-        f"{path} holds the arrays {list_keys(found)}; expected {', '.join(SPLIT_KEYS)}, or x and y"
+        f"{where} holds the arrays {list_keys(found)}; expected {', '.join(SPLIT_KEYS)}, or x and y"
     )
+
+
+def dataset_of(name: str, parts: Mapping[str, Array]) -> Dataset:
+    """Return the data set of arrays with the keys that `choose_keys` gives; raises DataError."""
+    if set(parts) == set(SPLIT_KEYS):
+        return Dataset(name, *(parts[key] for key in SPLIT_KEYS))
+    return split_tail(name, parts["x"], parts["y"])
 
 
 @dataclass(frozen=True)

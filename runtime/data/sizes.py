@@ -20,14 +20,17 @@ Sizes = tuple[int | None, ...]
 def filled(stated: Sizes, sample: Sequence[int]) -> tuple[int, ...] | None:
     """Return the stated sizes with the open ones as a sample has them; None where it does not fit.
 
-    The sample's axes count as they are stored, else with a channel of one, else channels last.
+    The sample's axes count as they are stored, else with a channel of one, else with the channels
+    on the other side (`layout.axis_order` moves them).
 
     >>> filled((3, None, None), (8, 6, 3)), filled((1, None, None), (8, 6))
     ((3, 8, 6), (1, 8, 6))
+    >>> filled((None, None, 3), (3, 8, 6))
+    (8, 6, 3)
     """
     sample = tuple(sample)
-    last_first = (*sample[-1:], *sample[:-1])
-    for sizes in (sample, (1, *sample), (*sample, 1), last_first):
+    last_first, first_last = (*sample[-1:], *sample[:-1]), (*sample[1:], *sample[:1])
+    for sizes in (sample, (1, *sample), (*sample, 1), last_first, first_last):
         if len(sizes) == len(stated) and all(
             a in (None, b) for a, b in zip(stated, sizes, strict=True)
         ):

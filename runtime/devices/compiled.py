@@ -8,9 +8,11 @@ version, so an edited device compiles once more and an unchanged one never.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import inspect
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,6 +26,7 @@ import llvmlite.binding
 import numba
 
 from rpucc.errors import TargetError
+from rpucc.files import write_whole
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.step_check import check_step
 from rpucc.runtime.kernels.counted.update import update as counted_update
@@ -198,13 +201,13 @@ def _cache_folder() -> Path:
             return folder
     except OSError:
         pass
-    return Path(tempfile.mkdtemp(prefix="rpucc-kernels-"))
+    temporary = tempfile.mkdtemp(prefix="rpucc-kernels-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def _write(folder: Path, name: str, text: str) -> Path:
     path = folder / f"{name}.py"
     if not path.exists():
-        temporary = folder / f".{name}.{os.getpid()}"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, lambda stream: stream.write(text.encode()))
     return path

@@ -16,6 +16,7 @@ from rpucc.runtime.digital.pooling import POOLING
 from rpucc.runtime.digital.session import build_session
 from rpucc.runtime.digital.shape import SHAPE
 from rpucc.runtime.digital.softmax import SOFTMAX
+from rpucc.runtime.fits import check_stated
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
@@ -27,5 +28,7 @@ def build_digital(executor: Executor, node: ir.Node) -> Instruction | None:
     """The instruction of a standard operator; None where a view or a constant is enough."""
     builder = NATIVE.get(node.op_type) if node.domain == "" else None
     if builder is not None and builder.accepts(executor, node):
-        return builder.build(executor, node)
+        instruction = builder.build(executor, node)
+        check_stated(executor, node)
+        return instruction
     return build_session(executor, node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,18 +77,23 @@ def _scatters_flat(executor: Executor, node: ir.Node) -> bool:
         start.ndim == 1
         and start.dtype == updates.dtype == np.float32
         and index.dtype == np.int64
-        and _is_of_max_pool(node.inputs[1])
+        and index.ndim == 1
+        and index.shape == updates.shape
+        and node.attributes.get_int("axis", 0) == 0
+        and _pooled_elements(executor, node.inputs[1]) <= start.size
         and node.attributes.get_string("reduction", "none") == "add"
     )
 
 
-def _is_of_max_pool(value: ir.Value | None) -> bool:
-    """Whether these are the Indices of a MaxPool: they cannot lie beyond its input."""
+def _pooled_elements(executor: Executor, value: ir.Value | None) -> float:
+    """How many elements the Indices of a MaxPool count; infinite where a value is none of these."""
     node = value.producer() if value is not None else None
     while node is not None and node.op_type in ("Reshape", "Flatten", "Identity"):
         value = node.inputs[0]
         node = value.producer() if value is not None else None
-    return node is not None and node.op_type == "MaxPool"
+    if node is None or node.op_type != "MaxPool" or node.inputs[0] is None:
+        return math.inf
+    return executor.array(node.inputs[0]).size
 
 
 POOLING: dict[str, Native] = {

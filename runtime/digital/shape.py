@@ -112,7 +112,8 @@ def _expand(executor: Executor, node: ir.Node) -> Instruction:
 
 def _transposable(executor: Executor, node: ir.Node) -> bool:
     x = executor.array(node.inputs[0])
-    return x.dtype == np.float32 and x.ndim > 0
+    perm = node.attributes.get_ints("perm", tuple(range(x.ndim)))
+    return x.dtype == np.float32 and x.ndim > 0 and sorted(perm) == list(range(x.ndim))
 
 
 SHAPE: dict[str, Native] = {

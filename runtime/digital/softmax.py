@@ -28,7 +28,7 @@ def _softmax(executor: Executor, node: ir.Node) -> Instruction:
 def _over_last(executor: Executor, node: ir.Node) -> bool:
     x = executor.array(node.inputs[0])
     axis = node.attributes.get_int("axis", -1)
-    return x.dtype == np.float32 and axis % x.ndim == x.ndim - 1
+    return x.dtype == np.float32 and axis in (-1, x.ndim - 1) and x.ndim > 0
 
 
 def _loss(executor: Executor, node: ir.Node) -> Instruction:
@@ -65,6 +65,8 @@ def _plain_loss(executor: Executor, node: ir.Node) -> bool:
         and len(node.outputs) == 1
         and logits.ndim == 2
         and logits.dtype == np.float32
+        and labels.dtype.kind in "iu"
+        and labels.shape == logits.shape[:1]
         and labels.size > 0
         and node.attributes.get_string("reduction", "mean") == "mean"
         and "ignore_index" not in node.attributes
@@ -89,12 +91,14 @@ def _one_hot(executor: Executor, node: ir.Node) -> Instruction:
 
 
 def _rows_of_labels(executor: Executor, node: ir.Node) -> bool:
-    labels, _, values = (executor.array(v) for v in node.inputs)
+    labels, depth, values = (executor.array(v) for v in node.inputs)
     return (
         labels.ndim == 1
         and labels.size > 0
         and labels.dtype == np.int64
         and values.dtype == np.float32
+        and values.shape == (2,)
+        and depth.size == 1
         and executor.constant(node.inputs[1]) is not None
         and node.attributes.get_int("axis", -1) in (-1, 1)
     )

@@ -20,6 +20,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.runtime.digital.pooling import pool_windows
+from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.patterns import Graph, drops_last, initial, integers
 from rpucc.runtime.kernels import activations as kernels
 
@@ -53,6 +54,7 @@ class Turn:
     def build(self, executor: Executor, _nodes: tuple[ir.Node, ...]) -> Instruction:
         """The forward pass."""
         y = executor.array(self.nodes[0].inputs[0])
+        require(self.nodes[0], y.ndim == 3 and y.dtype == np.float32, f"reads {list(y.shape)}")
         batch, positions, channels = y.shape
         if self.pool is None:
             shape = executor.shape(self.image) or (batch, channels, positions)
@@ -64,6 +66,8 @@ class Turn:
         shape = executor.shape(self.pool.outputs[0]) or ()
         out = executor.new(self.pool.outputs[0], shape).reshape(batch, channels, -1)
         image = executor.shape(self.image) or ()
+        fits = image[:2] == (batch, channels) and math.prod(image[2:]) == positions
+        require(self.nodes[1], fits, f"makes an image {list(image)} of {list(y.shape)}")
         taps = self.taps = np.ascontiguousarray(pool_windows(self.pool, image[2:], shape[2:]).T)
         pooled = self.pooled = np.zeros((batch, out.shape[2], channels), np.float32)
         winners = self.winners = np.zeros(pooled.shape, np.int32)
@@ -97,6 +101,7 @@ class Slope:
         if self.turn is not None:
             return self._through_pool(executor, rows, out)
         y = executor.array(self.y)
+        self._check(rows, len(y), y[:1].size)
         if not self.turned:
             flat = y.reshape(batch, -1)
             d = executor.new(out, y.shape).reshape(batch, -1)
@@ -111,10 +116,17 @@ class Slope:
             batch, WORK * y.size, lambda a, b: kernels.turn_gradient(rows, image, d, kind, a, b)
         )
 
+    def _check(self, rows: Array, batch: int, width: int) -> None:
+        fits = rows.dtype == np.float32 and len(rows) == batch and rows.shape[1] >= width
+        require(
+            self.nodes[-1], fits, f"its gradient has {list(rows.shape)}, not [{batch}, {width}]"
+        )
+
     def _through_pool(self, executor: Executor, g: Array, out: ir.Value) -> Instruction:
         turn = self.turn
         assert turn is not None
         batch, _, channels = turn.pooled.shape
+        self._check(g, batch, turn.pooled[:1].size)
         shape = executor.shape(turn.image) or ()
         d = executor.new(out, (batch, math.prod(shape[2:]), channels))
         inside = turn.taps[turn.taps >= 0]

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.runtime.digital.softmax import wrong_label
+from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.patterns import Graph, initial
 from rpucc.runtime.kernels.softmax import cross_entropy_head
 
@@ -29,6 +30,8 @@ class Head:
     def build(self, executor: Executor, _nodes: tuple[ir.Node, ...]) -> Instruction:
         """Loss and gradient; a label that is no class raises DataError."""
         logits, labels = (executor.array(v) for v in self.loss.inputs)
+        fits = logits.ndim == 2 and labels.shape == logits.shape[:1] and labels.dtype == np.int64
+        require(self.loss, fits, f"its labels {list(labels.shape)} do not fit {list(logits.shape)}")
         loss = executor.new(self.loss.outputs[0], ())
         out = executor.new(self.nodes[-1].outputs[0], logits.shape)
         divisor = np.float32(executor.array(self.nodes[-1].inputs[1]))

@@ -10,7 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
-from rpucc.layers import READS, weight_of
+from rpucc.layers import READS, cycle_of, weight_of
+from rpucc.runtime.fits import require
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import multiply, multiply_groups
@@ -80,6 +81,9 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
         )
     x = executor.array(nodes[0].inputs[0])
     inputs, outputs = int(in_cuts[-1]), int(out_cuts[-1])
+    fits = x.dtype == np.float32 and x.ndim >= 2 and x.shape[-1] == inputs
+    fits = fits and (grid.groups == 1 or (x.ndim == 4 and x.shape[1] == grid.groups))
+    require(node, fits, f"its input {list(x.shape)} does not fit its matrix")
     y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
     periphery = Periphery.of(node, managed)
     grouped = grid.groups > 1
@@ -173,14 +177,22 @@ def _analog(
 
 
 def _place(executor: Executor, node: ir.Node) -> int:
-    """Which of the layer's reads of this cycle the node is: they draw their own noise."""
-    weight, cycle = weight_of(node), node.attributes.get_int("transpose", 0)
+    """Which of the layer's reads of its kind the node is: they draw their own noise.
+
+    The reads of one direction have a purpose of their own; in an evaluation, where all forward
+    reads have one purpose, both directions count.
+    """
+    weight, direction = weight_of(node), node.attributes.get_int("transpose", 0)
     same = [
         other
         for other in executor.graph
         if other.op_type in READS
         and weight_of(other) is weight
-        and other.attributes.get_int("transpose", 0) == cycle
+        and (
+            cycle_of(other) == "forward"
+            if executor.evaluating
+            else other.attributes.get_int("transpose", 0) == direction
+        )
     ]
     return same.index(node)
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.runtime.fits import require
 from rpucc.runtime.kernels.shares import assign, collect
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def build_assign(executor: Executor, node: ir.Node) -> Instruction:
     """[N, P, C] to [N, n, Q, C]: position order[i] of a sample becomes share i."""
     x = executor.array(node.inputs[0])
+    require(node, x.ndim == 3 and x.dtype == np.float32, f"its input is {x.dtype}{list(x.shape)}")
     batch, positions, columns = x.shape
     (copies,) = node.attributes["copies"].as_ints()
     each = -(-positions // copies)
@@ -34,6 +36,9 @@ def build_collect(executor: Executor, node: ir.Node) -> Instruction:
     shares = executor.array(node.inputs[0])
     batch, rows = shares.shape[0], shares.shape[-1]
     (positions,) = node.attributes["positions"].as_ints()
+    fits = shares.ndim == 4 and shares.dtype == np.float32
+    fits = fits and 0 < positions <= shares.shape[1] * shares.shape[2]
+    require(node, fits, f"its shares {list(shares.shape)} do not hold {positions} positions")
     out = executor.new(node.outputs[0], (batch, positions, rows))
     return _in_order(executor, node, positions, collect, shares.reshape(batch, -1, rows), out)
 

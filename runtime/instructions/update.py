@@ -8,8 +8,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
 from rpucc.runtime.devices.compiled import compile_update
+from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor, Instruction
     from rpucc.runtime.grid import Grid
 
+# BL at most (`target_sections.Update`): what the working arrays are planned for.
+MOST_SLOTS = 255
+# Kernels divide the rate by dw_min in float32, and must not get infinity: they reckon without.
+LARGEST_GAIN = 1e37
 PIECE_ROWS = 16
 # Any split of the rows gives the same bits; a thread should have a few of them to itself.
 PULSED_PIECE_ROWS = 4
@@ -34,9 +40,10 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
     """
     grid = executor.machine.grids[str(weight_of(node).name)]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
+    _check(executor, grid, node, x, d, lr)
     executor.bind(node.outputs[0], grid.W)
     before = None
-    if node.attributes.get_int("pulsed", 0):
+    if grid.pulsed:
         trains = -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS)
         X, D, before = _by_group(executor, grid.groups, trains, x, d)
         work = _pulsed(executor, grid, node, X, D, lr)
@@ -47,6 +54,23 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
         work = _exact(grid, X, D, lr)
     executor.at_end_together(work)
     return before
+
+
+def _check(
+    executor: Executor, grid: Grid, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
+    lr: NDArray[Any],
+) -> None:  # fmt: skip
+    """Refuse what the kernels could not work on, before one of them does."""
+    grouped = grid.groups > 1
+    fits = x.dtype == d.dtype == lr.dtype == np.float32 and lr.shape == ()
+    fits = fits and x.shape[:-1] == d.shape[:-1] and x[..., 0].size % executor.batch == 0
+    fits = fits and (x.shape[1] == grid.groups if grouped and x.ndim == 4 else not grouped)
+    lines = d.shape[-1], x.shape[-1]
+    require(node, fits and x.ndim >= 2 and lines == grid.matrices.shape[1:],
+            f"its x {list(x.shape)} and d {list(d.shape)} do not fit its matrix")  # fmt: skip
+    pulsed, bl = bool(node.attributes.get_int("pulsed", 0)), node.attributes.get_int("bl", 0)
+    alike = pulsed == grid.pulsed and (not pulsed or 1 <= bl <= MOST_SLOTS)
+    require(node, alike, f"pulsed = {int(pulsed)} and bl = {bl} are not what its devices can do")
 
 
 def _by_group(
@@ -113,6 +137,7 @@ def _pulsed(
     total = X.shape[1]
     positions = total // executor.batch
     dw_min = np.float32(grid.device.dw_min)
+    most = LARGEST_GAIN * float(dw_min)
     state, (k0, k1) = executor.run_state, executor.machine.key
     W, g, devices = grid.W, grid, device_state(grid)
 
@@ -120,8 +145,11 @@ def _pulsed(
         scratch = update_scratch(grid, total, positions, bl, b - a)
 
         def run() -> None:
+            rate = float(lr)
+            if not 0 <= rate <= most:
+                raise beyond_float32(grid, rate, bl)
             pulses[0] += kernel(
-                a, b, W, *devices, X, D, np.float32(lr), dw_min, bl, managed,
+                a, b, W, *devices, X, D, np.float32(rate), dw_min, bl, managed,
                 bl_managed, g.row_cuts, g.col_cuts, g.tiles, positions, state.sample, k0, k1,
                 *scratch,
             )  # fmt: skip
@@ -135,6 +163,14 @@ def _pulsed(
         return [job(a, b, tally) for (a, b), tally in zip(rows, tallies, strict=True)]
 
     return Work(_operations(total, *W.shape), parts, grid)
+
+
+def beyond_float32(grid: Grid, rate: float, bl: int) -> RpuccError:
+    """What to raise for a rate whose pulse probabilities no float32 holds."""
+    return RpuccError(
+        f"layer '{grid.layer}': learning rate {rate:g} with dw_min {grid.device.dw_min:g} and BL "
+        f"{bl} is beyond float32; a smaller --lr is needed"
+    )
 
 
 def _operations(positions: int, rows: int, columns: int) -> float:

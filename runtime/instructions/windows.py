@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
+from rpucc.runtime.fits import require
 from rpucc.runtime.kernels.windows import (
     col2im,
     col2im_points,
@@ -59,6 +60,9 @@ def build_col2im_chain(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instru
     channels = width // int(np.prod(taps))
     out = executor.new(node.outputs[0], (cols.shape[0], channels, *space))
     index, starts = _index(node, space, taps)
+    fits = cols.ndim == 3 and cols.dtype == np.float32 and cols.shape[1] == len(index)
+    fits = fits and width == channels * index.shape[1]
+    require(node, fits, f"its columns {list(cols.shape)} are not those of its windows")
     flat = out.reshape(cols.shape[0], channels, -1)
     if _is_every_point(index, flat.shape[2]):
         return executor.split(
@@ -73,6 +77,8 @@ def _im2col(executor: Executor, node: ir.Node, output: ir.Value, extra: int) -> 
     x = executor.array(node.inputs[0])
     batch, channels, *space = x.shape
     taps = [int(v) for v in node.attributes["kernel_shape"].as_ints()]
+    fits = x.dtype == np.float32 and len(space) == len(taps)
+    require(node, fits, f"its input {x.dtype}{list(x.shape)} does not fit its windows")
     index, starts = _index(node, space, taps)
     out = executor.new(output, (batch, index.shape[0], channels * index.shape[1] + extra))
     flat = x.reshape(batch, channels, -1)

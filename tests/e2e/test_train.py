@@ -239,3 +239,28 @@ def test_inspect_a_run(cli, tiny_model, tiny_data):
     (tile,) = layer["tile_list"]
     assert (tile["array"], tile["at"]) == (0, [0, 0])
     assert (tile["rows"], tile["columns"]) == ([0, 8], [0, 13])
+
+
+@pytest.mark.parametrize("how", [(), ("--lr", 0.01), ("--batch-size", 1), ("--batch-size", 8)])
+def test_the_default_rate_of_a_batch_is_talked_about(cli, tiny_model, tiny_data, how):
+    """Only where the user chose a batch and no rate."""
+    outcome = cli("train", tiny_model, "-t", "ideal", "--data", tiny_data, "-o", "run", *how)
+    assert outcome.code == 0
+    hint = "is for single samples: a batch of 8 takes their mean, 1/8 as far; --lr 0.08 makes up"
+    assert (hint in outcome.stderr) == (how == ("--batch-size", 8))
+    assert ("single samples" in outcome.stderr) == (how == ("--batch-size", 8))
+    again = cli("train", "run", "--resume", "--epochs", 2)
+    assert (again.code, "single samples" in again.stderr) == (0, False)
+
+
+def test_the_rate_that_is_advised_makes_up_for_the_batch(cli, tiny_model, tiny_data):
+    """The loss after an epoch is nearly that of single samples, far from that of 1/8 the rate."""
+    found = {}
+    for name, how in {
+        "one": ("-t", "ideal", "--batch-size", 1, "--lr", 0.01),
+        "slow": ("-t", "ideal", "--batch-size", 8, "--lr", 0.01),
+        "advised": ("-t", "ideal", "--batch-size", 8, "--lr", 0.08),
+    }.items():
+        outcome = cli("train", tiny_model, "--data", tiny_data, "-o", name, "--json", *how)
+        found[name] = json.loads(outcome.stdout)["epochs"][-1]["test_loss"]
+    assert abs(found["advised"] - found["one"]) < 0.2 * (found["slow"] - found["one"])

@@ -45,7 +45,7 @@ def squares(n: int, tests: int = 8, side: int = 64) -> Dataset:
     for image in y:
         top, left = rng.integers(0, side // 2, 2)
         image[top : top + side // 2, left : left + side // 2] = 1
-    x = (0.4 * y + rng.uniform(0.0, 0.6, y.shape)).astype(np.float32)
+    x = (0.4 * y + rng.uniform(0.0, 0.6, y.shape)).astype(np.float32)[:, None]
     return Dataset("squares", x[:n], y[:n], x[n:], y[n:])
 
 
@@ -135,7 +135,7 @@ def test_unet_from_the_command_line(tmp_path: Path, cli: Cli) -> None:
     options = ("-t", "ideal", "--data", file, "--epochs", 1, "--no-verify", "-o", run)
     trained = cli("train", tmp_path / "unet.onnx", *options)
     assert trained.code == 0, trained.stderr
-    assert "pixels wrong" in cli("eval", run).stdout
+    assert "labels wrong" in cli("eval", run).stdout
     outcome = cli("run", run, file, "-o", tmp_path / "out.npy")
     assert outcome.code == 0
     assert "its test part, the last tenth of x (2 samples)" in outcome.stderr

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx.shape_inference import infer_shapes
 
 from rpucc.opset import add_functions, register_schemas
-from rpucc.target import ArrayKind, Mapping, Update
+from rpucc.target import ArrayKind, LayerRule, Mapping, Update
 
 from .gradient_check import session
 
@@ -30,6 +30,8 @@ class StubTarget:
     devices: int = 1
     bias: str = "auto"
     arrays: tuple[ArrayKind, ...] = (ArrayKind(name="a", rows=65536, cols=65536, t_read=1e-8),)
+    layers: tuple[LayerRule, ...] = ()
+    name: str = "stub"
 
     def for_layer(self, name: str) -> StubPolicy:
         mapping = Mapping.model_validate({"devices_per_weight": self.devices, "bias": self.bias})

@@ -552,16 +552,36 @@ def test_equal_weights_of_different_layers_stay_separate():
     assert len(program.plan.layers) == 2
 
 
-def test_a_weight_shared_on_purpose_infers_and_refuses_to_train_with_the_way_out():
-    import rpucc
-
+def test_the_biases_of_two_calls_of_a_module_stay_one():
+    """MatMul has no place for a bias; where the weights are one, so are the Adds' constants."""
     model = net(
-        "(float[N,3] x) => (float y) { [one] a = Gemm (x, w) [two] y = Gemm (a, w) }", w=(3, 3)
+        """(float[N,3] x) => (float y) {
+            [t1] u = Transpose <perm = [1, 0]> (w) [one] a = MatMul (x, u) [p] b = Add (a, c)
+            [t2] v = Transpose <perm = [1, 0]> (w) [two] d = MatMul (b, v) [q] e = Add (d, c)
+            [r] y = Add (e, c)
+        }""",
+        w=(3, 3),
+        c=np.zeros(3, np.float32),
     )
-    program = rpucc.compile(model, "ideal", training=False, verify=True)
-    assert program.verified
-    with pytest.raises(ModelError, match=r"'one' and 'two'.*share.*own copy.*--inference"):
-        rpucc.compile(model, "ideal")
+    imported = load_model(model)
+    used = [imported.graph.node(name).inputs[1].name for name in "pqr"]
+    assert used == ["c", "c", "c_2"]
+    assert_same(model, imported, images(2, 3), rtol=0)
+
+
+def test_batch_norms_with_all_numbers_in_common_stay_one():
+    model = net(
+        """(float[N,3,4] x) => (float y) {
+            [one] a = BatchNormalization (x, s, b, m, v)
+            [two] c = BatchNormalization (a, s, b, m, v)
+            [three] y = BatchNormalization (c, s, b, m, b)
+        }""",
+        **{name: np.linspace(1, 2, 3).astype(np.float32) for name in "sbmv"},
+    )
+    imported = load_model(model)
+    used = [[v.name for v in imported.graph.node(n).inputs[1:]] for n in ("one", "two", "three")]
+    assert used[0] == used[1] == list("sbmv")
+    assert set(used[2]).isdisjoint(used[0])
 
 
 def test_an_unnamed_batch_becomes_symbolic_and_space_stays_as_it_is():

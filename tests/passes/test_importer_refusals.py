@@ -58,6 +58,10 @@ LAYERS = {
         "node 'c' (Conv): A convolution's group must be at least 1 and divide its input and output "
         "channels: group 2, input channels 3 (input 'x' [1, 3, 8, 8])",
     ),
+    "axes twice": (
+        net("(float[N,3,8] x) => (float y) { [r] y = ReduceMean <keepdims = 0> (x, a) }", a=[2, 2]),
+        "node 'r' (ReduceMean): Axes must name each axis once: axes [2, 2] of input 'x' [1, 3, 8]",
+    ),
     "group zero": (
         net(CONV.format("group = 0"), w=(4, 3, 3, 3)),
         "node 'c' (Conv): A convolution's group must be at least 1 and divide its input and output "

@@ -27,7 +27,9 @@ def open_model(dims: list[str | int | None], inputs: int = 1) -> onnx.ModelProto
         h.make_node("Gemm", ["f", "w"], ["y"], name="fc"),
     ]
     more = [h.make_tensor_value_info(f"x{i}", 1, ["N", 1]) for i in range(1, inputs)]
-    nodes += [h.make_node("Identity", [value.name], [f"{value.name}.o"]) for value in more]
+    for value in more:
+        nodes[-1].output[0] = f"{value.name}.before"
+        nodes.append(h.make_node("Add", [f"{value.name}.before", value.name], ["y"]))
     graph = h.make_graph(
         nodes,
         "open",

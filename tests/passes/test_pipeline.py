@@ -21,6 +21,7 @@ from rpucc.target import Target
 from .lowering import SIZES, imported, with_arrays
 
 TRAINING = [
+    "normalise_products",
     "fold_batchnorm",
     "select_analog",
     "equalise",
@@ -76,10 +77,11 @@ def test_events_come_in_order_with_the_import_first() -> None:
     assert [event.index for event in events] == list(range(len(TRAINING) + 1))
     assert events[0].seconds == 0.25
     assert all(event.model is model for event in events)
-    # there is no batch norm, and an ideal target manages nothing
+    # all products are layers, there is no batch norm, and an ideal target manages nothing
     unmodified = [event.name for event in events if not event.modified]
     scaling = ["equalise", "scale_weights"]
-    assert unmodified == ["fold_batchnorm", *scaling, "replicate", "manage_noise", "manage_bounds"]
+    managing = ["replicate", "manage_noise", "manage_bounds"]
+    assert unmodified == ["normalise_products", "fold_batchnorm", *scaling, *managing]
 
 
 def test_function_bodies_follow_the_ops_in_use() -> None:

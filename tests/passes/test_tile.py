@@ -12,10 +12,10 @@ from rpucc.errors import ModelError
 from rpucc.layers import READS, analog_layers
 from rpucc.models import build
 from rpucc.passes.array_kinds import smallest_kind
-from rpucc.passes.cuts import balanced_cuts
 from rpucc.passes.pipeline import run_pipeline
 from rpucc.passes.tile import Tile
 from rpucc.passes.verify import compare_models
+from rpucc.placement.cuts import balanced_cuts
 from rpucc.target import ArrayKind
 
 from .lowering import SIZES, ints, lowered, node, with_arrays

@@ -254,14 +254,15 @@ def test_a_flipped_weight_is_noticed() -> None:
         assert_same(before, evaluate(model, x=x))
 
 
-def test_training_a_shared_weight_is_refused() -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_layers_that_share_a_weight_share_a_matrix(training: bool) -> None:
     text = "(float[N,3] x) => (float[N,3] y) { [a] h = MatMul(x, W) [b] y = MatMul(h, W) }"
-    with pytest.raises(UnsupportedError, match=r"'a' and 'b'.*share the weight 'W'.*--inference"):
-        unroll(program(text, W=normal(3, 3)))
     model = program(text, W=normal(3, 3))
     x = normal(2, 3)
     before = evaluate(model, x=x)
-    unroll(model, training=False)
+    unroll(model, training=training)
+    reads = [node for node in model.graph if node.op_type == "Read"]
+    assert [node.inputs[1].name for node in reads] == ["a.W", "a.W"]
     assert assert_same(before, evaluate(model, x=x)) == {"h", "y"}
 
 

@@ -15,6 +15,7 @@ from rpucc.check import Check, check_model
 from rpucc.check_trail import FATES
 from rpucc.cli.main import cli
 from rpucc.errors import ModelError, RpuccError, TargetError
+from rpucc.layers import analog_layers
 from rpucc.models import build
 from rpucc.report.check import ORDER
 
@@ -175,7 +176,8 @@ def test_it_is_true(name: str, training: bool) -> None:
         return
     program = rpucc.compile(MODELS[name](), "ideal", training=training, verify=False)
     on_arrays = [node.layer for node in check.nodes if node.fate == "array"]
-    assert on_arrays == [layer.name for layer in program.plan.analog_layers]
+    layers = analog_layers(program.model)
+    assert on_arrays == [read.metadata_props["rpucc.layer"] for la in layers for read in la.forward]
     left = {node.name for node in program.model.graph}
     for node in check.nodes:
         if node.fate in ("folded", "removed", "constant"):
@@ -342,3 +344,17 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
 
 def test_every_fate_has_its_place_in_the_report() -> None:
     assert set(ORDER) == set(FATES)
+
+
+def test_a_product_is_called_what_it_would_be_also_where_the_import_stops() -> None:
+    model = net(
+        """(float[N,3,4] x) => (float y) {
+            [product] a = Einsum <equation = "bld,dk->blk"> (x, w)
+            [bad] y = Conv <group = 3> (a, u)
+        }""",
+        w=(4, 2),
+        u=(4, 1, 1),
+    )
+    check = check_model(model, training=False)
+    assert not check.compiles
+    assert [node.fate for node in check.nodes] == ["array", "refused"]

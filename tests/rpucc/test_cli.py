@@ -199,7 +199,7 @@ def test_json_of_lists():
     assert {"ideal", "rpu-baseline", "rpu-managed"} <= set(targets)
     passes = json.loads(rpucc("passes", "--json").stdout)
     names = [row["name"] for row in passes]
-    assert names[:3] == ["import", "fold_batchnorm", "select_analog"]
+    assert names[:3] == ["import", "normalise_products", "fold_batchnorm"]
     assert [row["name"] for row in passes if row["training_only"]] == [
         "differentiate",
         "assign_update",

@@ -13,10 +13,12 @@ from rich.console import Console
 from rpucc.cli.main import cli
 from rpucc.compiler import compile_model
 from rpucc.cost.network import NetworkCost, measured_rereads
+from rpucc.models import build
 from rpucc.plan import Plan
 from rpucc.program import Program
 from rpucc.report import cost as report
-from rpucc.target import Target
+from rpucc.report.plan import total_lines
+from rpucc.target import CostTable, Target
 
 from .alexnet import build_alexnet
 
@@ -112,8 +114,11 @@ def test_conversions_and_bytes_of_a_layer(lenet: Program) -> None:
     )
     assert (backward.dac_conversions, backward.adc_conversions) == (64 * 32, 64 * 401)
     assert update.dac_conversions == update.adc_conversions == update.moved_bytes == 0
-    assert forward.moved_bytes == 16 * 12 * 12 * 4  # the image, not its windows
-    assert backward.moved_bytes == 64 * 32 * 4
+    # the image, not its windows, in the 7 bits of the DAC; 9,216 bytes in float32
+    assert forward.moved_bytes == 16 * 12 * 12 * 7 / 8 == 2016
+    # errors in 7 bits, each read with a scale of 32 bits from noise management
+    assert backward.moved_bytes == (64 * 32 * 7 + 64 * 32) / 8 == 2048
+    assert forward.energy.movement == pytest.approx(2016 * 5e-12)
 
 
 def test_a_grid_converts_more_and_moves_partial_sums() -> None:
@@ -125,7 +130,97 @@ def test_a_grid_converts_more_and_moves_partial_sums() -> None:
     # 32 × 401 on 2 × 4 arrays: each row block converts all inputs, each segment all outputs
     assert forward.dac_conversions == 64 * 2 * 401
     assert forward.adc_conversions == 64 * 4 * 32
-    assert forward.moved_bytes == 16 * 144 * 4 + 64 * 4 * 32 * 9 / 8
+    # inputs of 7 bits; partial sums of 9, four for each of 64 · 32 results
+    assert forward.moved_bytes == 16 * 144 * 7 / 8 + 64 * 4 * 32 * 9 / 8
+
+
+def moved(*overrides: str, target: str = "rpu-managed", model: object = "lenet") -> list[float]:
+    """Bytes that come to each layer in the forward cycle."""
+    cost = compile_model(model, target, overrides=overrides, training=False, verify=False).cost
+    return [layer.cycles[0].moved_bytes for layer in cost.layers]
+
+
+def test_values_move_in_the_bits_of_the_converter_that_takes_them() -> None:
+    inputs = (784, 16 * 144, 512, 128)
+    assert moved() == [n * 7 / 8 for n in inputs]
+    assert moved("layer.fc1.periphery.dac_bits=4") == [686, 2016, 256, 112]
+    assert moved(target="ideal") == [n * 4 for n in inputs]  # no converter: value_bits
+    assert moved("cost.value_bits=16", target="ideal") == [n * 2 for n in inputs]
+    assert moved("cost.value_bits=4") == [n / 2 for n in inputs]  # fewer than the converter takes
+
+
+def test_noise_management_of_windows_needs_the_values_themselves() -> None:
+    """conv1 and conv2 read a value in several windows, each with a scale; a dense layer once."""
+    assert moved("management.noise_forward=always") == [
+        784 * 4,
+        16 * 144 * 4,
+        512 * 7 / 8 + 4,
+        128 * 7 / 8 + 4,
+    ]
+
+
+def test_a_fixed_batch_moves_as_much_a_sample() -> None:
+    model = build("lenet")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 8
+    assert moved(model=model) == moved()
+
+
+# ---------------------------------------------------------------- energy and images a second
+
+
+def test_tera_operations_a_watt_by_hand() -> None:
+    """All energies 0 but the DAC's, 1 pJ: as many as lines that are driven."""
+    nothing = [f"cost.{key}=0" for key in CostTable.model_fields if key.endswith("_energy")]
+    program = compile_model(
+        "lenet",
+        "rpu-managed",
+        overrides=[*nothing, "cost.crosspoint_power=0", "cost.dac_energy=1e-12"],
+        verify=False,
+    )
+    lines = 576 * 26 + 64 * 401 + 513 + 129
+    macs = 576 * 16 * 26 + 64 * 32 * 401 + 128 * 513 + 10 * 129
+    plan = program.plan
+    assert plan.macs == macs
+    assert plan.cost.inference.energy.total == pytest.approx(lines * 1e-12)
+    assert plan.tops_per_watt == pytest.approx(2 * macs / lines)  # tera over pico: 54.6
+    conv1 = plan.layers[0]
+    assert conv1.joules == pytest.approx(576 * 26e-12)
+    assert conv1.tops_per_watt == pytest.approx(2 * 16)  # 16 outputs share an input's energy
+    assert conv1.images_per_second == pytest.approx(1 / 5.76e-6)
+    totals = plan.to_dict()["totals"]
+    assert totals["tops_per_watt"] == plan.tops_per_watt
+    assert totals["watts"] == pytest.approx(lines * 1e-12 / 5.76e-6)
+
+
+def test_rows_and_totals_add_up(lenet: Program) -> None:
+    plan, cost = lenet.plan, lenet.cost
+    digital = cost.inference.energy.digital
+    assert sum(layer.joules for layer in plan.layers) + digital == pytest.approx(
+        cost.inference.energy.total
+    )
+    assert cost.training_serial is not None
+    trained = sum(layer.training_joules for layer in plan.layers)
+    assert trained + cost.training_serial.energy.digital == pytest.approx(
+        cost.training_serial.energy.total
+    )
+    totals = plan.to_dict()["totals"]
+    assert totals["training_images_per_second"] == pytest.approx(77_042, rel=1e-4)
+    assert totals["training_joules"] == cost.training_serial.energy.total
+
+
+def test_compile_says_rate_and_energy(lenet: Program) -> None:
+    lines = dict(total_lines(lenet.plan))
+    assert lines["rate"] == "173,611 images/s; training 77,042 one by one, 86,806 pipelined"
+    joules, watts = lenet.cost.inference.energy.total, lenet.cost.inference.watts
+    assert lines["energy"].startswith(
+        f"{1e9 * joules:.0f} nJ an image, {1e3 * watts:.1f} mW, "
+        f"{2 * 1_127_818 / joules / 1e12:.2f} TOPS/W; training "
+    )
+    digital = compile_model("mlp", "ideal", overrides=["layer.*.analog=false"], verify=False)
+    lines = dict(total_lines(digital.plan))
+    assert "rate" not in lines
+    assert "TOPS/W" in lines["energy"]
 
 
 def test_expected_rereads_stretch_managed_reads_only(lenet: Program) -> None:

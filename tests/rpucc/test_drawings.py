@@ -17,11 +17,18 @@ from rpucc.compiler import compile_model
 from rpucc.placement import Block
 from rpucc.program import Program
 from rpucc.report.layout import isotonic, layout, ranks
-from rpucc.report.network import network
+from rpucc.report.network import Window, network
+from rpucc.report.plan import total_lines
 from rpucc.report.scene import Scene
 from rpucc.report.svg import fit
-from rpucc.report.svg_arrays import MOST_BLOCKS, array_pictures, picture_drawing
-from rpucc.report.svg_latency import cycle_seconds
+from rpucc.report.svg_arrays import (
+    MOST_BLOCKS,
+    PICTURE_WIDTH,
+    array_pictures,
+    cells,
+    picture_drawing,
+)
+from rpucc.report.svg_latency import cycle_seconds, latency_drawing
 from rpucc.report.svg_network import COLUMN, network_columns
 from rpucc.target import Target
 
@@ -89,19 +96,74 @@ def test_a_matrix_that_two_places_read_is_drawn_at_both() -> None:
     scene = Scene(Program(program.model))
     assert [layer.name for layer in scene.plan.layers] == ["fc0"]
     assert [node.layer for node in scene.network.nodes if node.layer] == ["fc0", "fc0"]
-    (drawing,) = network_columns(scene, links=True)
+    (drawing,) = network_columns(scene, links=True).drawings
     assert drawing.body.count('href="#layer-0"') == 2
 
 
 def test_a_long_network_is_broken_into_columns() -> None:
     scene = Scene(compile_model(residual(40), one_kind(8, 8), training=False, verify=False))
-    columns = network_columns(scene, links=True)
+    found = network_columns(scene, links=True)
+    columns = found.drawings
     assert len(columns) >= 3
+    assert len(columns) == 2 * found.per_row  # whole rows of a page
+    assert len({column.width for column in columns}) == 1  # one scale where a page shrinks them
     assert all(column.height < 1.5 * COLUMN for column in columns)
     body = "".join(column.body for column in columns)
     for i in range(40):
         assert body.count(f'href="#layer-{i}"') == 1
     assert body.count(">continued<") == 2 * (len(columns) - 1)  # text and title
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        (Window((3, 3), (1, 1), (1, 1)), "3 × 3"),
+        (Window((7, 7), (2, 2), (1, 1)), "7 × 7, stride 2"),
+        (Window((1, 9), (1, 2), (1, 1)), "1 × 9, stride 1 × 2"),
+        (Window((5,), (1,), (4,)), "5, dilation 4"),
+        (Window((2, 2), (2, 2), (1, 1), transposed=True), "transposed 2 × 2, stride 2"),
+    ],
+)
+def test_windows_in_words(window: Window, text: str) -> None:
+    assert str(window) == text
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("rule", [[], ["layer.*.analog=false"]])
+def test_nodes_show_window_reads_and_shape(training: bool, rule: list[str]) -> None:
+    program = compile_model("unet", "ideal", training=training, overrides=rule, verify=False)
+    nodes = {node.layer: node for node in network(program).nodes}
+    assert str(nodes["down1.conv1"].window) == "3 × 3"
+    assert nodes["down1.conv1"].shape == (16, 64, 64)
+    assert str(nodes["up2"].window) == "transposed 2 × 2, stride 2"
+    assert nodes["up2"].shape == (32, 32, 32)
+    body = "".join(d.body for d in network_columns(Scene(program), links=False).drawings)
+    assert ">→ 16 × 64 × 64<" in body
+    assert (">4,096 reads<" in body) == (not rule)
+    assert (">digital<" in body) == bool(rule)
+
+
+def test_every_layer_that_is_as_slow_is_marked() -> None:
+    """Two layers of one shape on one kind of array; and the copies of a layer share its reads."""
+    target = one_kind(8, 8)
+    scene = Scene(compile_model(residual(3), target, training=False, verify=False))
+    assert [layer.is_bottleneck for layer in scene.plan.layers] == [True] * 3
+    assert [layer.name for layer in scene.plan.bottlenecks] == ["fc0", "fc1", "fc2"]
+    assert scene.plan.bottleneck == "fc0"
+    body = "".join(d.body for d in network_columns(scene, links=False).drawings)
+    assert body.count('class="slow"') == 3
+    assert latency_drawing(scene.plan).body.count('class="slow-text"') == 6  # names and times
+    assert "fc0, 2 layers as slow" in latency_drawing(scene.plan).label
+    assert dict(total_lines(scene.plan))["bottleneck"].startswith(
+        "fc0 and 2 layers as slow: 1 read"
+    )
+
+
+def test_copies_are_in_the_box_of_a_layer() -> None:
+    target = Target.load("ideal", ["layer.conv1.mapping.replicas=16"])
+    scene = Scene(compile_model("lenet", target, training=False, verify=False))
+    (drawing,) = network_columns(scene, links=False).drawings
+    assert ">36 reads × 16<" in drawing.body
 
 
 # ---------------------------------------------------------------- layout
@@ -181,11 +243,43 @@ def test_a_grid_stands_as_the_matrix_is_cut(lenet: Program) -> None:
     scene = Scene(compile_model("lenet", one_kind(16, 100), training=False, verify=False))
     conv2 = next(p for p in array_pictures(scene) if p.layers == ("conv2",))
     layer = scene.layer("conv2")
-    assert conv2.across == layer.grid[1] == 4
+    assert conv2.columns == layer.grid[1] == 4
     assert len(conv2.arrays) == layer.tiles == 8
     drawing = picture_drawing(scene, conv2)
     frames, blocks = (path for path in drawing.body.split("<path")[1:])
     assert frames.count("M") == blocks.count("M") == 8
+
+
+@pytest.mark.parametrize("copies", [1, 3, 40])
+def test_copies_stand_side_by_side(copies: int) -> None:
+    target = one_kind(16, 100, f"layer.conv2.mapping.replicas={copies}")
+    scene = Scene(compile_model("lenet", target, training=False, verify=False))
+    conv2 = next(p for p in array_pictures(scene) if p.layers == ("conv2",))
+    assert (conv2.each, conv2.columns, conv2.copies) == (8, 4, copies)
+    grid = cells(scene, conv2)
+    corners = {}
+    for i, (_, (block,)) in enumerate(conv2.arrays):
+        corners[block.copy, block.row, block.col] = grid.corner(i)
+    assert len(set(corners.values())) == len(corners)
+    for copy in range(min(copies, grid.across)):  # the first row: all at one height
+        x, y = corners[copy, 0, 0]
+        assert (x, y) == pytest.approx((copy * grid.copy_step[0], 0))
+        assert corners[copy, 1, 3] == pytest.approx((x + 3 * grid.step[0], grid.step[1]))
+    drawing = picture_drawing(scene, conv2)
+    assert drawing.width <= PICTURE_WIDTH + 1
+    assert (f" in {copies} copies" in drawing.label) == (copies > 1)
+    assert grid.across == copies or grid.across * grid.copy_step[0] > PICTURE_WIDTH * 0.7
+
+
+def test_copies_of_a_grouped_layer_stand_apart() -> None:
+    target = Target.load("ideal", ["layer.*depthwise.mapping.replicas=3"])
+    program = compile_model("mobilenet-v2-cifar", target, training=False, verify=False)
+    scene = Scene(program)
+    for picture in array_pictures(scene):
+        owners = [{block.copy for block in blocks} for _, blocks in picture.arrays]
+        assert all(len(copies) == 1 for copies in owners)
+        for i, (copy,) in enumerate(owners):
+            assert copy == i // picture.each
 
 
 def test_what_is_not_drawn_is_said() -> None:

@@ -106,13 +106,18 @@ def test_csv_rows(lenet: Program) -> None:
     assert float(rows[0]["seconds"]) == pytest.approx(5.76e-6)
     assert [row["is_bottleneck"] for row in rows] == ["1", "0", "0", "0"]
     assert {row["update_bl"] for row in rows} == {"10"}
+    for row, layer in zip(rows, lenet.plan.layers, strict=True):
+        assert float(row["images_per_second"]) == pytest.approx(1 / layer.seconds)
+        assert float(row["joules"]) == layer.joules > 0
+        assert float(row["training_joules"]) == layer.training_joules > layer.joules
+        assert float(row["tops_per_watt"]) == pytest.approx(2e-12 * layer.macs / layer.joules)
 
 
 def test_csv_names_are_no_formulas(lenet: Program) -> None:
     first = dataclasses.replace(lenet.plan.layers[0], name='=HYPERLINK("x"),\n')
     plan = dataclasses.replace(lenet.plan, layers=(first, *lenet.plan.layers[1:]))
     rows = list(csv.DictReader(io.StringIO(as_csv(plan))))
-    assert rows[0]["name"] == '\'=HYPERLINK("x"),\n'
+    assert rows[0]["name"] == '\'=HYPERLINK("x"),?'
 
 
 # ---------------------------------------------------------------- notebooks and docs

@@ -16,6 +16,7 @@ from rpucc.program import Program
 from rpucc.report.definitions import DEFINITIONS
 from rpucc.report.html import page
 from rpucc.report.html.page import CONTENTS
+from rpucc.report.html.parts import breakable
 from rpucc.report.scene import Scene
 from rpucc.target import Target
 
@@ -115,15 +116,54 @@ def test_hostile_names_are_text(hostile: Program) -> None:
     assert any("onerror" in layer.name for layer in hostile.plan.layers)
     found = Elements(page(Scene(hostile)))
     plain = Elements(page(Scene(compile_model("mlp", "rpu-managed", verify=False))))
+    for tags in (found.tags, plain.tags):
+        del tags["wbr"]  # where a name may break
     assert found.tags == plain.tags
     assert found.attributes["onerror"] == 0
     assert json.loads(found.scripts[0])["layers"] == [la.name for la in hostile.plan.layers]
+
+
+def facts(text: str) -> dict[str, str]:
+    """The facts of the first screen: label to the number."""
+    head = text[: text.index("</header>")]
+    found = re.findall(r"<dt><a [^>]*>([^<]*)</a></dt><dd>(.*?)<small>", head)
+    return {label: number.replace("<wbr>", "") for label, number in found}
+
+
+def test_the_first_screen_says_how_fast_and_what_energy(lenet: Program, lenet_page: str) -> None:
+    found = facts(lenet_page)
+    run = lenet.cost.inference
+    assert found["images a second"] == "173,611"
+    assert found["energy"] == f"{run.energy.total * 1e9:.0f} nJ"
+    assert found["efficiency"] == f"{lenet.plan.tops_per_watt:.2f} TOPS/W"
+    assert found["training"] == "77,042"
+    assert found["bottleneck"] == "conv1"
+    digital = compile_model("mlp", "ideal", overrides=["layer.*.analog=false"], verify=False)
+    found = facts(page(Scene(digital)))
+    assert "images a second" not in found
+    assert "TOPS/W" in found["efficiency"]
+
+
+def test_names_break_between_words_only() -> None:
+    assert breakable("layer1.0.conv2") == "layer1.<wbr>0.<wbr>conv2"
+    assert breakable("/a/b_c--d:e") == "/<wbr>a/<wbr>b_<wbr>c--<wbr>d:<wbr>e"
+    assert breakable("conv") == "conv"
+    assert breakable("<b>.\x07") == "&lt;b&gt;.<wbr>?"
 
 
 def test_an_inference_program_shows_no_training() -> None:
     text = page(Scene(compile_model("mlp", "ideal", training=False, verify=False)))
     assert "One training image" not in text
     assert "with training" not in text
+
+
+def test_scaled_and_clipped_weights_have_a_column_each_where_there_are_any(lenet_page: str) -> None:
+    """Of the layers that have none the cell is empty."""
+    keys = ["layer.fc1.mapping.weight_scaling=0.3", "layer.conv1.device.w_max=0.1"]
+    off = ["layer.conv1.mapping.weight_scaling=off"]
+    found = page(Scene(compile_model("lenet", overrides=[*keys, *off], verify=False)))
+    for heading in (">scale<", ">clipped<"):
+        assert found.count(heading) == lenet_page.count(heading) + 1, heading
 
 
 def test_a_network_without_arrays_has_a_page() -> None:
@@ -172,6 +212,39 @@ def test_a_browser_takes_it(
     assert browser.width_in(path, 390) == (390, 390)
 
 
+@pytest.fixture(scope="module")
+def wide() -> Program:
+    """Every column that the table of layers can have, and long names."""
+    overrides = ["mapping.devices_per_weight=2", "layer.block*.mapping.replicas=2"]
+    return compile_model("mobilenet-v2-cifar", "rpu-managed", overrides=overrides, verify=False)
+
+
+def test_nothing_is_cut_on_a_desktop_nor_the_network_on_a_phone(
+    browser: Browser, wide: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.html"
+    path.write_text(page(Scene(wide)), encoding="utf-8")
+    assert ">copies<" in path.read_text()
+    assert ">devices<" in path.read_text()
+    assert browser.cut_in(path, 1400) == []
+    cut = browser.cut_in(path, 390)
+    assert "Layers" in cut  # a frame that scrolls
+    assert "" not in cut  # the network and the arrays
+
+
+@pytest.mark.parametrize("which", ["lenet", "wide"])
+def test_the_first_printed_page_is_not_empty(
+    which: str, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    program: Program = request.getfixturevalue(which)
+    path = tmp_path / "plan.html"
+    path.write_text(page(Scene(program)), encoding="utf-8")
+    first = browser.first_printed_page(path)
+    assert "images a second" in first
+    assert "Network" in first
+    assert program.plan.layers[0].name in first
+
+
 SEARCH = """
 const find = document.getElementById("find");
 find.value = "Conv 2";
@@ -209,3 +282,39 @@ def test_an_array_tells_what_lies_on_it(browser: Browser, lenet_page: str, tmp_p
     assert tip is not None
     assert tip[1] == "array small 1\nconv2: rows 0…31, columns 0…400"
     assert "hidden" not in tip[0]
+
+
+COPIES = """
+const svg = document.querySelectorAll("svg.floor")[1];
+const picture = JSON.parse(document.getElementById("data").textContent).pictures[1];
+const box = svg.getBoundingClientRect();
+const scale = box.width / svg.viewBox.baseVal.width;
+const [right, down] = [2 * picture.steps[1][0] + 1.5 * picture.steps[0][0],
+  1.5 * picture.steps[0][1]];
+svg.dispatchEvent(new PointerEvent("pointermove",
+  {bubbles: true, clientX: box.left + right * scale, clientY: box.top + down * scale}));
+document.body.dataset.found = document.getElementById("tip").textContent;
+svg.focus();
+const [right4, down2] = [Array(4).fill("ArrowRight"), Array(2).fill("ArrowDown")];
+for (const key of [...right4, ...down2])
+  svg.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+document.body.dataset.walked = document.getElementById("tip").textContent;
+"""
+
+
+def test_copies_side_by_side_tell_what_lies_on_them(browser: Browser, tmp_path: Path) -> None:
+    kinds = ["array.0.rows=16", "array.0.cols=120", "layer.conv2.mapping.replicas=3"]
+    target = Target.load("ideal", [*kinds, "mapping.array=small"])
+    program = compile_model("lenet", target, training=False, verify=False)
+    path = tmp_path / "plan.html"
+    path.write_text(page(Scene(program)), encoding="utf-8")
+    visit = browser.visit_with(path, COPIES)
+    assert visit.console == []
+    # 32 × 401 on 2 × 4 arrays, the third copy: second row block, second segment
+    assert re.search(
+        r'data-found="array small \d+\nconv2, copy 2: rows 16…31, columns 10', visit.dom
+    )
+    # four to the right, one down: the first array of the second copy's second row
+    assert re.search(
+        r'data-walked="array small \d+\nconv2, copy 1: rows 16…31, columns 0', visit.dom
+    )

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpucc.passes.cuts import balanced_cuts
 from rpucc.placement import Block, GridSpec, Placement, place
+from rpucc.placement.cuts import balanced_cuts
 from rpucc.target import ArrayKind
 
 from .networks import mobilenet_v2, resnet, vgg19

@@ -101,7 +101,9 @@ def test_digital_layers_are_listed_and_take_no_array_time(training: bool) -> Non
     assert plan.layers[3].op == "Gemm"
     assert plan.bottleneck == "conv2"
     assert plan.weights == 32 * 401 + 128 * 513
-    assert plan.digital_weights == sum(la.R * la.C for la in plan.layers if not la.analog)
+    digital = sum(la.R * la.C for la in plan.layers if not la.analog)
+    assert plan.digital_weights == digital + (0 if training else 16 + 10)  # the biases
+    assert plan.frozen == ()
 
 
 def test_everything_digital_has_no_bottleneck() -> None:

@@ -243,10 +243,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def test_docstring_examples_run() -> None:
     import rpucc.compiler
-    import rpucc.passes.cuts
+    import rpucc.placement.cuts
     import rpucc.plan
 
-    for module in (rpucc.program, rpucc.plan, rpucc.compiler, rpucc.passes.cuts):
+    for module in (rpucc.program, rpucc.plan, rpucc.compiler, rpucc.placement.cuts):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted > 0

@@ -298,7 +298,7 @@ def test_evaluation():
     lines = text(training.evaluation(found), width=80)
     assert lines[0].split(None, 1)[1].strip() == "2.71 % (271 of 10,000 wrong)"
     pixels = text(training.evaluation(dataclasses.replace(found, labels_per_sample=4)), width=80)
-    assert pixels[0].split(None, 1)[1].strip() == "2.71 % (1,084 of 40,000 pixels wrong)"
+    assert pixels[0].split(None, 1)[1].strip() == "2.71 % (1,084 of 40,000 labels wrong)"
     assert "6.42 million" in lines[2]
     assert "< 0.01 % re-reads" in lines[2]
     assert "5,000 samples a second" in lines[3]

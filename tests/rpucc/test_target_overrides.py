@@ -162,5 +162,5 @@ def test_all_overrides_that_mean_nothing_are_shown() -> None:
 
 
 def test_a_string_of_overrides_is_a_bug_not_a_bad_input() -> None:
-    with pytest.raises(TypeError, match="sequence"):
+    with pytest.raises(TypeError, match="allowed: a list of 'key=value' strings"):
         Target.load("ideal", "update.bl=1")

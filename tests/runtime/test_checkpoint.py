@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.numpy import save_file
 from rpucc.errors import CheckpointError, OutputError, RpuccError
 from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
 from rpucc.runtime.machine import Machine
+from rpucc.runtime.trainer import Trainer
 
 from .small import tiny, tiny_data, train
 
@@ -72,7 +74,23 @@ def test_digital_weights_are_part_of_it(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     assert "no such checkpoint file" in refused(tmp_path / "none")
-    assert "no such checkpoint file" in refused(tmp_path)
+    assert "no such checkpoint file" in refused(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(CheckpointError, match=r"checkpoint\.safetensors: no such checkpoint file"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_run_folder_brings_its_program(tmp_path: Path) -> None:
+    machine, _ = train(tiny(), tiny_data(), seed=9)
+    save_checkpoint(machine, tmp_path / "checkpoint.safetensors")
+    for place in (tmp_path, tmp_path / "checkpoint.safetensors"):
+        with pytest.raises(CheckpointError, match=r"there is no program\.onnx beside it; give the"):
+            load_checkpoint(place)
+    machine.program.save(tmp_path / "program.onnx")
+    for place in (tmp_path, str(tmp_path), tmp_path / "checkpoint.safetensors"):
+        loaded = load_checkpoint(place)
+        assert (loaded.seed, loaded.history) == (9, machine.history)
+        for name, array in machine.state().items():
+            np.testing.assert_array_equal(loaded.state()[name], array)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -153,10 +171,56 @@ def test_the_checkpoint_of_another_program(good: Path, other: tuple[str, ...]) -
         {"history": "3"},
         {"history": "[3]"},
         {"history": '[{"epoch": 1}]'},
+        {"counters": json.dumps({"sample": 2**32 + 1, "reads": [0, 0, 0]})},
+        {"counters": json.dumps({"loss_sum": 10**400, "reads": [0, 0, 0]})},
+        {"counters": "[" * 100_000},
+        {"seed": 1e999},
     ],
 )
 def test_damaged_metadata(good: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     refused(rewritten(good, tmp_path / "changed", **changes))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train_loss", "0.5"), ("reads", [1]), ("reads", -1), ("lr", True), ("test_error", {})],
+)
+def test_damaged_history(good: Path, tmp_path: Path, key: str, value: Any) -> None:
+    record = {**load_checkpoint(good, tiny()).history[0], key: value}
+    path = rewritten(good, tmp_path / "changed", history=json.dumps([record]))
+    assert f"metadata is damaged: {key} is" in refused(path)
+
+
+def test_flipped_bits_of_the_weights(good: Path, tmp_path: Path) -> None:
+    content = good.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    for at in np.random.default_rng(0).integers(8 + size, len(content), 20):
+        changed = bytearray(content)
+        changed[at] ^= 1 << int(at) % 8
+        path = tmp_path / "changed"
+        path.write_bytes(changed)
+        refused(path)
+
+
+def test_weights_beyond_their_devices_bounds(good: Path, tmp_path: Path) -> None:
+    """In a file whose digest is right, or that is older than the digest."""
+    with safe_open(good, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        notes = json.loads(file.metadata()["rpucc"])
+    del notes["tensors"]
+    path = tmp_path / "old"
+    save_file(tensors, path, {"rpucc": json.dumps(notes)})
+    load_checkpoint(path, tiny())
+    tensors["fc.W"][1, 2] = 1e30
+    save_file(tensors, path, {"rpucc": json.dumps(notes)})
+    assert "weight 'fc.W' holds 1e+30, which lies beyond the bounds of its device" in refused(path)
+
+
+def test_draws_that_would_repeat() -> None:
+    machine = Machine(tiny())
+    machine.counters.sample = 2**32 - 10
+    with pytest.raises(RpuccError, match="random numbers would repeat after 4,294,967,296"):
+        Trainer(machine).fit(tiny_data(), epochs=1)
 
 
 def test_weights_that_do_not_fit(good: Path, tmp_path: Path) -> None:
@@ -211,13 +275,11 @@ def test_a_failed_write_keeps_the_last_checkpoint(
 ) -> None:
     path = tmp_path / "c"
     path.write_bytes(good.read_bytes())
-    write = Path.write_bytes
 
-    def full_disk(self: Path, data: bytes) -> int:
-        write(self, data[:100])
+    def full_disk(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         save_checkpoint(Machine(tiny()), path)
     assert list(tmp_path.iterdir()) == [path]

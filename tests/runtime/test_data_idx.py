@@ -53,8 +53,8 @@ def refused(folder: Path, *parts: str) -> None:
 @pytest.mark.parametrize("dots", [False, True])
 def test_folder(tmp_path: Path, packed: bool, dots: bool) -> None:
     data = load_dataset(write_folder(tmp_path, packed=packed, dots=dots))
-    np.testing.assert_array_equal(data.x_train[:, 0], FILES["train-images-idx3-ubyte"])
-    np.testing.assert_array_equal(data.x_test[:, 0], FILES["t10k-images-idx3-ubyte"])
+    np.testing.assert_array_equal(data.x_train, FILES["train-images-idx3-ubyte"])
+    np.testing.assert_array_equal(data.x_test, FILES["t10k-images-idx3-ubyte"])
     assert data.y_train.tolist() == list(range(10))
     assert data.y_test.tolist() == [3, 1, 4, 1]
     assert data.x_train.dtype == np.uint8
@@ -63,7 +63,7 @@ def test_folder(tmp_path: Path, packed: bool, dots: bool) -> None:
 def test_the_plain_file_wins(tmp_path: Path) -> None:
     write_folder(tmp_path, dots=True)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"damaged")
-    assert load_dataset(tmp_path).sample_shape == (1, 4, 5)
+    assert load_dataset(tmp_path).sample_shape == (4, 5)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

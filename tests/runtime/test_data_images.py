@@ -50,7 +50,9 @@ def test_arrays(
         np.save(path, x)
     else:
         np.savez(path, other=np.zeros(3), x=x)
-    result = load_inputs(path, shape, (-1.0, 1.0))
+    said: list[str] = []
+    result = load_inputs(path, shape, (-1.0, 1.0), said.append)
+    assert len(said) == (stored[-1] != shape[-1] == 6)
     assert result.dtype == np.float32
     assert result.shape == (n, *shape)
     if stored[-1] == 3 and shape[0] == 3:
@@ -69,7 +71,7 @@ def test_array_refusals(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     refused(path, (2,), "no such file")
     np.save(path, np.zeros((4, 9, 6), np.uint8))
-    refused(path, (1, 8, 6), "shape [1, 9, 6] but the model takes [1, 8, 6]")
+    refused(path, (1, 8, 6), "has shape [4, 9, 6] but the model takes samples of shape [1, 8, 6]")
     np.save(path, np.array([[0.0, np.nan]]))
     refused(path, (2,), "[0, 1] is NaN")
     np.save(path, np.zeros((4, 2), np.int64))
@@ -127,9 +129,11 @@ def test_png_refusals(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(GREY).save(path)
     refused(path, (1, 6, 8), "is 6×8 pixels (width × height) but the model takes 8×6; resize")
+    refused(path, (6, 8, 3), "is 6×8 pixels (width × height) but the model takes 8×6; resize")
+    refused(path, (3, 8, 3), "but the model takes 3×8 or 8×3; resize")
+    refused(path, (6, 8), "but the model takes 8×6; resize")
     refused(path, (784,), "6×8 = 48 pixels", "vector of 784")
     refused(path, (2, 8, 6), "shape [2, 8, 6]", "save the sample as .npy")
-    refused(path, (8, 6), "shape [8, 6]")
     good = path.read_bytes()
     path.write_bytes(good[:60])
     refused(path, (1, 8, 6), "truncated or damaged PNG")

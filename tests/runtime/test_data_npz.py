@@ -55,7 +55,7 @@ def test_keras_keys(tmp_path: Path, save: object) -> None:
     path = tmp_path / "d.npz"
     save(path, **keras(extra=np.ones(3)))  # type: ignore[operator]
     data = load_dataset(str(path))
-    np.testing.assert_array_equal(data.x_train, X[:, None])
+    np.testing.assert_array_equal(data.x_train, X)
     assert data.y_train.tolist() == Y.tolist()
     assert len(data.x_test) == 3
     assert data.name == str(path)
@@ -67,8 +67,8 @@ def test_x_and_y_are_split_at_the_last_tenth(tmp_path: Path, n: int, n_test: int
     path = tmp_path / "d.npz"
     np.savez(path, x=X[:n], y=Y[:n])
     data = load_dataset(path)
-    np.testing.assert_array_equal(data.x_train, X[: n - n_test, None])
-    np.testing.assert_array_equal(data.x_test, X[n - n_test : n, None])
+    np.testing.assert_array_equal(data.x_train, X[: n - n_test])
+    np.testing.assert_array_equal(data.x_test, X[n - n_test : n])
     assert data.y_test.tolist() == Y[n - n_test : n].tolist()
 
 
@@ -84,7 +84,7 @@ def test_fortran_order_and_big_endian(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     np.savez(path, **keras(x_train=np.asfortranarray(X), y_train=Y.astype(">i4")))
     data = load_dataset(path)
-    np.testing.assert_array_equal(data.x_train, X[:, None])
+    np.testing.assert_array_equal(data.x_train, X)
     assert data.y_train.tolist() == Y.tolist()
 
 

@@ -91,3 +91,32 @@ def test_a_wrong_schedule_is_refused_before_anything_is_trained() -> None:
     with pytest.raises(RpuccError, match="schedule 'poly': allowed"):
         Trainer(machine).fit(tiny_data(), epochs=1, lr_schedule="poly")
     assert machine.counters.sample == 0
+
+
+@pytest.mark.parametrize("target", ["soft-bounds", "rpu-managed", "rpu-managed-um"])
+@pytest.mark.parametrize("schedule", ["constant", "2=1e38"])
+def test_rates_whose_gain_no_float32_holds(target: str, schedule: str) -> None:
+    """They were turned into indices that lie anywhere in memory."""
+    machine = Machine(tiny(target))
+    rate, epochs = (1e38, 0) if schedule == "constant" else (0.01, 1)
+    with pytest.raises(
+        RpuccError, match=r"1e\+38 with dw_min 0\.00\d and BL \d+ is beyond float32"
+    ):
+        Trainer(machine).fit(tiny_data(), epochs=2, lr=rate, lr_schedule=schedule)
+    assert machine.counters.epoch == epochs
+
+
+@pytest.mark.parametrize("rate", [1e-46, 1e-39, 1e39, 1e300])
+def test_rates_beyond_float32(rate: float) -> None:
+    machine = Machine(tiny("ideal"))
+    before = {name: array.copy() for name, array in machine.state().items()}
+    with pytest.raises(RpuccError, match="lies beyond float32"):
+        Trainer(machine).fit(tiny_data(), epochs=1, lr=rate)
+    for name, array in machine.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_small_step_of_the_devices_is_one_way_there() -> None:
+    program = tiny("rpu-managed", "", "device.dw_min=1e-9")
+    with pytest.raises(RpuccError, match="with dw_min 1e-09"):
+        Trainer(Machine(program)).fit(tiny_data(), epochs=1, lr=1e30)

@@ -64,7 +64,9 @@ def test_bytes_per_weight_count_weight_and_device_parameters() -> None:
 
 @pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
 def test_a_seed_out_of_range_is_one_clear_line(seed: int) -> None:
-    with pytest.raises(RpuccError, match=f"seed {seed}: a seed lies between 0 and") as caught:
+    with pytest.raises(
+        RpuccError, match=f"seed: found {seed}; allowed: an integer from 0 to"
+    ) as caught:
         Machine(tiny("ideal"), seed)
     assert "\n" not in str(caught.value)
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
+from rpucc.passes.execute import random_feeds
+from rpucc.runtime.data.dataset import Dataset
+from rpucc.runtime.machine import Machine
+
+from ..passes.importer_models import net
+from ..passes.tied import TIED
+from .stock import assert_agree, ideal, run_executor, stock_values, training_outputs
 
 
 def test_two_reads_of_one_matrix_do_not_share_their_noise():
@@ -31,3 +39,87 @@ def test_two_reads_of_one_matrix_do_not_share_their_noise():
     assert 0.05 < first.std() < 0.07
     correlation = np.corrcoef(first, second)[0, 1]
     assert abs(correlation) < 5 / np.sqrt(first.size)
+
+
+def test_a_transposed_read_has_noise_of_its_own_too():
+    """In an evaluation both directions draw for the same purpose."""
+    size = 8
+    model = net(
+        """(float[N,8] x) => (float[N,16] y) {
+            [one] a = Gemm (x, w) [t] u = Transpose <perm = [1, 0]> (w) [two] b = Gemm (x, u)
+            y = Concat <axis = 1> (a, b)
+        }""",
+        w=(np.random.default_rng(0).uniform(-0.1, 0.1, (size, size)).astype(np.float32)),
+    )
+    x = np.random.default_rng(1).uniform(0, 1, (400, size)).astype(np.float32)
+    quiet = ["periphery.dac_bits=0", "periphery.adc_bits=0"]
+    program = rpucc.compile(model, "rpu-managed", training=False, overrides=quiet)
+    machine = rpucc.Machine(program, seed=3)
+    assert len(machine.grids) == 1
+    (grid,) = machine.grids.values()
+    noise = rpucc.Trainer(machine).predict(x) - np.hstack([x @ grid.W.T, x @ grid.W])
+    first, second = noise[:, :size].ravel(), noise[:, size:].ravel()
+    assert 0.05 < first.std() < 0.07
+    assert 0.05 < second.std() < 0.07
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / np.sqrt(first.size)
+
+
+@pytest.mark.parametrize("size", [(100, 60), (7, 5)])
+@pytest.mark.parametrize("name", TIED)
+def test_an_ideal_step_is_that_of_onnxruntime(name: str, size: tuple[int, int]) -> None:
+    habit = TIED[name]
+    program = ideal(habit.build(), *size, loss=habit.loss)
+    feeds = random_feeds(program.model, seed=1)
+    executor = run_executor(Machine(program), feeds, training_outputs(program), 2)
+    compared = assert_agree(executor, stock_values(program.model, feeds))
+    assert set(training_outputs(program)) <= compared
+
+
+def test_pulses_move_a_shared_matrix_as_far_as_its_exact_update_does() -> None:
+    """The mean of many pulsed steps from the same weights, each with other devices and draws."""
+    model = net(
+        """(float[N,6] x) => (float[N,6] y) {
+            [enc] a = Gemm <transB = 1> (x, w, c) h = Tanh (a)
+            [t] u = Transpose <perm = [1, 0]> (w) [dec] y = Gemm <transB = 1> (h, u, d)
+        }""",
+        w=np.random.default_rng(0).uniform(-0.25, 0.25, (4, 6)).astype(np.float32),
+        c=np.full(4, 0.1, np.float32),
+        d=np.full(6, 0.1, np.float32),
+    )
+    plain = ["read_noise=0", "bound=0", "dac_bits=0", "adc_bits=0"]
+    overrides = ["update.bl=40", "management.bound_forward=false"]
+    overrides += [f"periphery.{each}" for each in plain]
+    program = rpucc.compile(model, "rpu-baseline", loss="mse", verify=False, overrides=overrides)
+    feeds = random_feeds(program.model, seed=1)
+    updated = program.updates["enc.W"]
+    exact = stock_values(program.model, feeds)[updated]
+    moved = []
+    for seed in range(300):
+        machine = Machine(program, seed)
+        before = machine.grids["enc.W"].W.copy()
+        run_executor(machine, feeds, [updated], 2)
+        moved.append(machine.grids["enc.W"].W - before)
+    start = program.model.graph.initializers["enc.W"].const_value.numpy()
+    found, wanted = np.mean(moved, axis=0), exact - start
+    error = np.std(moved, axis=0) / np.sqrt(len(moved))
+    assert np.abs(wanted).max() > 10 * error.max()
+    assert np.all(np.abs(found - wanted) < 5 * error + 1e-5)
+
+
+def test_a_siamese_network_trains_on_real_devices() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((48, 2, 6, 6)).astype(np.float32)
+    x[::2, 1] = x[::2, 0]
+    labels = np.arange(48) % 2
+    data = Dataset("pairs", x, labels, x, labels)
+    program = rpucc.compile(TIED["siamese"].build(), "rpu-managed", verify=False)
+    weights = []
+    for _ in range(2):
+        machine = rpucc.Machine(program, seed=1)
+        conv = next(iter(machine.grids.values()))
+        start = conv.W.copy()
+        rpucc.Trainer(machine).fit(data, epochs=1, batch_size=1)
+        weights.append(conv.W)
+        assert np.isfinite(weights[-1]).all()
+        assert np.any(weights[-1] != start)
+    np.testing.assert_array_equal(*weights)

@@ -42,7 +42,7 @@ def pixel_data(n: int = 20) -> Dataset:
     """Noisy images whose bright pixels are class 1."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, (n + 5, SIDE, SIDE)).astype(np.uint8)
-    x = (y * 90 + rng.integers(0, 160, y.shape)).astype(np.uint8)
+    x = (y * 90 + rng.integers(0, 160, y.shape)).astype(np.uint8)[:, None]
     return Dataset("pixels", x[:n], y[:n], x[n:], y[n:])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rpucc.cost.layer import LayerCost
 from rpucc.cost.network import MODELLED, NOT_MODELLED, NetworkCost, Throughput
 from rpucc.report import units
-from rpucc.report.html.parts import fact, scrolling, section, table, term
+from rpucc.report.html.parts import breakable, fact, scrolling, section, table, term
 from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
 
@@ -74,7 +74,7 @@ def _layer(scene: Scene, layer: LayerCost, training: bool) -> Markup:
     cells.append(units.large(rereads) if rereads else units.NONE)
     return tag(
         "tr",
-        tag("th", layer.name, scope="row"),
+        tag("th", breakable(layer.name), scope="row"),
         *(tag("td", cell, class_="num") for cell in cells),
         data_layer=scene.positions[layer.name],
     )

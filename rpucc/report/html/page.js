@@ -56,30 +56,49 @@
     if (on.length > 9) blocks.push(`and ${on.length - 9} more blocks`);
     return [`array ${picture.kind} ${on[0]}`, ...blocks].join("\n");
   };
+  // Arrays stand copy by copy: place and index of one in terms of arrays right and down.
+  const indexAt = ({ cut: [each, columns, across] }, right, down) => {
+    const rows = Math.ceil(each / columns);
+    const [copyRight, copyDown] = [Math.floor(right / columns), Math.floor(down / rows)];
+    const nth = (down % rows) * columns + (right % columns);
+    return copyRight < across && nth < each ? (copyDown * across + copyRight) * each + nth : -1;
+  };
+  const placeOf = ({ cut: [each, columns, across] }, index) => {
+    const [copy, nth, rows] = [Math.floor(index / each), index % each, Math.ceil(each / columns)];
+    return [(copy % across) * columns + (nth % columns),
+      Math.floor(copy / across) * rows + Math.floor(nth / columns)];
+  };
+  const scaleOf = (svg) => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
   const arrayAt = (svg, x, y) => {
     const picture = data.pictures[svg.dataset.picture];
     const box = svg.getBoundingClientRect();
-    const scale = svg.viewBox.baseVal.width / box.width;
-    const col = Math.floor(((x - box.left) * scale) / picture.step[0]);
-    const row = Math.floor(((y - box.top) * scale) / picture.step[1]);
-    return col < picture.across ? row * picture.across + col : -1;
+    const counts = [picture.cut[1], Math.ceil(picture.cut[0] / picture.cut[1])];
+    const [right, down] = [x - box.left, y - box.top].map((at, k) => {
+      const [step, copyStep] = [picture.steps[0][k], picture.steps[1][k]];
+      const copy = Math.floor(at / scaleOf(svg) / copyStep);
+      const nth = Math.floor((at / scaleOf(svg) - copy * copyStep) / step);
+      return nth < counts[k] ? copy * counts[k] + nth : -1;
+    });
+    return right < 0 || down < 0 ? -1 : indexAt(picture, right, down);
   };
   for (const svg of all("svg.floor")) {
     const picture = data.pictures[svg.dataset.picture];
+    const counts = [picture.cut[1], Math.ceil(picture.cut[0] / picture.cut[1])];
     let index = 0;
     svg.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: picture.across, ArrowUp: -picture.across };
-      if (!(event.key in step)) return;
+      const steps = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+      if (!(event.key in steps)) return;
       event.preventDefault();
-      index = Math.max(0, Math.min(index + step[event.key], picture.on.length - 1));
+      const [right, down] = placeOf(picture, index).map((at, k) => at + steps[event.key][k]);
+      const next = right < 0 || down < 0 ? -1 : indexAt(picture, right, down);
+      if (picture.on[next]) index = next;
       tell();
     });
     const tell = () => {
       const box = svg.getBoundingClientRect();
-      const scale = box.width / svg.viewBox.baseVal.width;
-      const [row, col] = [Math.floor(index / picture.across), index % picture.across];
-      show(describe(picture, index), box.left + col * picture.step[0] * scale,
-        box.top + row * picture.step[1] * scale);
+      const [x, y] = placeOf(picture, index).map((at, k) => scaleOf(svg) *
+        (Math.floor(at / counts[k]) * picture.steps[1][k] + (at % counts[k]) * picture.steps[0][k]));
+      show(describe(picture, index), box.left + x, box.top + y);
     };
     svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) tell(); });
     svg.addEventListener("blur", hide);

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from rpucc.report import units
 from rpucc.report.definitions import definition
-from rpucc.report.markup import Markup, tag
+from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.scene import Scene
 from rpucc.report.svg import DIGITAL
 
@@ -20,7 +22,17 @@ def term(key: str, label: str) -> Markup:
     return tag("a", label, href=f"#def-{key}", class_="term", data_tip=definition(key).text)
 
 
-def fact(key: str, label: str, value: str, more: str) -> Markup:
+def breakable(name: str) -> Markup:
+    """Return a name that a narrow column breaks after its separators, not within a word.
+
+    >>> breakable("layer1.0.conv2/BatchNorm")
+    'layer1.<wbr>0.<wbr>conv2/<wbr>Batch<wbr>Norm'
+    """
+    parts = re.split(r"(?<=[./:;,_-])(?=[^./:;,_-])|(?<=[a-z])(?=[A-Z])", units.plain(name))
+    return joined(*parts, separator="<wbr>")
+
+
+def fact(key: str, label: str, value: str | Markup, more: str) -> Markup:
     """Return a number of the whole network, of a definition, with what belongs to it."""
     small = tag("small", more)
     return tag("div", tag("dt", term(key, label)), tag("dd", value, small), class_="fact")

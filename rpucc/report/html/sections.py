@@ -6,33 +6,37 @@ from collections.abc import Sequence
 
 from rpucc.report import units
 from rpucc.report.definitions import DEFINITIONS
-from rpucc.report.html.parts import kind_legend, legend, scrolling, section
+from rpucc.report.html.parts import breakable, kind_legend, legend, scrolling, section
 from rpucc.report.html.tables import layer_table, policy_table, stage_table
 from rpucc.report.markup import Markup, tag
 from rpucc.report.scene import Scene
-from rpucc.report.svg import Drawing
+from rpucc.report.svg import DIGITAL, SLOWEST, Drawing
 from rpucc.report.svg_arrays import ArrayPicture, caption, picture_drawing
 from rpucc.report.svg_latency import cycle_styles, latency_drawings
 from rpucc.report.svg_network import network_columns
 from rpucc.report.svg_pipeline import pipeline_drawings, training_drawings
 
+MOST_SHRUNK = 560.0
+"""Pixels up to which a column of the network shrinks to the width of a phone; wider ones scroll."""
 ROWS = 36
 """Layers a chart: what a printed page holds; more go into further charts."""
 
 
 def network(scene: Scene) -> Markup:
     """Return the graph of the forward network, in columns."""
+    found = network_columns(scene, links=True)
+    fits = " fits" if found.drawings[0].width <= MOST_SHRUNK else ""
     columns = [
-        tag("div", drawing.inline(role="group"), class_="scroll")
-        for drawing in network_columns(scene, links=True)
+        tag("div", drawing.inline(role="group"), class_="scroll") for drawing in found.drawings
     ]
     return section(
         "network",
         "Network",
-        "The forward network, top to bottom and column by column. Digital operations in grey go "
-        "with the layer before them where nothing else takes its result.",
-        kind_legend(scene, digital=True),
-        tag("div", *columns, class_="columns"),
+        "The forward network, top to bottom and column by column: matrix, window, reads a sample "
+        "and the shape of what comes out. Digital operations go with the layer before them where "
+        "nothing else takes its result.",
+        legend([*scene.kind_styles, DIGITAL, SLOWEST]),
+        tag("div", *columns, class_=f"columns per-row-{min(found.per_row, len(columns))}{fits}"),
     )
 
 
@@ -54,7 +58,7 @@ def arrays(scene: Scene, pictures: Sequence[ArrayPicture]) -> Markup:
         positions = " ".join(str(scene.positions[name]) for name in picture.layers)
         names, _, text = caption(scene, picture).rpartition(": ")
         svg = drawing.inline(class_="floor", data_picture=i, tabindex=0)
-        what = tag("figcaption", tag("b", names), tag("span", text))
+        what = tag("figcaption", tag("b", breakable(names)), tag("span", text))
         figure = tag("div", svg, class_="scroll")
         figures.append(tag("figure", what, figure, data_layers=positions))
     return section(
@@ -73,7 +77,8 @@ def time(scene: Scene) -> Markup:
         "time",
         "Time",
         "Time that a layer's arrays are busy for one sample. The bottleneck of the forward "
-        "pipeline is in red. Digital work and transfers are not in it.",
+        "pipeline, every layer with the longest forward time, is in red. Digital work and "
+        "transfers are not in it.",
         legend(cycle_styles(scene.plan)),
         _charts(latency_drawings(scene.plan, ROWS)),
     )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rpucc.plan import Plan
 from rpucc.report import units
-from rpucc.report.html.parts import fact
+from rpucc.report.html.parts import breakable, fact
 from rpucc.report.markup import Markup, tag
-from rpucc.report.plan import forward_reads
+from rpucc.report.plan import forward_reads, weight_parts
 from rpucc.report.program import input_shape
 from rpucc.report.scene import Scene
+from rpucc.report.svg import CHARACTER, fit
+
+MOST_NAME = 32 * CHARACTER
+"""What a name may take among the facts; the table of layers has it whole."""
 
 
 def header(scene: Scene) -> Markup:
@@ -29,10 +34,49 @@ def header(scene: Scene) -> Markup:
     )
 
 
-def _facts(scene: Scene) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (definition, label, number, what belongs to it)."""
+def _facts(scene: Scene) -> Iterator[tuple[str, str, str | Markup, str]]:
+    """Yield (definition, label, number, what belongs to it): speed and energy, then size."""
     plan = scene.plan
-    used = scene.placement.arrays
+    if plan.bottlenecks:
+        yield from _speed(plan)
+    run = plan.cost.inference
+    if run.energy.total:
+        power = f", {units.si(run.watts, 'W')}" if run.watts else ""
+        yield "energy", "energy", units.si(run.energy.total, "J"), f"an image{power}"
+        efficiency = f"{units.three_digits(plan.tops_per_watt)} TOPS/W"
+        yield "tops-per-watt", "efficiency", efficiency, "2 operations a multiply-accumulate"
+    yield from _training(plan)
+    yield from _size(scene)
+
+
+def _speed(plan: Plan) -> Iterator[tuple[str, str, str | Markup, str]]:
+    rate = units.large(plan.cost.inference.images_per_second)
+    yield (
+        "images-per-second",
+        "images a second",
+        rate,
+        f"one every {units.seconds(plan.image_seconds)}",
+    )
+    first, *others = plan.bottlenecks
+    more = f"; {units.counted(len(others), 'layer')} as slow" if others else ""
+    name = breakable(fit(units.plain(first.name), MOST_NAME))
+    yield "bottleneck", "bottleneck", name, forward_reads(first) + more
+    yield "latency", "one sample alone", units.seconds(plan.latency_seconds), "array time"
+
+
+def _training(plan: Plan) -> Iterator[tuple[str, str, str | Markup, str]]:
+    serial, pipelined = plan.cost.training_serial, plan.cost.training_pipelined
+    if serial is None or pipelined is None or not serial.interval_seconds:
+        return
+    more = (
+        f"images a second one by one, {units.large(pipelined.images_per_second)} pipelined; "
+        f"{units.si(serial.energy.total, 'J')} an image"
+    )
+    yield "images-per-second", "training", units.large(serial.images_per_second), more
+
+
+def _size(scene: Scene) -> Iterator[tuple[str, str, str | Markup, str]]:
+    plan, used = scene.plan, scene.placement.arrays
     kinds = ", ".join(
         f"{units.count(used[kind.name])} {kind.name} ({units.matrix(kind.rows, kind.cols)})"
         for kind in scene.kinds
@@ -40,15 +84,7 @@ def _facts(scene: Scene) -> Iterator[tuple[str, str, str, str]]:
     )
     yield "arrays", "arrays", units.count(sum(used.values())), kinds or "all layers are digital"
     yield "used", "used", units.significant_percent(scene.placement.utilisation()), "of crosspoints"
-    digital = f", {units.count(plan.digital_weights)} digital" if plan.digital_weights else ""
-    yield "weights", "weights", units.large(plan.weights), f"on arrays{digital}"
+    _, *others = weight_parts(plan)
+    where = ", ".join(["on arrays", *others])
+    yield "weights", "weights", units.large(plan.weights), where
     yield "macs", "work", units.large(plan.macs), "multiply-accumulates a sample"
-    slowest = next((layer for layer in plan.layers if layer.is_bottleneck), None)
-    if slowest is None:
-        return
-    yield "bottleneck", "bottleneck", units.plain(slowest.name), forward_reads(slowest)
-    yield "pipeline-time", "in the pipeline", units.seconds(plan.image_seconds), "a sample"
-    yield "latency", "one sample alone", units.seconds(plan.latency_seconds), "array time"
-    if plan.training:
-        seconds = units.seconds(plan.training_image_seconds)
-        yield "training-time", "training", seconds, "a sample, array time"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from rpucc.plan import LayerPlan
 from rpucc.report import units
-from rpucc.report.html.parts import table, term
+from rpucc.report.html.parts import breakable, table, term
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.plan import update_policy, which_cycles
+from rpucc.report.plan import clipped, is_scaled, update_policy, weight_scale, which_cycles
 from rpucc.report.policy import bound_management, calibration_text, device_text, periphery_text
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
@@ -49,6 +49,10 @@ def _columns(scene: Scene) -> Iterable[Column]:
         yield Column("copies", "copies", lambda la: units.count(la.replicas))
     if any(layer.devices_per_weight > 1 for layer in scene.plan.layers):
         yield Column("devices-per-weight", "devices", lambda la: str(la.devices_per_weight))
+    if any(is_scaled(layer) for layer in scene.plan.layers):
+        yield Column("scale", "scale", weight_scale)
+    if any(layer.clipped for layer in scene.plan.layers):
+        yield Column("clipped", "clipped", clipped)
     yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
     yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
     yield Column("reads-forward", "fwd", lambda la: units.count(la.reads_forward), group=READS)
@@ -103,7 +107,8 @@ def layer_table(scene: Scene) -> Markup:
 def _layer_row(scene: Scene, index: int, layer: LayerPlan, columns: Sequence[Column]) -> Markup:
     swatch = kind_style(scene.kind_index(layer.array)) if layer.analog else "digital"
     mark = tag("em", "bottleneck") if layer.is_bottleneck else None
-    name = tag("th", tag("i", class_=f"swatch {swatch}"), layer.name, " ", mark, scope="row")
+    label = breakable(layer.name)
+    name = tag("th", tag("i", class_=f"swatch {swatch}"), label, " ", mark, scope="row")
     cells = [tag("td", _cell(column, layer), class_=_class(column)) for column in columns]
     classes = "slow" if layer.is_bottleneck else None
     return tag(
@@ -129,7 +134,7 @@ def stage_table(scene: Scene) -> Markup:
     for stage in scene.plan.stages:
         times = (stage.start, stage.end, stage.seconds)
         cells = [tag("td", units.seconds(time), class_="num") for time in times]
-        name = tag("th", stage.layer, scope="row")
+        name = tag("th", breakable(stage.layer), scope="row")
         position = scene.positions[stage.layer]
         rows.append(tag("tr", name, tag("td", stage.cycle), *cells, data_layer=position))
     return table(headings, rows)
@@ -170,6 +175,6 @@ def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
 
 
 def _names(members: Sequence[LayerPlan]) -> Markup:
-    shown = ", ".join(units.plain(layer.name) for layer in members[:NAMES_SHOWN])
+    shown = joined(*(breakable(layer.name) for layer in members[:NAMES_SHOWN]), separator=", ")
     more = len(members) - NAMES_SHOWN
     return joined(shown, f" and {units.count(more)} more" if more > 0 else None)

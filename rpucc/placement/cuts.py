@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rpucc.target import ArrayKind, Mapping
+
+Cuts = tuple[int, ...]
+
+
+def grid_cuts(mapping: Mapping, R: int, C: int, kind: ArrayKind) -> tuple[Cuts, Cuts]:
+    """Return (row cuts, column cuts) of a matrix [R, C]: the user's own, or as few as possible."""
+    row_cuts = mapping.row_cuts or cut_lines(mapping.cuts, R, kind.rows)
+    return row_cuts, mapping.col_cuts or cut_lines(mapping.cuts, C, kind.cols)
 
 
 def cut_lines(how: str, lines: int, limit: int) -> tuple[int, ...]:

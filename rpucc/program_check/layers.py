@@ -1,0 +1,237 @@
+"""Each layer of a program against the target that it carries: grid, copies, devices, policy.
+
+What the passes stamp on nodes is worked out again by the functions that they use (`stamps.py`,
+`placement/cuts.py`) and compared: the target is the one source. Not for chains and attributes as
+such: those come before (`chains.py`, `attributes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.layers import (
+    ARRAY_KIND,
+    BEYOND_BOUNDS,
+    CONVOLUTIONS,
+    DEVICES,
+    LAYER_OPS,
+    LR_SCALE,
+    MOST_TILES,
+    OP,
+    PER_SAMPLE,
+    READS,
+    REPLICAS,
+    WEIGHT_SCALE,
+    AnalogLayer,
+    analog_layers,
+    cycle_of,
+    reads_per_sample,
+    weight_scale,
+)
+from rpucc.placement import place
+from rpucc.placement.budget import shortages
+from rpucc.placement.cuts import grid_cuts
+from rpucc.placement.program import grids_of
+from rpucc.program_check.chains import manager_of
+from rpucc.stamps import Stamp, bounds_stamp, periphery_stamp, update_stamp
+from rpucc.target_sections import AUTOMATIC_KINDS
+
+if TYPE_CHECKING:
+    from rpucc.target import LayerPolicy, Target
+
+MOST_REPLICAS = 2**31
+CYCLES = ("forward", "backward", "update")
+
+
+def layer_problems(model: ir.Model, target: Target) -> Iterator[str]:
+    """Yield where a layer is not what rpucc makes of it for this target, one line each."""
+    layers = analog_layers(model)
+    yield from _node_problems(model, layers)
+    first = 0
+    for layer in layers:
+        problem = next(_problems(layer, target, first, model.metadata_props.get("rpucc.lr")), None)
+        if problem is not None:
+            yield problem
+            return  # what follows would only repeat it
+        first += layer.tiles
+    if first > MOST_TILES:
+        yield f"has {first:,} tiles, more than there are numbers for ({MOST_TILES:,})"
+        return
+    used = place(grids_of(model, target), target.arrays, share=target.placement.share).arrays
+    for short in shortages(used, target.arrays):
+        yield f"needs {short.needed:,} arrays {short.kind!r} of which there are {short.count:,}"
+
+
+def _node_problems(model: ir.Model, layers: list[AnalogLayer]) -> Iterator[str]:
+    """Every read and update is a layer's, and every layer has a name of its own."""
+    names = [layer.name for layer in layers]
+    for name in names:
+        if names.count(name) > 1:
+            yield f"two matrices are called layer {name!r}"
+            return
+    known = {node for layer in layers for node in layer.nodes}
+    results = {value.name for value in model.graph.outputs}
+    for node in model.graph:
+        cycle = node.metadata_props.get("rpucc.cycle", "forward")
+        if cycle not in CYCLES:
+            yield f"node {node.name!r}: metadata rpucc.cycle is {cycle!r}, none of {CYCLES}"
+        if node.domain == "rpu" and node.op_type in (*READS, "Update") and node not in known:
+            yield f"node {node.name!r} ({node.op_type}): its matrix has no forward read"
+        if node.op_type == "Update" and node.outputs[0].name not in results:
+            yield f"node {node.name!r} (Update): its result is no graph output"
+
+
+def _problems(layer: AnalogLayer, target: Target, first_tile: int, lr: str | None) -> Iterator[str]:
+    where = f"layer {layer.name!r}"
+    yield from _matrix_problems(layer, where)
+    policy = target.for_layer(layer.name)
+    yield from _metadata_problems(layer, where)
+    yield from _scale_problems(layer, where)
+    kind = layer.forward[0].metadata_props.get(ARRAY_KIND)
+    array = next((each for each in target.arrays if each.name == kind), None)
+    if array is None or policy.mapping.array not in (*AUTOMATIC_KINDS, kind):
+        yield f"{where}: its kind of array is {kind!r}; the target says {policy.mapping.array!r}"
+        return
+    if not policy.analog:
+        yield f"{where}: is on arrays; the target keeps it digital"
+    cuts = grid_cuts(policy.mapping, layer.group_rows, layer.columns, array)
+    grid = {"row_cuts": list(cuts[0]), "col_cuts": list(cuts[1]), "first_tile": first_tile}
+    grid |= {"groups": layer.matrices, "copies": layer.learners}
+    for node in layer.nodes:
+        for key, expected in grid.items():
+            found = node.attributes[key].value
+            found = list(found) if isinstance(found, list | tuple) else found
+            if found != expected:
+                yield f"node {node.name!r}: {key} = {found}, but {where} has {expected}"
+    yield from _copy_problems(layer, policy, where)
+    for node in (*layer.forward, *layer.backward):
+        yield from _read_problems(node, policy)
+    for node in layer.updates:
+        yield from _stamp_problems(node, update_stamp(policy))
+        yield from _rate_problems(node, policy, lr)
+
+
+def _matrix_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
+    """The weights are finite numbers [groups · devices · R, C]."""
+    tensor = layer.weight.const_value if layer.weight.is_initializer() else None
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or len(tensor.shape) != 2:
+        yield f"{where}: its matrix {layer.weight.name!r} is no FLOAT constant [R, C]"
+    elif not bool(np.isfinite(tensor.numpy()).all()):
+        yield f"{where}: its matrix {layer.weight.name!r} holds NaN or infinity"
+    elif not tensor.size:
+        yield f"{where}: its matrix {layer.weight.name!r} {tensor.shape} is empty"
+    elif layer.rows % layer.matrices or layer.matrices % layer.learners:
+        yield (
+            f"{where}: groups = {layer.matrices} and copies = {layer.learners} do not share out "
+            f"the {layer.rows} rows of {layer.weight.name!r}"
+        )
+
+
+def _metadata_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
+    names = {node.metadata_props.get("rpucc.layer") for node in layer.forward}
+    for node in layer.nodes:
+        notes = node.metadata_props
+        if notes.get("rpucc.layer") not in names:
+            yield f"node {node.name!r}: is called layer {notes.get('rpucc.layer')!r}, not {where}"
+        if notes.get(ARRAY_KIND) != layer.forward[0].metadata_props.get(ARRAY_KIND):
+            yield f"node {node.name!r}: its kind of array is not that of {where}"
+        if notes.get(PER_SAMPLE) != str(reads_per_sample(node)):
+            yield f"node {node.name!r}: {PER_SAMPLE} is not the {reads_per_sample(node)} it takes"
+    op = layer.forward[0].metadata_props.get(OP)
+    if op not in LAYER_OPS:
+        yield f"{where}: {OP} is {op!r}, none of {', '.join(LAYER_OPS)}"
+    for key in (REPLICAS, DEVICES, BEYOND_BOUNDS):
+        texts = {node.metadata_props.get(key) for node in layer.forward}
+        if len(texts) > 1 or not all(text is None or _is_count(text) for text in texts):
+            yield f"{where}: {key} is no number, or not one for all its reads"
+
+
+def _is_count(text: str) -> bool:
+    whole = text.isascii() and text.isdigit() and len(text) < 11 and not text.startswith("0")
+    return whole and int(text) <= MOST_REPLICAS
+
+
+def _copy_problems(layer: AnalogLayer, policy: LayerPolicy, where: str) -> Iterator[str]:
+    """Copies and devices a weight are those of the target, as far as there are reads to share."""
+    mapping, read = policy.mapping, layer.forward[0]
+    if layer.devices != mapping.devices_per_weight or layer.group_rows % layer.devices:
+        yield (
+            f"{where}: has {layer.devices} devices a weight in {layer.group_rows} rows; the target "
+            f"says {mapping.devices_per_weight}"
+        )
+    convolution = read.metadata_props[OP] in CONVOLUTIONS
+    apart = mapping.replica_updates == "independent" and convolution
+    reads = max(sum(reads_per_sample(node) for node in layer.forward), 1)
+    most = reads if mapping.replicas == "auto" else int(mapping.replicas)
+    if layer.learners > 1 and not apart:
+        yield f"{where}: {layer.learners} copies learn on their own; the target says otherwise"
+    elif apart:
+        if layer.learners not in (most, reads) or layer.replicas != layer.learners:
+            yield f"{where}: {layer.learners} copies learn on their own; the target has {most}"
+    elif layer.replicas > most or (
+        mapping.replicas != "auto" and layer.replicas != min(most, reads)
+    ):
+        yield f"{where}: has {layer.replicas} copies; the target has {mapping.replicas}"
+
+
+def _read_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
+    bounds = bounds_stamp(policy, node)
+    if (bounds is not None) != (node.op_type == "BoundedRead"):
+        yield f"node {node.name!r} ({node.op_type}): the target's bound management says otherwise"
+    yield from _stamp_problems(node, {**periphery_stamp(policy, node), **(bounds or {})})
+    management = policy.management
+    backward = cycle_of(node) == "backward"
+    wanted = management.noise_backward if backward else management.noise_forward
+    if wanted != "auto" and (manager_of(node) is not None) != (wanted == "always"):
+        yield f"node {node.name!r} ({node.op_type}): the target's noise management says {wanted!r}"
+
+
+def _stamp_problems(node: ir.Node, stamp: Stamp) -> Iterator[str]:
+    """Attributes that the target decides; numbers as the float32 that an attribute is."""
+    absent = {"assumed_w_max": 0.0} if node.op_type == "BoundedRead" else {}
+    for key, expected in {**absent, **stamp}.items():
+        attribute = node.attributes.get(key)
+        found = 0 if attribute is None else attribute.value
+        if np.float32(found) != np.float32(expected):
+            yield f"node {node.name!r} ({node.op_type}): {key} = {found}; the target has {expected}"
+
+
+def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
+    """What the outputs are multiplied by: a constant of positive numbers behind the reads."""
+    names = {node.metadata_props.get(WEIGHT_SCALE) for node in layer.forward}
+    if names == {None}:
+        return
+    scale, graph = weight_scale(layer.forward[0]), layer.forward[0].graph
+    value = graph.initializers.get(next(iter(names)) or "") if graph is not None else None
+    if len(names) > 1 or scale is None or value is None or value.dtype != ir.DataType.FLOAT:
+        yield f"{where}: {WEIGHT_SCALE} names no one constant for all its reads"
+    elif not scale.size or not bool((np.isfinite(scale) & (scale > 0)).all()):
+        yield f"{where}: {WEIGHT_SCALE}: {value.name!r} does not hold positive numbers"
+    elif not any(user.op_type == "Mul" for user in value.consumers()):
+        yield f"{where}: {WEIGHT_SCALE}: nothing is multiplied by {value.name!r}"
+
+
+def _rate_problems(node: ir.Node, policy: LayerPolicy, lr: str | None) -> Iterator[str]:
+    """An Update's rate is training's times the target's scale, by its note and in the graph."""
+    scale, text = policy.update.lr_scale, node.metadata_props.get(LR_SCALE, "1")
+    rate = node.inputs[3]
+    times = rate.producer() if rate is not None else None
+    if text != (repr(scale) if scale != 1 else "1"):
+        yield f"node {node.name!r} (Update): {LR_SCALE} is {text[:60]!r}; the target has {scale}"
+    elif scale == 1:
+        if rate is None or rate.name != lr:
+            yield f"node {node.name!r} (Update): its rate is not the input {lr!r}"
+    elif times is None or times.op_type != "Mul" or not _are_rate(times.inputs, lr, scale):
+        yield f"node {node.name!r} (Update): its rate is not {lr!r} times {scale}"
+
+
+def _are_rate(factors: Sequence[ir.Value | None], lr: str | None, scale: float) -> bool:
+    first, second = factors
+    number = None if second is None else second.const_value
+    if first is None or first.name != lr or number is None or number.size != 1:
+        return False
+    return float(number.numpy().reshape(())) == float(np.float32(scale))

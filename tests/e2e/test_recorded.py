@@ -1,0 +1,89 @@
+"""run.json and stored results, damaged: a line with file, key, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpucc.cli.experiment_runs import read_run
+from rpucc.cli.run_folder import RunFolder
+from rpucc.errors import CheckpointError
+
+from .test_bad_input import refused
+
+TEXT, COUNT = "allowed: a text", "allowed: a whole number from 1 to "
+DAMAGE: list[tuple[str, Any, str, str]] = [
+    ("threads", "1", 'found "1"', COUNT + "1024"),
+    ("threads", None, "found null", COUNT + "1024"),
+    ("threads", 2**32, "found 4294967296", "4294967296 is not in the range 1<=x<=1024"),
+    ("epochs", "3", 'found "3"', COUNT),
+    ("epochs", True, "found true", COUNT),
+    ("epochs", 2**40, "found 1099511627776", "not in the range"),
+    ("batch_size", float("nan"), "found null", COUNT + "1048576"),
+    ("batch_size", 2**40, "found 1099511627776", "not in the range"),
+    ("batch_size", 0, "found 0", "not in the range"),
+    ("lr", "0.01", 'found "0.01"', "allowed: a number"),
+    ("lr", 10**400, "found 1000", "allowed: a number"),
+    ("lr", -1, "found -1", "not in the range"),
+    ("lr_schedule", 1, "found 1", TEXT),
+    ("lr_schedule", "step:0", 'found "step:0"', "cosine:EPOCHS:FLOOR"),
+    ("seed", 2**64, "found 18446744073709551616", "not in the range"),
+    ("data", 1, "found 1", TEXT),
+    ("data_dir", "\0", "found", TEXT),
+    ("model", "\ud800", "found", TEXT),
+    ("loss", "hinge", 'found "hinge"', "is not one of"),
+    ("input_range", [0], "found [ 0 ]", "allowed: 2 numbers"),
+    ("input_range", [0, "1"], "found [ 0, ", "allowed: 2 numbers"),
+    ("overrides", "update.bl=1", 'found "update.bl=1"', "allowed: a list of texts"),
+    ("overrides", [1], "found [ 1 ]", "allowed: a list of texts"),
+]
+
+
+@pytest.fixture
+def run(cli, tiny_model, tiny_data) -> RunFolder:
+    assert cli("train", tiny_model, "--data", tiny_data, "-o", "run").code == 0
+    return RunFolder(Path("run"))
+
+
+def change(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_what_run_json_says_is_checked_as_the_options_are(run, cli, files):
+    whole = run.record.read_text()
+    for key, value, *fragments in DAMAGE:
+        change(run.record, **{key: value})
+        before = files()
+        refused(cli("train", "run", "--resume"), f"run.json: {key}: ", *fragments)
+        assert files() == before
+        run.record.write_text(whole)
+    for text, fragment in (("[" * 100_000, "no valid JSON"), ("[]", "no JSON object")):
+        run.record.write_text(text)
+        refused(cli("train", "run", "--resume"), "run.json: is damaged", fragment)
+    run.record.write_text("{}")
+    refused(cli("train", "run", "--resume"), "run.json: is damaged: 'target' is missing")
+    run.record.write_text(whole)
+    assert cli("train", "run", "--resume", "--epochs", 2).code == 0
+
+
+def test_eval_checks_it_too(run, cli):
+    change(run.record, data_dir=3)
+    refused(cli("eval", "run"), "run.json: data_dir: found 3", TEXT)
+    change(run.record, data_dir=None, data=[])
+    refused(cli("eval", "run"), "run.json: data: found []", TEXT)
+
+
+def test_stored_runs(run):
+    assert read_run(run).seed == 0
+    configuration = run.path / "configuration.json"
+    for text in ('{"lr": NaN}', "[]", "{", "[" * 100_000, '{"lr": 1' + "0" * 400 + "}"):
+        configuration.write_text(text)
+        with pytest.raises(CheckpointError, match=r"configuration\.json: is damaged .*; remove it"):
+            read_run(run)
+    configuration.unlink()
+    change(run.record, seed="one")
+    with pytest.raises(CheckpointError, match=r'run\.json: seed: found "one", allowed: a whole'):
+        read_run(run)

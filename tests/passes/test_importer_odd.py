@@ -1,0 +1,154 @@
+"""Odd and hostile models: one line about the file, never a process that dies of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.shape_inference
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from rpucc.check import check_model
+from rpucc.compiler import compile_model
+from rpucc.errors import ModelError, RpuccError, UnsupportedError
+from rpucc.passes.frontend.onnx_tools import foreign_errors
+from rpucc.runtime.data import Dataset
+from rpucc.runtime.machine import Machine
+from rpucc.runtime.trainer import Trainer
+
+Nodes = list[tuple[str, str, str, dict[str, Any]]]
+
+TAIL: Nodes = [
+    ("GlobalAveragePool", "c", "g", {}),
+    ("Flatten", "g", "f", {}),
+    ("Gemm", "f wf", "y", {}),
+]
+
+
+def model(
+    nodes: Nodes,
+    shape: tuple[Any, ...] = ("N", 2, 6, 6),
+    kernel: int = 3,
+    opset: int = 21,
+    **constants: Any,
+) -> onnx.ModelProto:
+    """A convolution of 4 channels, called c, then `nodes`."""
+    random = np.random.default_rng(0)
+    weights = {
+        "w": random.normal(size=(4, 2, kernel, kernel)).astype("f4"),
+        "wf": random.normal(size=(4, 3)).astype("f4"),
+        **{name: np.asarray(value) for name, value in constants.items()},
+    }
+    everything = [("Conv", "x w", "c", {}), *nodes]
+    graph = helper.make_graph(
+        [helper.make_node(op, i.split(), o.split(), o, **a) for op, i, o, a in everything],
+        "odd",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8 if opset < 20 else 10)
+
+
+def refusal(odd: onnx.ModelProto, error: type[ModelError] = ModelError) -> str:
+    """What the compiler and the check say; both refuse."""
+    with pytest.raises(error) as caught:
+        compile_model(odd, verify=False)
+    assert not check_model(odd).compiles
+    message = str(caught.value)
+    assert message.startswith("model 'odd': ")
+    assert "\n" not in message
+    return message
+
+
+SLICE: Nodes = [("Slice", "c s e a", "t", {}), ("Identity", "t", "u", {})]
+CUTS = {"s": [0], "e": [2], "a": [2]}
+
+
+@pytest.mark.parametrize("further", [0, 1, 3])
+def test_a_kernel_larger_than_its_image_before_a_slice(further: int) -> None:
+    """onnx's shape inference ends the process at a Slice of a size below zero."""
+    chain: Nodes = []
+    name = "x0"
+    for i in range(further):  # Slices that are as they should be come first
+        chain.append(("Slice", f"{'c' if not i else name} s e6 a", f"x{i + 1}", {}))
+        name = f"x{i + 1}"
+    start = name if further else "c"
+    odd = model(
+        [
+            *chain,
+            ("Conv", f"{start} w9", "big", {}),
+            ("Slice", "big s e a", "t", {}),
+            ("GlobalAveragePool", "t", "g", {}),
+            *TAIL[1:],
+        ],
+        w9=np.zeros((4, 4, 9, 9), "f4"),
+        e6=[6],
+        **CUTS,
+    )
+    message = refusal(odd, UnsupportedError)
+    assert "node 'big' (Conv)" in message
+    assert "-4, -4]" in message
+    assert "its window is larger than its input" in message
+
+
+def test_slices_alone_are_no_obstacle() -> None:
+    nodes: Nodes = [("Slice", "c s e a", "t", {}), ("GlobalAveragePool", "t", "g", {}), *TAIL[1:]]
+    assert compile_model(model(nodes, **CUTS), verify=True).verified
+
+
+@pytest.mark.parametrize("axes", [[2, 2, 3], [2, -2, 3]])
+def test_axes_that_are_named_twice(axes: list[int]) -> None:
+    odd = model([("ReduceMean", "c", "f", {"axes": axes, "keepdims": 0}), TAIL[2]], opset=17)
+    assert "Axes must name each axis once" in refusal(odd)
+    newer = model([("ReduceMean", "c axes", "f", {"keepdims": 0}), TAIL[2]], axes=axes)
+    assert "Axes must name each axis once" in refusal(newer)
+
+
+def test_what_onnx_refuses_in_a_pass() -> None:
+    """Whatever its tools raise becomes a line about the file."""
+    expected = r"^m\.onnx: onnx cannot work on it: Axis 2 is wrong$"
+    with pytest.raises(ModelError, match=expected), foreign_errors("m.onnx"):
+        raise onnx.shape_inference.InferenceError("Axis 2 is wrong")
+
+
+def test_a_text_that_is_none() -> None:
+    odd = model([("Pad", "c p", "d", {"mode": "constant"}), *TAIL], p=[0] * 8)
+    content = odd.SerializeToString().replace(b"constant", b"cons\xa7ant")
+    with pytest.raises(ModelError, match=r"node 'd' \(Pad\): attribute mode is no text in UTF-8"):
+        compile_model(content)
+
+
+@pytest.mark.parametrize("shape", [(2**40, 2, 6, 6), (2**21, 2, 6, 6), ("N", 2, 2**20, 2**20)])
+def test_sizes_that_nobody_has(shape: tuple[Any, ...]) -> None:
+    assert " has no more than " in refusal(model(TAIL, shape))
+
+
+def test_what_a_model_says_in_our_words_is_not_believed() -> None:
+    odd = model(TAIL)
+    helper.set_model_props(
+        odd,
+        {"rpucc.fixed_batch": "two", "rpucc.input_range": "-1 1", "rpucc.import_notes": "{"},
+    )
+    odd.graph.node[0].metadata_props.add(key="rpucc.layer", value="another")
+    program = compile_model(odd, verify=False)
+    assert program.fixed_batch is None
+    assert program.input_range == (-1.0, 1.0)
+    assert program.plan.layers[0].name == "c"
+
+
+def test_an_output_without_a_batch_cannot_be_trained() -> None:
+    nodes: Nodes = [*TAIL[:2], ("Gemm", "f wf", "z", {}), ("Transpose", "z", "y", {"perm": [1, 0]})]
+    odd = model(nodes, (1, 2, 6, 6))
+    trainer = Trainer(Machine(compile_model(odd)))
+    data = Dataset("d", np.zeros((4, 2, 6, 6), "f4"), np.zeros(4, int), *trainer_test_part())
+    with pytest.raises(RpuccError, match="its first axis is not the batch"):
+        trainer.fit(data, epochs=1)
+    assert compile_model(odd, training=False).plan.layers
+
+
+def trainer_test_part() -> tuple[Any, Any]:
+    return np.zeros((2, 2, 6, 6), "f4"), np.zeros(2, int)

@@ -1,0 +1,213 @@
+"""Programs are checked as a whole when they are loaded: every mutation of a sound one is named."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import pytest
+
+import rpucc
+from rpucc.errors import ModelError
+from rpucc.opset import OPS
+from rpucc.program import Program, write_model
+from rpucc.program_check.attributes import RULES
+from rpucc.target import preset_names
+
+from ..hostile.networks import KINDS, program
+
+
+def test_every_attribute_of_every_op_has_a_rule() -> None:
+    for name, spec in OPS.items():
+        assert set(RULES[name]) == {*spec.required, *spec.optional}
+    assert set(RULES) == set(OPS)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_what_the_compiler_makes_is_sound(kind: str, tmp_path: Path) -> None:
+    program(kind).save(tmp_path / "p.onnx")
+    assert Program.load(tmp_path / "p.onnx").plan == program(kind).plan
+
+
+@pytest.mark.parametrize("target", preset_names())
+@pytest.mark.parametrize("model", ["lenet", "mlp", "unet"])
+def test_the_zoo_is_sound_on_every_preset(model: str, target: str, tmp_path: Path) -> None:
+    rpucc.compile(model, target, verify=False).save(tmp_path / "p.onnx")
+    Program.load(tmp_path / "p.onnx")
+
+
+Change = Callable[[ir.Model], None]
+
+
+def node(model: ir.Model, op: str, index: int = 0) -> ir.Node:
+    return [each for each in model.graph if each.op_type == op][index]
+
+
+def attribute(op: str, key: str, value: int | float | list[int], index: int = 0) -> Change:
+    def change(model: ir.Model) -> None:
+        make = ir.AttrInt64s if isinstance(value, list) else ir.AttrInt64
+        make = ir.AttrFloat32 if isinstance(value, float) else make  # type: ignore[assignment]
+        node(model, op, index).attributes[key] = make(key, value)  # type: ignore[arg-type]
+
+    return change
+
+
+def note(op: str, key: str, value: str) -> Change:
+    def change(model: ir.Model) -> None:
+        node(model, op).metadata_props[key] = value
+
+    return change
+
+
+def metadata(key: str, value: str) -> Change:
+    def change(model: ir.Model) -> None:
+        model.metadata_props[key] = value
+
+    return change
+
+
+def target(section: str, key: str, value: object) -> Change:
+    def change(model: ir.Model) -> None:
+        data = json.loads(model.metadata_props["rpucc.target"])
+        data[section][key] = value
+        model.metadata_props["rpucc.target"] = json.dumps(data)
+
+    return change
+
+
+def rewired(op: str, index: int, other: str, nth: int = 0) -> Change:
+    def change(model: ir.Model) -> None:
+        node(model, op).replace_input_with(index, node(model, other, nth).outputs[0])
+
+    return change
+
+
+def swapped(op: str, new: str) -> Change:
+    def change(model: ir.Model) -> None:
+        node(model, op).op_type = new
+
+    return change
+
+
+def not_finite(model: ir.Model) -> None:
+    weight = model.graph.initializers["c.W"]
+    assert weight.const_value is not None
+    array = weight.const_value.numpy().copy()
+    array[0, 0] = float("nan")
+    weight.const_value = ir.tensor(array, name="c.W")
+
+
+CHANGES: list[tuple[str, Change, str]] = [
+    # attributes against ranges
+    ("conv", attribute("Read", "transpose", 2), "transpose = 2: allowed is an integer from 0 to 1"),
+    (
+        "conv",
+        attribute("Im2Col", "strides", [0, 1]),
+        "strides = [0, 1]: allowed is integers from 1",
+    ),
+    ("conv", attribute("Im2Col", "pads", [0, 0, -1, 0]), "allowed is integers from 0"),
+    ("conv", attribute("Im2Col", "kernel_shape", [2**40, 2]), "allowed is integers from 1"),
+    ("conv", attribute("Update", "bl", -1), "bl = -1: allowed is an integer from 0 to 255"),
+    ("conv", attribute("Read", "noise", -1.0), "noise = -1.0: allowed is a number from 0 up"),
+    ("conv", attribute("Read", "adc_bits", 0.5), "adc_bits"),
+    ("conv", attribute("Read", "extra", 1), "extra"),
+    ("conv", attribute("MaxPool", "strides", [0, 2]), "strides = [0, 2]: allowed is integers"),
+    ("independent", attribute("Assign", "copies", [0]), "copies = [0]: allowed is one integer"),
+    ("independent", attribute("Collect", "positions", [-3]), "allowed is one integer"),
+    # ... against the target
+    ("exact", attribute("Update", "pulsed", 1), "pulsed = 1; the target has 0"),
+    ("conv", attribute("Update", "bl", 200), "bl = 200; the target has 10"),
+    ("conv", target("update", "pulsed", False), "pulsed = 1; the target has 0"),
+    ("conv", target("update", "bl", 3), "bl = 10; the target has 3"),
+    ("conv", target("periphery", "read_noise", 0.5), "noise = 0.05999999865889549; the target has"),
+    ("conv", target("management", "max_halvings", 3), "max_halvings = 10; the target has 3"),
+    ("conv", target("management", "bound_forward", False), "bound management says otherwise"),
+    ("conv", target("management", "noise_backward", "never"), "noise management says 'never'"),
+    ("conv", target("mapping", "devices_per_weight", 2), "has 1 devices a weight"),
+    ("conv", target("mapping", "replicas", 2), "has 1 copies; the target has 2"),
+    ("tiled", target("mapping", "cuts", "greedy"), "row_cuts = "),
+    ("conv", swapped("BoundedRead", "Read"), "max_halvings"),
+    # ... and against the graph
+    ("tiled", attribute("Update", "first_tile", 1), "first_tile"),
+    ("conv", attribute("NoiseManage", "cuts", [0, 2, 4]), "cuts"),
+    ("tiled", attribute("Update", "row_cuts", [0, 1, 4]), "row_cuts"),
+    ("independent", attribute("Assign", "layer", 7), "layer = 7 is that of"),
+    ("conv", attribute("ReduceSum", "keepdims", 1), "InferenceError"),
+    ("conv", rewired("Update", 2, "ReduceSum", 1), "x and d must be alike but for their lines"),
+    ("conv", rewired("Rescale", 1, "Rescale"), ""),
+    # metadata of nodes
+    ("conv", note("BoundedRead", "rpucc.layer", "another"), "is called layer 'c', not layer"),
+    ("conv", note("BoundedRead", "rpucc.array_kind", "huge"), "its kind of array is not that of"),
+    ("replicas", note("BoundedRead", "rpucc.replicas", "-2"), "rpucc.replicas is no number"),
+    ("devices", note("Read", "rpucc.devices_per_weight", "²"), "is no number"),
+    ("long trains", note("Update", "rpucc.lr_scale", "nan"), "is 'nan'; the target has 0.5"),
+    ("long trains", target("update", "lr_scale", 2), "is '0.5'; the target has 2"),
+    ("long trains", rewired("Update", 3, "SoftmaxCrossEntropyLoss"), "is not 'lr' times 0.5"),
+    ("conv", rewired("Update", 3, "SoftmaxCrossEntropyLoss"), "its rate is not the input 'lr'"),
+    ("scaled", note("BoundedRead", "rpucc.weight_scale", "c.W"), "rpucc.weight_scale"),
+    ("scaled", note("BoundedRead", "rpucc.weight_scale", "x"), "names no one constant"),
+    (
+        "conv",
+        note("BoundedRead", "rpucc.beyond_bounds", "many"),
+        "rpucc.beyond_bounds is no number",
+    ),
+    ("conv", metadata("rpucc.other_names", "[]"), "needs lists of names by layer"),
+    ("conv", note("Update", "rpucc.per_sample", "1e9"), "rpucc.per_sample is not the 16"),
+    ("conv", note("BoundedRead", "rpucc.op", "Mul"), "rpucc.op is 'Mul', none of"),
+    # metadata of the model
+    ("conv", metadata("rpucc.updates", "{}"), "in a program without updates"),
+    ("conv", metadata("rpucc.lr", "x"), "metadata rpucc.lr: names 'x', which is no FLOAT of 0"),
+    ("conv", metadata("rpucc.labels", "lr"), "metadata rpucc.labels: names 'lr'"),
+    (
+        "conv",
+        metadata("rpucc.output", "loss"),
+        "output 'loss' []: training needs one that is FLOAT",
+    ),
+    ("mse", metadata("rpucc.loss", "none"), "rpucc.loss is 'none' in a program with updates"),
+    (
+        "inference",
+        metadata("rpucc.loss", "mse"),
+        "rpucc.loss is 'mse' in a program without updates",
+    ),
+    ("conv", metadata("rpucc.loss", "hinge"), "metadata rpucc.loss: needs one of none, cross"),
+    ("conv", metadata("rpucc.input_range", "0 inf"), "metadata rpucc.input_range: needs a finite"),
+    ("conv", metadata("rpucc.fixed_batch", "two"), "needs a number of samples from 1 to 1,048,576"),
+    ("conv", metadata("rpucc.fixed_batch", str(2**40)), "needs a number of samples from 1 to"),
+    ("conv", metadata("rpucc.fixed_batch", "5"), "its first axis is not the batch, 5"),
+    ("conv", metadata("rpucc.import_notes", "{"), "metadata rpucc.import_notes: is no valid JSON"),
+    ("conv", metadata("rpucc.import_notes", "[" * 9999), "is no valid JSON"),
+    ("conv", not_finite, "holds NaN"),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "expected"), CHANGES)
+def test_damage_is_named(kind: str, change: Change, expected: str, tmp_path: Path) -> None:
+    model = program(kind).model.clone()
+    change(model)
+    path = tmp_path / "bad.onnx"
+    write_model(model, path)
+    with pytest.raises(ModelError) as caught:
+        Program.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")  # what onnx's checker refuses first it says itself
+    assert "damaged" in message
+    assert "\n" not in message
+    assert expected in message
+
+
+@pytest.mark.slow
+def test_checking_a_large_program_is_quick(tmp_path: Path) -> None:
+    """ResNet-50 for training: most of loading is onnx's checker and the 100 MB of weights."""
+    from rpucc.program_check import form_problems, meaning_problems
+
+    made = rpucc.compile("resnet50", "rpu-managed", verify=False)
+    started = time.perf_counter()
+    assert not [*form_problems(made.model), *meaning_problems(made.model, made.target)]
+    assert time.perf_counter() - started < 2.0
+    made.save(tmp_path / "p.onnx")
+    assert onnx.load(tmp_path / "p.onnx", load_external_data=False).ir_version
+    Program.load(tmp_path / "p.onnx")
