@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc import arguments
 from rpucc.errors import RpuccError
+from rpucc.runtime.data.labels import fitted_labels
+from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.layer_figures import LayerFigures, layer_figures
+from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
-    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.data.load import DataSource
+
+Array = NDArray[Any]
 
 Kind = Literal[
     "still", "diverged", "gain", "noise", "saturated", "symmetry", "asymmetry", "states",
@@ -104,12 +110,13 @@ class Verdict:
         return "\n".join(as_lines(self))
 
 
-def verdict(machine: Machine, dataset: Dataset) -> Verdict:
+def verdict(machine: Machine, dataset: DataSource) -> Verdict:
     """Judge what training has come to, by the metrics of its epochs (`machine.history`).
 
-    dataset: the one it was trained on; its labels give the level of guessing. Takes no training
-    step and no read; looks at the devices only where little was learned. Raises RpuccError before
-    the first epoch is complete.
+    dataset: the one it was trained on, as `load_dataset` takes it; its labels give the level of
+    guessing. Takes no training step and no read; looks at the devices only where little was
+    learned. Raises RpuccError before the first epoch is complete, DataError where the labels are
+    not the program's, ArgumentError for other arguments.
 
     >>> import rpucc
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False))
@@ -119,11 +126,12 @@ def verdict(machine: Machine, dataset: Dataset) -> Verdict:
     >>> found.learned, [cause.kind for cause in found.causes]
     ('nothing', ['still'])
     """
+    arguments.instance("verdict(machine)", machine, Machine, "a Machine")
     if not machine.history:
         raise RpuccError("a verdict needs the metrics of one complete epoch; train it first")
     history = [EpochMetrics.from_record(record) for record in machine.history]
     last = history[-1]
-    guess = _Guess(dataset, last)
+    guess = _Guess(*_labels(machine, load_dataset(dataset)), last)
     state = guess.learned(last)
     if state == "well":
         return Verdict(state, guess.measure, guess.found(last), guess.chance, len(history))
@@ -138,12 +146,23 @@ def verdict(machine: Machine, dataset: Dataset) -> Verdict:
 # ---------------------------------------------------------------- the level of guessing
 
 
+def _labels(machine: Machine, dataset: Dataset) -> tuple[Array, Array]:
+    """Return the labels or targets of both parts as the program's loss has them."""
+    program = machine.program
+    output = next(v for v in program.model.graph.outputs if v.name == program.output)
+    shape = tuple(dim for dim in list(output.shape or ())[1:] if isinstance(dim, int))
+    train, test = (
+        np.asarray(fitted_labels(y, shape, program.loss, f"{dataset.name}: {part}"))
+        for part, y in (("y_train", dataset.y_train), ("y_test", dataset.y_test))
+    )
+    return train, test
+
+
 class _Guess:
     """What an answer that does not look at the sample comes to, on test and training data."""
 
-    def __init__(self, dataset: Dataset, last: EpochMetrics) -> None:
+    def __init__(self, train: Array, test: Array, last: EpochMetrics) -> None:
         self.measure: Literal["error", "loss"] = "loss" if last.test_error is None else "error"
-        test, train = np.asarray(dataset.y_test), np.asarray(dataset.y_train)
         if self.measure == "error":
             (self.chance, self._slack), (self._train, self._train_slack) = (
                 _guessing(y) for y in (test, train)

@@ -148,7 +148,7 @@ def test_weights_that_reach_a_layer_through_a_transpose_or_by_their_bias() -> No
     assert program.other_names == {"a": ["node_MatMul_1"], "b": ["node_MatMul_2"]}
 
 
-def test_two_uses_of_a_weight_are_two_names_and_a_name_of_several_is_none() -> None:
+def test_two_uses_of_a_weight_are_one_matrix_with_the_names_of_both() -> None:
     rng = np.random.default_rng(0)
     nodes = [
         helper.make_node("MatMul", ["x", "f.weight"], ["h"], "node_MatMul_1"),
@@ -156,7 +156,7 @@ def test_two_uses_of_a_weight_are_two_names_and_a_name_of_several_is_none() -> N
     ]
     model = model_of(nodes, [3], 3, {"f.weight": rng.normal(size=(3, 3))})
     program = rpucc.compile(model, "ideal", training=False, verify=False)
-    assert program.other_names == {"f": ["node_MatMul_1"], "f_2": ["node_MatMul_2"]}
+    assert program.other_names == {"f": ["node_MatMul_1", "f_2", "node_MatMul_2"]}
 
 
 def test_every_command_shows_the_same_name_and_takes_the_others() -> None:
