@@ -63,6 +63,15 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
         raise OutputError(f"{path}: the checkpoint cannot be written: {reason}") from error
 
 
+def checkpoint_place(checkpoint: object) -> Path:
+    """The path of a checkpoint that can be written after an epoch, which may take hours."""
+    place = arguments.path("checkpoint", checkpoint)
+    if place.is_dir() or not place.parent.is_dir():
+        wrong = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
+        raise OutputError(f"checkpoint {place}: {wrong}; give a file in a folder that is there")
+    return place
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint holds, checked against its program; no device has been made for it."""

@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
+
 from rpucc import arguments
-from rpucc.errors import ArgumentError
+from rpucc.errors import ArgumentError, RpuccError
 
 Schedule = Callable[[float, int], float]
 """(first rate, epochs that are complete) -> the rate of the next epoch."""
@@ -50,6 +52,15 @@ def parse_schedule(text: str) -> Schedule:
         if schedule is not None:
             return schedule
     raise ArgumentError(f"learning-rate schedule {text!r}: allowed: {ALLOWED}")
+
+
+def check_rate(lr: float) -> None:
+    """Refuse a rate that float32 cannot hold: it would become 0 or infinity, or lose its digits."""
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= lr <= float(limits.max):
+        raise RpuccError(
+            f"learning rate {lr:g}: lies beyond float32 ({limits.tiny:.2g} to {limits.max:.2g})"
+        )
 
 
 def _step(epochs: str, factor: str) -> Schedule | None:

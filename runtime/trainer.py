@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import arguments
-from rpucc.errors import DataError, OutputError, RpuccError
+from rpucc.errors import DataError, RpuccError
 from rpucc.runtime.data.dataset import as_array, as_labels, as_samples
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
@@ -25,11 +25,12 @@ from rpucc.runtime.executor import Executor
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.batches import gather
 from rpucc.runtime.kernels.philox import shuffle
-from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
-from rpucc.runtime.machine import MOST_DRAWS, Counters, Machine
+from rpucc.runtime.learning_rate import CONSTANT, check_rate, parse_schedule
+from rpucc.runtime.machine import MOST_DRAWS, Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.runtime.scoring import Scoring
+from rpucc.runtime.step import Step
 from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Trainer:
         self.machine = arguments.instance("Trainer(machine)", machine, Machine, MACHINE)
         self.threads = Threads(arguments.integer("threads", threads, 1))
         self._executors: dict[tuple[int, bool, tuple[str, ...]], Executor] = {}
-        self._steps: dict[int, _Step] = {}
+        self._steps: dict[int, Step] = {}
         self._test_seconds: float | None = None
         self._scoring: Scoring
         self._interrupt = Interrupt()
@@ -134,7 +135,11 @@ class Trainer:
         schedule = parse_schedule(lr_schedule)
         arguments.function("on_epoch", on_epoch, "a function of an EpochMetrics")
         arguments.function("on_progress", on_progress, "a function of a Progress")
-        place = None if checkpoint is None else _checkpoint_place(checkpoint)
+        place = None
+        if checkpoint is not None:
+            from rpucc.runtime.checkpoint import checkpoint_place
+
+            place = checkpoint_place(checkpoint)
         dataset = self._fitted(load_dataset(dataset))
         self._check_draws(len(dataset.x_train), epochs)
         machine = self.machine
@@ -270,7 +275,7 @@ class Trainer:
         on_progress: Callable[[Progress], None] | None,
     ) -> tuple[float, float]:  # fmt: skip
         """Train to the end of the epoch; returns the seconds and the samples a second."""
-        _check_rate(lr)
+        check_rate(lr)
         counters = self.machine.counters
         labels, n = dataset.y_train, len(features)
         order = np.arange(n)
@@ -301,9 +306,12 @@ class Trainer:
         counters = self.machine.counters
         step = self._steps.get(size)
         if step is None:
-            step = self._steps[size] = _Step(self, size)
+            executor = self.executor(size, evaluating=False)
+            names = (self._input, self._labels, self._lr, self._loss, self._output)
+            step = self._steps[size] = Step(executor, *(executor[name] for name in names))
         chosen = labels[order[counters.done : counters.done + size]]
-        step.run(features, order, chosen, lr, counters, self._scoring)
+        scaling = self._scaling(features.dtype)
+        step.run(features, order, chosen, lr, counters, self._scoring, scaling)
 
     def _close_epoch(
         self, dataset: Dataset, lr: float, seconds: float, rate: float
@@ -424,59 +432,6 @@ class Trainer:
             from rpucc.runtime.checkpoint import save_checkpoint
 
             save_checkpoint(self.machine, checkpoint)
-
-
-class _Step:
-    """A training step of a batch size, with everything looked up beforehand."""
-
-    def __init__(self, trainer: Trainer, size: int) -> None:
-        self.size = size
-        self.executor = executor = trainer.executor(size, evaluating=False)
-        self._x = executor[trainer._input].reshape(size, -1)
-        self._labels, self._lr = executor[trainer._labels], executor[trainer._lr]
-        self._loss, self._output = executor[trainer._loss], executor[trainer._output]
-        self._scaling = trainer._scaling
-
-    def run(
-        self,
-        features: Array,
-        order: Array,
-        chosen: Array,
-        lr: float,
-        counters: Counters,
-        scoring: Scoring,
-    ) -> None:
-        """Train on the next samples in `order`; `chosen` are their labels."""
-        size, executor, state = self.size, self.executor, self.executor.run_state
-        gather(features, order, counters.done, self._x, *self._scaling(features.dtype))
-        self._labels[...] = chosen.reshape(self._labels.shape)
-        self._lr[...] = lr
-        state.reset()
-        executor.run(counters.sample)
-        counters.loss_sum += float(self._loss) * size
-        counters.errors += scoring.errors(self._output, chosen)
-        counters.pulses += state.pulses
-        counters.reads += state.reads
-        counters.sample += size
-        counters.done += size
-
-
-def _checkpoint_place(checkpoint: object) -> Path:
-    """The path of a checkpoint that can be written after an epoch, which may take hours."""
-    place = arguments.path("checkpoint", checkpoint)
-    if place.is_dir() or not place.parent.is_dir():
-        wrong = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
-        raise OutputError(f"checkpoint {place}: {wrong}; give a file in a folder that is there")
-    return place
-
-
-def _check_rate(lr: float) -> None:
-    """Refuse a rate that float32 cannot hold: it would become 0 or infinity, or lose its digits."""
-    limits = np.finfo(np.float32)
-    if not float(limits.tiny) <= lr <= float(limits.max):
-        raise RpuccError(
-            f"learning rate {lr:g}: lies beyond float32 ({limits.tiny:.2g} to {limits.max:.2g})"
-        )
 
 
 def _flat(x: Array) -> Array:
