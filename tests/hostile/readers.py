@@ -297,6 +297,7 @@ def _run_json(folder: Path) -> list[bytes]:
         "loss": "auto", "input_range": (0.0, 1.0), "verify": None, "data": "mnist-mini",
         "data_dir": None, "epochs": 3, "batch_size": 2, "lr": 0.01, "lr_schedule": "step:2:0.5",
         "seed": 1, "threads": 1, "output": None, "resume": False, "force": False, "as_json": False,
+        "trust": False, "fail_above": None,
     }  # fmt: skip
     (folder / "program.onnx").write_bytes(b"")
     (folder / "checkpoint.safetensors").write_bytes(b"")
