@@ -72,5 +72,5 @@ def finished_model(
         ir_version=IR_VERSION,
     )
     model.graph.initializer.extend(parameters)  # last: the helpers above copy what they get
-    helper.set_model_props(model, {"rpucc.input_range": "0 1"})
+    helper.set_model_props(model, {"rpucc.input_range": "0 1", "rpucc.initial_weights": "1"})
     return model

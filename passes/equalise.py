@@ -69,7 +69,8 @@ class Equalise(RpuPass):
         for node in [node for node in model.graph if node.metadata_props.get(ANALOG) == "1"]:
             if node.metadata_props.get(LAYER) != node.name:
                 continue  # the Add behind a MatMul
-            scaling = Scaling.of(self.target.for_layer(node.name or ""), self.bounds)
+            policy = self.target.for_layer(node.name or "")
+            scaling = Scaling.of(policy, self.bounds, model)
             factors = _factors(node, scaling) if scaling is not None else None
             if factors is None:
                 continue

@@ -31,6 +31,7 @@ from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
 from rpucc.passes.frontend.sizes import refuse_negative_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
+from rpucc.passes.weight_scales import INITIAL_WEIGHTS
 
 __all__ = [
     "FIXED_BATCH_KEY",
@@ -139,7 +140,7 @@ def drop_notes(model: ir.Model) -> None:
     """
     for holder in (model, *model.graph):
         for key in [key for key in holder.metadata_props if key.startswith("rpucc.")]:
-            if key != INPUT_RANGE_KEY:
+            if key not in (INPUT_RANGE_KEY, INITIAL_WEIGHTS):
                 del holder.metadata_props[key]
 
 

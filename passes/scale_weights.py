@@ -18,7 +18,13 @@ from rpucc.layers import BEYOND_BOUNDS, WEIGHT_SCALE, AnalogLayer, analog_layers
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import CYCLE, LAYER, Emitter, constant_of
 from rpucc.passes.notes import add_notes, listed, shortened
-from rpucc.passes.weight_scales import Scaling, WeightBounds, beyond, unbounded
+from rpucc.passes.weight_scales import (
+    INITIAL_WEIGHTS,
+    Scaling,
+    WeightBounds,
+    beyond,
+    unbounded,
+)
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -50,7 +56,7 @@ class ScaleWeights(RpuPass):
         clipped: dict[str, tuple[int, int]] = {}
         for layer in analog_layers(model):
             policy = self.target.for_layer(layer.name)
-            scaling = Scaling.of(policy, self.bounds)
+            scaling = Scaling.of(policy, self.bounds, model)
             if scaling is not None and self._scale(emitter, layer, scaling):
                 scaled[layer.name] = layer.weight_scale[1]
             lines = _lines(layer)[: layer.groups]  # once where several copies learn apart
@@ -71,8 +77,7 @@ class ScaleWeights(RpuPass):
             counts = (f"{name!r} {clipped[name][0]:,} of {clipped[name][1]:,}" for name in worst)
             notes.append(
                 "weights beyond the devices' bounds, which programming clips: "
-                f"{shortened(counts)}; "
-                'mapping.weight_scaling = "auto" scales them'
+                f"{shortened(counts)}; {_way_out(model)}"
             )
         add_notes(model, notes)
         return ir.passes.PassResult(model, modified=bool(scaled or clipped))
@@ -92,6 +97,12 @@ class ScaleWeights(RpuPass):
             read.metadata_props[WEIGHT_SCALE] = str(scale.name)
             _multiply(emitter, read, layer.devices, scale)
         return True
+
+
+def _way_out(model: ir.Model) -> str:
+    if INITIAL_WEIGHTS in model.metadata_props:
+        return "they are initial weights, which only a number as mapping.weight_scaling scales"
+    return 'mapping.weight_scaling = "auto" scales them'
 
 
 def _matrices(layer: AnalogLayer) -> NDArray[np.floating]:

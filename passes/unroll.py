@@ -121,7 +121,7 @@ class _Lowering:
         self.devices = mapping.devices_per_weight if self.analog else 1
         self.copies = self._learners(mapping)
         bias = bias_array(node)
-        scaling = Scaling.of(policy, bounds)
+        scaling = Scaling.of(policy, bounds, emitter.model)
         on_arrays = users.alike and (
             not self.analog
             or mapping.bias == "array"

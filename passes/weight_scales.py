@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 WeightBounds: TypeAlias = "Callable[[LayerPolicy], tuple[float, float]]"
 """The mean lowest and highest weight of a layer's devices; infinite where they have no bounds."""
+
+INITIAL_WEIGHTS = "rpucc.initial_weights"
+"""Model metadata: the weights are initial values, not trained ones, as those of the zoo are.
+
+There is nothing to keep then, and "auto" leaves them: scales would make every pulse larger and
+every read noisier, which an untrained network pays for without getting anything."""
 
 ROUNDING = 1e-6
 """How far, relatively, a weight that was divided by its scale may pass the bound: float32."""
@@ -40,9 +47,11 @@ class Scaling:
     """One factor for all lines of the layer."""
 
     @classmethod
-    def of(cls, policy: LayerPolicy, bounds: WeightBounds) -> Scaling | None:
-        """Return a layer's scaling; None where it is off or its devices have no bounds."""
+    def of(cls, policy: LayerPolicy, bounds: WeightBounds, model: ir.Model) -> Scaling | None:
+        """Return the scaling of a layer of `model`; None where it is off or nothing to scale to."""
         mode = policy.mapping.weight_scaling
+        if mode == "auto" and INITIAL_WEIGHTS in model.metadata_props:
+            return None
         together = policy.mapping.weight_scaling_per == "layer"
         if isinstance(mode, float | int):
             return cls(-float(mode), float(mode), always=True, together=together)

@@ -152,9 +152,9 @@ class Mapping(Section):
     devices_per_weight: Annotated[int, integer(1, 1024)] = 1
     """Devices whose mean is a weight, each updated on its own (Gokmen, Onen & Haensch 2017)."""
     weight_scaling: WeightScaling = "auto"
-    """Digital scales of the outputs, so that the weights fit the devices. auto: where weights lie
-    beyond the devices' mean bounds, and no larger than that takes; a number: always, so that it is
-    the largest |w| on the devices; off: never, what does not fit is clipped."""
+    """Digital scales of the outputs, so that the weights fit the devices. auto: where trained
+    weights lie beyond the devices' mean bounds, and no larger than that takes; a number: always,
+    so that it is the largest |w| on the devices; off: never, what does not fit is clipped."""
     weight_scaling_per: Annotated[Literal["output", "layer"], choice("output", "layer")] = "output"
     """A scale for each output line, or one for all of a layer."""
 

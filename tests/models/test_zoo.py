@@ -39,7 +39,10 @@ def check_model(name: str, model: onnx.ModelProto) -> None:
     """The row of the table is right, the file is sound, and its values are O(1)."""
     row = MODELS[name]
     onnx.checker.check_model(model, full_check=True)
-    assert {p.key: p.value for p in model.metadata_props} == {"rpucc.input_range": "0 1"}
+    assert {p.key: p.value for p in model.metadata_props} == {
+        "rpucc.input_range": "0 1",
+        "rpucc.initial_weights": "1",
+    }
     assert model.opset_import[0].version == 21
     assert model.ir_version == 10
     assert model.producer_name == "rpucc"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rpucc.models import build
 from rpucc.passes.weight_scales import Scaling, beyond
 from rpucc.target import Target
 
@@ -17,9 +19,12 @@ from .graphs import normal
 ROWS = np.array([[0.3, -0.1], [1.2, 0.0], [0.1, -2.4], [0.0, 0.0]], np.float32)
 
 
-def of(bounds: tuple[float, float], *overrides: str) -> Scaling | None:
+def of(
+    bounds: tuple[float, float], *overrides: str, model: ir.Model | None = None
+) -> Scaling | None:
     policy = Target.load("rpu-managed", overrides).for_layer("conv1")
-    return Scaling.of(policy, lambda _: bounds)
+    plain = ir.Model(ir.Graph([], [], nodes=[]), ir_version=10)
+    return Scaling.of(policy, lambda _: bounds, model or plain)
 
 
 def test_auto_divides_only_lines_that_do_not_fit_and_no_more_than_that_takes() -> None:
@@ -57,6 +62,12 @@ def test_nothing_to_scale_to(bounds: tuple[float, float]) -> None:
 
 def test_off_is_off() -> None:
     assert of((-0.6, 0.6), "mapping.weight_scaling=off") is None
+
+
+def test_initial_weights_are_scaled_by_a_number_only() -> None:
+    model = ir.from_proto(build("mlp"))
+    assert of((-0.6, 0.6), model=model) is None
+    assert of((-0.6, 0.6), "mapping.weight_scaling=0.3", model=model) is not None
 
 
 def test_masks_have_no_size() -> None:
