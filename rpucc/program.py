@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from rpucc import arguments
+from rpucc import arguments, run_files
 from rpucc.errors import ModelError, OutputError, one_line
 from rpucc.files import temporary_folder
 from rpucc.trust import NO_TRUST, Trust, is_own
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 EXTERNAL_DATA_BYTES = 1_900_000_000
 """Above this size weights go to a file of their own: protobuf holds no more than 2 GB."""
-
-BEFORE_TRAINING = "rpucc.weights"
-"""Model metadata of a run folder's program: a sentence about the weights in it."""
 
 RESTATING = ("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze")
 """What a model may end in behind the value that its loss is about."""
@@ -158,7 +155,7 @@ class Program:
     @property
     def before_training(self) -> bool:
         """True for the program of a run folder, whose trained weights are in its checkpoint."""
-        return BEFORE_TRAINING in self.model.metadata_props
+        return run_files.BEFORE_TRAINING in self.model.metadata_props
 
     @property
     def other_names(self) -> dict[str, list[str]]:

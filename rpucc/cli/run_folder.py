@@ -19,7 +19,6 @@ from rpucc import run_files
 from rpucc.cli.output import to_json, write_text
 from rpucc.errors import CheckpointError, OutputError
 from rpucc.files import remove_rests
-from rpucc.program import BEFORE_TRAINING
 from rpucc.report.csv import table_csv
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class RunFolder:
 
     def write_program(self, program: Program) -> None:
         """Write program.onnx, which says that its weights are those before training."""
-        program.model.metadata_props[BEFORE_TRAINING] = (
+        program.model.metadata_props[run_files.BEFORE_TRAINING] = (
             "as they were before training; the trained ones are in the run folder's "
             f"{self.checkpoint.name}"
         )

@@ -58,6 +58,21 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_imports_no_model_library(name):
+    """Half a second, for a page of text."""
+    code = (
+        "import sys\n"
+        "from rpucc.cli.main import cli\n"
+        f"try: cli.main([{name!r}, '--help'], prog_name='rpucc')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'onnx', 'onnx_ir', 'onnxruntime', 'numba', 'numpy', 'pydantic', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = python(code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_each_command(name):
     outcome = rpucc(name, "--help")
     assert outcome.code == 0
