@@ -29,7 +29,7 @@ UNBOUNDED = (
     "device.w_min_dtod=0",
 )
 WITHIN = 0.01
-"""What the issue of bounds may add to the error."""
+"""What the devices' bounds may add to the error."""
 
 Weights = dict[str, np.ndarray]
 

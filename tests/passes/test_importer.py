@@ -51,7 +51,8 @@ def test_zoo_models_stay_exactly_the_same(name, batch):
     assert names(imported) == [node.name for node in original.graph.node]
     assert list(imported.graph.initializers) == [t.name for t in original.graph.initializer]
     assert dims(imported.graph.outputs[0]) == list(row.output_shape)
-    assert imported.metadata_props == {"rpucc.input_range": "0 1", "rpucc.input": "x"}
+    stated = {"rpucc.input_range": "0 1", "rpucc.initial_weights": "1"}
+    assert imported.metadata_props == {**stated, "rpucc.input": "x"}
     assert import_notes(imported) == []
 
 
