@@ -75,7 +75,7 @@ class Equalise(RpuPass):
             if factors is None:
                 continue
             path = _Path.from_layer(node, factors)
-            if path is not None:
+            if path is not None and all(map(self._may_take, path.ends)):
                 path.divide(emitter)
                 node.metadata_props[EQUALISED] = "1"
                 moved[node.name or ""] = float(factors.max())
@@ -88,6 +88,11 @@ class Equalise(RpuPass):
             )
             add_notes(model, [note])
         return ir.passes.PassResult(model, modified=bool(moved))
+
+    def _may_take(self, end: tuple[ir.Node, Factors]) -> bool:
+        """Whether a layer's weights may grow: not where they are to stay as they are."""
+        policy = self.target.for_layer(end[0].name or "")
+        return policy.mapping.weight_scaling != "off"
 
 
 def _factors(node: ir.Node, scaling: Scaling) -> Factors | None:

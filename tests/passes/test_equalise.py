@@ -138,6 +138,11 @@ def test_what_fits_is_left_alone() -> None:
     assert not equalised(conv(CHAINS["relu"]), "mapping.weight_scaling=off")
 
 
+@pytest.mark.parametrize("layer", ["a", "z"])
+def test_a_layer_that_is_to_stay_neither_gives_nor_takes(layer: str) -> None:
+    assert not equalised(conv(CHAINS["relu"]), f"layer.{layer}.mapping.weight_scaling=off")
+
+
 @pytest.mark.parametrize("op", ["grouped", "depthwise", "transposed", "matmul", "flat"])
 def test_kinds_of_layers(op: str) -> None:
     """Each kind behind and in front: rows of one, columns of the other."""
