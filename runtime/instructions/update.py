@@ -16,6 +16,7 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
+from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
@@ -136,10 +137,11 @@ def _pulsed(
     kernel = compile_update(grid.device)
     total = X.shape[1]
     positions = total // executor.batch
-    dw_min = np.float32(grid.device.dw_min)
-    most = LARGEST_GAIN * float(dw_min)
-    state, (k0, k1) = executor.run_state, executor.machine.key
-    W, g, devices = grid.W, grid, device_state(grid)
+    policy = PulsePolicy(np.float32(grid.device.dw_min), bl, managed, bl_managed)
+    most = LARGEST_GAIN * float(policy.dw_min)
+    layout = Layout(grid.row_cuts, grid.col_cuts, grid.tiles)
+    address = Address(positions, *executor.machine.key)
+    state, W, devices = executor.run_state, grid.W, device_state(grid)
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
         scratch = update_scratch(grid, total, positions, bl, b - a)
@@ -148,11 +150,10 @@ def _pulsed(
             rate = float(lr)
             if not 0 <= rate <= most:
                 raise beyond_float32(grid, rate, bl)
+            span = Span(state.sample, 0, total, state.sample, 0)
             pulses[0] += kernel(
-                a, b, W, *devices, X, D, np.float32(rate), dw_min, bl, managed,
-                bl_managed, g.row_cuts, g.col_cuts, g.tiles, positions, state.sample, k0, k1,
-                *scratch,
-            )  # fmt: skip
+                a, b, W, devices, X, D, np.float32(rate), policy, layout, address, span, scratch
+            )
 
         return run
 

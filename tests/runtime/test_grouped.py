@@ -14,6 +14,7 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.kernels.read import read, read_groups
+from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
 
 G, R, C, N, P = 3, 5, 7, 2, 4
 KEY = seed_key(3)
@@ -75,9 +76,10 @@ def pulse(on: Grid, X: np.ndarray, D: np.ndarray, r0: int, r1: int) -> int:
     if r0 == r1:
         return 0
     return compile_update(on.device)(
-        r0, r1, on.W, *device_state(on), X, D, np.float32(0.01), np.float32(on.device.dw_min), 10,
-        True, False, on.row_cuts, on.col_cuts, on.tiles, P, 5, *KEY,
-        *update_scratch(on, N * P, P, 10, r1 - r0),
+        r0, r1, on.W, device_state(on), X, D, np.float32(0.01),
+        PulsePolicy(np.float32(on.device.dw_min), 10, True, False),
+        Layout(on.row_cuts, on.col_cuts, on.tiles), Address(P, *KEY), Span(5, 0, N * P, 5, 0),
+        update_scratch(on, N * P, P, 10, r1 - r0),
     )  # fmt: skip
 
 

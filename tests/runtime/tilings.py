@@ -22,6 +22,7 @@ from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
+from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
@@ -238,22 +239,28 @@ class Pulsing:
 
 def pulse(
     grid: Grid, X: FloatArray, D: FloatArray, how: Pulsing,
-    ranges: Sequence[tuple[int, int]] = (),
+    ranges: Sequence[tuple[int, int]] = (), spans: Sequence[int] = (),
 ) -> int:  # fmt: skip
-    """Run the compiled update on the grid's weights, a row range after the other; its pulses."""
+    """Run the compiled update on the grid's weights, a row range after the other; its pulses.
+
+    spans: the rows of X at which one call ends and the next begins, multiples of the chunk.
+    """
     update = compile_update(grid.device)
     X, D, positions = _by_train(X, D, how)
     pulses = 0
     for r0, r1 in ranges or [(0, len(grid.W))]:
         guarded = Guarded()
-        chunk, *scratch = update_scratch(grid, len(X), positions, how.bl, r1 - r0, how.chunk)
-        assert chunk == how.chunk
-        pulses += update(
-            r0, r1, grid.W, *device_state(grid), X[None], D[None], np.float32(how.lr),
-            np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed,
-            grid.row_cuts, grid.col_cuts, grid.tiles, positions, how.sample, *grid.key,
-            chunk, *(guarded(array.shape, array.dtype) for array in scratch),
-        )  # fmt: skip
+        scratch = update_scratch(grid, len(X), positions, how.bl, r1 - r0, how.chunk)
+        assert scratch.chunk == how.chunk
+        within = [guarded(array.shape, array.dtype) for array in scratch[1:]]
+        policy = PulsePolicy(np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed)
+        for first, last in pairwise((0, *spans, len(X))):
+            span = Span(how.sample, first, last, how.sample, first // how.chunk)
+            pulses += update(
+                r0, r1, grid.W, device_state(grid), X[None], D[None], np.float32(how.lr), policy,
+                Layout(grid.row_cuts, grid.col_cuts, grid.tiles), Address(positions, *grid.key),
+                span, type(scratch)(how.chunk, *within),
+            )  # fmt: skip
         guarded.check()
     return pulses
 

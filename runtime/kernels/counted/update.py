@@ -40,29 +40,31 @@ u32 = nb.uint32
 
 
 @kernel
-def update(
-    r0, r1, W, codes, ranges, limits, constants, X, D, lr, dw_min, bl_max, managed, bl_managed,
-    row_cuts, col_cuts, tiles, positions, sample0, k0, k1,
-    chunk, gains, lengths, numbers, lines, levels, fired, tied, draws, groups, order, row_starts,
-    slots, samples, counters, words, tops, marks, column_levels, ties, bits, signs,
-    total, net, listed, row_counters, found, noise, near, blocks, sizes,
-):  # fmt: skip
-    """Pulse rows r0 .. r1 - 1 of the grid W [G·R, C] with all of X [G, M, C] and D [G, M, R].
+def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch):
+    """Pulse rows r0 .. r1 - 1 of W [G·R, C] with rows span.first .. span.last - 1 of X and D.
 
-    G matrices lie one below the other, each with its own inputs and errors; row_cuts holds the
-    borders of all of them. codes: uint16 [4, G·R, C], ranges: float32 [row blocks, column segments,
-    4, 2]: the devices, as `ConstantStep.per_device` lists their parameters; limits: from
-    `tightest`. Row m of a group's X and D is position m % positions of sample
-    sample0 + m // positions; one of several trains of a position counts as a position. Every
-    tile has its own row and column streams; `chunk` rows of X are counted together. Scratch as
-    `runtime/instructions/update_scratch.py` plans it. Returns the number of pulses.
+    G matrices lie one below the other, each with its own inputs X [G, M, C] and errors D [G, M, R];
+    the row cuts are the borders of all of them. The arguments are those of `update_arguments.py`.
+    Row m of a group's X and D is position m % positions of sample sample0 + m // positions; one of
+    several trains of a position counts as a position. Every tile has its own row and column
+    streams; scratch.chunk rows of X are counted together. Returns the number of pulses.
     """
+    codes, ranges, limits, constants = devices
+    dw_min, bl_max, managed, bl_managed = policy
+    row_cuts, col_cuts, tiles = layout
+    positions, k0, k1 = address
+    sample0 = span.sample0
+    (
+        chunk, gains, lengths, numbers, lines, levels, fired, tied, draws, groups, order,
+        row_starts, slots, samples, counters, words, tops, marks, column_levels, ties, bits, signs,
+        total, net, listed, row_counters, found, noise, near, blocks, sizes,
+    ) = scratch  # fmt: skip
     pulses = 0
     std = constants[0]
     # Flat, because a view of every row would be counted in and out by the memory manager.
     weights, params, flat_limits = W.reshape(-1), codes.reshape(-1), limits.reshape(-1)
     plane = W.size
-    sample = u32(sample0)
+    sample = u32(span.noise_sample)
     bl = min(bl_max, TRAIN_SLOTS)  # of one train; all_gains has the rest
     bl_words = (bl + SLOTS - 1) // SLOTS
     for b in range(row_cuts.shape[0] - 1):
@@ -83,8 +85,8 @@ def update(
             column_word = u32(u32(UPDATE_COLUMN << 24) | tile)
             noise_word = u32(u32(PULSE_NOISE << 24) | tile)
             replay_word = u32(u32(PULSE_REPLAY << 24) | tile)
-            for m in range(0, x.shape[0], chunk):
-                length = min(chunk, x.shape[0] - m)
+            for m in range(span.first, span.last, chunk):
+                length = min(chunk, span.last - m)
                 all_gains(x, d, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, lengths)
                 events = fire_chunk(
                     d,
@@ -121,7 +123,7 @@ def update(
                 one = length == 1 and bl_words == 1
                 if one:
                     count_slots(columns, bl, bits, sizes)
-                chunk_bits = u32((m // chunk) << 16)
+                chunk_bits = u32((span.noise_chunk + (m - span.first) // chunk) << 16)
                 for first_row in range(o0, o1, row_block):
                     last_row = min(o1, first_row + row_block)
                     n = 0

@@ -132,6 +132,17 @@ def test_weights_stop_at_their_bounds(model: type[Device]) -> None:
     np.testing.assert_allclose(grid.W, at_bound, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("device", [COUNTED, DEVICE, SOFT], ids=lambda device: device.name)
+@pytest.mark.parametrize("spans", [(3,), (6, 9, 12)])
+def test_a_span_after_the_other_gives_the_same_bits(device: Device, spans: tuple[int, ...]) -> None:
+    """What lies between transfers of a cell: positions of a sample, in calls of their own."""
+    X, D = batch(4)
+    how = Pulsing(0.01, 10, True, False, POSITIONS, sample=100, chunk=3)
+    whole, parts = (make_grid(device, TILING, start(), seed=3) for _ in range(2))
+    assert pulse(whole, X, D, how) == pulse(parts, X, D, how, spans=spans) > 50
+    np.testing.assert_array_equal(whole.W, parts.W)
+
+
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_chunks_and_row_ranges_give_the_same_bits(data: st.DataObject) -> None:

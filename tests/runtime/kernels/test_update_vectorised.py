@@ -15,6 +15,7 @@ from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
 
 from ..tilings import Tiling, make_grid
 
@@ -71,8 +72,9 @@ def test_packed_instructions(model: type[Device], wanted: dict[str, str]) -> Non
     fresh = fresh_copy(compile_update(grid.device))
     X, D = np.ones((1, 1, 40), np.float32), np.ones((1, 1, 3), np.float32)
     fresh(
-        0, 3, grid.W, *device_state(grid), X, D, np.float32(0.01), np.float32(0.001), 10, True,
-        False, grid.row_cuts, grid.col_cuts, grid.tiles, 1, 0, *grid.key,
-        *update_scratch(grid, 1, 1, 10, 3),
+        0, 3, grid.W, device_state(grid), X, D, np.float32(0.01),
+        PulsePolicy(np.float32(0.001), 10, True, False),
+        Layout(grid.row_cuts, grid.col_cuts, grid.tiles), Address(1, *grid.key),
+        Span(0, 0, 1, 0, 0), update_scratch(grid, 1, 1, 10, 3),
     )  # fmt: skip
     check(fresh, wanted)

@@ -1,0 +1,149 @@
+"""What the update kernels are told, in groups: devices, pulse policy, layout, positions, scratch.
+
+Named tuples, which Numba takes apart when it compiles: a group costs nothing in a kernel. The
+scratch is planned in `runtime/instructions/update_scratch.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+Words = NDArray[np.uint32]
+Ints = NDArray[np.int32]
+
+
+class CountedDevices(NamedTuple):
+    """Devices of constant step, kept in 16 bits a parameter."""
+
+    codes: NDArray[np.uint16]
+    """[4, G·R, C], as `ConstantStep.per_device` lists the parameters."""
+    ranges: FloatArray
+    """[row blocks, column segments, 4, 2]: each tile's lowest value and step."""
+    limits: NDArray[np.uint8]
+    """[G·R, C], from `rpucc.runtime.kernels.counted.rows.tightest`."""
+    constants: FloatArray
+
+
+class Devices(NamedTuple):
+    """Devices of any other model."""
+
+    params: NDArray[Any]
+    """[number of parameters, G·R, C], float32 or, of packed ones, uint16."""
+    ranges: FloatArray
+    """[row blocks, column segments, number of parameters, 2]; read of packed ones."""
+    constants: FloatArray
+
+
+class PulsePolicy(NamedTuple):
+    """How pulse trains are made (physics.md section 3)."""
+
+    dw_min: np.float32
+    bl_max: int
+    managed: bool
+    bl_managed: bool
+
+
+class Layout(NamedTuple):
+    """Where the tiles of a matrix lie, and their ids, which address the draws."""
+
+    row_cuts: IntArray
+    """[B + 1], over all groups."""
+    col_cuts: IntArray
+    """[S + 1]."""
+    tiles: IntArray
+    """[B, S]."""
+
+
+class Address(NamedTuple):
+    """What draws are addressed by, the same in every step."""
+
+    positions: int
+    """Row m of X is position m % positions of its sample; a train of a position counts as one."""
+    k0: np.uint32
+    k1: np.uint32
+
+
+class Span(NamedTuple):
+    """Which rows of X and D are applied, and how their draws are called."""
+
+    sample0: int
+    """The sample of row 0."""
+    first: int
+    last: int
+    """Rows first .. last - 1."""
+    noise_sample: int
+    noise_chunk: int
+    """Counted updates draw a chunk's noise at once: the sample and number of the first chunk."""
+
+
+class CountedScratch(NamedTuple):
+    """For `counted/update.py`; lines, pairs, width, rows: of one chunk of one tile."""
+
+    chunk: int
+    gains: FloatArray
+    lengths: Ints
+    numbers: Ints
+    lines: Ints
+    levels: Ints
+    fired: Words
+    tied: Words
+    draws: Words
+    groups: Ints
+    order: Ints
+    row_starts: Ints
+    slots: Words
+    samples: Words
+    counters: Words
+    words: Words
+    tops: NDArray[np.uint8]
+    marks: NDArray[np.int8]
+    column_levels: Ints
+    ties: Words
+    bits: NDArray[np.int16]
+    signs: NDArray[np.int16]
+    total: NDArray[np.int16]
+    net: NDArray[np.int16]
+    listed: Ints
+    row_counters: Words
+    found: IntArray
+    noise: FloatArray
+    near: Ints
+    blocks: Ints
+    sizes: Ints
+
+
+class PulseScratch(NamedTuple):
+    """For `devices/update_template.py.txt`."""
+
+    chunk: int
+    gains: FloatArray
+    lengths: Ints
+    numbers: Ints
+    lines: Ints
+    levels: Ints
+    fired: Words
+    tied: Words
+    draws: Words
+    groups: Ints
+    pairs: Ints
+    pair_lines: Ints
+    pair_slots: Words
+    pair_counts: Ints
+    counters: Words
+    words: Words
+    signs: NDArray[np.int8]
+    column_marks: NDArray[np.int8]
+    column_levels: Ints
+    columns: Ints
+    order: Ints
+    row_starts: Ints
+    counts: IntArray
+    """[column segments, R]: pulses of the sample so far, which number their noise."""
+    noise: FloatArray
+    row_noise: FloatArray
+    unpacked: FloatArray
