@@ -1,35 +1,23 @@
 """Compiles the kernels that pulse devices together with a device's `step`, and keeps them on disk.
 
-Numba's disk cache misses a kernel that gets `step` from a closure or an argument. A module
-written from a template into a cache folder hits it: the file's name carries the hash of the
-template, of the source file that defines the step, of the kernels, of this file and of Numba's
-version, so an edited device compiles once more and an unchanged one never.
+Templates are filled in here; how modules are made of them: `rpucc.runtime.kernels.generated`.
 """
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import inspect
-import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable
 from importlib.resources import files
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import llvmlite.binding
-import numba
 
 from rpucc.errors import TargetError
-from rpucc.files import write_whole
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.step_check import check_step
 from rpucc.runtime.kernels.counted.update import update as counted_update
+from rpucc.runtime.kernels.generated import fill, generated
 
 
 def compile_update(device: Device) -> Callable[..., int]:
@@ -71,44 +59,21 @@ def _check(device: Device) -> None:
 
 
 def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
-    fill = _fill_update if kernel == "update" else _fill_pulses
-    text = _filled(f"{kernel}_template.py.txt", fill(model, cycle_noise))
-    sources = text + _source(model) + _kernel_sources() + _own_source() + numba.__version__
-    key = hashlib.sha256(sources.encode()).hexdigest()
-    name = f"rpucc_{kernel}_{model.name.replace('-', '_').replace(':', '_')}_{key[:16]}"
-    folder = _cache_folder()
-    path = _write(folder, name, text)
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise OSError(f"cannot load generated kernel {path}")
-    module: Any = module_from_spec(spec)
-    sys.modules[name] = module
-    module.step = _jit(model, name)
-    spec.loader.exec_module(module)
+    fills = _fill_update if kernel == "update" else _fill_pulses
+    text = filled(f"{kernel}_template.py.txt", fills(model, cycle_noise))
+    name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
+    module = generated(name, text, {"step": model.step}, _source(model) + _own_source())
     compiled: Callable[..., Any] = getattr(module, kernel)
     return compiled
 
 
-def _jit(model: type[Device], module: str) -> Any:
-    """Compile the step as a function of the generated module.
-
-    What Numba keeps on disk names the module of every function in it, and imports it by that name.
-    A device's own may be known under another one by then, or not at all.
-    """
-    step = FunctionType(model.step.__code__, model.step.__globals__, model.step.__name__)
-    step.__module__ = module
-    return numba.njit(nogil=True, fastmath=True, error_model="numpy")(step)
-
-
-def _kernel_sources() -> str:
-    """The kernels that the generated module uses: Numba's cache does not look beyond one file."""
-    folder = files("rpucc.runtime.kernels")
-    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py"))
-    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+def filled(template: str, replacements: dict[str, str]) -> str:
+    """The text of a template of this folder with what a device model fills in."""
+    return fill(files("rpucc.runtime.devices").joinpath(template).read_text("utf-8"), replacements)
 
 
 def _own_source() -> str:
-    """This file: how a step is compiled is part of what comes out."""
+    """This file: how a template is filled in is part of what comes out."""
     return Path(__file__).read_text(encoding="utf-8")
 
 
@@ -121,13 +86,6 @@ def _source(model: type[Device]) -> str:
             f"device '{model.name}': the source of its step function cannot be read ({error}); "
             "define the class in a file"
         ) from error
-
-
-def _filled(template: str, replacements: dict[str, str]) -> str:
-    text = files("rpucc.runtime.devices").joinpath(template).read_text(encoding="utf-8")
-    for key, value in sorted(replacements.items(), reverse=True):  # longer keys first
-        text = text.replace(key, value)
-    return text
 
 
 def _fill_pulses(model: type[Device], cycle_noise: bool) -> dict[str, str]:
@@ -188,26 +146,3 @@ _SCATTER = """for q in range(n):
 def _has_expand() -> bool:
     features = llvmlite.binding.get_host_cpu_features()
     return bool(features.get("avx512f"))
-
-
-def _cache_folder() -> Path:
-    """Where generated modules live: the user's cache, or a temporary folder if that fails."""
-    from platformdirs import user_cache_path
-
-    folder = Path(os.environ.get("RPUCC_CACHE", user_cache_path("rpucc"))) / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    temporary = tempfile.mkdtemp(prefix="rpucc-kernels-")
-    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    return Path(temporary)
-
-
-def _write(folder: Path, name: str, text: str) -> Path:
-    path = folder / f"{name}.py"
-    if not path.exists():
-        write_whole(path, lambda stream: stream.write(text.encode()))
-    return path

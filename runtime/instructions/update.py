@@ -16,7 +16,7 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
-from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _pulsed(
     positions = total // executor.batch
     policy = PulsePolicy(np.float32(grid.device.dw_min), bl, managed, bl_managed)
     most = LARGEST_GAIN * float(policy.dw_min)
-    layout = Layout(grid.row_cuts, grid.col_cuts, grid.tiles)
+    layout = Tiles(grid.row_cuts, grid.col_cuts, grid.tiles)
     address = Address(positions, *executor.machine.key)
     state, W, devices = executor.run_state, grid.W, device_state(grid)
 

@@ -20,7 +20,7 @@ Ints = NDArray[np.int32]
 class CountedDevices(NamedTuple):
     """Devices of constant step, kept in 16 bits a parameter."""
 
-    codes: NDArray[np.uint16]
+    codes: NDArray[Any]
     """[4, G·R, C], as `ConstantStep.per_device` lists the parameters."""
     ranges: FloatArray
     """[row blocks, column segments, 4, 2]: each tile's lowest value and step."""
@@ -48,14 +48,14 @@ class PulsePolicy(NamedTuple):
     bl_managed: bool
 
 
-class Layout(NamedTuple):
+class Tiles(NamedTuple):
     """Where the tiles of a matrix lie, and their ids, which address the draws."""
 
     row_cuts: IntArray
     """[B + 1], over all groups."""
     col_cuts: IntArray
     """[S + 1]."""
-    tiles: IntArray
+    ids: IntArray
     """[B, S]."""
 
 

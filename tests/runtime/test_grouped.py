@@ -14,7 +14,7 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.kernels.read import read, read_groups
-from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
 
 G, R, C, N, P = 3, 5, 7, 2, 4
 KEY = seed_key(3)
@@ -78,7 +78,7 @@ def pulse(on: Grid, X: np.ndarray, D: np.ndarray, r0: int, r1: int) -> int:
     return compile_update(on.device)(
         r0, r1, on.W, device_state(on), X, D, np.float32(0.01),
         PulsePolicy(np.float32(on.device.dw_min), 10, True, False),
-        Layout(on.row_cuts, on.col_cuts, on.tiles), Address(P, *KEY), Span(5, 0, N * P, 5, 0),
+        Tiles(on.row_cuts, on.col_cuts, on.tiles), Address(P, *KEY), Span(5, 0, N * P, 5, 0),
         update_scratch(on, N * P, P, 10, r1 - r0),
     )  # fmt: skip
 

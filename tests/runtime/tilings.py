@@ -22,7 +22,7 @@ from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
-from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
@@ -258,7 +258,7 @@ def pulse(
             span = Span(how.sample, first, last, how.sample, first // how.chunk)
             pulses += update(
                 r0, r1, grid.W, device_state(grid), X[None], D[None], np.float32(how.lr), policy,
-                Layout(grid.row_cuts, grid.col_cuts, grid.tiles), Address(positions, *grid.key),
+                Tiles(grid.row_cuts, grid.col_cuts, grid.tiles), Address(positions, *grid.key),
                 span, type(scratch)(how.chunk, *within),
             )  # fmt: skip
         guarded.check()

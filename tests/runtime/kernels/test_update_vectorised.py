@@ -15,7 +15,7 @@ from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
-from rpucc.runtime.kernels.update_arguments import Address, Layout, PulsePolicy, Span
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
 
 from ..tilings import Tiling, make_grid
 
@@ -74,7 +74,7 @@ def test_packed_instructions(model: type[Device], wanted: dict[str, str]) -> Non
     fresh(
         0, 3, grid.W, device_state(grid), X, D, np.float32(0.01),
         PulsePolicy(np.float32(0.001), 10, True, False),
-        Layout(grid.row_cuts, grid.col_cuts, grid.tiles), Address(1, *grid.key),
+        Tiles(grid.row_cuts, grid.col_cuts, grid.tiles), Address(1, *grid.key),
         Span(0, 0, 1, 0, 0), update_scratch(grid, 1, 1, 10, 3),
     )  # fmt: skip
     check(fresh, wanted)
