@@ -167,7 +167,7 @@ def _draws(spec: Result, made: Tile, executor: Executor) -> tuple[float, float]:
     from benchmarks.floors import expected_draws
 
     update = made.program.target.for_layer("tile").update
-    dw_min = made.machine.grids["W"].device.dw_min
+    dw_min = made.machine.arrays["W"].planes["weight"].device.dw_min
     x, d = (executor[name].reshape(-1, executor[name].shape[-1]) for name in ("x", "d"))
     bl = spec.get("bl") or update.bl
     return expected_draws(x, d, 0.01, dw_min, bl, update.update_management)

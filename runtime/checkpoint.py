@@ -142,7 +142,9 @@ def load_checkpoint(path: Path | str, program: Program | None = None) -> Machine
     machine.counters, machine.history = found.counters, found.history
     for name, array in machine.state().items():
         np.copyto(array, found.weights[name])
-        if name in machine.grids and (far := machine.grids[name].farthest()) is not None:
+    for name, held in machine.arrays.items():
+        held.refresh()
+        if (far := held.farthest()) is not None:
             raise CheckpointError(
                 f"{path}: weight '{name}' holds {far:g}, which lies beyond the bounds of its device"
             )

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc.runtime.array import WEIGHT
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.symmetry import symmetry_points
-from rpucc.runtime.fabrication import row_blocks
 
 if TYPE_CHECKING:
     from rpucc.plan_layers import LayerPlan
-    from rpucc.runtime.grid import Grid
     from rpucc.runtime.machine import Machine
+    from rpucc.runtime.plane import Plane
     from rpucc.target import LayerPolicy
 
 SAMPLE = 1 << 16
@@ -84,34 +84,35 @@ def layer_figures(machine: Machine, lr: float) -> list[LayerFigures]:
     program = machine.program
     plans = {layer.name: layer for layer in program.plan.layers}
     found = []
-    for name, grid in machine.grids.items():
+    for name, array in machine.arrays.items():
         before = program.model.graph.initializers[name].const_value
         assert before is not None  # a machine was made of it
-        policy = program.target.for_layer(grid.layer)
-        found.append(_figures(grid, before.numpy(), plans[grid.layer], policy, lr))
+        policy = program.target.for_layer(array.layer)
+        plane, plan = array.planes[WEIGHT], plans[array.layer]
+        found.append(_figures(plane, before.numpy(), plan, policy, lr))
     return found
 
 
 def _figures(
-    grid: Grid, before: FloatArray, plan: LayerPlan, policy: LayerPolicy, lr: float
+    plane: Plane, before: FloatArray, plan: LayerPlan, policy: LayerPolicy, lr: float
 ) -> LayerFigures:
     size = math.sqrt(float(np.mean(np.square(before, dtype=np.float64))))
-    change = float(np.mean(np.square(grid.W - before, dtype=np.float64)))
+    change = float(np.mean(np.square(plane.W - before, dtype=np.float64)))
     update = policy.update
-    dw_min = grid.device.dw_min if grid.pulsed else 0.0
+    dw_min = plane.device.dw_min if plane.pulsed else 0.0
     train = update.bl * dw_min
-    symmetry, asymmetry = _balance(grid) if grid.pulsed else (None, 0.0)
-    states, at_bounds = _range(grid) if grid.pulsed else (math.inf, 0.0)
+    symmetry, asymmetry = _balance(plane) if plane.pulsed else (None, 0.0)
+    states, at_bounds = _range(plane) if plane.pulsed else (math.inf, 0.0)
     backward = policy.periphery.backward
     forward_open = policy.periphery.bound > 0 and not plan.bound_forward
     backward_open = float(backward.bound) > 0 and plan.reads_backward and not plan.bound_backward
     open_cycles = (("forward", forward_open), ("backward", backward_open))
     return LayerFigures(
-        layer=grid.layer,
+        layer=plan.name,
         rows=plan.R,
         size=size,
         moved=math.sqrt(change) / max(size, 1e-30),
-        pulsed=grid.pulsed and bool(plan.updates),
+        pulsed=plane.pulsed and bool(plan.updates),
         dw_min=dw_min,
         gain=lr * update.lr_scale / train if train else 0.0,
         train_change=train,
@@ -119,11 +120,11 @@ def _figures(
         devices=plan.devices_per_weight,
         states=states,
         at_bounds=at_bounds,
-        clipped=grid.clipped / grid.W.size,
+        clipped=plane.clipped / plane.W.size,
         scaled=policy.mapping.weight_scaling != "off",
         symmetry=symmetry or 0.0,
         pulled=symmetry is not None,
-        can_shift=grid.reference is None and type(grid.device).shifted is not Device.shifted,
+        can_shift=plane.reference is None and type(plane.device).shifted is not Device.shifted,
         asymmetry=asymmetry,
         read_noise=float(backward.read_noise),
         reads_backward=plan.reads_backward,
@@ -132,33 +133,33 @@ def _figures(
     )
 
 
-def _blocks(grid: Grid) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
-    """Yield rows of a grid with the lowest and highest weight of their devices."""
-    for rows in row_blocks(grid, 0, len(grid.W)):
-        low, high = grid.device.weight_range(tuple(grid.parameters_of(rows)))
+def _blocks(plane: Plane) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+    """Yield rows of a plane with the lowest and highest weight of their devices."""
+    for rows in plane.layout.row_blocks():
+        low, high = plane.device.weight_range(tuple(plane.parameters_of(rows)))
         yield rows, np.asarray(low), np.asarray(high)
 
 
-def _range(grid: Grid) -> tuple[float, float]:
+def _range(plane: Plane) -> tuple[float, float]:
     """(steps between the bounds of a device on average, part of the weights at a bound)."""
-    step, states, held = np.float32(grid.device.dw_min), 0.0, 0
-    for rows, low, high in _blocks(grid):
-        W = grid.W[rows]
+    step, states, held = np.float32(plane.device.dw_min), 0.0, 0
+    for rows, low, high in _blocks(plane):
+        W = plane.W[rows]
         inside = (low + step < W) & (high - step > W)
         held += W.size - int(np.count_nonzero(inside))
         states += float(np.mean(high - low, dtype=np.float64)) / float(step) * W.size
-    return states / grid.W.size, held / grid.W.size
+    return states / plane.W.size, held / plane.W.size
 
 
-def _balance(grid: Grid) -> tuple[float | None, float]:
-    """(symmetry points, or None and the asymmetry) of a sample of the grid's devices."""
-    columns = int(grid.W.shape[1])
-    rows = slice(0, min(len(grid.W), max(1, SAMPLE // columns)))
-    fabricated = tuple(grid.parameters_of(rows))
-    points = symmetry_points(grid.device, fabricated, (rows.stop, columns))
+def _balance(plane: Plane) -> tuple[float | None, float]:
+    """(symmetry points, or None and the asymmetry) of a sample of the plane's devices."""
+    columns = int(plane.W.shape[1])
+    rows = slice(0, min(len(plane.W), max(1, SAMPLE // columns)))
+    fabricated = tuple(plane.parameters_of(rows))
+    points = symmetry_points(plane.device, fabricated, (rows.stop, columns))
     if points.exists.mean() > 0.5:
         return math.sqrt(float(np.mean(np.square(points.known, dtype=np.float64)))), 0.0
-    return None, _asymmetry(grid.device, fabricated)
+    return None, _asymmetry(plane.device, fabricated)
 
 
 def _asymmetry(device: Device, fabricated: tuple[FloatArray, ...]) -> float:

@@ -16,14 +16,15 @@ from rpucc import arguments
 from rpucc.errors import RpuccError
 from rpucc.layers import analog_layers
 from rpucc.program import Program
-from rpucc.runtime import aligned
+from rpucc.runtime.array import WEIGHT, Array
 from rpucc.runtime.devices import device_of
-from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.philox import seed_key
+from rpucc.runtime.layout import Layout
+from rpucc.runtime.make_array import make_array
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
-    from rpucc.runtime.calibration import Symmetry
+    from rpucc.runtime.spread import Symmetry
 
 MAX_SEED = 2**64 - 1
 PROGRAM = "a Program, as rpucc.compile(model, target) makes and rpucc.Program.load(path) reads"
@@ -66,14 +67,14 @@ class Machine:
     seed: 0 to 2^64 - 1; fixes the devices, all noise and the order of the samples in training.
         The initial weights are the model's own.
 
-    `grids` has the weights and devices of each layer on arrays by the name of its weight
-    (`.W`, float32 [R, C]), `values` everything else, `history` a record of each trained epoch.
+    `arrays` has the array of each layer by the name of its weight (`.weights`, float32 [R, C]),
+    `values` everything else, `history` a record of each trained epoch.
     Memory: a few bytes a weight (`bytes_per_weight`). Raises ArgumentError for other arguments,
     TargetError where a device model does not take its parameters.
 
     >>> import rpucc
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False), seed=1)
-    >>> machine.grids["fc1.W"].W.shape
+    >>> machine.arrays["fc1.W"].weights.shape
     (256, 785)
     """
 
@@ -83,67 +84,64 @@ class Machine:
         self.key = seed_key(self.seed)
         self.counters = Counters()
         self.history: list[dict[str, Any]] = []
-        self.grids: dict[str, Grid] = {}
+        self.arrays: dict[str, Array] = {}
         for layer in analog_layers(program.model):
-            self.grids[str(layer.weight.name)] = self._make_grid(layer)
+            self.arrays[str(layer.weight.name)] = self._make_array(layer)
         self.values: dict[str, NDArray[Any]] = {
             name: np.array(value.const_value.numpy())
             for name, value in program.model.graph.initializers.items()
-            if name not in self.grids and value.const_value is not None
+            if name not in self.arrays and value.const_value is not None
         }
         """Every other initializer: constants and digital weights."""
         updates = program.model.metadata_props.get("rpucc.updates", "{}")
         self.updates: dict[str, str] = json.loads(updates)
 
-    def _make_grid(self, layer: AnalogLayer) -> Grid:
-        node = layer.forward[0]
-        of_group = np.array(node.attributes.get_ints("row_cuts", ()), np.int64)
-        col_cuts = np.array(node.attributes.get_ints("col_cuts", ()), np.int64)
-        starts = np.arange(layer.matrices) * layer.group_rows
-        row_cuts = np.append((starts[:, None] + of_group[:-1]).reshape(-1), layer.rows)
-        shape = len(row_cuts) - 1, len(col_cuts) - 1
-        tiles = node.attributes.get_int("first_tile", 0) + np.arange(shape[0] * shape[1])
+    def _make_array(self, layer: AnalogLayer) -> Array:
+        attributes = layer.forward[0].attributes
         if layer.weight.const_value is None:
             raise RpuccError(f"layer '{layer.name}': its weights are missing from the program")
         policy = self.program.target.for_layer(layer.name)
-        return Grid(
-            layer=layer.name,
-            W=aligned.copy(layer.weight.const_value.numpy(), np.float32),
-            row_cuts=row_cuts,
-            col_cuts=col_cuts,
-            tiles=tiles.reshape(shape),
-            device=device_of(policy, self.program.trust),
-            pulsed=policy.update.pulsed,
-            key=self.key,
+        layout = Layout.of(
+            attributes.get_ints("row_cuts", ()),
+            attributes.get_ints("col_cuts", ()),
+            self.key,
+            first_tile=attributes.get_int("first_tile", 0),
             groups=layer.matrices,
-            calibration=policy.calibration if policy.calibration.zero_shift else None,
+        )
+        return make_array(
+            layer.name,
+            layout,
+            device_of(policy, self.program.trust),
+            layer.weight.const_value.numpy(),
+            pulsed=policy.update.pulsed,
+            calibration=policy.calibration,
         )
 
     @property
     def clipped(self) -> int:
         """Weights that lay outside their device's bounds when they were programmed."""
-        return sum(grid.clipped for grid in self.grids.values())
+        return sum(array.clipped for array in self.arrays.values())
 
     @property
     def clipped_by_layer(self) -> dict[str, tuple[int, int]]:
         """Layer to the weights that were clipped when they were programmed, of how many."""
-        return {grid.layer: (grid.clipped, grid.W.size) for grid in self.grids.values()}
+        return {array.layer: (array.clipped, array.size) for array in self.arrays.values()}
 
     @property
     def symmetry(self) -> dict[str, Symmetry]:
         """What zero-shifting found and left, by the names of the layers that had it."""
-        grids = self.grids.values()
-        return {grid.layer: grid.symmetry for grid in grids if grid.symmetry is not None}
+        found = {array.layer: array.symmetry for array in self.arrays.values()}
+        return {layer: symmetry for layer, symmetry in found.items() if symmetry is not None}
 
     @property
     def weights(self) -> int:
         """Analog weights of the program."""
-        return sum(grid.W.size for grid in self.grids.values())
+        return sum(array.size for array in self.arrays.values())
 
     @property
     def bytes_per_weight(self) -> float:
         """Bytes of state (weight and device parameters) per analog weight."""
-        return sum(grid.bytes for grid in self.grids.values()) / max(self.weights, 1)
+        return sum(array.bytes for array in self.arrays.values()) / max(self.weights, 1)
 
     def begin_anew(self) -> None:
         """Count epochs from here on: weights and devices stay, and no random draw comes again."""
@@ -163,4 +161,5 @@ class Machine:
     def state(self) -> dict[str, NDArray[Any]]:
         """What training changes, by initializer name: analog weights and digital parameters."""
         digital = {name: self.values[name] for name in self.updates if name in self.values}
-        return {**{name: grid.W for name, grid in self.grids.items()}, **digital}
+        analog = {name: array.planes[WEIGHT].W for name, array in self.arrays.items()}
+        return {**analog, **digital}

@@ -31,7 +31,7 @@ def device_bytes(device: Device, pulsed: bool) -> int:
     Where updates are exact no device property plays a part and none is stored.
     """
     stored = len(device.per_device) * (2 if device.packed else 4)
-    stored += 1 if device.counted else 0  # `Grid.limits`
+    stored += 1 if device.counted else 0  # `Plane.limits`
     return WEIGHT_BYTES + (stored if pulsed else 0)
 
 

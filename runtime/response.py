@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.calibration import pulse_devices
+from rpucc.runtime.calibration import nearest_to_zero, pulse_devices
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.symmetry import symmetry_points
 from rpucc.runtime.fabrication import draw_devices
-from rpucc.runtime.grid import Grid
 from rpucc.runtime.kernels.philox import seed_key
+from rpucc.runtime.layout import Layout
 
 FloatArray = NDArray[np.float32]
 
@@ -55,23 +55,20 @@ def response(device: Device, devices: int, pulses: int | None = None, seed: int 
 
     Unless given, pulses are twice what constant steps would need from zero to the mean bound.
     """
-    one = np.array([[0]]), np.array([0, 1]), np.array([0, devices])
-    tiles, row_cuts, col_cuts = (each.astype(np.int64) for each in one)
-    W = np.zeros((1, devices), np.float32)
-    grid = Grid("sample", W, row_cuts, col_cuts, tiles, device, True, seed_key(seed))
-    row = slice(0, 1)
-    fabricated = draw_devices(grid, row)
+    layout, row = Layout.of((0, 1), (0, devices), seed_key(seed)), slice(0, 1)
+    fabricated = draw_devices(layout, device, row)
     leg = pulses or _pulses_to_bounds(device, fabricated)
     stops = np.unique(np.linspace(0, leg, min(leg, LEG_POINTS) + 1).round().astype(np.int64))
     at = np.concatenate([stops, leg + stops[1:]])
     weights = np.empty((devices, len(at)), np.float32)
-    weights[:, 0] = grid.W
+    w = nearest_to_zero(device, fabricated, (1, devices))
+    weights[:, 0] = w
     for point in range(1, len(at)):
         first, end = int(at[point - 1]), int(at[point])
         direction = 1 if end <= leg else -1
         same = np.full(end - first, direction, np.int8)
-        pulse_devices(grid, row, grid.W, fabricated, same, first)
-        weights[:, point] = grid.W
+        pulse_devices(layout, device, row, w, fabricated, same, first)
+        weights[:, point] = w
     points = symmetry_points(device, fabricated, (1, devices))
     symmetry = points.known if points.exists.any() else None
     return Response(at, weights, leg, symmetry, points.searched, seed)

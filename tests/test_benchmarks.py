@@ -153,7 +153,7 @@ def test_a_tile_program_computes_the_three_cycles():
     from benchmarks.ours import Tile
 
     tile = Tile({"size": (6, 9), "batch": 4, "update": "ideal"})
-    before = tile.machine.grids["W"].W.copy()
+    before = tile.machine.arrays["W"].weights.copy()
     products = {}
     for op, name in (("forward", "y"), ("backward", "z"), ("update", "W2")):
         call, executor = tile.cycle(op)

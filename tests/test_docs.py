@@ -125,7 +125,7 @@ def test_device_page(tmp_path, monkeypatch):
     few = replace(data, x_train=data.x_train[:500], y_train=data.y_train[:500])
     (metrics,) = rpucc.Trainer(machine).fit(few, epochs=1)
     assert metrics.pulses_per_weight > 0
-    assert abs(machine.grids["fc1.W"].W).max() <= 0.62
+    assert abs(machine.arrays["fc1.W"].weights).max() <= 0.62
 
 
 def test_the_measured_device_of_the_device_page():

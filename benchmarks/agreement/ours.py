@@ -127,7 +127,7 @@ def update(case: Result) -> Result:
     machine = Machine(compiled(np.zeros((ROWS, COLUMNS), np.float32), overrides), seed=1)
     executor = Executor(machine, 1, ["W2"])
     executor["x"][...], executor["d"][...], executor["lr"][...] = x, d, 0.01
-    W = machine.grids["W"].W
+    W = machine.arrays["W"].visible
     changes = np.empty((UPDATES, ROWS, COLUMNS), np.float32)
     for i in range(UPDATES):
         W[...] = 0
@@ -153,5 +153,5 @@ def response(case: Result) -> Result:
         executor["d"][...] = -1 if pulse <= case["pulses"] else 1
         executor.run(pulse)
         if pulse in case["points"]:
-            seen.append(machine.grids["W"].W.ravel().copy())
+            seen.append(machine.arrays["W"].weights.ravel().copy())
     return moments(np.stack(seen, axis=1))

@@ -95,7 +95,7 @@ def say_verdict(machine: Machine, data: Dataset) -> Verdict:
 def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
     """Say on standard error what is about to run."""
     from rpucc.report.training import machine_line, symmetry_line
-    from rpucc.runtime.calibration import Symmetry
+    from rpucc.runtime.spread import Symmetry
 
     done = machine.counters
     if done.epoch >= settings.epochs:

@@ -15,8 +15,8 @@ from rpucc.report import units
 from rpucc.report.tables import pairs
 
 if TYPE_CHECKING:
-    from rpucc.runtime.calibration import Symmetry
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
+    from rpucc.runtime.spread import Symmetry
 
 
 class EpochColumn(NamedTuple):

@@ -110,7 +110,7 @@ class Device:
 
         Each call of `normal` gives the next standard normals of the block, float32 [rows, C].
         Always make the same calls in the same order: a draw is named by its place in that order.
-        Large grids are made a block of rows at a time (packed ones twice), so a device's values
+        Large matrices are made a block of rows at a time (packed ones twice), so a device's values
         may depend on nothing but its own normals.
         """
         normal()

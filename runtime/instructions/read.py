@@ -18,8 +18,8 @@ from rpucc.runtime.kernels.products import multiply, multiply_groups
 from rpucc.runtime.kernels.read import UNBOUNDED, read, read_groups
 
 if TYPE_CHECKING:
+    from rpucc.runtime.array import Array
     from rpucc.runtime.executor import Executor, Instruction
-    from rpucc.runtime.grid import Grid
 
 # Outputs of a block of rows: 128 KiB of float32, so that they and their normals stay in cache.
 BLOCK_OUTPUTS = 32768
@@ -67,12 +67,13 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
     """One grid read, forward or transposed, from the chain's first input to its last output."""
     by_op = {node.op_type: node for node in nodes}
     node = by_op.get("Read") or by_op["BoundedRead"]
-    grid = executor.machine.grids[str(weight_of(node).name)]
+    array = executor.machine.arrays[str(weight_of(node).name)]
+    layout = array.layout
     transpose = bool(node.attributes.get_int("transpose", 0))
-    in_cuts, out_cuts = grid.col_cuts, grid.group_cuts
-    tiles = np.ascontiguousarray(grid.group_tiles.transpose(0, 2, 1))
+    in_cuts, out_cuts = layout.col_cuts, layout.group_cuts
+    tiles = np.ascontiguousarray(layout.group_tiles.transpose(0, 2, 1))
     if transpose:
-        in_cuts, out_cuts, tiles = out_cuts, in_cuts, grid.group_tiles
+        in_cuts, out_cuts, tiles = out_cuts, in_cuts, layout.group_tiles
     managed = "NoiseManage" in by_op
     if "ReduceSum" not in by_op or managed != ("Rescale" in by_op):
         raise RpuccError(
@@ -82,25 +83,25 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
     x = executor.array(nodes[0].inputs[0])
     inputs, outputs = int(in_cuts[-1]), int(out_cuts[-1])
     fits = x.dtype == np.float32 and x.ndim >= 2 and x.shape[-1] == inputs
-    fits = fits and (grid.groups == 1 or (x.ndim == 4 and x.shape[1] == grid.groups))
+    fits = fits and (layout.groups == 1 or (x.ndim == 4 and x.shape[1] == layout.groups))
     require(node, fits, f"its input {list(x.shape)} does not fit its matrix")
     y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
     periphery = Periphery.of(node, managed)
-    grouped = grid.groups > 1
+    grouped = layout.groups > 1
     lead = x.shape[-2:-1] if grouped else ()  # of groups the positions stay an axis
     X, Y = x.reshape(-1, *lead, inputs), y.reshape(-1, *lead, outputs)
     if periphery.ideal:
         build = _ideal_groups if grouped else _ideal
-        return build(executor, grid, X, Y, transpose)
+        return build(executor, array, X, Y, transpose)
     positions = lead[0] if grouped else len(X) // executor.batch
     place = _place(executor, node)
     return _analog(
-        executor, grid, X, Y, periphery, in_cuts, out_cuts, tiles, positions, place, transpose
+        executor, array, X, Y, periphery, in_cuts, out_cuts, tiles, positions, place, transpose
     )
 
 
 def _ideal(
-    executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+    executor: Executor, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
 ) -> Instruction:
     block = _block(Y.shape[1])
     blas = blas_routines()
@@ -109,7 +110,7 @@ def _ideal(
     def job(a: int, b: int) -> Instruction:
         def run() -> None:
             for m in range(a, b, block):
-                multiply(m, min(m + block, b), blas, grid.W, X, Y, transpose, False)
+                multiply(m, min(m + block, b), blas, array.visible, X, Y, transpose, False)
 
         return run
 
@@ -118,9 +119,9 @@ def _ideal(
 
 
 def _ideal_groups(
-    executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+    executor: Executor, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
 ) -> Instruction:
-    blas, W = blas_routines(), grid.matrices
+    blas, W = blas_routines(), array.matrices
     return executor.split(
         len(X),
         X.size * Y.shape[-1],
@@ -129,7 +130,7 @@ def _ideal_groups(
 
 
 def _analog(
-    executor: Executor, grid: Grid, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
+    executor: Executor, array: Array, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
     in_cuts: NDArray[np.int64], out_cuts: NDArray[np.int64], tiles: NDArray[np.int64],
     positions: int, place: int, transpose: bool,
 ) -> Instruction:  # fmt: skip
@@ -140,7 +141,7 @@ def _analog(
     purpose = philox.READ_EVALUATE if executor.evaluating else purpose
     parts = executor.threads.split(len(X), 1 if grouped else block, X.size * Y.shape[-1])
     state, blas, (k0, k1) = executor.run_state, blas_routines(), executor.machine.key
-    run_kernel, W = (read_groups, grid.matrices) if grouped else (read, grid.W)
+    run_kernel, W = (read_groups, array.matrices) if grouped else (read, array.visible)
     tiles = tiles if grouped else tiles[0]
     p = periphery
 

@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
+from rpucc.runtime.array import WEIGHT
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
+    from rpucc.runtime.devices import Device
     from rpucc.runtime.executor import Executor, Instruction
-    from rpucc.runtime.grid import Grid
+    from rpucc.runtime.plane import Plane
 
 # BL at most (`target_sections.Update`): what the working arrays are planned for.
 MOST_SLOTS = 255
@@ -39,38 +41,39 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
 
     The instruction, if there is one, copies the positions as the update takes them before.
     """
-    grid = executor.machine.grids[str(weight_of(node).name)]
+    array = executor.machine.arrays[str(weight_of(node).name)]
+    plane = array.planes[WEIGHT]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
-    _check(executor, grid, node, x, d, lr)
-    executor.bind(node.outputs[0], grid.W)
+    _check(executor, plane, node, x, d, lr)
+    executor.bind(node.outputs[0], plane.W)
     before = None
-    if grid.pulsed:
+    if plane.pulsed:
         trains = -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS)
-        X, D, before = _by_group(executor, grid.groups, trains, x, d)
-        work = _pulsed(executor, grid, node, X, D, lr)
-    elif grid.groups > 1:
-        work = _exact_groups(grid, x, d, lr)
+        X, D, before = _by_group(executor, plane.layout.groups, trains, x, d)
+        work = _pulsed(executor, array.layer, plane, node, X, D, lr)
+    elif plane.layout.groups > 1:
+        work = _exact_groups(plane, x, d, lr)
     else:
         X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
-        work = _exact(grid, X, D, lr)
+        work = _exact(plane, X, D, lr)
     executor.at_end_together(work)
     return before
 
 
 def _check(
-    executor: Executor, grid: Grid, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
+    executor: Executor, plane: Plane, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
     lr: NDArray[Any],
 ) -> None:  # fmt: skip
     """Refuse what the kernels could not work on, before one of them does."""
-    grouped = grid.groups > 1
+    grouped = plane.layout.groups > 1
     fits = x.dtype == d.dtype == lr.dtype == np.float32 and lr.shape == ()
     fits = fits and x.shape[:-1] == d.shape[:-1] and x[..., 0].size % executor.batch == 0
-    fits = fits and (x.shape[1] == grid.groups if grouped and x.ndim == 4 else not grouped)
+    fits = fits and (x.shape[1] == plane.layout.groups if grouped and x.ndim == 4 else not grouped)
     lines = d.shape[-1], x.shape[-1]
-    require(node, fits and x.ndim >= 2 and lines == grid.matrices.shape[1:],
+    require(node, fits and x.ndim >= 2 and lines == plane.matrices.shape[1:],
             f"its x {list(x.shape)} and d {list(d.shape)} do not fit its matrix")  # fmt: skip
     pulsed, bl = bool(node.attributes.get_int("pulsed", 0)), node.attributes.get_int("bl", 0)
-    alike = pulsed == grid.pulsed and (not pulsed or 1 <= bl <= MOST_SLOTS)
+    alike = pulsed == plane.pulsed and (not pulsed or 1 <= bl <= MOST_SLOTS)
     require(node, alike, f"pulsed = {int(pulsed)} and bl = {bl} are not what its devices can do")
 
 
@@ -96,60 +99,60 @@ def _by_group(
     return X.reshape(groups, -1, x.shape[-1]), D.reshape(groups, -1, d.shape[-1]), copy
 
 
-def _exact_groups(grid: Grid, x: NDArray[Any], d: NDArray[Any], lr: NDArray[Any]) -> Work:
+def _exact_groups(plane: Plane, x: NDArray[Any], d: NDArray[Any], lr: NDArray[Any]) -> Work:
     X, D = (a.reshape(-1, *a.shape[-2:]) for a in (x, d))
-    blas, W = blas_routines(), grid.matrices
+    blas, W = blas_routines(), plane.matrices
 
     def job(a: int, b: int) -> Instruction:
         return lambda: subtract_outers(a, b, blas, W, X, D, np.float32(lr))
 
     def parts(count: int) -> list[Instruction]:
-        return [job(a, b) for a, b in cut(grid.groups, 1, count)]
+        return [job(a, b) for a, b in cut(plane.layout.groups, 1, count)]
 
-    return Work(X.size * W.shape[1], parts, grid)
+    return Work(X.size * W.shape[1], parts, plane)
 
 
-def _exact(grid: Grid, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]) -> Work:
+def _exact(plane: Plane, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]) -> Work:
     blas = blas_routines()
 
     def job(a: int, b: int) -> Instruction:
         def run() -> None:
             rate = np.float32(lr)
             for r in range(a, b, PIECE_ROWS):
-                subtract_outer(r, min(r + PIECE_ROWS, b), blas, grid.W, X, D, rate)
+                subtract_outer(r, min(r + PIECE_ROWS, b), blas, plane.W, X, D, rate)
 
         return run
 
     def parts(count: int) -> list[Instruction]:
-        return [job(a, b) for a, b in cut(len(grid.W), PIECE_ROWS, count)]
+        return [job(a, b) for a, b in cut(len(plane.W), PIECE_ROWS, count)]
 
-    return Work(X.size * len(grid.W), parts, grid)
+    return Work(X.size * len(plane.W), parts, plane)
 
 
 def _pulsed(
-    executor: Executor, grid: Grid, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
+    executor: Executor, layer: str, plane: Plane, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
     lr: NDArray[Any],
 ) -> Work:  # fmt: skip
     attributes = node.attributes
     bl = attributes.get_int("bl", 1)
     managed = bool(attributes.get_int("update_management", 0))
     bl_managed = bool(attributes.get_int("update_bl_management", 0))
-    kernel = compile_update(grid.device)
+    kernel = compile_update(plane.device)
     total = X.shape[1]
     positions = total // executor.batch
-    policy = PulsePolicy(np.float32(grid.device.dw_min), bl, managed, bl_managed)
+    policy = PulsePolicy(np.float32(plane.device.dw_min), bl, managed, bl_managed)
     most = LARGEST_GAIN * float(policy.dw_min)
-    layout = Tiles(grid.row_cuts, grid.col_cuts, grid.tiles)
+    layout = plane.layout.for_kernels
     address = Address(positions, *executor.machine.key)
-    state, W, devices = executor.run_state, grid.W, device_state(grid)
+    state, W, devices = executor.run_state, plane.W, device_state(plane)
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
-        scratch = update_scratch(grid, total, positions, bl, b - a)
+        scratch = update_scratch(plane, total, positions, bl, b - a)
 
         def run() -> None:
             rate = float(lr)
             if not 0 <= rate <= most:
-                raise beyond_float32(grid, rate, bl)
+                raise beyond_float32(layer, plane.device, rate, bl)
             span = Span(state.sample, 0, total, state.sample, 0)
             pulses[0] += kernel(
                 a, b, W, devices, X, D, np.float32(rate), policy, layout, address, span, scratch
@@ -163,13 +166,13 @@ def _pulsed(
         state.pulse_tallies.append(tallies)
         return [job(a, b, tally) for (a, b), tally in zip(rows, tallies, strict=True)]
 
-    return Work(_operations(total, *W.shape), parts, grid)
+    return Work(_operations(total, *W.shape), parts, plane)
 
 
-def beyond_float32(grid: Grid, rate: float, bl: int) -> RpuccError:
+def beyond_float32(layer: str, device: Device, rate: float, bl: int) -> RpuccError:
     """What to raise for a rate whose pulse probabilities no float32 holds."""
     return RpuccError(
-        f"layer '{grid.layer}': learning rate {rate:g} with dw_min {grid.device.dw_min:g} and BL "
+        f"layer '{layer}': learning rate {rate:g} with dw_min {device.dw_min:g} and BL "
         f"{bl} is beyond float32; a smaller --lr is needed"
     )
 

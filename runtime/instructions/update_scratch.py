@@ -1,4 +1,4 @@
-"""What the update kernels work with: working arrays, planned once, and the devices of a grid."""
+"""What the update kernels work with: working arrays, planned once, and the devices of a plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rpucc.runtime.kernels.update_arguments import (
 )
 
 if TYPE_CHECKING:
-    from rpucc.runtime.grid import Grid
+    from rpucc.runtime.plane import Plane
 
 # Most columns, over all slots, of a chunk of positions; each takes about 10 bytes of scratch.
 PAIR_COLUMNS = 262144
@@ -33,30 +33,30 @@ TIES = 1024
 
 
 def update_scratch(
-    grid: Grid, total: int, positions: int, bl: int, rows: int, chunk: int = 0
+    plane: Plane, total: int, positions: int, bl: int, rows: int, chunk: int = 0
 ) -> CountedScratch | PulseScratch:
     """For an update of `rows` rows with `total` positions, `positions` of them a sample.
 
     chunk, how many positions the kernel takes at once, is a function of the shapes alone unless
     given, because counted updates draw their noise chunk by chunk.
     """
-    rows = min(rows, int(np.max(np.diff(grid.row_cuts))))  # a tile's rows are done together
+    rows = min(rows, int(np.max(np.diff(plane.layout.row_cuts))))  # a tile's rows are done together
     bl = min(bl, TRAIN_SLOTS)  # a longer train is several positions
-    if grid.device.counted:
-        return _counted(grid, total, bl, rows, chunk)
-    return _one_by_one(grid, chunk or positions, bl, rows)
+    if plane.device.counted:
+        return _counted(plane, total, bl, rows, chunk)
+    return _one_by_one(plane, chunk or positions, bl, rows)
 
 
-def device_state(grid: Grid) -> CountedDevices | Devices:
-    """What the update kernels know of a grid's devices."""
-    if not grid.device.counted:
-        return Devices(grid.codes, grid.ranges, grid.constants)
-    return CountedDevices(grid.codes, grid.ranges, grid.limits, grid.constants)
+def device_state(plane: Plane) -> CountedDevices | Devices:
+    """What the update kernels know of a plane's devices."""
+    if not plane.device.counted:
+        return Devices(plane.codes, plane.ranges, plane.constants)
+    return CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)
 
 
-def _counted(grid: Grid, total: int, bl: int, rows: int, chunk: int) -> CountedScratch:
+def _counted(plane: Plane, total: int, bl: int, rows: int, chunk: int) -> CountedScratch:
     """For `kernels/counted/update.py`."""
-    columns = int(np.max(np.diff(grid.col_cuts)))
+    columns = plane.layout.longest_segment
     width = -(-columns // 16) * 16
     bl_words = -(-bl // SLOTS)
     limits = (total, CHUNK_POSITIONS, CHUNK_WORDS // (bl_words * width), MOST_PULSES // bl)
@@ -101,9 +101,9 @@ def _counted(grid: Grid, total: int, bl: int, rows: int, chunk: int) -> CountedS
     )
 
 
-def _one_by_one(grid: Grid, positions: int, bl: int, rows: int) -> PulseScratch:
+def _one_by_one(plane: Plane, positions: int, bl: int, rows: int) -> PulseScratch:
     """For `devices/update_template.py.txt`."""
-    columns = int(np.max(np.diff(grid.col_cuts)))
+    columns = plane.layout.longest_segment
     width = -(-columns // 16) * 16
     chunk = max(1, min(positions, PAIR_COLUMNS // (bl * width)))
     # Vectors of 16 are written whole: hence the 16 entries behind the last one of some arrays.
@@ -131,8 +131,8 @@ def _one_by_one(grid: Grid, positions: int, bl: int, rows: int) -> PulseScratch:
         columns=np.empty(pairs * width + 16, np.int32),
         order=np.empty(lines, np.int32),
         row_starts=np.empty(rows + 2, np.int32),
-        counts=np.zeros((grid.tiles.shape[1], len(grid.W)), np.int64),
+        counts=np.zeros((plane.layout.tiles.shape[1], len(plane.W)), np.int64),
         noise=np.empty(pairs * columns + 128, np.float32),
         row_noise=np.zeros(width, np.float32),
-        unpacked=np.zeros((1 + len(grid.codes), width), np.float32),
+        unpacked=np.zeros((1 + len(plane.codes), width), np.float32),
     )

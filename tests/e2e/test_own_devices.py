@@ -211,10 +211,8 @@ def test_python_says_it_too(tiny_model, target, imported, workplace) -> None:
 
 def test_modules_of_one_name_in_two_folders(tiny_model, target, mark, workplace) -> None:
     other = write_device(workplace / "other", mark, dw_min=0.5)
-    steps = [
-        rpucc.Machine(rpucc.compile(tiny_model, each)).grids["hidden.W"].device.dw_min
-        for each in (target, other, target)
-    ]
+    machines = [rpucc.Machine(rpucc.compile(tiny_model, t)) for t in (target, other, target)]
+    steps = [m.arrays["hidden.W"].planes["weight"].device.dw_min for m in machines]
     assert steps == [0.001, 0.5, 0.001]
 
 

@@ -78,7 +78,7 @@ def trained() -> Weights:
     rpucc.Trainer(machine).fit(rpucc.load_dataset("mnist-mini"), epochs=6, batch_size=4, lr=0.05)
     found: Weights = {}
     for layer in analog_layers(program.model):
-        W = machine.grids[str(layer.weight.name)].W
+        W = machine.arrays[str(layer.weight.name)].weights
         found[f"{layer.name}.w"] = W[:, :-1].reshape(shapes[layer.name])
         found[f"{layer.name}.b"] = W[:, -1]
     return found

@@ -45,9 +45,10 @@ def test_it_starts_where_the_run_ended(cli, run):
     before, after = machine_of(run), machine_of("second")
     for name, array in before.state().items():  # at this rate no pulse comes
         np.testing.assert_array_equal(after.state()[name], array)
-    assert after.grids.keys() == before.grids.keys()
-    for name, grid in before.grids.items():
-        np.testing.assert_array_equal(after.grids[name].codes, grid.codes)
+    assert after.arrays.keys() == before.arrays.keys()
+    for name, array in before.arrays.items():
+        devices, own = array.planes["weight"], after.arrays[name].planes["weight"]
+        np.testing.assert_array_equal(own.codes, devices.codes)
     assert [row["epoch"] for row in rows("second")] == ["1"]
     kept = record("second")
     assert kept["origin"] == {"run": str(Path(run).resolve()), "epochs": 2, "samples": 1200}

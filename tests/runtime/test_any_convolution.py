@@ -147,4 +147,4 @@ def _matrices_after_a_step(layer: Layer, devices: int) -> np.ndarray:
     program = rpucc.compile(model(layer), "ideal", verify=False, overrides=[override])
     machine = Machine(program)
     run_executor(machine, training_feeds(program, 2), training_outputs(program), 2)
-    return machine.grids["c.W"].matrices
+    return machine.arrays["c.W"].matrices

@@ -55,9 +55,10 @@ def test_a_checkpoint_holds_the_machines_whole_state(good: Path, tmp_path: Path)
     assert loaded.counters.epoch == 2
     assert loaded.counters.sample == 46
     assert loaded.history == [m.reproducible() for m in metrics]
-    for name, grid in machine.grids.items():
-        np.testing.assert_array_equal(loaded.grids[name].W, grid.W)
-        np.testing.assert_array_equal(loaded.grids[name].parameters, grid.parameters)
+    for name, array in machine.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name].weights, array.weights)
+        devices = loaded.arrays[name].planes["weight"]
+        np.testing.assert_array_equal(devices.parameters, array.planes["weight"].parameters)
     save_checkpoint(loaded, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == good.read_bytes()
 
@@ -66,7 +67,7 @@ def test_digital_weights_are_part_of_it(tmp_path: Path) -> None:
     program = tiny("rpu-managed", '\n[[layer]]\nmatch = "fc"\nanalog = false\n')
     machine, _ = train(program, tiny_data(), checkpoint=tmp_path / "c", epochs=1)
     loaded = load_checkpoint(tmp_path / "c", program)
-    assert list(machine.grids) == ["c.W"]
+    assert list(machine.arrays) == ["c.W"]
     assert set(machine.state()) == {"c.W", "fc.W"}
     for name, array in machine.state().items():
         np.testing.assert_array_equal(loaded.state()[name], array)

@@ -74,14 +74,15 @@ def test_the_number_of_threads_changes_nothing(
 
 def test_another_seed_gives_other_bits(tmp_path: Path) -> None:
     runs = [train(tiny(), tiny_data(), seed=seed, epochs=1) for seed in (1, 2)]
-    weights = [machine.grids["fc.W"].W for machine, _ in runs]
+    weights = [machine.arrays["fc.W"].weights for machine, _ in runs]
     assert np.mean(weights[0] == weights[1]) < 0.9
     assert runs[0][1][0].reproducible() != runs[1][1][0].reproducible()
 
 
 def test_in_ideal_mode_the_seed_decides_the_order_of_samples() -> None:
     weights = [
-        train(tiny("ideal"), tiny_data(), seed=seed, epochs=1)[0].grids["fc.W"].W for seed in (1, 2)
+        train(tiny("ideal"), tiny_data(), seed=seed, epochs=1)[0].arrays["fc.W"].weights
+        for seed in (1, 2)
     ]
     assert not np.array_equal(*weights)
 

@@ -15,7 +15,7 @@ from rpucc.runtime.devices.ideal import Ideal
 from rpucc.target_values import VARIATIONS
 
 from .bounds import correlation, deviations
-from .tilings import Pulsing, Tiling, make_grid, pulse
+from .tilings import Pulsing, Tiling, make_plane, pulse
 
 SHAPE = (400, 300)
 N = SHAPE[0] * SHAPE[1]
@@ -132,11 +132,11 @@ def test_pulse_noise_of_the_compiled_update() -> None:
     tiling = Tiling((0, 100, 200), (0, 128, 300))
     X, D = np.ones((1, 300), np.float32), np.ones((1, 200), np.float32)
     for sign, mean in ((-1, 0.0011), (1, -0.0009)):
-        grid = make_grid(device, tiling)
-        assert pulse(grid, X, sign * D, Pulsing(lr=0.001, bl=1)) == grid.W.size
-        n = grid.W.size
-        assert abs(grid.W.mean() / mean - 1) < 0.3 * deviations(2) / np.sqrt(n)
-        assert abs(grid.W.std() / abs(mean) / 0.3 - 1) < deviations(2) / np.sqrt(2 * n)
+        plane = make_plane(device, tiling)
+        assert pulse(plane, X, sign * D, Pulsing(lr=0.001, bl=1)) == plane.W.size
+        n = plane.W.size
+        assert abs(plane.W.mean() / mean - 1) < 0.3 * deviations(2) / np.sqrt(n)
+        assert abs(plane.W.std() / abs(mean) / 0.3 - 1) < deviations(2) / np.sqrt(2 * n)
 
 
 def test_the_table_of_models() -> None:

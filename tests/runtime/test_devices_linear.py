@@ -15,7 +15,7 @@ from rpucc.runtime.devices.linear_step import LinearStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 
 from .bounds import correlation, deviations
-from .tilings import Pulsing, Tiling, make_grid, plain_pulse, pulse
+from .tilings import Pulsing, Tiling, make_plane, plain_pulse, pulse
 
 SHAPE = (400, 300)
 N = SHAPE[0] * SHAPE[1]
@@ -165,28 +165,28 @@ def test_the_compiled_update_leads_to_the_symmetry_point(model: str) -> None:
     parameters = {"dw_min_std": 0.0, "up_down_dtod": 0.2, "dw_min": 0.02, "w_max_dtod": 0.1}
     device = make_device(model, {**parameters, "w_min_dtod": 0.1})
     start = np.random.default_rng(1).uniform(-0.5, 0.5, (8, 8)).astype(np.float32)
-    grid = make_grid(device, Tiling((0, 8), (0, 8)), start)
+    plane = make_plane(device, Tiling((0, 8), (0, 8)), start)
     X, D = np.ones((800, 8), np.float32), np.ones((800, 8), np.float32)
     D[1::2] = -1
-    pulse(grid, X, D, Pulsing(lr=0.02, bl=1, positions=800))  # every line fires in every slot
-    point = device.symmetry_point(tuple(grid.parameters))
+    pulse(plane, X, D, Pulsing(lr=0.02, bl=1, positions=800))  # every line fires in every slot
+    point = device.symmetry_point(tuple(plane.parameters))
     assert point is not None
-    assert np.abs(grid.W - point).max() < 2 * grid.parameters[[UP, DOWN]].max()
+    assert np.abs(plane.W - point).max() < 2 * plane.parameters[[UP, DOWN]].max()
     assert np.abs(point).max() > 0.2
 
 
 @pytest.mark.parametrize("model", ["linear-step", "soft-bounds"])
 def test_weights_stay_within_their_bounds(model: str) -> None:
     device = make_device(model, {"dw_min": 0.05, "dw_min_std": 1.0})
-    grid = make_grid(device, Tiling((0, 7), (0, 11)))
+    plane = make_plane(device, Tiling((0, 7), (0, 11)))
     X, D = np.ones((4, 11), np.float32), np.ones((4, 7), np.float32)
     D[:, ::2] = -1
     how = Pulsing(0.5, 10, positions=4)
-    W, pulses = plain_pulse(grid, X, D, how)
-    assert pulse(grid, X, D, how) == pulses == 4 * 10 * 77  # probability 1 everywhere
-    np.testing.assert_allclose(grid.W, W, rtol=0, atol=1e-5)
-    low, high = device.weight_range(tuple(grid.parameters))
+    W, pulses = plain_pulse(plane, X, D, how)
+    assert pulse(plane, X, D, how) == pulses == 4 * 10 * 77  # probability 1 everywhere
+    np.testing.assert_allclose(plane.W, W, rtol=0, atol=1e-5)
+    low, high = device.weight_range(tuple(plane.parameters))
     rounding = 1e-7  # of a packed bound, which the kernel and NumPy unpack
-    assert np.all((low - rounding <= grid.W) & (high + rounding >= grid.W))
-    assert np.any(np.abs(grid.W - high) <= rounding)
-    assert np.mean(np.sign(grid.W) == -np.sign(D[0])[:, None]) > 0.9
+    assert np.all((low - rounding <= plane.W) & (high + rounding >= plane.W))
+    assert np.any(np.abs(plane.W - high) <= rounding)
+    assert np.mean(np.sign(plane.W) == -np.sign(D[0])[:, None]) > 0.9

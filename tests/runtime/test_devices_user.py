@@ -18,7 +18,7 @@ import pytest
 from rpucc.errors import TargetError
 from rpucc.runtime.devices import make_device
 
-from .tilings import Pulsing, Tiling, make_grid, plain_pulse, pulse
+from .tilings import Pulsing, Tiling, make_plane, plain_pulse, pulse
 
 SOFT_BOUNDS = '''
 import numpy as np
@@ -65,13 +65,13 @@ import json
 import numpy as np
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.devices.compiled import compile_update
-from tests_runtime_tilings import Pulsing, Tiling, make_grid, pulse
+from tests_runtime_tilings import Pulsing, Tiling, make_plane, pulse
 
-grid = make_grid(make_device("MODULE:SoftBounds", {}), Tiling((0, 3), (0, 4)))
-pulse(grid, np.ones((1, 4), np.float32), np.ones((1, 3), np.float32), Pulsing(lr=0.1))
-stats = compile_update(grid.device).stats
+plane = make_plane(make_device("MODULE:SoftBounds", {}), Tiling((0, 3), (0, 4)))
+pulse(plane, np.ones((1, 4), np.float32), np.ones((1, 3), np.float32), Pulsing(lr=0.1))
+stats = compile_update(plane.device).stats
 print(json.dumps([sum(stats.cache_hits.values()), sum(stats.cache_misses.values()),
-                  float(grid.W.sum())]))
+                  float(plane.W.sum())]))
 """
 
 
@@ -95,16 +95,16 @@ def test_the_compiled_update_equals_the_plain_step(home: Path) -> None:
     tiling = Tiling((0, 3, 7), (0, 4, 9))
     rng = np.random.default_rng(3)
     W = rng.uniform(-0.9, 0.9, tiling.shape).astype(np.float32)
-    grid = make_grid(device, tiling, W)
-    assert np.abs(grid.W).max() == np.float32(0.7)  # programmed within the device's range
+    plane = make_plane(device, tiling, W)
+    assert np.abs(plane.W).max() == np.float32(0.7)  # programmed within the device's range
     X = rng.uniform(-1, 1, (6, 9)).astype(np.float32)
     D = rng.uniform(-1, 1, (6, 7)).astype(np.float32)
     how = Pulsing(lr=0.1, bl=10, positions=3)
-    expected, pulses = plain_pulse(grid, X, D, how)
-    before = grid.W.copy()
-    assert pulse(grid, X, D, how) == pulses > 100
-    np.testing.assert_allclose(grid.W, expected, rtol=0, atol=1e-5)
-    assert np.abs(grid.W - before).max() > 0.05
+    expected, pulses = plain_pulse(plane, X, D, how)
+    before = plane.W.copy()
+    assert pulse(plane, X, D, how) == pulses > 100
+    np.testing.assert_allclose(plane.W, expected, rtol=0, atol=1e-5)
+    assert np.abs(plane.W - before).max() > 0.05
 
 
 def test_soft_bounds_reach_their_symmetry_point(home: Path) -> None:
@@ -112,14 +112,14 @@ def test_soft_bounds_reach_their_symmetry_point(home: Path) -> None:
     name = write(home, "soft_bounds_symmetry")
     device = make_device(f"{name}:SoftBounds", {"noise": 0.0, "spread": 0.5, "dw_min": 0.02})
     tiling = Tiling((0, 8), (0, 8))
-    grid = make_grid(device, tiling)
+    plane = make_plane(device, tiling)
     X, D = np.ones((600, 8), np.float32), np.ones((600, 8), np.float32)
     D[1::2] = -1
-    pulse(grid, X, D, Pulsing(lr=0.02, bl=1, positions=600))  # every line fires in every slot
-    up, down = grid.parameters.astype(float)
+    pulse(plane, X, D, Pulsing(lr=0.02, bl=1, positions=600))  # every line fires in every slot
+    up, down = plane.parameters.astype(float)
     limit = device.parameters["limit"]
     symmetry = limit * (up - down) / (up + down)
-    assert np.abs(grid.W - symmetry).max() < 2 * max(up.max(), down.max())
+    assert np.abs(plane.W - symmetry).max() < 2 * max(up.max(), down.max())
     assert np.abs(symmetry).max() > 0.2
 
 

@@ -95,9 +95,9 @@ def test_only_what_is_wanted_is_computed() -> None:
     assert "logits" not in executor
     with pytest.raises(RpuccError, match="'logits' is not computed by this executor"):
         executor["logits"]
-    before = machine.grids["c.W"].W.copy()
+    before = machine.arrays["c.W"].weights.copy()
     executor.run()
-    np.testing.assert_array_equal(machine.grids["c.W"].W, before)
+    np.testing.assert_array_equal(machine.arrays["c.W"].weights, before)
 
 
 def test_an_unknown_value_is_one_clear_line() -> None:
@@ -142,8 +142,8 @@ def test_the_loss_is_the_mean_and_so_is_the_step() -> None:
     once = run_executor(first, feeds, training_outputs(program), 4)
     doubled = run_executor(second, twice, training_outputs(program), 8)
     assert_close(doubled["loss"], once["loss"])
-    for name, grid in first.grids.items():
-        assert_close(second.grids[name].W, grid.W, name)
+    for name, array in first.arrays.items():
+        assert_close(second.arrays[name].weights, array.weights, name)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -173,13 +173,13 @@ def test_a_step_changes_weights_only_at_its_end() -> None:
     """All reads of a step see the same weights: the second layer's update waits for the first."""
     program = tiny("ideal")
     machine = Machine(program)
-    before = {name: grid.W.copy() for name, grid in machine.grids.items()}
+    before = {name: array.weights.copy() for name, array in machine.arrays.items()}
     feeds = feeds_of(3)
     executor = run_executor(machine, feeds, training_outputs(program), 3)
     backward = executor["f.grad"] if "f.grad" in executor else executor["fc.x1.grad"][:, :-1]
     expected = executor["logits.grad"] @ before["fc.W"][:, :-1]
     assert_close(backward, expected, "the error below fc")
-    assert not np.array_equal(machine.grids["fc.W"].W, before["fc.W"])
+    assert not np.array_equal(machine.arrays["fc.W"].weights, before["fc.W"])
 
 
 @pytest.mark.parametrize("target", ["ideal", "rpu-managed"])
@@ -220,21 +220,21 @@ def test_updates_draw_anew_for_each_sample_and_can_be_repeated() -> None:
     program = tiny("rpu-managed")
     machine = Machine(program, 1)
     executor = Executor(machine, 1, training_outputs(program))
-    start = {name: grid.W.copy() for name, grid in machine.grids.items()}
+    start = {name: array.weights.copy() for name, array in machine.arrays.items()}
     results = []
     for sample in (0, 0, 1):
-        for name, grid in machine.grids.items():
-            grid.W[:] = start[name]
+        for name, array in machine.arrays.items():
+            array.visible[:] = start[name]
         for name, array in feeds_of(1).items():
             executor[name][...] = array
         executor.run_state.reset()
         executor.run(0)  # the same errors each time; only the update is of another sample
-        for name, grid in machine.grids.items():
-            grid.W[:] = start[name]
+        for name, array in machine.arrays.items():
+            array.visible[:] = start[name]
         executor.run_state.sample = sample
         for commit in executor._commits:
             commit()
-        results.append({name: grid.W.copy() for name, grid in machine.grids.items()})
+        results.append({name: array.weights.copy() for name, array in machine.arrays.items()})
         assert executor.run_state.pulses > 0
     for name in start:
         np.testing.assert_array_equal(results[0][name], results[1][name])

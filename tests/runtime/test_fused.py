@@ -87,8 +87,10 @@ def test_fused_equals_unfused_and_onnxruntime(activation: str, pool: str) -> Non
     everything = {name: plain[name] for name in plain.names()}
     assert set(outputs) <= assert_agree(fused, everything)
     assert_agree(fused, stock_values(program.model, feeds))
-    for name, grid in fused.machine.grids.items():
-        np.testing.assert_allclose(grid.W, plain.machine.grids[name].W, rtol=0, atol=1e-5)
+    for name, array in fused.machine.arrays.items():
+        np.testing.assert_allclose(
+            array.weights, plain.machine.arrays[name].weights, rtol=0, atol=1e-5
+        )
 
 
 def feed(batch: int) -> np.ndarray:

@@ -76,7 +76,7 @@ def test_lenet_computes_what_the_original_model_does(size: tuple[int, int], batc
 @pytest.mark.parametrize("size", SIZES[1:])
 def test_tiled_equals_untiled(size: tuple[int, int]) -> None:
     program = lenet(*size)
-    assert sum(grid.tiles.size for grid in Machine(program).grids.values()) > len(LAYERS)
+    assert sum(array.layout.tiles.size for array in Machine(program).arrays.values()) > len(LAYERS)
     feeds = training_feeds(program, 3)
     runs = [
         run_executor(Machine(each), feeds, training_outputs(each), 3)
@@ -90,14 +90,14 @@ def test_tiled_equals_untiled(size: tuple[int, int]) -> None:
 def test_a_training_step_equals_a_plain_numpy_step(size: tuple[int, int]) -> None:
     program = lenet(*size)
     machine = Machine(program)
-    before = {name: machine.grids[f"{name}.W"].W.copy() for name in LAYERS}
+    before = {name: machine.arrays[f"{name}.W"].weights.copy() for name in LAYERS}
     feeds = training_feeds(program, 3)
     executor = run_executor(machine, feeds, training_outputs(program), 3)
     loss, logits, after = lenet_step(before, feeds["x"], feeds["labels"], float(feeds["lr"]))
     assert_close(executor["loss"], np.float32(loss), "loss")
     assert_close(executor["logits"], logits.astype(np.float32), "logits")
     for name in LAYERS:
-        W = machine.grids[f"{name}.W"].W
+        W = machine.arrays[f"{name}.W"].weights
         assert_close(W, after[name].astype(np.float32), name)
         # The change itself, too: it is far smaller than the weights. Rounding of W limits it.
         change = after[name] - before[name]

@@ -71,13 +71,13 @@ def test_copies_learn_from_their_own_shares(batch: int) -> None:
     program, single = compiled(), rpucc.compile("lenet", "ideal", verify=False)
     feeds = training_feeds(program, batch)
     machine = Machine(program)
-    before = {name: grid.matrices.copy() for name, grid in machine.grids.items()}
+    before = {name: array.matrices.copy() for name, array in machine.arrays.items()}
     executor = run_executor(machine, feeds, training_outputs(program), batch)
     expected = stock_values(single.model, feeds)
     for name in (program.output, "loss", "conv1_out", "conv2_out"):
         assert_close(executor[name], expected[name], name)
-    for name, grid in machine.grids.items():
-        moves = grid.matrices - before[name]
+    for name, array in machine.arrays.items():
+        moves = array.matrices - before[name]
         whole = expected[f"{name}.next"] - before[name][0]
         np.testing.assert_allclose(moves.sum(axis=0), whole, atol=3e-6)
         if len(moves) > 1:
@@ -91,7 +91,7 @@ def test_a_managed_step_is_repeatable() -> None:
         machine = Machine(program, 3)
         feeds = training_feeds(program, 2)
         run_executor(machine, feeds, training_outputs(program), 2)
-        runs.append({name: grid.W.copy() for name, grid in machine.grids.items()})
+        runs.append({name: array.weights.copy() for name, array in machine.arrays.items()})
     for name, W in runs[0].items():
         np.testing.assert_array_equal(W, runs[1][name])
 

@@ -80,9 +80,9 @@ def test_training_takes_each_epoch_at_its_rate_also_when_resumed(tmp_path: Path)
         save_checkpoint(resumed, tmp_path / "c.safetensors")
         resumed = load_checkpoint(tmp_path / "c.safetensors", program)
         Trainer(constant).fit(data, epochs=epoch, batch_size=5, lr=lr)
-    for name, grid in whole.grids.items():
-        np.testing.assert_array_equal(grid.W, resumed.grids[name].W)
-        np.testing.assert_array_equal(grid.W, constant.grids[name].W)
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(array.weights, resumed.arrays[name].weights)
+        np.testing.assert_array_equal(array.weights, constant.arrays[name].weights)
     assert whole.history == resumed.history == constant.history
 
 

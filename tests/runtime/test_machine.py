@@ -23,40 +23,40 @@ def initial(weight: str) -> np.ndarray:
 
 def test_grids_hold_the_layers_weights() -> None:
     machine = Machine(tiny("ideal"))
-    assert list(machine.grids) == ["c.W", "fc.W"]
+    assert list(machine.arrays) == ["c.W", "fc.W"]
     assert machine.weights == 4 * 10 + 3 * 37
-    for name, grid in machine.grids.items():
-        np.testing.assert_array_equal(grid.W, initial(name))
-        assert grid.W.dtype == np.float32
-        assert grid.W.flags.c_contiguous
+    for name, array in machine.arrays.items():
+        np.testing.assert_array_equal(array.weights, initial(name))
+        assert array.weights.dtype == np.float32
+        assert array.weights.flags.c_contiguous
     assert machine.clipped == 0
 
 
 def test_weights_are_clipped_to_the_devices_bounds_and_counted() -> None:
     machine = Machine(tiny("rpu-managed", "", *RIGID, *LOW, "device.w_min=-0.1"))
     outside = 0
-    for name, grid in machine.grids.items():
+    for name, array in machine.arrays.items():
         before = initial(name)
         high, low = np.float32(0.2), np.float32(-0.1)
-        np.testing.assert_array_equal(grid.W, np.clip(before, low, high))
+        np.testing.assert_array_equal(array.weights, np.clip(before, low, high))
         outside += int(np.count_nonzero((before > high) | (before < low)))
     assert machine.clipped == outside > 20
 
 
 def test_devices_with_spread_clip_each_at_its_own_bound() -> None:
     machine = Machine(tiny("rpu-managed", "", *LOW), seed=4)
-    grid = machine.grids["fc.W"]
-    w_max, w_min = grid.parameters[2], grid.parameters[3]
+    array = machine.arrays["fc.W"]
+    _, _, w_max, w_min = array.planes["weight"].parameters
     assert len(np.unique(w_max)) > 100
-    assert np.all((w_min <= grid.W) & (w_max >= grid.W))
-    assert machine.clipped == sum(g.clipped for g in machine.grids.values()) > 0
+    assert np.all((w_min <= array.weights) & (w_max >= array.weights))
+    assert machine.clipped == sum(g.clipped for g in machine.arrays.values()) > 0
 
 
 def test_bytes_per_weight_count_weight_and_device_parameters() -> None:
     assert Machine(tiny("ideal")).bytes_per_weight == 4
     machine = Machine(tiny())
-    per_device = len(machine.grids["c.W"].device.per_device)
-    tiles = sum(grid.tiles.size for grid in machine.grids.values())
+    per_device = len(machine.arrays["c.W"].planes["weight"].device.per_device)
+    tiles = sum(array.layout.tiles.size for array in machine.arrays.values())
     # Parameters in 16 bits each and a limit in 8; a tile keeps the range of each parameter.
     ranges = 8 * per_device * tiles / machine.weights
     assert machine.bytes_per_weight == pytest.approx(4 + 2 * per_device + 1 + ranges)
@@ -74,7 +74,7 @@ def test_a_seed_out_of_range_is_one_clear_line(seed: int) -> None:
 @pytest.mark.parametrize("seed", [0, 2**32, MAX_SEED])
 def test_the_seed_alone_decides_the_devices(seed: int) -> None:
     machines = [Machine(tiny(), each) for each in (seed, seed, seed ^ 1, seed ^ 2**40)]
-    parameters = [machine.grids["fc.W"].parameters for machine in machines]
+    parameters = [machine.arrays["fc.W"].planes["weight"].parameters for machine in machines]
     np.testing.assert_array_equal(parameters[0], parameters[1])
     assert np.mean(parameters[0] == parameters[2]) < 0.01
     assert np.mean(parameters[0] == parameters[3]) < 0.01
@@ -82,7 +82,8 @@ def test_the_seed_alone_decides_the_devices(seed: int) -> None:
 
 def test_layers_have_devices_of_their_own() -> None:
     machine = Machine(tiny())
-    first, second = (grid.parameters[0].ravel()[:40] for grid in machine.grids.values())
+    planes = (array.planes["weight"] for array in machine.arrays.values())
+    first, second = (plane.parameters[0].ravel()[:40] for plane in planes)
     assert np.mean(first == second) < 0.05
 
 
@@ -100,7 +101,7 @@ match = "f*"
 pulsed = false
 """
     machine = Machine(tiny("rpu-managed", rules))
-    conv, dense = machine.grids["c.W"], machine.grids["fc.W"]
+    conv, dense = (machine.arrays[name].planes["weight"] for name in ("c.W", "fc.W"))
     assert conv.pulsed
     assert conv.device.dw_min == 0.01
     np.testing.assert_allclose(conv.parameters[0], 0.01)
@@ -112,25 +113,27 @@ pulsed = false
 
 def test_tiles_are_numbered_once_in_the_program() -> None:
     machine = Machine(tiny("rpu-managed", "", "array.rows=3", "array.cols=10"))
-    tiles = [int(t) for grid in machine.grids.values() for t in grid.tiles.ravel()]
+    tiles = [int(t) for array in machine.arrays.values() for t in array.layout.tiles.ravel()]
     assert len(set(tiles)) == len(tiles) == 2 * 1 + 1 * 4
     # One tile with the same devices as in the untiled machine would be a shared draw address.
-    assert machine.grids["fc.W"].tiles.shape == (1, 4)
+    assert machine.arrays["fc.W"].layout.tiles.shape == (1, 4)
 
 
 def test_the_program_stays_as_it_was() -> None:
     program = tiny("rpu-managed", "", *LOW)
     before = initial("fc.W").copy()
     machine = Machine(program)
-    machine.grids["fc.W"].W[:] = 9
+    machine.arrays["fc.W"].visible[:] = 9
     np.testing.assert_array_equal(initial("fc.W"), before)
-    assert Machine(program).grids["fc.W"].W.max() < 1
+    assert Machine(program).arrays["fc.W"].weights.max() < 1
 
 
 def test_variations_are_removed_from_the_layers_that_say_so() -> None:
     removed = 'layer.c.variations.remove=["dtod", "asymmetry", "bounds"]'
     without, plain = Machine(tiny("rpu-managed", "", removed)), Machine(tiny("rpu-managed"))
-    for found, mean in zip(without.grids["c.W"].parameters, (1e-3, 1e-3, 0.6, -0.6), strict=True):
+    bare = without.arrays["c.W"].planes["weight"]
+    for found, mean in zip(bare.parameters, (1e-3, 1e-3, 0.6, -0.6), strict=True):
         np.testing.assert_allclose(found, mean, rtol=1e-6)
-    assert without.grids["c.W"].device.cycle_noise
-    np.testing.assert_array_equal(without.grids["fc.W"].codes, plain.grids["fc.W"].codes)
+    assert bare.device.cycle_noise
+    codes = (machine.arrays["fc.W"].planes["weight"].codes for machine in (without, plain))
+    np.testing.assert_array_equal(*codes)

@@ -27,7 +27,7 @@ def test_state_bytes_are_those_of_the_machine(
 ) -> None:
     program = rpucc.compile("lenet", target, overrides=overrides, verify=False)
     machine = rpucc.Machine(program)
-    ranges = sum(grid.ranges.nbytes for grid in machine.grids.values())
+    ranges = sum(array.planes["weight"].ranges.nbytes for array in machine.arrays.values())
     assert state_bytes(program) == machine.bytes_per_weight * machine.weights - ranges
     assert state_bytes(program) == each * 80202
     assert bytes_per_weight(program.target.for_layer("conv1")) == each

@@ -24,7 +24,7 @@ def test_what_is_allocated_stays_within_the_limit(monkeypatch: pytest.MonkeyPatc
     assert 1 <= batch < 100
     executor = Executor(Machine(program), batch, [program.output], evaluating=True, fuse=False)
     used = sum(executor[name].nbytes for name in executor.names() if not name.startswith("const"))
-    weights = sum(grid.W.nbytes for grid in executor.machine.grids.values())
+    weights = sum(array.weights.nbytes for array in executor.machine.arrays.values())
     assert used - weights <= 1 << 20
 
 

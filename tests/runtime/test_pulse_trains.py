@@ -53,14 +53,14 @@ def test_the_mean_step_is_gradient_descent(bl: int, batch: int) -> None:
     program = rpucc.compile(grouped(), "ideal", overrides=how, verify=False)
     exact = rpucc.compile(grouped(), "ideal", overrides=["mapping.bias=array"], verify=False)
     feeds = training_feeds(program, batch, lr=0.25 * bl * 1e-4)
-    start = {weight: rpucc.Machine(exact).grids[weight].W.copy() for weight in exact.updates}
+    start = {weight: rpucc.Machine(exact).arrays[weight].weights.copy() for weight in exact.updates}
     after = stock_values(exact.model, feeds)
     changes = {weight: np.empty((MACHINES, *W.shape)) for weight, W in start.items()}
     for seed in range(MACHINES):
         machine = rpucc.Machine(program, seed=seed)
         run_executor(machine, feeds, training_outputs(program), batch)
         for weight, W in start.items():
-            changes[weight][seed] = machine.grids[weight].W - W
+            changes[weight][seed] = machine.arrays[weight].weights - W
     assert len(changes) == 2
     for weight, updated in exact.updates.items():
         expected = after[updated].reshape(start[weight].shape) - start[weight]

@@ -71,6 +71,6 @@ def test_stochastic_dacs_change_the_outputs_and_repeat_them() -> None:
 def test_a_training_with_stochastic_dacs_does_not_depend_on_threads() -> None:
     program = tiny("rpu-managed", "", "periphery.dac_stochastic=true")
     one, several = (train(program, tiny_data(), threads=n, epochs=1)[0] for n in (1, 2))
-    for name, grid in one.grids.items():
-        np.testing.assert_array_equal(grid.W, several.grids[name].W)
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array.weights, several.arrays[name].weights)
     assert one.history == several.history

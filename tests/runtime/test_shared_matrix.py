@@ -55,9 +55,9 @@ def test_a_transposed_read_has_noise_of_its_own_too():
     quiet = ["periphery.dac_bits=0", "periphery.adc_bits=0"]
     program = rpucc.compile(model, "rpu-managed", training=False, overrides=quiet)
     machine = rpucc.Machine(program, seed=3)
-    assert len(machine.grids) == 1
-    (grid,) = machine.grids.values()
-    noise = rpucc.Trainer(machine).predict(x) - np.hstack([x @ grid.W.T, x @ grid.W])
+    assert len(machine.arrays) == 1
+    (array,) = machine.arrays.values()
+    noise = rpucc.Trainer(machine).predict(x) - np.hstack([x @ array.weights.T, x @ array.weights])
     first, second = noise[:, :size].ravel(), noise[:, size:].ravel()
     assert 0.05 < first.std() < 0.07
     assert 0.05 < second.std() < 0.07
@@ -96,9 +96,9 @@ def test_pulses_move_a_shared_matrix_as_far_as_its_exact_update_does() -> None:
     moved = []
     for seed in range(300):
         machine = Machine(program, seed)
-        before = machine.grids["enc.W"].W.copy()
+        before = machine.arrays["enc.W"].weights.copy()
         run_executor(machine, feeds, [updated], 2)
-        moved.append(machine.grids["enc.W"].W - before)
+        moved.append(machine.arrays["enc.W"].weights - before)
     start = program.model.graph.initializers["enc.W"].const_value.numpy()
     found, wanted = np.mean(moved, axis=0), exact - start
     error = np.std(moved, axis=0) / np.sqrt(len(moved))
@@ -116,10 +116,10 @@ def test_a_siamese_network_trains_on_real_devices() -> None:
     weights = []
     for _ in range(2):
         machine = rpucc.Machine(program, seed=1)
-        conv = next(iter(machine.grids.values()))
-        start = conv.W.copy()
+        conv = next(iter(machine.arrays.values()))
+        start = conv.weights.copy()
         rpucc.Trainer(machine).fit(data, epochs=1, batch_size=1)
-        weights.append(conv.W)
+        weights.append(conv.weights)
         assert np.isfinite(weights[-1]).all()
         assert np.any(weights[-1] != start)
     np.testing.assert_array_equal(*weights)

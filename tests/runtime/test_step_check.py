@@ -13,7 +13,7 @@ from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.step_check import check_step
 
-from .tilings import Pulsing, Tiling, make_grid, pulse
+from .tilings import Pulsing, Tiling, make_plane, pulse
 
 TABLE = np.linspace(0.002, 0.0005, 100).astype(np.float32)
 
@@ -171,6 +171,6 @@ def test_kernels_are_not_made_of_a_wrong_step(kernel) -> None:
 
 
 def test_the_first_training_step_is_refused() -> None:
-    grid = make_grid(Table(), Tiling((0, 2), (0, 2)), np.full((2, 2), 0.6, np.float32))
+    plane = make_plane(Table(), Tiling((0, 2), (0, 2)), np.full((2, 2), 0.6, np.float32))
     with pytest.raises(TargetError, match="device 'table'"):
-        pulse(grid, np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), Pulsing(lr=0.1))
+        pulse(plane, np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), Pulsing(lr=0.1))

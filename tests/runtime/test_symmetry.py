@@ -16,7 +16,7 @@ from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.devices.symmetry import symmetry_points
 from rpucc.target import Calibration
 
-from .tilings import Tiling, make_grid
+from .tilings import Tiling, make_plane
 
 SHAPE = (6, 50)
 
@@ -170,7 +170,7 @@ def test_a_bound_that_pulses_are_cut_at_is_none() -> None:
 )
 def test_what_zero_shifting_says(device: Device, why: str) -> None:
     with pytest.raises(TargetError) as caught:
-        make_grid(device, Tiling((0, 3), (0, 4)), calibration=Calibration(zero_shift=True))
+        make_plane(device, Tiling((0, 3), (0, 4)), calibration=Calibration(zero_shift=True))
     assert why in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -182,13 +182,13 @@ def test_zero_shifting_a_model_that_does_not_declare_them(monkeypatch) -> None:
     monkeypatch.setattr(Undeclared, "shifted", shifted)
     monkeypatch.setattr(Undeclared, "cycle_noise", property(lambda self: False))
     device = Undeclared(up=0.5)
-    grid = make_grid(
+    plane = make_plane(
         device, Tiling((0, 3), (0, 40)), calibration=Calibration(zero_shift=True, pairs=3000)
     )
-    assert grid.symmetry is not None
-    assert grid.symmetry.before.mean > 0.05
-    assert abs(grid.symmetry.after.mean) < 0.01
-    assert grid.symmetry.after.std < 0.01
+    assert plane.symmetry is not None
+    assert plane.symmetry.before.mean > 0.05
+    assert abs(plane.symmetry.after.mean) < 0.01
+    assert plane.symmetry.after.std < 0.01
 
 
 def test_devices_show_says_that_it_searched(tmp_path: Path, monkeypatch) -> None:

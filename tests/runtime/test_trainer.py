@@ -42,7 +42,7 @@ def test_ideal_training_equals_numpy_sgd_also_with_digital_layers(digital: tuple
     rules = "".join(f'\n[[layer]]\nmatch = "{name}"\nanalog = false\n' for name in digital)
     target = Target.from_toml(preset_text("ideal") + rules)
     machine = Machine(rpucc.compile("lenet", target, verify=False))
-    assert set(machine.grids) == {f"{name}.W" for name in LAYERS if name not in digital}
+    assert set(machine.arrays) == {f"{name}.W" for name in LAYERS if name not in digital}
     data = lenet_data()
     weights = as_matrices(machine)
     Trainer(machine).fit(data, epochs=3, batch_size=6, lr=0.1)
@@ -206,11 +206,11 @@ def refused(
 ) -> None:
     """`fit` raises one line, and nothing is trained."""
     machine = Machine(tiny("ideal"))
-    before = machine.grids["fc.W"].W.copy()
+    before = machine.arrays["fc.W"].weights.copy()
     with pytest.raises(error, match=match) as caught:
         Trainer(machine).fit(data or tiny_data(), **{"epochs": 1, **how})
     assert "\n" not in str(caught.value)
-    np.testing.assert_array_equal(machine.grids["fc.W"].W, before)
+    np.testing.assert_array_equal(machine.arrays["fc.W"].weights, before)
     assert machine.counters.sample == 0
 
 

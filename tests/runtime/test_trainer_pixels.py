@@ -88,9 +88,9 @@ def test_one_step_follows_the_gradient_of_the_mean_over_pixels() -> None:
 
 
 def bias_step(loss: str, data: Dataset, n: int) -> np.ndarray:
-    before = Machine(program(loss)).grids["conv2.W"].W[:, -1].copy()
+    before = Machine(program(loss)).arrays["conv2.W"].weights[:, -1].copy()
     machine, _ = train(program(loss), data, epochs=1, batch_size=n, lr=0.1)
-    return np.asarray(machine.grids["conv2.W"].W[:, -1] - before)
+    return np.asarray(machine.arrays["conv2.W"].weights[:, -1] - before)
 
 
 @pytest.mark.parametrize("target", ["ideal", "rpu-managed"])

@@ -51,9 +51,9 @@ def test_state_counters_and_tallies_are_as_before(tmp_path: object) -> None:
 def test_an_inference_program_warms_up_for_evaluation_only() -> None:
     program = rpucc.compile(tiny_cnn(), "rpu-managed", training=False, verify=False)
     machine = Machine(program)
-    before = machine.grids["fc.W"].W.copy()
+    before = machine.arrays["fc.W"].weights.copy()
     warm_up(Trainer(machine), train=False)
-    np.testing.assert_array_equal(machine.grids["fc.W"].W, before)
+    np.testing.assert_array_equal(machine.arrays["fc.W"].weights, before)
 
 
 def test_compiling_is_told_apart_from_loading(

@@ -1,4 +1,4 @@
-"""What the tests of reads, updates and grids share: tilings, kernel calls, plain statements.
+"""What the tests of reads, updates and planes share: tilings, kernel calls, plain statements.
 
 The scratch that a kernel gets here is as large as the runtime plans it (`runtime/instructions`)
 and ends in guard values, so that a kernel which writes past its scratch fails the test.
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.compiled import compile_update
-from rpucc.runtime.grid import Grid
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read import UNBOUNDED, read
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
+from rpucc.runtime.layout import Layout
+from rpucc.runtime.make_array import make_plane as fabricated_plane
+from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
@@ -57,6 +59,9 @@ class Tiling:
     def tiles(self) -> NDArray[np.int64]:
         shape = len(self.row_cuts) - 1, len(self.col_cuts) - 1
         return self.first_tile + np.arange(shape[0] * shape[1]).reshape(shape)
+
+    def layout(self, seed: int = 1) -> Layout:
+        return Layout.of(self.row_cuts, self.col_cuts, seed_key(seed), first_tile=self.first_tile)
 
     def blocks(self) -> list[tuple[int, slice, slice]]:
         """(tile id, rows, columns) of every tile."""
@@ -211,17 +216,20 @@ def off_dac_borders(
     return X
 
 
-def make_grid(
+def make_plane(
     device: Device,
     tiling: Tiling,
     W: FloatArray | None = None,
     seed: int = 1,
     calibration: Calibration | None = None,
-) -> Grid:
-    """A grid of pulsed devices; weights 0 unless given (a copy is taken)."""
-    W = np.zeros(tiling.shape, np.float32) if W is None else W.copy()
-    cuts = tiling.rows, tiling.cols, tiling.tiles
-    return Grid("test", W, *cuts, device, True, seed_key(seed), calibration=calibration)
+    pulsed: bool = True,
+) -> Plane:
+    """A plane of fabricated devices, pulsed ones unless told otherwise; weights 0 unless given."""
+    plane = fabricated_plane(
+        "fc", tiling.layout(seed), device, pulsed=pulsed, calibration=calibration
+    )
+    plane.program(np.zeros(tiling.shape, np.float32) if W is None else W)
+    return plane
 
 
 @dataclass(frozen=True)
@@ -238,27 +246,27 @@ class Pulsing:
 
 
 def pulse(
-    grid: Grid, X: FloatArray, D: FloatArray, how: Pulsing,
+    plane: Plane, X: FloatArray, D: FloatArray, how: Pulsing,
     ranges: Sequence[tuple[int, int]] = (), spans: Sequence[int] = (),
 ) -> int:  # fmt: skip
-    """Run the compiled update on the grid's weights, a row range after the other; its pulses.
+    """Run the compiled update on the plane's weights, a row range after the other; its pulses.
 
     spans: the rows of X at which one call ends and the next begins, multiples of the chunk.
     """
-    update = compile_update(grid.device)
+    update = compile_update(plane.device)
     X, D, positions = _by_train(X, D, how)
     pulses = 0
-    for r0, r1 in ranges or [(0, len(grid.W))]:
+    for r0, r1 in ranges or [(0, len(plane.W))]:
         guarded = Guarded()
-        scratch = update_scratch(grid, len(X), positions, how.bl, r1 - r0, how.chunk)
+        scratch = update_scratch(plane, len(X), positions, how.bl, r1 - r0, how.chunk)
         assert scratch.chunk == how.chunk
         within = [guarded(array.shape, array.dtype) for array in scratch[1:]]
-        policy = PulsePolicy(np.float32(grid.device.dw_min), how.bl, how.managed, how.bl_managed)
+        policy = PulsePolicy(np.float32(plane.device.dw_min), how.bl, how.managed, how.bl_managed)
         for first, last in pairwise((0, *spans, len(X))):
             span = Span(how.sample, first, last, how.sample, first // how.chunk)
             pulses += update(
-                r0, r1, grid.W, device_state(grid), X[None], D[None], np.float32(how.lr), policy,
-                Tiles(grid.row_cuts, grid.col_cuts, grid.tiles), Address(positions, *grid.key),
+                r0, r1, plane.W, device_state(plane), X[None], D[None], np.float32(how.lr), policy,
+                plane.layout.for_kernels, Address(positions, *plane.layout.key),
                 span, type(scratch)(how.chunk, *within),
             )  # fmt: skip
         guarded.check()
@@ -271,42 +279,42 @@ def _by_train(X: FloatArray, D: FloatArray, how: Pulsing) -> tuple[FloatArray, F
     return np.repeat(X, count, axis=0), np.repeat(D, count, axis=0), how.positions * count
 
 
-def plain_step(grid: Grid, rows: slice, cols: slice) -> Callable[..., float]:
-    """The device's `step` on one tile of a grid, as `reference.update_tile` calls it."""
-    parameters = grid.parameters[:, rows, cols].astype(float)
-    constants = grid.constants.astype(float)
+def plain_step(plane: Plane, rows: slice, cols: slice) -> Callable[..., float]:
+    """The device's `step` on one tile of a plane, as `reference.update_tile` calls it."""
+    parameters = plane.parameters[:, rows, cols].astype(float)
+    constants = plane.constants.astype(float)
 
     def step(w: float, direction: float, noise: float, r: int, c: int) -> float:
-        return grid.device.step(w, direction, noise, *parameters[:, r, c], *constants)
+        return plane.device.step(w, direction, noise, *parameters[:, r, c], *constants)
 
     return step
 
 
 def plain_pulse(
-    grid: Grid, X: FloatArray, D: FloatArray, how: Pulsing
+    plane: Plane, X: FloatArray, D: FloatArray, how: Pulsing
 ) -> tuple[NDArray[np.float64], int]:
     """(weights, pulses) that `pulse` should give, by `reference.update` or `reference.counted`.
 
     BL, Cx and Cd are the kernel's (float32): the reference's, in float64, would differ in the
     last bit and so move a threshold by one draw in 2^24. `test_gains` compares them.
     """
-    W, pulses = grid.W.astype(float), 0
+    W, pulses = plane.W.astype(float), 0
     X, D, positions = _by_train(X, D, how)
     how = replace(how, positions=positions)
-    for b, r0 in enumerate(grid.row_cuts[:-1]):
-        for s, c0 in enumerate(grid.col_cuts[:-1]):
-            rows, cols = slice(r0, grid.row_cuts[b + 1]), slice(c0, grid.col_cuts[s + 1])
-            plain = _plain_counted if grid.device.counted else _plain_one_by_one
-            pulses += plain(grid, W[rows, cols], X, D, how, rows, cols, int(grid.tiles[b, s]))
+    layout = plane.layout
+    plain = _plain_counted if plane.device.counted else _plain_one_by_one
+    for b, rows in enumerate(slice(*cuts) for cuts in pairwise(layout.row_cuts)):
+        for s, cols in enumerate(slice(*cuts) for cuts in pairwise(layout.col_cuts)):
+            pulses += plain(plane, W[rows, cols], X, D, how, rows, cols, int(layout.tiles[b, s]))
     return W, pulses
 
 
 def _gains_of(
-    grid: Grid, X: FloatArray, D: FloatArray, m: int, how: Pulsing
+    plane: Plane, X: FloatArray, D: FloatArray, m: int, how: Pulsing
 ) -> tuple[int, float, float]:
     """(slots of the train that row m is, Cx, Cd)."""
     bl, cx, cd = pulse_gains(
-        X[m], D[m], np.float32(how.lr), np.float32(grid.device.dw_min), how.bl, how.managed,
+        X[m], D[m], np.float32(how.lr), np.float32(plane.device.dw_min), how.bl, how.managed,
         how.bl_managed,
     )  # fmt: skip
     slots = trains(how.bl, bl)
@@ -314,17 +322,17 @@ def _gains_of(
 
 
 def _plain_one_by_one(
-    grid: Grid, part: NDArray[np.float64], X: FloatArray, D: FloatArray, how: Pulsing, rows: slice,
-    cols: slice, tile: int,
+    plane: Plane, part: NDArray[np.float64], X: FloatArray, D: FloatArray, how: Pulsing,
+    rows: slice, cols: slice, tile: int,
 ) -> int:  # fmt: skip
-    step, pulses = plain_step(grid, rows, cols), 0
-    key = (int(grid.key[0]), int(grid.key[1]))
+    step, pulses = plain_step(plane, rows, cols), 0
+    key = (int(plane.layout.key[0]), int(plane.layout.key[1]))
     counts = np.zeros(len(part), np.int64)
     for m in range(len(X)):
         position = m % how.positions
         if position == 0:
             counts[:] = 0
-        bl, cx, cd = _gains_of(grid, X, D, m, how)
+        bl, cx, cd = _gains_of(plane, X, D, m, how)
         pulses += update_tile(
             part, X[m, cols], D[m, rows], position, counts, step, tile,
             how.sample + m // how.positions, key, bl, cx, cd,
@@ -333,21 +341,21 @@ def _plain_one_by_one(
 
 
 def _plain_counted(
-    grid: Grid, part: NDArray[np.float64], X: FloatArray, D: FloatArray, how: Pulsing, rows: slice,
-    cols: slice, tile: int,
+    plane: Plane, part: NDArray[np.float64], X: FloatArray, D: FloatArray, how: Pulsing,
+    rows: slice, cols: slice, tile: int,
 ) -> int:  # fmt: skip
-    pulses, key = 0, (int(grid.key[0]), int(grid.key[1]))
+    pulses, key = 0, (int(plane.layout.key[0]), int(plane.layout.key[1]))
     for number, m0 in enumerate(range(0, len(X), how.chunk)):
         chunk = range(m0, min(m0 + how.chunk, len(X)))
         fired = []
         for m in chunk:
-            bl, cx, cd = _gains_of(grid, X, D, m, how)
+            bl, cx, cd = _gains_of(plane, X, D, m, how)
             sample = how.sample + m // how.positions
             lines = (X[m, cols], D[m, rows], m % how.positions, len(part), tile, sample, key)
             fired.append(coincidences(*lines, bl, cx, cd))
         pulses += count_tile(
             part, X[chunk, cols].astype(float), D[chunk, rows].astype(float), fired,
-            grid.parameters[:, rows, cols].astype(float), float(grid.constants[0]), tile, number,
+            plane.parameters[:, rows, cols].astype(float), float(plane.constants[0]), tile, number,
             how.sample, key, len(chunk) == 1 and how.bl <= 16,
         )  # fmt: skip
     return pulses

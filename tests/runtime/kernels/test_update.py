@@ -19,7 +19,7 @@ from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.reference.update import gains
 
-from ..tilings import Pulsing, Tiling, make_grid, plain_pulse, pulse
+from ..tilings import Pulsing, Tiling, make_plane, plain_pulse, pulse
 
 
 class OneByOne(ConstantStep):
@@ -62,14 +62,14 @@ def start(seed: int = 5, tiling: Tiling = TILING) -> np.ndarray:
 def test_update_equals_the_reference(
     device: Device, bl: int, managed: bool, bl_managed: bool
 ) -> None:
-    grid = make_grid(device, TILING, start(), seed=2**40 + 3)
+    plane = make_plane(device, TILING, start(), seed=2**40 + 3)
     X, D = batch(bl)
     how = Pulsing(0.01, bl, managed, bl_managed, POSITIONS, sample=100, chunk=3)
-    W, pulses = plain_pulse(grid, X, D, how)
-    before = grid.W.copy()
-    assert pulse(grid, X, D, how) == pulses > 50
-    np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-6)
-    assert np.mean(np.abs(grid.W - before) > 1e-4) > 0.5  # far more than what is tolerated
+    W, pulses = plain_pulse(plane, X, D, how)
+    before = plane.W.copy()
+    assert pulse(plane, X, D, how) == pulses > 50
+    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
+    assert np.mean(np.abs(plane.W - before) > 1e-4) > 0.5  # far more than what is tolerated
 
 
 # A narrow tile (rows pulsed often are unpacked), one that is wider, and rows and columns beyond
@@ -85,23 +85,23 @@ def test_every_way_to_apply_pulses_equals_the_reference(
     X *= 2 * density * rng.uniform(size=X.shape) / np.abs(X)
     D = rng.uniform(-0.4, 0.4, (4, shape[0])).astype(np.float32)
     for device, chunk in product((DEVICE, COUNTED, NOISELESS, SOFT), (1, 4)):
-        grid = make_grid(device, tiling, start(1, tiling))
+        plane = make_plane(device, tiling, start(1, tiling))
         how = Pulsing(0.01, 10, positions=4, chunk=chunk)
-        W, pulses = plain_pulse(grid, X, D, how)
-        assert pulse(grid, X, D, how) == pulses > 5
-        np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-6)
+        W, pulses = plain_pulse(plane, X, D, how)
+        assert pulse(plane, X, D, how) == pulses > 5
+        np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
 
 
 def test_undecided_bytes_settle_with_24_bits() -> None:
     """Probabilities whose top byte is met often: all of a tie's outcomes are the reference's."""
     tiling = Tiling((0, 20), (0, 45))
-    grid = make_grid(IDEAL, tiling)
+    plane = make_plane(IDEAL, tiling)
     X = np.full((4, 45), 0.5 + 0.7 / 256, np.float32)
     D = np.full((4, 20), 0.25 + 0.3 / 256, np.float32)
     how = Pulsing(0.02, 10, positions=4, chunk=4)  # Cx = Cd = 1
-    W, pulses = plain_pulse(grid, X, D, how)
-    assert pulse(grid, X, D, how) == pulses
-    np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-5)
+    W, pulses = plain_pulse(plane, X, D, how)
+    assert pulse(plane, X, D, how) == pulses
+    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-5)
     expected = 4 * 10 * 20 * 45 * X[0, 0] * D[0, 0]
     # A slot's rows and columns are drawn once for all: 40 slots of (20, 45) lines: 4 sigma.
     assert abs(pulses / expected - 1) < 0.25
@@ -109,27 +109,27 @@ def test_undecided_bytes_settle_with_24_bits() -> None:
 
 @pytest.mark.parametrize("device", [IDEAL, NOISELESS], ids=["ideal", "noiseless"])
 def test_devices_without_pulse_noise(device) -> None:  # type: ignore[no-untyped-def]
-    grid = make_grid(device, TILING, start())
+    plane = make_plane(device, TILING, start())
     X, D = batch()
     how = Pulsing(positions=POSITIONS)
-    W, pulses = plain_pulse(grid, X, D, how)
-    assert pulse(grid, X, D, how) == pulses > 50
-    np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-6)
+    W, pulses = plain_pulse(plane, X, D, how)
+    assert pulse(plane, X, D, how) == pulses > 50
+    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("model", [ConstantStep, OneByOne])
 def test_weights_stop_at_their_bounds(model: type[Device]) -> None:
     """Enough pulses in one direction drive every weight onto its own bound, as the reference."""
     device = model(dw_min=0.05, w_max=0.2, w_min=-0.3)
-    grid = make_grid(device, TILING)
+    plane = make_plane(device, TILING)
     X, D = np.ones((4, 11), np.float32), np.ones((4, 7), np.float32)
     D[:, ::2] = -1
     how = Pulsing(0.5, 10, positions=4)
-    W, pulses = plain_pulse(grid, X, D, how)
-    assert pulse(grid, X, D, how) == pulses == 4 * 10 * 77  # probability 1 everywhere
-    np.testing.assert_allclose(grid.W, W, rtol=0, atol=2e-6)
-    at_bound = np.where(D[0][:, None] < 0, grid.parameters[2], grid.parameters[3])
-    np.testing.assert_allclose(grid.W, at_bound, rtol=0, atol=1e-7)
+    W, pulses = plain_pulse(plane, X, D, how)
+    assert pulse(plane, X, D, how) == pulses == 4 * 10 * 77  # probability 1 everywhere
+    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
+    at_bound = np.where(D[0][:, None] < 0, plane.parameters[2], plane.parameters[3])
+    np.testing.assert_allclose(plane.W, at_bound, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("device", [COUNTED, DEVICE, SOFT], ids=lambda device: device.name)
@@ -138,7 +138,7 @@ def test_a_span_after_the_other_gives_the_same_bits(device: Device, spans: tuple
     """What lies between transfers of a cell: positions of a sample, in calls of their own."""
     X, D = batch(4)
     how = Pulsing(0.01, 10, True, False, POSITIONS, sample=100, chunk=3)
-    whole, parts = (make_grid(device, TILING, start(), seed=3) for _ in range(2))
+    whole, parts = (make_plane(device, TILING, start(), seed=3) for _ in range(2))
     assert pulse(whole, X, D, how) == pulse(parts, X, D, how, spans=spans) > 50
     np.testing.assert_array_equal(whole.W, parts.W)
 
@@ -157,30 +157,30 @@ def test_chunks_and_row_ranges_give_the_same_bits(data: st.DataObject) -> None:
         positions, sample=3, chunk=positions,
     )  # fmt: skip
     X, D = batch(data.draw(st.integers(0, 99)), tiling, positions * data.draw(st.integers(1, 3)))
-    whole = make_grid(DEVICE, tiling)
+    whole = make_plane(DEVICE, tiling)
     pulses = pulse(whole, X, D, how)
     rows = tiling.shape[0]
     borders = data.draw(st.lists(st.integers(1, rows), max_size=3, unique=True))
     cut = [0, *sorted(borders), rows]
     ranges = [(a, b) for a, b in pairwise(cut) if a < b]
-    parts = make_grid(DEVICE, tiling)
+    parts = make_plane(DEVICE, tiling)
     other = replace(how, chunk=data.draw(st.integers(1, 8)))
     assert pulse(parts, X, D, other, ranges[::-1]) == pulses
     np.testing.assert_array_equal(parts.W, whole.W)
 
 
 def test_rows_outside_the_range_are_left_alone() -> None:
-    grid = make_grid(DEVICE, TILING)
+    plane = make_plane(DEVICE, TILING)
     X, D = np.ones((1, 11), np.float32), np.ones((1, 7), np.float32)
-    pulse(grid, X, D, Pulsing(), [(2, 5)])
-    changed = np.any(grid.W != 0, axis=1)
+    pulse(plane, X, D, Pulsing(), [(2, 5)])
+    changed = np.any(plane.W != 0, axis=1)
     np.testing.assert_array_equal(changed, [False, False, True, True, True, False, False])
 
 
 def test_a_batch_equals_its_samples_one_by_one() -> None:
     X, D = batch()
     how = Pulsing(positions=POSITIONS, sample=40, chunk=5)
-    whole, single = make_grid(DEVICE, TILING), make_grid(DEVICE, TILING)
+    whole, single = make_plane(DEVICE, TILING), make_plane(DEVICE, TILING)
     pulses = pulse(whole, X, D, how)
     for i in range(SAMPLES):
         rows = slice(i * POSITIONS, (i + 1) * POSITIONS)
@@ -193,9 +193,9 @@ def test_other_samples_seeds_and_tiles_draw_other_pulses() -> None:
     X, D = np.full((1, 11), 0.5, np.float32), np.full((1, 7), 0.5, np.float32)
 
     def change(sample: int = 0, seed: int = 1, first_tile: int = 2) -> np.ndarray:
-        grid = make_grid(IDEAL, replace(TILING, first_tile=first_tile), seed=seed)
-        pulse(grid, X, D, Pulsing(sample=sample))
-        return grid.W
+        plane = make_plane(IDEAL, replace(TILING, first_tile=first_tile), seed=seed)
+        pulse(plane, X, D, Pulsing(sample=sample))
+        return plane.W
 
     base = change()
     np.testing.assert_array_equal(base, change())
@@ -204,11 +204,11 @@ def test_other_samples_seeds_and_tiles_draw_other_pulses() -> None:
 
 
 def test_tiles_share_no_streams() -> None:
-    """Equal lines of two tiles of one grid fire in different slots."""
+    """Equal lines of two tiles of one plane fire in different slots."""
     tiling = Tiling((0, 6, 12), (0, 8, 16))
-    grid = make_grid(IDEAL, tiling)
-    pulse(grid, np.full((1, 16), 0.5, np.float32), np.full((1, 12), 0.5, np.float32), Pulsing())
-    tiles = [grid.W[r : r + 6, c : c + 8] for r in (0, 6) for c in (0, 8)]
+    plane = make_plane(IDEAL, tiling)
+    pulse(plane, np.full((1, 16), 0.5, np.float32), np.full((1, 12), 0.5, np.float32), Pulsing())
+    tiles = [plane.W[r : r + 6, c : c + 8] for r in (0, 6) for c in (0, 8)]
     for i, a in enumerate(tiles):
         for b in tiles[:i]:
             assert np.mean(a != b) > 0.3

@@ -1,6 +1,6 @@
 """Counting pulses and pulsing one by one give the same distribution, near the bounds too.
 
-Every tile of a grid is one trial. Half of the devices start in the middle of their range, half so
+Every tile of a plane is one trial. Half of the devices start in the middle of their range, half so
 close to a bound that some of their pulses meet it. Two-sample Kolmogorov-Smirnov statistics and
 means over `TRIALS` tiles; bounds are those of all comparisons together.
 """
@@ -17,7 +17,7 @@ from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.constant_step import ConstantStep
 
 from ..bounds import deviations
-from ..tilings import Pulsing, Tiling, make_grid, pulse
+from ..tilings import Pulsing, Tiling, make_plane, pulse
 
 TRIALS = 8000
 PARAMETERS = {
@@ -40,10 +40,10 @@ def final_weights(device: Device, how: Pulsing, positions: int) -> NDArray[np.fl
     """[TRIALS, devices]: the weights of all tiles after the first positions of X and D."""
     rows, columns = START.shape
     tiling = Tiling(tuple(range(0, TRIALS * rows + 1, rows)), (0, columns))
-    grid = make_grid(device, tiling, np.tile(START, (TRIALS, 1)), seed=11)
+    plane = make_plane(device, tiling, np.tile(START, (TRIALS, 1)), seed=11)
     how = replace(how, positions=positions, chunk=min(how.chunk, positions))
-    pulse(grid, X[:positions], np.tile(D[:positions], TRIALS), how)
-    return grid.W.reshape(TRIALS, rows * columns).astype(np.float64)
+    pulse(plane, X[:positions], np.tile(D[:positions], TRIALS), how)
+    return plane.W.reshape(TRIALS, rows * columns).astype(np.float64)
 
 
 def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ The slots are independent, so moments add over them. With E[A B] = q p and E[(1 
     Cov[Δw_ij, Δw_lj]      = BL w0² s_ij s_lj p_j (1 - p_j) q_i q_l              (a column shares B)
     Cov[Δw_ij, Δw_lk]      = 0                                                   (nothing shared)
 
-Trials: the tiles of one grid are independent updates, so a call gives one trial for each tile.
+Trials: the tiles of one plane are independent updates, so a call gives one trial for each tile.
 Each estimate's standard error comes from the trials themselves; bounds from their number.
 """
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from rpucc.runtime.devices import make_device
 
 from ..bounds import deviations, z_score
-from ..tilings import Pulsing, Tiling, make_grid, pulse
+from ..tilings import Pulsing, Tiling, make_plane, pulse
 
 STEP, NOISE = 0.001, 0.3
 TILES, CALLS = 500, 400  # 2 x 10^5 trials
@@ -83,12 +83,14 @@ def trials(how: Pulsing) -> NDArray[np.float64]:
         },
     )  # fmt: skip
     rows, columns = len(D), len(X)
-    grid = make_grid(device, Tiling(tuple(range(0, TILES * rows + 1, rows)), (0, columns)), seed=7)
+    plane = make_plane(
+        device, Tiling(tuple(range(0, TILES * rows + 1, rows)), (0, columns)), seed=7
+    )
     d, results = np.tile(D, TILES)[None], []
     for call in range(CALLS):
-        grid.W[:] = 0
-        pulse(grid, X[None], d, Pulsing(how.lr, how.bl, how.managed, sample=call, chunk=1))
-        results.append(grid.W.reshape(TILES, rows * columns).copy())
+        plane.W[:] = 0
+        pulse(plane, X[None], d, Pulsing(how.lr, how.bl, how.managed, sample=call, chunk=1))
+        results.append(plane.W.reshape(TILES, rows * columns).copy())
     return np.concatenate(results).astype(np.float64)
 
 

@@ -15,9 +15,9 @@ from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span, Tiles
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 
-from ..tilings import Tiling, make_grid
+from ..tilings import Tiling, make_plane
 
 
 class OneByOne(ConstantStep):
@@ -50,11 +50,11 @@ def check(fresh: Any, wanted: dict[str, str]) -> None:
 @only_x86
 def test_pulses_for_all_devices() -> None:
     """Calibration: the step itself in vectors, not the random words alone."""
-    grid = make_grid(SoftBounds(), Tiling((0, 3), (0, 40)))
-    fresh = fresh_copy(compile_pulses(grid.device))
+    plane = make_plane(SoftBounds(), Tiling((0, 3), (0, 40)))
+    fresh, layout = fresh_copy(compile_pulses(plane.device)), plane.layout
     fresh(
-        grid.W, grid.parameters, grid.constants, np.ones(4, np.int8), 0, 0, grid.row_cuts,
-        grid.col_cuts, grid.tiles, *grid.key, np.empty(168, np.float32),
+        plane.W, plane.parameters, plane.constants, np.ones(4, np.int8), 0, 0, layout.row_cuts,
+        layout.col_cuts, layout.tiles, *layout.key, np.empty(168, np.float32),
     )  # fmt: skip
     check(fresh, {"multiplied": r"v?(?:f[n]?m\w+|mul)ps", "clipped": r"v?minps"})
 
@@ -68,13 +68,13 @@ def test_pulses_for_all_devices() -> None:
     ],
 )
 def test_packed_instructions(model: type[Device], wanted: dict[str, str]) -> None:
-    grid = make_grid(model(), Tiling((0, 3), (0, 40)))
-    fresh = fresh_copy(compile_update(grid.device))
+    plane = make_plane(model(), Tiling((0, 3), (0, 40)))
+    fresh = fresh_copy(compile_update(plane.device))
     X, D = np.ones((1, 1, 40), np.float32), np.ones((1, 1, 3), np.float32)
     fresh(
-        0, 3, grid.W, device_state(grid), X, D, np.float32(0.01),
+        0, 3, plane.W, device_state(plane), X, D, np.float32(0.01),
         PulsePolicy(np.float32(0.001), 10, True, False),
-        Tiles(grid.row_cuts, grid.col_cuts, grid.tiles), Address(1, *grid.key),
-        Span(0, 0, 1, 0, 0), update_scratch(grid, 1, 1, 10, 3),
+        plane.layout.for_kernels, Address(1, *plane.layout.key),
+        Span(0, 0, 1, 0, 0), update_scratch(plane, 1, 1, 10, 3),
     )  # fmt: skip
     check(fresh, wanted)

@@ -1,0 +1,106 @@
+"""A matrix on devices: its planes, its digital buffers, and what a read sees of them.
+
+Not for how devices are fabricated and calibrated: `make_array.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.runtime import aligned
+
+if TYPE_CHECKING:
+    from rpucc.runtime.layout import Layout
+    from rpucc.runtime.plane import Plane
+    from rpucc.runtime.spread import Symmetry
+
+FloatArray = NDArray[np.float32]
+
+WEIGHT = "weight"
+"""The name of the plane of a weight that is one device."""
+
+
+class Array:
+    """The state of one weight matrix [R, C].
+
+    layer: the name of its layer; layout: where it lies, of a read's draws.
+    planes: the conductances by name; each has a layout of its own, with other tile ids.
+    gains: γ_k of each plane in what a read sees; not given, there is one plane, which is seen.
+    buffers: digital state by name, [R, C] or [C] each.
+    visible: float32 [R, C], what a read sees: the sum of γ_k times plane k. Of one plane with
+    γ = 1 it is the plane's own W, else `refresh` brings it up to date.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        layout: Layout,
+        planes: Mapping[str, Plane],
+        gains: Mapping[str, float] | None = None,
+        buffers: Mapping[str, FloatArray] | None = None,
+    ) -> None:
+        self.layer, self.layout = layer, layout
+        self.planes, self.buffers = dict(planes), dict(buffers or {})
+        self._gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
+        alone = list(self._gains.values()) == [1.0]
+        self.visible: FloatArray = (
+            self.planes[next(iter(self._gains))].W
+            if alone
+            else aligned.empty(layout.shape, np.float32)
+        )
+        self._seen_directly = alone
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring `visible` up to date with the planes; nothing to do where it is one of them."""
+        if self._seen_directly:
+            return
+        for rows in self.layout.row_blocks():
+            total = np.zeros((rows.stop - rows.start, self.layout.shape[1]), np.float32)
+            for name, gain in self._gains.items():
+                total += np.float32(gain) * self.planes[name].W[rows]
+            self.visible[rows] = total
+
+    @property
+    def weights(self) -> FloatArray:
+        """What a read sees, float32 [R, C]: a view that cannot be written and follows changes."""
+        view = self.visible.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def matrices(self) -> FloatArray:
+        """What a read sees, by group: [groups, R / groups, C], a view."""
+        return self.layout.by_group(self.visible)
+
+    @property
+    def size(self) -> int:
+        """Weights: R · C."""
+        return int(self.visible.size)
+
+    @property
+    def clipped(self) -> int:
+        """Weights that did not fit their devices when they were programmed."""
+        return sum(plane.clipped for plane in self.planes.values())
+
+    @property
+    def symmetry(self) -> Symmetry | None:
+        """What zero-shifting found and left, of all planes that had it."""
+        found = [plane.symmetry for plane in self.planes.values() if plane.symmetry is not None]
+        return sum(found[1:], found[0]) if found else None
+
+    def farthest(self) -> float | None:
+        """A weight that its device cannot hold, None where there is none."""
+        each = (plane.farthest() for plane in self.planes.values())
+        return next((far for far in each if far is not None), None)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all planes, of the buffers, and of what a read sees where that is no plane."""
+        seen = 0 if self._seen_directly else self.visible.nbytes
+        buffers = sum(buffer.nbytes for buffer in self.buffers.values())
+        return sum(plane.bytes for plane in self.planes.values()) + buffers + seen

@@ -1,0 +1,44 @@
+"""Making an array: its devices fabricated, calibrated if the policy asks for it, and programmed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.calibration import zero_shift
+from rpucc.runtime.fabrication import fabricate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rpucc.runtime.devices import Device
+    from rpucc.runtime.layout import Layout
+    from rpucc.runtime.plane import Plane
+    from rpucc.target import Calibration
+
+
+def make_array(
+    layer: str, layout: Layout, device: Device, W: NDArray[np.float32], *, pulsed: bool = True,
+    calibration: Calibration | None = None,
+) -> Array:  # fmt: skip
+    """An array of one device a weight that holds W [R, C], as far as its devices can."""
+    plane = make_plane(layer, layout, device, pulsed=pulsed, calibration=calibration)
+    plane.program(W)
+    return Array(layer, layout, {WEIGHT: plane})
+
+
+def make_plane(
+    layer: str, layout: Layout, device: Device, *, pulsed: bool,
+    calibration: Calibration | None = None,
+) -> Plane:  # fmt: skip
+    """Fabricated devices, zero-shifted where the calibration says so; all weights are 0.
+
+    layer: named where the devices cannot be shifted. Raises TargetError.
+    """
+    if not pulsed or calibration is None or not calibration.zero_shift:
+        return fabricate(layout, device, pulsed=pulsed)
+    reference, symmetry = zero_shift(layer, layout, device, calibration)
+    plane = fabricate(layout, device, pulsed=pulsed, reference=reference)
+    plane.symmetry = symmetry
+    return plane

@@ -1,0 +1,125 @@
+"""One matrix of conductances: the weights and the devices that hold them, all of one model.
+
+State is one contiguous array a quantity. Not for how devices are drawn: `fabrication.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc.runtime import aligned
+from rpucc.runtime.kernels.counted.rows import tightest
+
+if TYPE_CHECKING:
+    from rpucc.runtime.devices import Device
+    from rpucc.runtime.layout import Layout
+    from rpucc.runtime.spread import Symmetry
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass
+class Plane:
+    """A matrix of devices.
+
+    W: float32 [R, C], changed in place by the update cycle.
+    pulsed: whether its devices are pulsed; where updates are exact no device property plays a part
+    and none is kept.
+    codes: the devices' parameters [number of them, R, C]; float32, or if the device is `packed`
+    uint16, where ranges float32 [B, S, number of them, 2] hold each tile's lowest value and step.
+    reference: of zero-shifted devices, what the reference array holds [R, C]; W and the devices'
+    parameters count from there, so that a device's conductance is W + reference.
+    """
+
+    W: FloatArray
+    layout: Layout
+    device: Device
+    pulsed: bool
+    codes: NDArray[np.uint16] | FloatArray
+    ranges: FloatArray
+    constants: FloatArray
+    reference: FloatArray | None = None
+    symmetry: Symmetry | None = None
+    """What zero-shifting found and left."""
+    clipped: int = field(init=False, default=0)
+    """Weights that did not fit their device's bounds when they were last programmed."""
+
+    def program(self, W: FloatArray) -> None:
+        """Make the weights these [R, C], clipped to what each device can hold; clips are counted.
+
+        Without an error of writing: devices are taken to be programmed until they are right.
+        """
+        self.clipped = 0
+        if not self.pulsed:
+            self.W[...] = W
+            return
+        for rows in self.layout.row_blocks():
+            low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
+            wanted = np.asarray(W[rows], np.float32)
+            programmed = np.clip(wanted, low, high)
+            self.clipped += int(np.count_nonzero(programmed != wanted))
+            self.W[rows] = programmed
+
+    @property
+    def matrices(self) -> FloatArray:
+        """The weights by group: [groups, R / groups, C], a view."""
+        return self.layout.by_group(self.W)
+
+    @cached_property
+    def limits(self) -> NDArray[np.uint8]:
+        """How large a weight of each device may safely be, for updates that count pulses [R, C].
+
+        See `rpucc.runtime.kernels.counted.rows.tightest`; made when a training first asks.
+        """
+        limits = aligned.empty(self.W.shape, np.uint8, spare=16)
+        layout = self.layout
+        tightest(self.codes, self.ranges, layout.row_cuts, layout.col_cuts, limits)
+        return limits
+
+    @property
+    def parameters(self) -> FloatArray:
+        """Every device's parameters, float32 [number of them, R, C], as the update uses them."""
+        return self.parameters_of(slice(0, len(self.W)))
+
+    def parameters_of(self, rows: slice) -> FloatArray:
+        """The parameters of the devices of some rows, float32 [number of them, rows, C]."""
+        values = self.codes[:, rows].astype(np.float32)
+        if self.device.packed:
+            for i, parameter in enumerate(values):
+                low, step = self.ranges_of(rows, i)
+                parameter *= step
+                parameter += low
+        return values
+
+    def ranges_of(self, rows: slice, i: int) -> tuple[FloatArray, FloatArray]:
+        """(lowest value, step) of parameter i of the tile that each device is in, [rows, C]."""
+        layout = self.layout
+        row_blocks = np.searchsorted(layout.row_cuts, np.arange(rows.start, rows.stop), "right") - 1
+        segments = np.searchsorted(layout.col_cuts, np.arange(self.W.shape[1]), "right") - 1
+        both = self.ranges[:, :, i][row_blocks][:, segments]
+        return both[..., 0], both[..., 1]
+
+    def farthest(self) -> float | None:
+        """A weight that its device cannot hold, None where there is none.
+
+        Kernels and this may round a bound in other ways: a thousandth of the range is let pass.
+        """
+        for rows in self.layout.row_blocks() if self.pulsed else ():
+            low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
+            slack = np.float32(1e-3) * np.maximum(np.abs(low), np.abs(high))
+            beyond = np.abs(self.W[rows] - np.clip(self.W[rows], low, high)) > slack
+            if beyond.any():
+                return float(self.W[rows][beyond][0])
+        return None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of weights and device parameters, with the limits that a training needs."""
+        counted = self.W.size if self.pulsed and self.device.counted else 0
+        reference = 0 if self.reference is None else self.reference.nbytes
+        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + counted + reference
