@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
-from rpucc.stamps import set_attributes, update_stamp
+from rpucc.stamps import set_attributes, stamp_of
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class AssignUpdate(RpuPass):
     """Stamp the layer's update policy on its Update nodes.
 
-    Requires: a training graph. Leaves behind: pulsed, bl, update_management and
-    update_bl_management on every Update. With pulsed = 0 the update is exact and the other three
-    are 0: nothing reads them.
+    Requires: a training graph. Leaves behind: on every Update the keys that are `OnNode("Update")`:
+    pulsed, bl, update_management and update_bl_management. With pulsed = 0 the update is exact and
+    the other three are 0: nothing reads them.
 
         before: W2 = Update(W, x, d, lr)
         after:  W2 = Update(W, x, d, lr) pulsed=1 bl=10 update_management=0 update_bl_management=0
@@ -39,8 +39,8 @@ class AssignUpdate(RpuPass):
         """Stamp every Update."""
         changed = False
         for layer in analog_layers(model):
-            stamp = update_stamp(self.target.for_layer(layer.name))
+            policy = self.target.for_layer(layer.name)
             for node in layer.updates:
                 changed = True
-                set_attributes(node, stamp)
+                set_attributes(node, stamp_of(policy, node))
         return ir.passes.PassResult(model, modified=changed)

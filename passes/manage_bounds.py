@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
-from rpucc.stamps import bounds_stamp, set_attributes
+from rpucc.stamps import is_to_be_bounded, set_attributes, stamp_of
 
 if TYPE_CHECKING:
     from rpucc.target import Target
@@ -26,10 +26,10 @@ class ManageBounds(RpuPass):
 
     Requires: tiled Reads with their periphery. A Read without a bound (0) cannot saturate and
     stays. Leaves behind: BoundedRead with the Read's name, inputs, outputs and attributes, and
-    max_halvings; in the worst-case mode assumed_w_max too.
+    max_halvings and assumed_w_max; that is 0 but in the worst-case mode.
 
         before: part = Read(x, W) bound=12
-        after:  part = BoundedRead(x, W) bound=12 max_halvings=10
+        after:  part = BoundedRead(x, W) bound=12 max_halvings=10 assumed_w_max=0
     """
 
     target: Target
@@ -42,9 +42,8 @@ class ManageBounds(RpuPass):
         for layer in analog_layers(model):
             policy = self.target.for_layer(layer.name)
             for node in (*layer.forward, *layer.backward):
-                stamp = bounds_stamp(policy, node)
-                if stamp is not None and node.op_type == "Read":
+                if node.op_type == "Read" and is_to_be_bounded(policy, node):
                     node.op_type = "BoundedRead"
-                    set_attributes(node, stamp)
+                    set_attributes(node, stamp_of(policy, node))
                     changed = True
         return ir.passes.PassResult(model, modified=changed)

@@ -12,9 +12,10 @@ import onnx_ir as ir
 
 from rpucc import opset
 from rpucc.layers import analog_layers
+from rpucc.op_spec import Interval
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import CYCLE, LAYER, Emitter
-from rpucc.passes.ranges import Interval, value_ranges, within_unit
+from rpucc.passes.ranges import value_ranges, within_unit
 
 if TYPE_CHECKING:
     from rpucc.target import LayerPolicy, Target

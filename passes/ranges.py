@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-Interval = tuple[float, float]
-Rule = Callable[[ir.Node, list[Interval]], Interval]
-
-WEIGHT_READERS = ("Read", "BoundedRead")
+from rpucc.layers import READS
+from rpucc.op_spec import Interval, IntervalRule, with_zero
+from rpucc.opset import OPS
 
 UNKNOWN: Interval = (-math.inf, math.inf)
 
@@ -80,7 +79,7 @@ def _trained_names(model: ir.Model) -> set[str]:
     """Names of the initializers that an update cycle changes, or may change once compiled."""
     names = set(json.loads(model.metadata_props.get("rpucc.updates") or "{}"))
     for node in model.graph:
-        if node.domain == "rpu" and len(node.inputs) > 1 and node.op_type in WEIGHT_READERS:
+        if node.domain == "rpu" and len(node.inputs) > 1 and node.op_type in READS:
             weight = node.inputs[1]
             names.add((weight.name or "") if weight is not None else "")
     return names
@@ -99,7 +98,7 @@ def _constant_interval(value: ir.Value) -> Interval:
 # ---------------------------------------------------------------- rules
 
 
-def _bounded(lo: float, hi: float) -> Rule:
+def _bounded(lo: float, hi: float) -> IntervalRule:
     return lambda node, inputs: (lo, hi)
 
 
@@ -112,20 +111,11 @@ def _union(*intervals: Interval) -> Interval:
     return min(i[0] for i in intervals), max(i[1] for i in intervals)
 
 
-def _with_zero(node: ir.Node, inputs: list[Interval]) -> Interval:
-    """Zero padding may put zeros among the values."""
-    return _union(inputs[0], (0.0, 0.0))
-
-
-def _with_one(node: ir.Node, inputs: list[Interval]) -> Interval:
-    return _union(inputs[0], (1.0, 1.0))
-
-
 def _join(node: ir.Node, inputs: list[Interval]) -> Interval:
     return _union(*inputs)
 
 
-def _monotone(function: Callable[[float], float]) -> Rule:
+def _monotone(function: Callable[[float], float]) -> IntervalRule:
     """Rule of a function that never falls: it maps the ends."""
     return lambda node, inputs: (function(inputs[0][0]), function(inputs[0][1]))
 
@@ -204,7 +194,7 @@ def _leaky_relu(node: ir.Node, inputs: list[Interval]) -> Interval:
 
 
 def _average_pool(node: ir.Node, inputs: list[Interval]) -> Interval:
-    return _with_zero(node, inputs) if _is_padded(node) else inputs[0]
+    return with_zero(node, inputs) if _is_padded(node) else inputs[0]
 
 
 def _is_padded(node: ir.Node) -> bool:
@@ -218,11 +208,7 @@ def _pad(node: ir.Node, inputs: list[Interval]) -> Interval:
         return inputs[0]
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         return _union(inputs[0], inputs[2])
-    return _with_zero(node, inputs)
-
-
-def _im2col(node: ir.Node, inputs: list[Interval]) -> Interval:
-    return _with_zero(node, inputs) if any(node.attributes.get_ints("pads", ())) else inputs[0]
+    return with_zero(node, inputs)
 
 
 def _where(node: ir.Node, inputs: list[Interval]) -> Interval:
@@ -247,17 +233,8 @@ def _cast(node: ir.Node, inputs: list[Interval]) -> Interval:
     return inputs[0] if keeps else UNKNOWN
 
 
-def _noise_manage(node: ir.Node, inputs: list[Interval]) -> Interval:
-    return -1.0, 1.0
-
-
-RULES: dict[str, Rule] = {
-    # rpu
-    "Im2Col": _im2col,
-    "Assign": lambda node, inputs: (min(inputs[0][0], 0.0), max(inputs[0][1], 0.0)),
-    "Collect": _first,
-    "AppendOne": _with_one,
-    "NoiseManage": _noise_manage,
+RULES: dict[str, IntervalRule] = {
+    **{name: spec.interval for name, spec in OPS.items() if spec.interval is not None},
     # activations
     "Tanh": _bounded(-1.0, 1.0),
     "Sigmoid": _bounded(0.0, 1.0),
@@ -316,4 +293,5 @@ RULES: dict[str, Rule] = {
     "Ceil": _monotone(lambda x: math.ceil(x) if math.isfinite(x) else x),
     "Sqrt": _monotone(lambda x: math.sqrt(x) if x >= 0 else math.nan),
 }
-"""Op name to the rule of its first output; other outputs (a pool's indices) are unknown."""
+"""Op name to the rule of its first output; other outputs (a pool's indices) are unknown. The rules
+of rpu ops stand with them (`OpSpec.interval`)."""

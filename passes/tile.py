@@ -18,7 +18,7 @@ from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import Emitter, infer_outputs
 from rpucc.placement.cuts import grid_cuts
-from rpucc.stamps import is_transposed, periphery_stamp, set_attributes
+from rpucc.stamps import is_transposed, set_attributes, stamp_of
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind, LayerPolicy, Mapping, Target
@@ -31,7 +31,7 @@ class Tile(RpuPass):
     Requires: Reads with one segment (unroll), and Updates in training (differentiate). A grouped
     layer's matrices are all cut alike.
     Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; their
-    cycle's noise, bound, dac_bits, dac_stochastic and adc_bits on Reads; metadata
+    cycle's keys that are `OnNode("Read")` on Reads (noise, bound, converters); metadata
     `rpucc.array_kind`. Each Read gives one partial sum a segment of its input; where there are
     several, its result has another shape and so another name. The ReduceSum that unroll put behind
     a Read adds them up.
@@ -56,7 +56,7 @@ class Tile(RpuPass):
             for node in layer.nodes:
                 _stamp_grid(node, kind, *cuts)
                 if node.op_type in READS:
-                    set_attributes(node, periphery_stamp(policy, node))
+                    set_attributes(node, stamp_of(policy, node))
                     _widen_result(emitter, node, model)
         return ir.passes.PassResult(model, modified=bool(layers))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,27 @@ def matches(pattern: str, name: str) -> bool:
     >>> matches("f[0]", "f[0]"), matches("f[0]", "f0"), matches("conv*", "conv1")
     (True, True, True)
     """
-    return pattern == name or fnmatchcase(name, pattern)
+    return pattern == name or (_is_glob(pattern) and fnmatchcase(name, pattern))
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")
+
+
+class Matcher:
+    """Finds the rules about a name without a look at each: a plan file has one for every layer."""
+
+    def __init__(self, rules: Sequence[LayerRule]) -> None:
+        self._rules = rules
+        self._globs = [i for i, rule in enumerate(rules) if _is_glob(rule.match)]
+        self._named: dict[str, list[int]] = {}
+        for i, rule in enumerate(rules):
+            self._named.setdefault(rule.match, []).append(i)
+
+    def of(self, name: str) -> list[LayerRule]:
+        """Return the rules that match a layer's name, in their order."""
+        found = {i for i in self._globs if matches(self._rules[i].match, name)}
+        return [self._rules[i] for i in sorted(found.union(self._named.get(name, ())))]
 
 
 def pattern_of(name: str) -> str:

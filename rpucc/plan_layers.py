@@ -25,6 +25,7 @@ from rpucc.layers import (
     segments,
     static_shape,
 )
+from rpucc.node_attributes import Value
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
@@ -63,8 +64,8 @@ class LayerPlan:
     noise_backward: bool
     bound_forward: bool
     bound_backward: bool
-    update: dict[str, bool | int | float]
-    """pulsed, bl, update_management, update_bl_management, lr_scale; empty without an update."""
+    update: dict[str, Value]
+    """What its Updates carry of `[update]`: pulsed, bl, ..., and lr_scale; empty without one."""
     macs: int
     """Multiply-accumulates of the forward cycle for one sample, the bias line included."""
     seconds: float

@@ -1,7 +1,8 @@
 """What a target says about a layer, as the attributes of its nodes carry it.
 
-The passes write these, and the check of a program that was read compares with them: one source.
-Not for when a node gets them: that is each pass's own.
+The passes write these, and the check of a program that was read compares with them: one source,
+the keys of a layer's tables that are `OnNode`. Not for when a node gets them: that is each pass's
+own.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc.layers import cycle_of
+from rpucc.node_attributes import Value, carried
+from rpucc.opset import OPS
+from rpucc.target_keys import Section
+from rpucc.target_sections import LayerTables
 
 if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
 
-Stamp = dict[str, int | float]
+Stamp = dict[str, Value]
 """Attribute name to value."""
 
 
@@ -25,49 +30,29 @@ def is_transposed(read: ir.Node) -> bool:
     return bool(read.attributes.get_int("transpose", 0))
 
 
-def periphery_stamp(policy: LayerPolicy, read: ir.Node) -> Stamp:
-    """Return what a Read carries of the converters, the noise and the bound of its direction."""
-    periphery = policy.periphery.backward if is_transposed(read) else policy.periphery
-    return {
-        "noise": float(periphery.read_noise),
-        "bound": float(periphery.bound),
-        "dac_bits": periphery.dac_bits,
-        "dac_stochastic": int(periphery.dac_stochastic and periphery.dac_bits > 0),
-        "adc_bits": periphery.adc_bits,
-    }
-
-
-def bounds_stamp(policy: LayerPolicy, read: ir.Node) -> Stamp | None:
-    """Return what makes a Read a BoundedRead in its cycle; None where it stays a Read.
-
-    A Read without a bound cannot saturate. In the worst-case mode assumed_w_max is there too.
-    """
-    management = policy.management
-    backward = cycle_of(read) == "backward"
-    wanted = management.bound_backward if backward else management.bound_forward
-    if not wanted or not periphery_stamp(policy, read)["bound"]:
-        return None
-    stamp: Stamp = {"max_halvings": management.max_halvings}
-    if management.bound_mode == "worst-case":
-        stamp["assumed_w_max"] = float(management.assumed_w_max)
+def stamp_of(policy: LayerPolicy, node: ir.Node) -> Stamp:
+    """Return what a node carries of its layer's policy; a transposed Read the backward cycle's."""
+    stamp: Stamp = {}
+    for op in OPS[node.op_type].carries:
+        for table in LayerTables.model_fields:
+            section: Section = getattr(policy, table)
+            keys = carried(type(section), op)
+            if keys and is_transposed(node):
+                section = section.backward
+            stamp |= {each.attribute.name: each.of_section(section) for each in keys}
     return stamp
 
 
-def update_stamp(policy: LayerPolicy) -> Stamp:
-    """Return what an Update carries of its policy; where it is exact nothing reads the rest."""
-    update = policy.update
-    return {
-        "pulsed": int(update.pulsed),
-        "bl": update.bl if update.pulsed else 0,
-        "update_management": int(update.pulsed and update.update_management),
-        "update_bl_management": int(update.pulsed and update.update_bl_management),
-    }
+def is_to_be_bounded(policy: LayerPolicy, read: ir.Node) -> bool:
+    """Tell whether a Read is to be a BoundedRead: a Read without a bound cannot saturate."""
+    management = policy.management
+    backward = cycle_of(read) == "backward"
+    wanted = management.bound_backward if backward else management.bound_forward
+    return wanted and bool(stamp_of(policy, read)["bound"])
 
 
-def set_attributes(node: ir.Node, stamp: Mapping[str, int | float]) -> None:
-    """Write a stamp onto a node: integers as INT, numbers as FLOAT."""
+def set_attributes(node: ir.Node, stamp: Mapping[str, Value]) -> None:
+    """Write a stamp onto a node, each attribute in the type that its op has it in."""
     for key, value in stamp.items():
-        if isinstance(value, int):
-            node.attributes[key] = ir.AttrInt64(key, value)
-        else:
-            node.attributes[key] = ir.AttrFloat32(key, value)
+        kind = OPS[node.op_type].attributes[key].kind
+        node.attributes[key] = ir.Attr(key, ir.AttributeType[kind], value)

@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from rpucc import arguments, target_load
 from rpucc.errors import TargetError, one_line
-from rpucc.layer_rules import matches
+from rpucc.layer_rules import Matcher, matches
+from rpucc.target_keys import Section, conflict, tables_of
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_sections import (
     AUTOMATIC_KINDS,
@@ -35,24 +29,15 @@ from rpucc.target_sections import (
     Calibration,
     CostTable,
     Device,
+    LayerTables,
     Management,
     Mapping,
     Periphery,
     PlacementPolicy,
-    Section,
     Update,
     VariationPolicy,
-    check_adc,
-    check_mapping,
-    conflict,
 )
-from rpucc.target_values import (
-    ArrayIds,
-    Flag,
-    Glob,
-    Line,
-    Name,
-)
+from rpucc.target_values import ArrayIds, Flag, Glob, Line, Name
 from rpucc.trust import is_own
 
 __all__ = [
@@ -75,61 +60,49 @@ __all__ = [
 ]
 
 
-class LayerRule(Section):
-    """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
-
+class _Match(Section):
     match: Glob
     """A layer's name, or a glob on names, case-sensitive: * ? [abc]."""
+
+
+class _Place(Section):
     analog: Flag = True
-    """False keeps the layers digital."""
-    mapping: Mapping | None = None
+    """False keeps the layer digital."""
     arrays: ArrayIds = ()
     """The arrays of the layer's kind that its tiles go to: one id a tile, row-major, or one id an
     array where groups lie side by side. Empty leaves the choice to `place`."""
-    periphery: Periphery | None = None
-    management: Management | None = None
-    update: Update | None = None
-    device: Device | None = None
-    variations: VariationPolicy | None = None
-    batch_norm: BatchNorm | None = None
-    calibration: Calibration | None = None
+
+
+class LayerPolicy(LayerTables, _Place):
+    """What holds for one layer: the target's tables with every matching rule merged in."""
+
+
+class LayerRule(LayerPolicy, _Match):
+    """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
-        values = {
-            k: getattr(self, k) for k in type(self).model_fields if k in self.model_fields_set
-        }
+        values = {key: getattr(self, key) for key in self.keys() if key in self.model_fields_set}
         return {
             k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v
             for k, v in values.items()
-            if v is not None
         }
-
-
-@dataclass(frozen=True, slots=True)
-class LayerPolicy:
-    """What holds for one layer: the target's sections with every matching rule merged in."""
-
-    analog: bool
-    mapping: Mapping
-    periphery: Periphery
-    management: Management
-    update: Update
-    device: Device
-    batch_norm: BatchNorm
-    variations: VariationPolicy
-    calibration: Calibration
-    arrays: tuple[int, ...] = ()
 
 
 class Decisions(Section):
     """A plan file: what a user decided about single layers, over and above a target."""
 
-    placement: PlacementPolicy | None = None
+    placement: PlacementPolicy = PlacementPolicy()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
 
 
-class Target(Section):
+class _Machine(Section):
+    name: Name
+    description: Line = ""
+    arrays: tuple[ArrayKind, ...] = Field(alias="array")
+
+
+class Target(LayerTables, _Machine):
     """A compilation target: arrays, periphery, devices, management, update and layer rules.
 
     Made by `Target.load`, `Target.from_toml` or `Target.from_json`; immutable, and never invalid.
@@ -139,19 +112,9 @@ class Target(Section):
     1
     """
 
-    name: Name
-    description: Line = ""
-    arrays: tuple[ArrayKind, ...] = Field(alias="array")
-    mapping: Mapping = Mapping()
-    periphery: Periphery = Periphery()
     device: Device
-    variations: VariationPolicy = VariationPolicy()
-    management: Management = Management()
-    update: Update = Update()
     placement: PlacementPolicy = PlacementPolicy()
     cost: CostTable = CostTable()
-    batch_norm: BatchNorm = BatchNorm()
-    calibration: Calibration = Calibration()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -168,16 +131,20 @@ class Target(Section):
                 raise conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
             raise conflict("device.model", None, target_load.NEEDED["model"])
-        check_mapping(self.mapping, names, "mapping")
-        check_adc(self.periphery, "periphery")
+        self.check("", self._kinds)
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
+        matcher = Matcher(self.layers)
         for i, rule in enumerate(self.layers):
-            if rule.mapping is not None:
-                check_mapping(rule.mapping, names, f"layer.{i}.mapping")
-            if rule.periphery is not None:
-                check_adc(self._merge(rule.match).periphery, f"layer.{i}.periphery")
+            policy = self._merged(matcher.of(rule.match))
+            for table in rule.model_fields_set.intersection(LayerTables.model_fields):
+                getattr(policy, table).check(f"layer.{i}.{table}", self._kinds)
         return self
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The names of its kinds of array."""
+        return tuple(kind.name for kind in self.arrays)
 
     def __eq__(self, other: object) -> bool:
         """Compare what the targets say; where they were read from plays no part."""
@@ -193,7 +160,7 @@ class Target(Section):
     @property
     def own_devices(self) -> tuple[str, ...]:
         """The devices of a user's own, "module:Class", that it names; each once."""
-        sections = [self.device, *(rule.device for rule in self.layers if rule.device is not None)]
+        sections = [self.device, *(rule.device for rule in self.layers)]
         named = [each.model for each in sections if "model" in each.model_fields_set]
         return tuple(dict.fromkeys(model for model in named if is_own(model)))
 
@@ -233,7 +200,7 @@ class Target(Section):
         if not overrides:
             return target
         data = json.loads(target.to_json())
-        touched = target_load.apply_overrides(data, overrides, _KEYS)
+        touched = target_load.apply_overrides(data, overrides, _TABLES)
         changed = cls._validated(data, source, touched)
         changed._folder = target._folder
         return changed
@@ -248,10 +215,10 @@ class Target(Section):
         try:
             plan = Decisions.model_validate(data)
         except ValidationError as error:
-            raise TargetError(*target_load.describe(error, source, _PLAN_KEYS, {})) from None
+            raise TargetError(*target_load.describe(error, source, _PLAN_TABLES, {})) from None
         merged = self.model_copy(
             update={
-                "placement": _merged(self.placement, plan.placement),
+                "placement": self.placement.overridden(plan.placement),
                 "layers": self.layers + plan.layers,
             }
         )
@@ -282,7 +249,7 @@ class Target(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            found = target_load.describe(error, source, _KEYS, touched or {})
+            found = target_load.describe(error, source, _TABLES, touched or {})
             raise TargetError(*found) from None
 
     def to_json(self) -> str:
@@ -295,9 +262,9 @@ class Target(Section):
         A rule that names another device model starts from that model's own defaults. Raises
         TargetError where the rules that meet on this layer contradict each other.
         """
-        policy = self._merge(name)
+        policy = self._merged(rule for rule in self.layers if matches(rule.match, name))
         try:
-            check_adc(policy.periphery, "periphery")
+            policy.check("", self._kinds)
         except PydanticCustomError as error:
             raise TargetError(
                 f"target {self.name}: layer {name!r} after all its rules: "
@@ -305,79 +272,17 @@ class Target(Section):
             ) from None
         return policy
 
-    def _merge(self, name: str) -> LayerPolicy:
+    def _merged(self, rules: Iterable[LayerRule]) -> LayerPolicy:
         """Merge without the check of the whole, for `for_layer` and validation."""
-        analog, mapping = True, self.mapping
-        periphery, device = self.periphery, self.device
-        management, update = self.management, self.update
-        arrays: tuple[int, ...] = ()
-        batch_norm, variations = self.batch_norm, self.variations
-        calibration = self.calibration
-        for rule in self.layers:
-            if not matches(rule.match, name):
-                continue
-            if "analog" in rule.model_fields_set:
-                analog = rule.analog
-            mapping = _merged(mapping, rule.mapping)
-            if "arrays" in rule.model_fields_set:
-                arrays = rule.arrays
-            periphery = _merged(periphery, rule.periphery)
-            management = _merged(management, rule.management)
-            update = _merged(update, rule.update)
-            device = _merged_device(device, rule.device)
-            batch_norm = _merged(batch_norm, rule.batch_norm)
-            variations = _merged(variations, rule.variations)
-            calibration = _merged(calibration, rule.calibration)
-        return LayerPolicy(
-            analog=analog,
-            mapping=mapping,
-            periphery=periphery,
-            management=management,
-            update=update,
-            device=device,
-            batch_norm=batch_norm,
-            variations=variations,
-            calibration=calibration,
-            arrays=arrays,
-        )
+        tables = {key: getattr(self, key) for key in LayerTables.model_fields}
+        policy = LayerPolicy.model_construct(**tables)
+        for rule in rules:
+            policy = policy.overridden(rule)
+        return policy
 
 
 TargetSource = str | os.PathLike[str] | dict[str, Any] | Target
 """What a Python caller may give as a target; see `Target.load`."""
 
-S = TypeVar("S", bound=Section)
-
-
-def _merged(base: S, over: S | None) -> S:
-    if over is None:
-        return base
-    return base.model_copy(update={key: getattr(over, key) for key in over.model_fields_set})
-
-
-def _merged_device(base: Device, over: Device | None) -> Device:
-    if over is None:
-        return base
-    if "model" in over.model_fields_set and over.model != base.model:
-        return over
-    return base.model_copy(update={"parameters": {**base.parameters, **over.parameters}})
-
-
-_KEYS: dict[str, tuple[str, ...]] = {
-    "": tuple(field.alias or key for key, field in Target.model_fields.items()),
-    "array": tuple(ArrayKind.model_fields),
-    "mapping": tuple(Mapping.model_fields),
-    "periphery": tuple(Periphery.model_fields),
-    "device": ("model",),
-    "variations": tuple(VariationPolicy.model_fields),
-    "management": tuple(Management.model_fields),
-    "update": tuple(Update.model_fields),
-    "placement": tuple(PlacementPolicy.model_fields),
-    "cost": tuple(CostTable.model_fields),
-    "batch_norm": tuple(BatchNorm.model_fields),
-    "calibration": tuple(Calibration.model_fields),
-    "layer": tuple(LayerRule.model_fields),
-}
-_PLAN_KEYS = {
-    **_KEYS,
-    "": tuple(field.alias or key for key, field in Decisions.model_fields.items()),
-}
+_TABLES = tables_of(Target)
+_PLAN_TABLES = tables_of(Decisions)

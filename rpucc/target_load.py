@@ -1,7 +1,7 @@
 """Where a target's text comes from, the `--set` overrides, and the wording of its errors.
 
 Works on the plain dictionaries of a parsed TOML file; what each key may be is in `target.py`,
-which passes its table of keys in. Every error is a TargetError of one line a problem: the file (or
+which passes its tables in. Every error is a TargetError of one line a problem: the file (or
 preset, or `--set`), the dotted key, what was found, what is allowed.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import re
 import tomllib
@@ -24,8 +25,8 @@ from rpucc.errors import TargetError, one_line
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-Keys = Mapping[str, tuple[str, ...]]
-"""Section -> its keys; "" is the top level."""
+    from rpucc.target_keys import Tables
+
 Touched = dict[tuple[str | int, ...], str]
 """Path of a value -> the override that set it."""
 
@@ -166,7 +167,7 @@ def parse_toml(
 _RULE = "layer.conv1.update.bl"
 
 
-def apply_overrides(data: dict[str, Any], overrides: Sequence[str], keys: Keys) -> Touched:
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str], tables: Tables) -> Touched:
     """Set each `key=value` in `data` (a valid target's dictionary), and return what was set where.
 
     `array.rows` sets every kind, `array.large.rows` or `array.0.rows` one. `layer.0.update.bl`
@@ -177,24 +178,45 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], keys: Keys) 
     for item in arguments.strings("overrides", overrides, OVERRIDES):
         try:
             key, value = _split(item)
-            settings += [(path, value, item) for path in _paths(data, item, key, keys)]
+            settings += [(path, value, item) for path in _paths(data, item, key, tables)]
         except TargetError as error:
             problems += error.args
     if problems:
         raise TargetError(*problems)
-    # A new device model drops the other one's parameters: it must come before those given here.
-    settings.sort(key=lambda setting: setting[0][-2:] != ("device", "model"))
+    # A new model drops the other one's parameters: it must come before those given here, and that
+    # of a table before those of the tables in it.
+    models = {path for path, _, _ in settings if _is_model(path, tables)}
+    settings.sort(key=lambda setting: len(setting[0]) if setting[0] in models else math.inf)
     touched: Touched = {}
     for path, value, item in settings:
-        node: Any = data
-        for step in path[:-1]:
-            node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
-        if path[-2:] == ("device", "model") and value != node.get("model", data["device"]["model"]):
+        node = _node(data, path[:-1])
+        if path in models and value != node.get("model", _model_of_all(data, path[:-1])):
             node.clear()
-        node[path[-1]] = value
+        node[str(path[-1])] = value
         touched.pop(path, None)
         touched[path] = f"--set {one_line(item)}"
     return touched
+
+
+def _is_model(path: tuple[str | int, ...], tables: Tables) -> bool:
+    return path[-1] == "model" and _table(path) in tables.free
+
+
+def _node(data: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
+    """Return the table at a path, made where it is not there."""
+    node: Any = data
+    for step in path:
+        node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
+    table: dict[str, Any] = node
+    return table
+
+
+def _model_of_all(data: dict[str, Any], path: tuple[str | int, ...]) -> object:
+    """Return the model in the target's own table, which a rule's table without one means."""
+    node: Any = data
+    for step in path[2:] if path[0] == "layer" else path:
+        node = node.get(step, {})
+    return node.get("model")
 
 
 def _split(item: str) -> tuple[str, Any]:
@@ -211,50 +233,45 @@ def _split(item: str) -> tuple[str, Any]:
     return key, parsed["value"] if len(parsed) == 1 else text
 
 
-def _paths(data: dict[str, Any], item: str, key: str, keys: Keys) -> list[tuple[str | int, ...]]:
+def _paths(
+    data: dict[str, Any], item: str, key: str, tables: Tables
+) -> list[tuple[str | int, ...]]:
     """Resolve a dotted key to the places in `data` that it names. Raises TargetError."""
     first, *rest = key.split(".")
     where = f"--set {one_line(item)}"
     if first in ("name", "description") and not rest:
         return [(first,)]
-    if first == "array" and rest and rest[-1] in keys["array"]:
+    if first == "array" and rest and rest[-1] in tables.keys["array"]:
         kinds = _select_arrays(data["array"], ".".join(rest[:-1]), where)
         return [("array", i, rest[-1]) for i in kinds]
-    if first == "layer" and len(rest) >= 2:
-        tail = _tail(rest, keys)
-        pattern = ".".join(rest[: len(rest) - len(tail)])
+    if first == "layer":
+        pattern, tail = _pattern_and_tail(rest, tables)
         if tail and pattern:
             return [("layer", _select_rule(data["layer"], pattern, where), *tail)]
-    elif first in _sections(keys) and len(rest) == 1 and _known(first, rest[0], keys):
-        return [(first, rest[0])]
-    if key in keys[""]:
-        example = _RULE if key == "layer" else f"{key}.{keys[key][min(1, len(keys[key]) - 1)]}"
+    elif first and rest and tables.knows(".".join((first, *rest[:-1])), rest[-1]):
+        return [(first, *rest)]
+    if key in (*tables.single, *tables.lists):
+        keys = tables.keys[key]
+        example = _RULE if key == "layer" else f"{key}.{keys[min(1, len(keys) - 1)]}"
         raise TargetError(f"{where}: is a table; set one of its keys, as in {example}")
     if first == "layer":
         raise TargetError(
             f"{where}: unknown key; allowed: layer.<pattern>.analog, layer.<pattern>.match or "
             f"layer.<pattern>.<section>.<key>, as in {_RULE}"
         )
-    hint = _suggest(key, _dotted(keys, data))
-    tables = ", ".join(table for table in keys if table)
-    raise TargetError(f"{where}: unknown key {one_line(key)}{hint or f'; the tables are {tables}'}")
+    hint = _suggest(key, _dotted(tables, data))
+    known = ", ".join(table for table in tables.keys[""] if table in tables.keys)
+    raise TargetError(f"{where}: unknown key {one_line(key)}{hint or f'; the tables are {known}'}")
 
 
-def _sections(keys: Keys) -> list[str]:
-    """The tables that are there once."""
-    return [table for table in keys if table not in ("", "array", "layer")]
-
-
-def _known(section: str, key: str, keys: Keys) -> bool:
-    return key in keys[section] or (section == "device" and key.isidentifier())
-
-
-def _tail(parts: list[str], keys: Keys) -> tuple[str, ...]:
-    """The end of `layer.<pattern>.<end>`; a pattern may hold dots, so it is read backwards."""
-    section, key = parts[-2:]
-    if section in _sections(keys) and _known(section, key, keys):
-        return section, key
-    return (key,) if key in keys["layer"] and key not in _sections(keys) else ()
+def _pattern_and_tail(parts: list[str], tables: Tables) -> tuple[str, tuple[str, ...]]:
+    """Split `<pattern>.<key of a rule>`; a pattern may hold dots, so it is read backwards."""
+    for length in range(len(parts) - 1, 0, -1):
+        *table, key = parts[-length:]
+        name = ".".join(("layer", *table))
+        if tables.knows(name, key) and f"{name}.{key}" not in tables.keys:
+            return ".".join(parts[:-length]), (*table, key)
+    return "", ()
 
 
 def _select_arrays(kinds: list[dict[str, Any]], selector: str, where: str) -> list[int]:
@@ -283,17 +300,28 @@ def _select_rule(rules: Any, pattern: str, where: str) -> int:
     return len(rules) - 1
 
 
-def _dotted(keys: Keys, data: Mapping[str, Any]) -> list[str]:
+def _dotted(tables: Tables, data: Mapping[str, Any]) -> list[str]:
     """Every key that `--set` takes, as it is written there (layer rules left out)."""
-    tables = ["array", *_sections(keys)]
-    dotted = ["name", "description", *(f"{t}.{key}" for t in tables for key in keys[t])]
-    return dotted + [f"device.{key}" for key in data["device"] if key != "model"]
+    names = ["array", *tables.single]
+    dotted = [f"{t}.{key}" for t in names for key in tables.keys[t]]
+    dotted = ["name", "description", *(key for key in dotted if key not in tables.keys)]
+    for table in sorted(tables.free.intersection(tables.single)):
+        found = _model_parameters(data, table)
+        dotted += [f"{table}.{key}" for key in found if f"{table}.{key}" not in dotted]
+    return dotted
+
+
+def _model_parameters(data: Mapping[str, Any], table: str) -> list[str]:
+    node: Any = data
+    for step in table.split("."):
+        node = node.get(step, {})
+    return [key for key, value in node.items() if not isinstance(value, dict)]
 
 
 # --- wording -----------------------------------------------------------------------------------
 
 
-def describe(error: ValidationError, source: str, keys: Keys, touched: Touched) -> list[str]:
+def describe(error: ValidationError, source: str, tables: Tables, touched: Touched) -> list[str]:
     """Say each of pydantic's errors in one line."""
     lines: dict[tuple[str, str], str] = {}
     for entry in error.errors(include_url=False):
@@ -307,7 +335,9 @@ def describe(error: ValidationError, source: str, keys: Keys, touched: Touched) 
         setter = _setter(path, touched, exact=entry["type"] != "conflict")
         same = setter is not None and setter.startswith(f"--set {key}=")
         prefix = f"{source}: {key}" if setter is None else setter if same else f"{setter}: {key}"
-        lines.setdefault((setter or key, entry["type"]), f"{prefix}: {_problem(entry, path, keys)}")
+        lines.setdefault(
+            (setter or key, entry["type"]), f"{prefix}: {_problem(entry, path, tables)}"
+        )
     return list(lines.values())
 
 
@@ -321,16 +351,17 @@ def _setter(path: tuple[str | int, ...], touched: Touched, exact: bool) -> str |
     return near[-1] if near else next(reversed(touched.values()), None)
 
 
-def _problem(entry: Mapping[str, Any], path: tuple[str | int, ...], keys: Keys) -> str:
+def _problem(entry: Mapping[str, Any], path: tuple[str | int, ...], tables: Tables) -> str:
     kind, context = entry["type"], entry.get("ctx", {})
     if kind in ("not_allowed", "conflict"):
         text = conflict_text({"found": entry["input"], **context})
-        typo = path[-2:-1] == ("device",) and difflib.get_close_matches(str(path[-1]), ["model"])
-        return text + ("; did you mean 'model'?" if typo and path[-1] != "model" else "")
+        own = tables.keys[_table(path)] if _table(path) in tables.free else ()
+        near = difflib.get_close_matches(str(path[-1]), own, 1)
+        return text + (f"; did you mean {near[0]!r}?" if near and path[-1] not in own else "")
     if kind == "missing":
         return f"missing; allowed: {NEEDED.get(str(path[-1]), 'a value')}"
     if kind == "extra_forbidden":
-        return f"unknown key{_unknown(path, keys)}"
+        return f"unknown key{_unknown(path, tables)}"
     if kind == "tuple_type":
         return f"found {found(entry['input'])}, allowed: [[{path[-1]}]] tables, two brackets each"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
@@ -345,18 +376,21 @@ def conflict_text(context: Mapping[str, Any] | None) -> str:
     return f"{what} allowed: {context['allowed']}"
 
 
-def _unknown(path: tuple[str | int, ...], keys: Keys) -> str:
+def _table(path: tuple[str | int, ...]) -> str:
+    """The dotted name of the table that a path's last step is a key of."""
+    return ".".join(step for step in path[:-1] if isinstance(step, str))
+
+
+def _unknown(path: tuple[str | int, ...], tables: Tables) -> str:
     """Suggest the nearest key of the same table, or the table that has the key."""
-    leaf = str(path[-1])
-    tables = [p for p in path[:-1] if isinstance(p, str)]
-    table = tables[-1] if tables else ""
-    near = difflib.get_close_matches(leaf, keys[table], 1)
+    leaf, table = str(path[-1]), _table(path)
+    near = difflib.get_close_matches(leaf, tables.keys[table], 1)
     if near:
         return f"; did you mean {near[0]!r}?"
-    homes = [t for t in _sections(keys) if leaf in keys[t]]
+    homes = [t for t in tables.single if leaf in tables.keys[t]]
     if homes:
         return f" here; it belongs in [{homes[0]}]"
-    return f"; allowed: {', '.join(keys[table])}"
+    return f"; allowed: {', '.join(tables.keys[table])}"
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:

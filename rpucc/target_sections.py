@@ -5,25 +5,21 @@ Not for how layer rules merge, nor for the target as a whole: `target.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_serializer,
-    model_validator,
+from rpucc.target_keys import (
+    BACKWARD,
+    ActsOn,
+    ModelSection,
+    OnNode,
+    PerCycle,
+    Section,
+    conflict,
+    with_backward,
 )
-from pydantic_core import PydanticCustomError
-
 from rpucc.target_values import (
-    PARAMETER_NAME,
-    SAME,
     Bits,
-    BitsOrSame,
     Bound,
-    BoundOrSame,
     Count,
     Cuts,
     Extent,
@@ -32,13 +28,11 @@ from rpucc.target_values import (
     Joules,
     KindName,
     ModelName,
-    Parameter,
     RateScale,
     Replicas,
     Rereads,
     Seconds,
     Sigma,
-    SigmaOrSame,
     Variations,
     Watts,
     WeightScaling,
@@ -49,12 +43,6 @@ from rpucc.target_values import (
 
 AUTOMATIC_KINDS = ("auto", "pipeline")
 """What stands for a kind of array that rpucc chooses; no kind may be called so."""
-
-
-class Section(BaseModel):
-    """A table of a target file. In a layer rule it overrides only the keys that are set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ArrayKind(Section):
@@ -81,6 +69,7 @@ class PlacementPolicy(Section):
     (the groups of a grouped convolution lie side by side either way)."""
 
 
+@with_backward
 class Periphery(Section):
     """What stands between an array and the digital part (`[periphery]`, physics.md section 2).
 
@@ -88,37 +77,28 @@ class Periphery(Section):
     the forward cycle's value, also where a layer rule has changed that.
     """
 
-    read_noise: Sigma = 0.0
+    read_noise: Annotated[Sigma, OnNode("Read", "noise"), PerCycle()] = 0.0
     """Standard deviation σ of the noise on every output of a read, in units of the output."""
-    bound: Bound = 0.0
+    bound: Annotated[Bound, OnNode("Read"), PerCycle()] = 0.0
     """Signal bound α at which the integrators saturate; 0 is unbounded."""
-    dac_bits: Bits = 0
+    dac_bits: Annotated[Bits, OnNode("Read"), PerCycle()] = 0
     """Input converter over [-1, 1]; 0 is none."""
-    adc_bits: Bits = 0
+    adc_bits: Annotated[Bits, OnNode("Read"), PerCycle()] = 0
     """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
-    dac_stochastic: Flag = False
+    dac_stochastic: Annotated[Flag, OnNode("Read", where=lambda p: p.dac_bits)] = False
     """The DACs of both cycles round by chance, up with the fraction of a step as its probability,
     so that the mean stays; false: to the nearest."""
-    read_noise_backward: SigmaOrSame = "same"
-    """As `read_noise`, in the backward cycle."""
-    bound_backward: BoundOrSame = "same"
-    """As `bound`, in the backward cycle."""
-    dac_bits_backward: BitsOrSame = "same"
-    """As `dac_bits`, in the backward cycle."""
-    adc_bits_backward: BitsOrSame = "same"
-    """As `adc_bits`, in the backward cycle."""
 
-    @property
-    def backward(self) -> Periphery:
-        """The backward cycle's values in the place of the forward cycle's.
-
-        >>> Periphery(read_noise=0.06, bound=12, read_noise_backward=0).backward.read_noise
-        0.0
-        """
-        keys = ("read_noise", "bound", "dac_bits", "adc_bits")
-        own = {key: getattr(self, f"{key}_backward") for key in keys}
-        values = {key: getattr(self, key) if v == SAME else v for key, v in own.items()}
-        return Periphery(dac_stochastic=self.dac_stochastic, **values)
+    def check(self, where: str, kinds: tuple[str, ...]) -> None:
+        """Refuse an ADC without a bound, in either cycle; the error names the cycle's own key."""
+        for cycle, end in ((self, ""), (self.backward, BACKWARD)):
+            if cycle.adc_bits and not cycle.bound:
+                raise conflict(
+                    f"{where}.adc_bits{end}",
+                    cycle.adc_bits,
+                    f"0 where bound{end} = 0 (an ADC converts the range [-bound, bound]: give both "
+                    "or neither)",
+                )
 
 
 class Mapping(Section):
@@ -158,6 +138,15 @@ class Mapping(Section):
     weight_scaling_per: Annotated[Literal["output", "layer"], choice("output", "layer")] = "output"
     """A scale for each output line, or one for all of a layer."""
 
+    def check(self, where: str, kinds: tuple[str, ...]) -> None:
+        """Refuse a kind of array that the target does not have, and what replicas cannot be."""
+        if self.replica_updates == "independent" and self.replicas == "auto":
+            allowed = 'a number where replica_updates = "independent"'
+            raise conflict(f"{where}.replicas", self.replicas, allowed)
+        if self.array not in (*AUTOMATIC_KINDS, *kinds):
+            known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *kinds))
+            raise conflict(f"{where}.array", self.array, f"one of {known}")
+
 
 class Management(Section):
     """Noise and bound management (`[management]`; Gokmen, Onen & Haensch 2017)."""
@@ -172,16 +161,25 @@ class Management(Section):
     """BM in the forward cycle."""
     bound_backward: Flag = False
     """BM in the backward cycle."""
-    bound_mode: Annotated[Literal["iterative", "worst-case"], choice("iterative", "worst-case")] = (
-        "iterative"
-    )
+    bound_mode: Annotated[
+        Literal["iterative", "worst-case"],
+        choice("iterative", "worst-case"),
+        ActsOn("BoundedRead"),
+    ] = "iterative"
     """iterative: halve the input and read again until nothing saturates; worst-case: read again
     once, with the input divided by sum |x| · assumed_w_max / bound, and by 2 at least."""
-    max_halvings: Annotated[int, integer(0, 30)] = 10
+    max_halvings: Annotated[int, integer(0, 30), OnNode("BoundedRead", off=0)] = 10
     """How often bound management reads again before it gives up; worst-case once at most."""
-    assumed_w_max: WeightSize = 0.6
+    assumed_w_max: Annotated[
+        WeightSize, OnNode("BoundedRead", off=0, where=lambda m: m.bound_mode == "worst-case")
+    ] = 0.6
     """The largest |w| that worst-case bound management reckons with: below it no second read
     saturates but for its noise."""
+
+
+def _is_pulsed(update: Update) -> bool:
+    """Where an update is exact nothing reads the rest."""
+    return update.pulsed
 
 
 class Update(Section):
@@ -192,12 +190,13 @@ class Update(Section):
     the device's step and spread then play no part.
     """
 
-    pulsed: Flag = True
-    bl: Annotated[int, integer(1, 255)] = 10
+    pulsed: Annotated[Flag, OnNode("Update", off=0)] = True
+    """Stochastic pulse trains; false: the exact outer product."""
+    bl: Annotated[int, integer(1, 255), OnNode("Update", off=0, where=_is_pulsed)] = 10
     """BL, pulse slots in the update of a position; with update_bl_management the most there are."""
-    update_management: Flag = False
+    update_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False
     """UM: both sides fire with equal peak probability, the mean update stays."""
-    update_bl_management: Flag = False
+    update_bl_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False
     """UBLM: as few slots as the update needs, at most `bl`."""
     lr_scale: RateScale = 1.0
     """This layer's learning rate as a multiple of training's; 0 freezes the layer."""
@@ -248,35 +247,11 @@ class BatchNorm(Section):
     training; train: digital, with scale and bias trained."""
 
 
-class Device(Section):
+class Device(ModelSection):
     """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
 
     model: ModelName = "ideal"
-    parameters: dict[str, Parameter] = Field(default_factory=dict)
-    """What the device model takes, by its names; the device itself checks names and ranges."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, data: Any) -> Any:
-        """Every key beside `model` is a parameter."""
-        if not isinstance(data, dict):
-            return data
-        given = data.get("parameters", {})  # how Python code writes them; a file has them flat
-        if not isinstance(given, dict):
-            return {key: data[key] for key in ("model", "parameters") if key in data}
-        free = {k: v for k, v in data.items() if k not in ("model", "parameters")}
-        free = {**given, **free}
-        for key in free:
-            if not key.isidentifier() or len(key) > 64:
-                raise PydanticCustomError(
-                    "not_allowed", "{allowed}", {"allowed": PARAMETER_NAME, "found": key}
-                )
-        return {**({"model": data["model"]} if "model" in data else {}), "parameters": free}
-
-    @model_serializer(mode="plain")
-    def _flat(self) -> dict[str, Any]:
-        model = {"model": self.model} if "model" in self.model_fields_set else {}
-        return {**model, **self.parameters}
+    """The device of each crosspoint: one of rpucc's, or "module:Class" of your own."""
 
 
 class VariationPolicy(Section):
@@ -307,29 +282,22 @@ class Calibration(Section):
     the weight."""
 
 
-def conflict(key: str, found: object, allowed: str) -> PydanticCustomError:
-    """An error about `key` that no single value shows."""
-    context = {"key": key, "found": found, "allowed": allowed}
-    return PydanticCustomError("conflict", "{allowed}", context)
+class LayerTables(Section):
+    """The tables that a layer rule may have too: all layers' in a target, one layer's in a policy.
 
+    A table is one line here.
+    """
 
-def check_mapping(mapping: Mapping, names: Sequence[str], key: str) -> None:
-    """Refuse a kind of array that the target does not have, and what replicas cannot be."""
-    if mapping.replica_updates == "independent" and mapping.replicas == "auto":
-        allowed = 'a number where replica_updates = "independent"'
-        raise conflict(f"{key}.replicas", mapping.replicas, allowed)
-    if mapping.array not in (*AUTOMATIC_KINDS, *names):
-        known = ", ".join(f'"{name}"' for name in (*AUTOMATIC_KINDS, *names))
-        raise conflict(f"{key}.array", mapping.array, f"one of {known}")
+    mapping: Mapping = Mapping()
+    periphery: Periphery = Periphery()
+    device: Device = Device()
+    variations: VariationPolicy = VariationPolicy()
+    management: Management = Management()
+    update: Update = Update()
+    batch_norm: BatchNorm = BatchNorm()
+    calibration: Calibration = Calibration()
 
-
-def check_adc(periphery: Periphery, key: str) -> None:
-    """Refuse an ADC without a bound, in either cycle; the error names the cycle's own key."""
-    for cycle, end in ((periphery, ""), (periphery.backward, "_backward")):
-        if cycle.adc_bits and not cycle.bound:
-            raise conflict(
-                f"{key}.adc_bits{end}",
-                cycle.adc_bits,
-                f"0 where bound{end} = 0 (an ADC converts the range [-bound, bound]: give both or "
-                "neither)",
-            )
+    def check(self, where: str, kinds: tuple[str, ...]) -> None:
+        """Refuse what contradicts itself in one of the tables."""
+        for name in LayerTables.model_fields:
+            getattr(self, name).check(f"{where}.{name}".lstrip("."), kinds)

@@ -9,22 +9,30 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
-def checked(allowed: str, test: Callable[[Any], object]) -> BeforeValidator:
-    """Refuse what `test` does not hold for; the error carries the text of what is allowed."""
+@dataclass(frozen=True)
+class Allowed:
+    """What a value may be, in words, and the test of it; refuses all else, before conversion."""
 
-    def validate(value: Any) -> Any:
-        if not test(value):
-            raise PydanticCustomError("not_allowed", "{allowed}", {"allowed": allowed})
+    text: str
+    test: Callable[[Any], object]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: Any) -> Any:
+        if not self.test(value):
+            raise PydanticCustomError("not_allowed", "{allowed}", {"allowed": self.text})
         return value
-
-    return BeforeValidator(validate)
 
 
 def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> bool:
@@ -42,27 +50,27 @@ def is_printable(value: object) -> bool:
     return isinstance(value, str) and value.isprintable()
 
 
-def integer(low: int, high: int) -> BeforeValidator:
+def integer(low: int, high: int) -> Allowed:
     """Allow an int in [low, high]; a bool is none."""
 
     def test(value: object) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
-    return checked(f"an integer from {low} to {high}", test)
+    return Allowed(f"an integer from {low} to {high}", test)
 
 
-def text(pattern: str, allowed: str) -> BeforeValidator:
+def text(pattern: str, allowed: str) -> Allowed:
     """Allow a string that all of `pattern` matches."""
-    return checked(allowed, lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None)
+    return Allowed(allowed, lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None)
 
 
-def choice(*choices: str) -> BeforeValidator:
+def choice(*choices: str) -> Allowed:
     """Allow one of these strings."""
     allowed = "one of " + ", ".join(f'"{c}"' for c in choices)
-    return checked(allowed, lambda v: isinstance(v, str) and v in choices)
+    return Allowed(allowed, lambda v: isinstance(v, str) and v in choices)
 
 
-Flag = Annotated[bool, checked("true or false", lambda v: isinstance(v, bool))]
+Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool))]
 MAX_PINS = 100_000
 """Array ids that a layer rule may hold: more is a slip in a range."""
 
@@ -95,10 +103,10 @@ KindName = Annotated[
 ]
 Line = Annotated[
     str,
-    checked("one line, max 200 letters", lambda v: is_printable(v) and len(v) <= 200),
+    Allowed("one line, max 200 letters", lambda v: is_printable(v) and len(v) <= 200),
 ]
 Glob = Annotated[
-    str, checked('a glob on layer names, as in "conv*"', lambda v: is_printable(v) and v)
+    str, Allowed('a glob on layer names, as in "conv*"', lambda v: is_printable(v) and v)
 ]
 ModelName = Annotated[
     str,
@@ -111,7 +119,7 @@ Extent = Annotated[int, integer(1, 65536)]
 Count = Annotated[int, integer(0, 10**9)]
 ArrayIds = Annotated[
     tuple[int, ...],
-    checked(
+    Allowed(
         f'at most {MAX_PINS:,} array ids from 0 up and ranges of them, as in [3, "8-10"]',
         _are_ids,
     ),
@@ -119,17 +127,17 @@ ArrayIds = Annotated[
 ]
 Seconds = Annotated[
     float,
-    checked(
+    Allowed(
         "a time in seconds above 0, at most 1 (80 ns is 80e-9)", lambda v: is_number(v, 1e-18, 1)
     ),
 ]
 Joules = Annotated[
-    float, checked("joules from 0 to 1 (1 pJ is 1e-12)", lambda v: is_number(v, 0, 1))
+    float, Allowed("joules from 0 to 1 (1 pJ is 1e-12)", lambda v: is_number(v, 0, 1))
 ]
-Watts = Annotated[float, checked("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
-Fraction = Annotated[float, checked("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
-RateScale = Annotated[float, checked("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
-Rereads = Annotated[float, checked("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
+Watts = Annotated[float, Allowed("watts from 0 to 1 (1 nW is 1e-9)", lambda v: is_number(v, 0, 1))]
+Fraction = Annotated[float, Allowed("a number from 0 to 1", lambda v: is_number(v, 0, 1))]
+RateScale = Annotated[float, Allowed("a number from 0 to 1e6", lambda v: is_number(v, 0, 1e6))]
+Rereads = Annotated[float, Allowed("a number from 0 to 30", lambda v: is_number(v, 0, 30))]
 _SIGMA = "a number from 0 to 1e6"
 _BOUND = "0 (unbounded) or a number from 1e-6 to 1e6"
 _BITS = "0 (no converter) or an integer from 2 to 24"
@@ -144,17 +152,17 @@ def _is_bits(value: object) -> bool:
     return whole and (value == 0 or 2 <= value <= 24)  # type: ignore[operator]
 
 
-Sigma = Annotated[float, checked(_SIGMA, lambda v: is_number(v, 0, 1e6))]
-Bound = Annotated[float, checked(_BOUND, _is_bound)]
-Bits = Annotated[int, checked(_BITS, _is_bits)]
+Sigma = Annotated[float, Allowed(_SIGMA, lambda v: is_number(v, 0, 1e6))]
+Bound = Annotated[float, Allowed(_BOUND, _is_bound)]
+Bits = Annotated[int, Allowed(_BITS, _is_bits)]
 
 WeightSize = Annotated[
-    float, checked("a number from 1e-6 to 1e6", lambda v: is_number(v, 1e-6, 1e6))
+    float, Allowed("a number from 1e-6 to 1e6", lambda v: is_number(v, 1e-6, 1e6))
 ]
 
 WeightScaling = Annotated[
     float | str,
-    checked(
+    Allowed(
         '"auto", "off", or a number from 1e-6 to 1e6',
         lambda v: (isinstance(v, str) and v in ("auto", "off")) or is_number(v, 1e-6, 1e6),
     ),
@@ -164,13 +172,6 @@ SAME = "same"
 """Stands for the value of the forward cycle."""
 
 
-def _or_same(allowed: str, test: Callable[[Any], object]) -> BeforeValidator:
-    return checked(f'{allowed}, or "{SAME}" (as forward)', lambda v: v == SAME or test(v))
-
-
-SigmaOrSame = Annotated[float | str, _or_same(_SIGMA, lambda v: is_number(v, 0, 1e6))]
-BoundOrSame = Annotated[float | str, _or_same(_BOUND, _is_bound)]
-BitsOrSame = Annotated[int | str, _or_same(_BITS, _is_bits)]
 VARIATIONS = ("dtod", "ctoc", "asymmetry", "bounds")
 """The kinds of device variation."""
 
@@ -189,11 +190,11 @@ def _are_kinds(value: object) -> bool:
 
 Variations = Annotated[
     tuple[str, ...],
-    checked(f'"all", or a list of {", ".join(VARIATIONS)} without repeats', _are_kinds),
+    Allowed(f'"all", or a list of {", ".join(VARIATIONS)} without repeats', _are_kinds),
     BeforeValidator(_every_kind),  # the last one runs first
 ]
 PARAMETER_NAME = "a parameter name of letters, digits and '_' (max 64)"
-Parameter = Annotated[float, checked("a finite number", is_number)]
+Parameter = Annotated[float, Allowed("a finite number", is_number)]
 
 
 def _is_cuts(value: object) -> bool:
@@ -206,11 +207,11 @@ def _is_cuts(value: object) -> bool:
 
 Cuts = Annotated[
     tuple[int, ...],
-    checked("rising integers from 0 to the number of lines, as in [0, 200, 401]", _is_cuts),
+    Allowed("rising integers from 0 to the number of lines, as in [0, 200, 401]", _is_cuts),
 ]
 Replicas = Annotated[
     int | str,
-    checked(
+    Allowed(
         'an integer from 1 to 65536, or "auto"',
         lambda v: (
             v == "auto" or (isinstance(v, int) and not isinstance(v, bool) and 1 <= v <= 65536)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-CORE = {"errors", "layers", "light", "opset", "opset_bodies", "opset_shapes", "plan", "program"}
+CORE = {"errors", "layers", "light", "node_attributes", "op_shapes", "op_spec", "opset", "plan"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
 CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
-CORE |= {"trust"}
+CORE |= {"program", "target_keys", "trust"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,
+    "opset": CORE,
     "program_check": CORE,
     "experiments": CORE | {"experiments"},
     "placement": CORE,
@@ -36,13 +37,14 @@ def package_files() -> list[tuple[str, Path]]:
         "runtime",
         "models",
         "cost",
+        "opset",
         "placement",
         "experiments",
         "program_check",
     ):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]
-    for name in sorted(CORE - {"targets", "report", "cost", "placement", "program_check"}):
+    for name in sorted(CORE - {"targets", "report", "cost", "opset", "placement", "program_check"}):
         found.append(("core", Path(find_spec(f"rpucc.{name}").origin)))
     return found
 

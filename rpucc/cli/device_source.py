@@ -101,7 +101,7 @@ def _policies(target: Target) -> Iterator[tuple[str, LayerPolicy]]:
     every = "layers without a rule of their own" if target.layers else "all layers"
     yield every, target.model_copy(update={"layers": ()}).for_layer("")
     for rule in target.layers:
-        if rule.device is not None or rule.variations is not None:
+        if rule.model_fields_set & {"device", "variations"}:
             alone = rule.model_copy(update={"match": "*"})
             yield (
                 f"layers {rule.match}",

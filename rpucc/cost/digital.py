@@ -1,45 +1,21 @@
 """The digital operations of a program: counted node by node, from shapes.
 
-One table, op -> rule. Adding an op is one row. Not for their energy (energy.py), and not for
-their time: the digital part is taken to keep up with the arrays.
+One table, standard op -> rule; adding an op is one row. The rule of an rpu op stands with the op
+(`rpucc/opset/`). Not for their energy (energy.py), and not for their time: the digital part is
+taken to keep up with the arrays.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from rpucc.cost.sizes import batch_of, elements, size
+from rpucc.cost.operations import Node, Operations, Rule
+from rpucc.cost.sizes import batch_of
 from rpucc.cost.timing import CYCLES, Cycle
-
-
-@dataclass(frozen=True)
-class Operations:
-    """Digital operations by what they cost."""
-
-    adds: float = 0
-    """Additions, subtractions and comparisons."""
-    multiplies: float = 0
-    functions: float = 0
-    """Divisions, roots, exponentials and the like."""
-
-    @property
-    def total(self) -> float:
-        """All of them, each as one."""
-        return self.adds + self.multiplies + self.functions
-
-    def __add__(self, other: Operations) -> Operations:
-        return Operations(
-            self.adds + other.adds,
-            self.multiplies + other.multiplies,
-            self.functions + other.functions,
-        )
-
-    def __mul__(self, times: float) -> Operations:
-        return Operations(self.adds * times, self.multiplies * times, self.functions * times)
+from rpucc.opset import DOMAIN, OPS
 
 
 @dataclass(frozen=True)
@@ -50,57 +26,6 @@ class DigitalWork:
     cycle: Cycle
     nodes: int
     operations: Operations
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node as the rules see it: sizes are elements a sample."""
-
-    node: ir.Node
-    batch: int | str | None
-
-    def input(self, index: int = 0) -> int:
-        """Elements of an input; raises LookupError where they are not known."""
-        return _known(elements(self.node.inputs[index], self.batch))
-
-    @property
-    def output(self) -> int:
-        """Elements of the first output; raises LookupError where they are not known."""
-        return _known(elements(self.node.outputs[0], self.batch))
-
-    @property
-    def elementwise(self) -> int:
-        """Elements of an elementwise result: where its shape is lost, of the largest operand."""
-        found = elements(self.node.outputs[0], self.batch)
-        if found is None:
-            found = max(self.input(i) for i in range(len(self.node.inputs)))
-        return found
-
-    def dim(self, index: int, axis: int) -> int:
-        """Return a static dimension of an input; raises LookupError where it is none."""
-        value = self.node.inputs[index]
-        shape = value.shape if value is not None else None
-        dim = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
-        return _known(dim if isinstance(dim, int) else None)
-
-    def axes(self, index: int) -> list[int]:
-        """Return all dimensions of an input; raises LookupError where they are not known."""
-        value = self.node.inputs[index]
-        shape = value.shape if value is not None else None
-        return [_known(size(dim, self.batch)) for dim in shape or ()]
-
-    def taps(self) -> int:
-        """Elements of the kernel window."""
-        return math.prod(self.node.attributes.get_ints("kernel_shape", ()))
-
-
-def _known(size: int | None) -> int:
-    if size is None:
-        raise LookupError("a shape is not static")
-    return size
-
-
-Rule = Callable[[Node], Operations]
 
 
 def _each(adds: float = 0, multiplies: float = 0, functions: float = 0) -> Rule:
@@ -141,22 +66,6 @@ def _scatter(n: Node) -> Operations:
 def _add_inputs(n: Node) -> Operations:
     """Col2Im: every element of every column is added into the image."""
     return Operations(adds=n.input())
-
-
-def _manage_noise(n: Node) -> Operations:
-    """Find max|x|, take its reciprocal, multiply by it."""
-    scales = _known(elements(n.node.outputs[1], n.batch))
-    return Operations(adds=n.input(), multiplies=n.input(), functions=scales)
-
-
-def _update(n: Node) -> Operations:
-    """Update management needs max|x| and max|d| and two factors an update; else nothing."""
-    attributes = n.node.attributes
-    managed = attributes.get_int("update_management", 0)
-    if not managed and not attributes.get_int("update_bl_management", 0):
-        return Operations()
-    x, d = n.input(1), n.input(2)
-    return Operations(adds=x + d, functions=2 * x / n.dim(1, -1))
 
 
 def _matmul(n: Node) -> Operations:
@@ -277,22 +186,24 @@ RULES: dict[str, Rule] = {
     "ScatterElements": _scatter,
     "ScatterND": _scatter,
     "Col2Im": _add_inputs,
-    "NoiseManage": _manage_noise,
-    "Rescale": _MULTIPLY,
-    "Update": _update,
 }
-"""Op -> its rule, of both domains."""
+"""Standard op -> its rule."""
 
-_ON_ARRAYS = {"Read", "BoundedRead"}
 _MOVING = {
-    *("Assign", "Collect"),
-    *("Im2Col", "AppendOne", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"),
+    *("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"),
     *("Split", "Concat", "Pad", "Expand", "Tile", "Gather", "GatherElements", "GatherND"),
     *("DepthToSpace", "SpaceToDepth", "Identity", "Dropout", "Cast", "CastLike"),
 }
 _CONSTANT = {"Shape", "Size", "Constant", "ConstantOfShape", "Range", "OneHot"}
-FREE = frozenset(_ON_ARRAYS | _MOVING | _CONSTANT)
-"""Ops without digital arithmetic."""
+FREE = frozenset(_MOVING | _CONSTANT)
+"""Standard ops without digital arithmetic."""
+
+
+def _rule(node: ir.Node) -> Rule | None:
+    """Return what counts a node's operations; None where it has none. Raises LookupError."""
+    if node.domain == DOMAIN:
+        return OPS[node.op_type].work
+    return None if node.op_type in FREE else RULES[node.op_type]
 
 
 def digital_work(model: ir.Model) -> tuple[tuple[DigitalWork, ...], tuple[str, ...]]:
@@ -306,10 +217,11 @@ def digital_work(model: ir.Model) -> tuple[tuple[DigitalWork, ...], tuple[str, .
     found: dict[tuple[str, Cycle], tuple[int, Operations]] = {}
     uncounted: dict[str, None] = {}
     for node in model.graph:
-        if node.op_type in FREE:
-            continue
         try:
-            operations = RULES[node.op_type](Node(node, batch)) * (1 / samples)
+            rule = _rule(node)
+            if rule is None:
+                continue
+            operations = rule(Node(node, batch)) * (1 / samples)
         except LookupError:  # no rule, or no shape
             uncounted[node.op_type] = None
             continue

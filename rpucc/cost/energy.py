@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rpucc.cost.digital import Operations
+    from rpucc.cost.operations import Operations
     from rpucc.target import CostTable
 
 

@@ -12,6 +12,8 @@ import onnx_ir as ir
 
 from rpucc.cost.timing import Pace
 from rpucc.layers import ARRAY_KIND, LR_SCALE, AnalogLayer
+from rpucc.node_attributes import Value, carried
+from rpucc.target_sections import Update
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind, Target
@@ -24,7 +26,7 @@ def pace_of(layer: AnalogLayer, target: Target) -> Pace:
     return Pace(
         t_read=kind.t_read,
         t_pulse=kind.t_pulse,
-        bl=int(update_policy(layer).get("bl", 0)),
+        bl=layer.updates[0].attributes.get_int("bl", 0) if layer.updates else 0,
         rereads_forward=again if is_bound_managed(layer.forward) else 0.0,
         rereads_backward=again if is_bound_managed(layer.backward) else 0.0,
         replicas=layer.replicas,
@@ -41,18 +43,13 @@ def kind_of(read: ir.Node, target: Target) -> ArrayKind:
     raise ValueError(f"node {read.name!r}: the target has no array kind {name!r}")
 
 
-def update_policy(layer: AnalogLayer) -> dict[str, bool | int | float]:
+def update_policy(layer: AnalogLayer) -> dict[str, Value]:
     """Return what the Update carries, the learning rate's scale too; empty where there is none."""
     if not layer.updates:
         return {}
-    attributes = layer.updates[0].attributes
-    return {
-        "pulsed": bool(attributes.get_int("pulsed", 0)),
-        "bl": attributes.get_int("bl", 0),
-        "update_management": bool(attributes.get_int("update_management", 0)),
-        "update_bl_management": bool(attributes.get_int("update_bl_management", 0)),
-        "lr_scale": float(layer.updates[0].metadata_props.get(LR_SCALE, 1)),
-    }
+    node = layer.updates[0]
+    policy = {each.key: each.of_node(node) for each in carried(Update, "Update")}
+    return {**policy, "lr_scale": float(node.metadata_props.get(LR_SCALE, 1))}
 
 
 def is_bound_managed(reads: Sequence[ir.Node]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rpucc.cost.sizes import elements
+from rpucc.opset import DOMAIN, OPS
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,13 @@ def incoming(read: ir.Node, batch: int | str | None) -> Incoming:
 
 def _is_local(producer: ir.Node, read: ir.Node) -> bool:
     """Whether a node only lays out what the read gets: of the array machine, or its own layer's."""
-    if producer.domain == "rpu":
-        return producer.op_type not in _NOT_LOCAL
+    if producer.domain == DOMAIN:
+        return OPS[producer.op_type].local
     layer = read.metadata_props.get("rpucc.layer")
     return producer.op_type in _LAYOUT and producer.metadata_props.get("rpucc.layer") == layer
 
 
 _LAYOUT = ("Reshape", "Transpose")
-_NOT_LOCAL = ("Read", "BoundedRead", "Rescale")
-"""Ops of the domain that are another layer's, or another read's."""
 
 
 def partial_sums(reads: float, outputs: int, segments: int) -> float:

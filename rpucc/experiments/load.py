@@ -11,12 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from rpucc.errors import ExperimentError, TargetError, one_line
 from rpucc.experiments import schema
 from rpucc.experiments.schema import Experiment
-from rpucc.target import LayerRule
+from rpucc.target_keys import tables_of
 from rpucc.target_load import describe, parse_toml
 
 SUFFIX = ".toml"
@@ -77,24 +77,8 @@ def _parsed(text: str, source: str) -> Experiment:
     try:
         return kinds[kind].model_validate(data)
     except ValidationError as error:
-        raise ExperimentError(*describe(error, source, _keys(kinds[kind]), {})) from None
+        raise ExperimentError(*describe(error, source, tables_of(kinds[kind]), {})) from None
 
 
 def _known(kinds: dict[object, Any]) -> str:
     return ", ".join(f'"{kind}"' for kind in kinds)
-
-
-def _keys(kind: type[BaseModel]) -> dict[str, tuple[str, ...]]:
-    """Table -> its keys, for the wording of errors."""
-    row = schema.TrainedRow if kind is schema.TrainingExperiment else schema.Row
-    training = tuple(schema.Training.model_fields)
-    return {
-        "": tuple(kind.model_fields),
-        "training": training,
-        "quick": training,
-        "row": tuple(row.model_fields),
-        "reach": tuple(schema.Reach.model_fields),
-        "reported_layer": tuple(schema.ReportedLayer.model_fields),
-        "layer": tuple(LayerRule.model_fields),
-        **dict.fromkeys(("periphery", "management", "update", "mapping", "device"), ()),
-    }

@@ -32,12 +32,14 @@ from rpucc.layers import (
     reads_per_sample,
     weight_scale,
 )
+from rpucc.node_attributes import Value
+from rpucc.opset import OPS
 from rpucc.placement import place
 from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import grid_cuts
 from rpucc.placement.program import grids_of
 from rpucc.program_check.chains import manager_of
-from rpucc.stamps import Stamp, bounds_stamp, periphery_stamp, update_stamp
+from rpucc.stamps import is_to_be_bounded, stamp_of
 from rpucc.target_sections import AUTOMATIC_KINDS
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def _problems(layer: AnalogLayer, target: Target, first_tile: int, lr: str | Non
     for node in (*layer.forward, *layer.backward):
         yield from _read_problems(node, policy)
     for node in layer.updates:
-        yield from _stamp_problems(node, update_stamp(policy))
+        yield from _stamp_problems(node, policy)
         yield from _rate_problems(node, policy, lr)
 
 
@@ -179,10 +181,9 @@ def _copy_problems(layer: AnalogLayer, policy: LayerPolicy, where: str) -> Itera
 
 
 def _read_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
-    bounds = bounds_stamp(policy, node)
-    if (bounds is not None) != (node.op_type == "BoundedRead"):
+    if is_to_be_bounded(policy, node) != (node.op_type == "BoundedRead"):
         yield f"node {node.name!r} ({node.op_type}): the target's bound management says otherwise"
-    yield from _stamp_problems(node, {**periphery_stamp(policy, node), **(bounds or {})})
+    yield from _stamp_problems(node, policy)
     management = policy.management
     backward = cycle_of(node) == "backward"
     wanted = management.noise_backward if backward else management.noise_forward
@@ -190,14 +191,20 @@ def _read_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
         yield f"node {node.name!r} ({node.op_type}): the target's noise management says {wanted!r}"
 
 
-def _stamp_problems(node: ir.Node, stamp: Stamp) -> Iterator[str]:
+def _stamp_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
     """Attributes that the target decides; numbers as the float32 that an attribute is."""
-    absent = {"assumed_w_max": 0.0} if node.op_type == "BoundedRead" else {}
-    for key, expected in {**absent, **stamp}.items():
+    for key, expected in stamp_of(policy, node).items():
         attribute = node.attributes.get(key)
-        found = 0 if attribute is None else attribute.value
-        if np.float32(found) != np.float32(expected):
+        default = OPS[node.op_type].attributes[key].default
+        found = default if attribute is None else attribute.value
+        if not _same(found, expected):
             yield f"node {node.name!r} ({node.op_type}): {key} = {found}; the target has {expected}"
+
+
+def _same(found: Value | None, expected: Value) -> bool:
+    if isinstance(expected, float) and isinstance(found, float | int):
+        return bool(np.float32(found) == np.float32(expected))
+    return found == (list(expected) if isinstance(found, list) else expected)
 
 
 def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:

@@ -12,12 +12,29 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rpucc.node_attributes import carried
 from rpucc.report import units
+from rpucc.target_sections import Update
 
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan, Plan
 
 _Cell = Callable[["LayerPlan"], object]
+
+
+def _heading(key: str) -> str:
+    return key if key.startswith("update_") else f"update_{key}"
+
+
+def _of_update(key: str) -> _Cell:
+    """A key of the update policy; nothing where the layer is not updated."""
+
+    def cell(layer: LayerPlan) -> object:
+        value = layer.update.get(key, "")
+        return int(value) if isinstance(value, bool) else value
+
+    return cell
+
 
 COLUMNS: dict[str, _Cell] = {
     "name": lambda la: la.name,
@@ -48,10 +65,7 @@ COLUMNS: dict[str, _Cell] = {
     "noise_backward": lambda la: int(la.noise_backward),
     "bound_forward": lambda la: int(la.bound_forward),
     "bound_backward": lambda la: int(la.bound_backward),
-    "update_pulsed": lambda la: _update(la, "pulsed"),
-    "update_bl": lambda la: _update(la, "bl"),
-    "update_management": lambda la: _update(la, "update_management"),
-    "update_bl_management": lambda la: _update(la, "update_bl_management"),
+    **{_heading(each.key): _of_update(each.key) for each in carried(Update, "Update")},
     "lr_scale": lambda la: la.update.get("lr_scale", ""),
     "seconds": lambda la: la.seconds,
     "training_seconds": lambda la: la.training_seconds,
@@ -83,11 +97,6 @@ def table_csv(headings: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(map(_safe, headings))
     writer.writerows(map(_safe, row) for row in rows)
     return text.getvalue()
-
-
-def _update(layer: LayerPlan, key: str) -> object:
-    """A key of the update policy; nothing where the layer is not updated."""
-    return int(layer.update[key]) if layer.update else ""
 
 
 def _safe(value: object) -> object:

@@ -5,10 +5,12 @@ Not for what the plan alone knows: that is plan.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rpucc.report.plan import which_cycles
+from rpucc.target_keys import BACKWARD, ActsOn, Section, mark
+from rpucc.target_sections import LayerTables
 from rpucc.target_values import SAME
 
 if TYPE_CHECKING:
@@ -28,24 +30,38 @@ def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
     >>> as_data(conv1, program.target.for_layer("conv1"))["management"]["max_halvings"]
     10
     """
-    periphery, management = policy.periphery, policy.management
-    keys = [key for key in type(periphery).model_fields if not key.endswith("_backward")]
-    values = {key: getattr(periphery, key) for key in keys}
-    for key in ("read_noise", "bound", "dac_bits", "adc_bits"):
-        own = getattr(periphery.backward, key)
-        differs = plan.reads_backward and own != values[key]
-        values[f"{key}_backward"] = own if differs else SAME
-    bound = ("bound_mode", "max_halvings", "assumed_w_max")
-    managed = plan.bound_forward or plan.bound_backward
+    ops = {"Read"} | ({"BoundedRead"} if plan.bound_forward or plan.bound_backward else set())
     calibrated = policy.calibration.zero_shift
     return {
-        "periphery": values,
-        "management": {key: getattr(management, key) for key in bound if managed},
+        **{
+            table: _acting(getattr(policy, table), ops, backward=plan.reads_backward > 0)
+            for table in LayerTables.model_fields
+            if table not in _IN_PLAN and _has_acting(getattr(policy, table))
+        },
         "device": {"model": policy.device.model, **policy.device.parameters},
         "variations": {"remove": sorted(policy.variations.remove)},
         "calibration": policy.calibration.model_dump() if calibrated else {},
         "replica_updates": policy.mapping.replica_updates if plan.replicas > 1 else "",
     }
+
+
+_IN_PLAN = ("update",)
+"""Tables that the plan has."""
+
+
+def _has_acting(section: Section) -> bool:
+    return any(mark(field, ActsOn) for field in type(section).model_fields.values())
+
+
+def _acting(section: Section, ops: Container[str], *, backward: bool) -> dict[str, Any]:
+    """Return the keys that act on these ops, with "same" for a cycle that is not another."""
+    fields = type(section).model_fields
+    acting = {key: acts.op for key in fields if (acts := mark(fields[key], ActsOn)) is not None}
+    values = {key: getattr(section, key) for key, op in acting.items() if op in ops}
+    for key in [key for key in values if f"{key}{BACKWARD}" in fields]:
+        own = getattr(section.backward, key)
+        values[f"{key}{BACKWARD}"] = own if backward and own != values[key] else SAME
+    return values
 
 
 def section(values: Mapping[str, object]) -> str:
@@ -73,10 +89,10 @@ def periphery_text(periphery: Periphery) -> str:
 
     >>> from rpucc.target import Periphery
     >>> periphery_text(Periphery(read_noise=0.06, read_noise_backward=0))
-    'read_noise 0.06, bound 0, dac_bits 0, adc_bits 0; backward: read_noise 0'
+    'read_noise 0.06, bound 0, dac_bits 0, adc_bits 0, dac_stochastic 0; backward: read_noise 0'
     """
     backward = periphery.backward
-    keys = [key for key in type(periphery).model_fields if not key.endswith("_backward")]
+    keys = [key for key in type(periphery).model_fields if not key.endswith(BACKWARD)]
     forward = {key: getattr(periphery, key) for key in keys}
     own = {key: getattr(backward, key) for key in keys if getattr(backward, key) != forward[key]}
     return section(forward) + (f"; backward: {section(own)}" if own else "")

@@ -96,8 +96,9 @@ def test_ops_without_a_rule_are_named() -> None:
 
 def test_every_op_that_trains_has_a_rule_or_is_free() -> None:
     from rpucc.cost.digital import FREE
+    from rpucc.opset import OPS
 
-    assert set(GRADIENTS) <= set(RULES) | FREE
+    assert set(GRADIENTS) <= set(RULES) | FREE | set(OPS)
 
 
 @pytest.mark.parametrize("model", ["lenet", "mlp"])

@@ -13,18 +13,10 @@ import pytest
 
 import rpucc
 from rpucc.errors import ModelError
-from rpucc.opset import OPS
 from rpucc.program import Program, write_model
-from rpucc.program_check.attributes import RULES
 from rpucc.target import preset_names
 
 from ..hostile.networks import KINDS, program
-
-
-def test_every_attribute_of_every_op_has_a_rule() -> None:
-    for name, spec in OPS.items():
-        assert set(RULES[name]) == {*spec.required, *spec.optional}
-    assert set(RULES) == set(OPS)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -111,8 +103,8 @@ CHANGES: list[tuple[str, Change, str]] = [
     ),
     ("conv", attribute("Im2Col", "pads", [0, 0, -1, 0]), "allowed is integers from 0"),
     ("conv", attribute("Im2Col", "kernel_shape", [2**40, 2]), "allowed is integers from 1"),
-    ("conv", attribute("Update", "bl", -1), "bl = -1: allowed is an integer from 0 to 255"),
-    ("conv", attribute("Read", "noise", -1.0), "noise = -1.0: allowed is a number from 0 up"),
+    ("conv", attribute("Update", "bl", -1), "bl = -1: allowed is 0 or an integer from 1 to"),
+    ("conv", attribute("Read", "noise", -1.0), "noise = -1.0: allowed is a number from 0 to 1e6"),
     ("conv", attribute("Read", "adc_bits", 0.5), "adc_bits"),
     ("conv", attribute("Read", "extra", 1), "extra"),
     ("conv", attribute("MaxPool", "strides", [0, 2]), "strides = [0, 2]: allowed is integers"),

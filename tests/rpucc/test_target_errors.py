@@ -164,7 +164,7 @@ def test_values_in_layer_rules() -> None:
         ),
         (
             VALID + "[layer.zzz]\n",
-            "layer.0.zzz: unknown key; allowed: match, analog, mapping",
+            "layer.0.zzz: unknown key; allowed: match, analog, arrays, mapping",
         ),
         ("bl = 1\n" + VALID, "bl: unknown key here; it belongs in [update]"),
         ("rows = 1\n" + VALID, "rows: unknown key"),
