@@ -185,10 +185,10 @@ def network(spec: Result) -> Result:
     machine = Machine(program, seed=1)
     trainer = Trainer(machine, threads=spec["threads"])
     executor = trainer.executor(spec["batch"], evaluating=False)
-    x = executor[program.input]
+    x = executor[program.inputs[0]]
     x[...] = np.random.default_rng(1).random(x.shape, np.float32)
-    executor[program.model.metadata_props["rpucc.labels"]][...] = 1
-    executor[program.model.metadata_props["rpucc.lr"]][...] = 0.01
+    executor[program.step.labels][...] = 1
+    executor[program.step.rates[0]][...] = 0.01
     steps = iter(range(1_000_000))
     seconds = seconds_per_call(lambda: executor.run(next(steps)), spec["seconds"])
     return {

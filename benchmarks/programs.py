@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from rpucc.program import Program
+from rpucc.step_contract import StepContract
 from rpucc.target import Target
 
 UPDATES: dict[str, tuple[str, ...]] = {
@@ -101,6 +102,7 @@ def tile_program(
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("rpu", 1)]
     model = ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=10))
     model.metadata_props["rpucc.target"] = chosen.to_json()
+    StepContract.inference(model).write(model)
     for item in model.graph:
         item.metadata_props["rpucc.layer"] = "tile"
     return Program(model)

@@ -71,10 +71,10 @@ def _lenet(batch: int, threads: int) -> dict[str, Call]:
     calls: dict[str, Call] = {}
     for name, evaluating in (("training", False), ("inference", True)):
         executor = trainer.executor(batch, evaluating=evaluating)
-        executor[program.input][...] = data.x_train[:batch] / np.float32(255)
-        executor[program.model.metadata_props["rpucc.labels"]][...] = data.y_train[:batch]
+        executor[program.inputs[0]][...] = data.x_train[:batch] / np.float32(255)
+        executor[program.step.labels][...] = data.y_train[:batch]
         if not evaluating:
-            executor[program.model.metadata_props["rpucc.lr"]][...] = 0.01
+            executor[program.step.rates[0]][...] = 0.01
         calls[name] = executor.run
     return calls
 

@@ -26,6 +26,10 @@ ANALOG = "rpucc.analog"
 """Node metadata of a layer: "1" where its weights live on arrays, "0" where they stay digital."""
 
 
+FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+"""What values that learn, or that a gradient flows through, may be."""
+
+
 class Emitter:
     """Appends nodes to a model's graph, or inserts them before the node `before`.
 
@@ -166,6 +170,13 @@ class Emitter:
     ) -> ir.Value:
         """Sum over `axes`."""
         return self.op("ReduceSum", x, self.constant(list(axes)), out=out, keepdims=int(keepdims))
+
+
+def graph_input(e: Emitter, name: str, dtype: ir.DataType, shape: ir.Shape) -> ir.Value:
+    """Append a graph input called `name` (made unique)."""
+    value = ir.val(e.unique(name), dtype, shape.copy())
+    e.graph.inputs.append(value)
+    return value
 
 
 def known_shape(value: ir.Value) -> ir.Shape:

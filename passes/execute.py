@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from rpucc.errors import UnverifiableError
 from rpucc.layers import LAYER_OPS
+from rpucc.step_contract import StepContract
 
 Array = npt.NDArray[Any]
 
@@ -48,13 +49,15 @@ def random_feeds(
 ) -> dict[str, Array]:
     """Draw an array for each input of `model`; the draw depends on the seed and the name only.
 
-    Data lie in `rpucc.input_range`, labels below the number of classes, the learning rate is
-    0.01. Shapes come from the model, then from `template` (a later stage of the same model);
-    what both leave open is `batch` in the first place and an error elsewhere.
+    Data lie in `rpucc.input_range`, labels below the number of classes, learning rates are 0.01;
+    which inputs are which, the step contract says. Shapes come from the model, then from `template`
+    (a later stage of the same model); what both leave open is `batch` in the first place and an
+    error elsewhere.
     """
     known = known or {}
     notes = dict(template.metadata_props if template is not None else {}) | model.metadata_props
     also = {v.name: v for v in template.graph.inputs} if template is not None else {}
+    step = StepContract.find(template if template is not None else model)
     feeds: dict[str, Array] = {}
     for value in model.graph.inputs:
         name = value.name or ""
@@ -65,7 +68,7 @@ def random_feeds(
             continue
         shape = _static_shape(value, also.get(name), batch)
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        feeds[name] = _draw(model, value, shape, generator, notes)
+        feeds[name] = _draw(model, value, shape, generator, notes, step)
     return feeds
 
 
@@ -75,12 +78,15 @@ def _draw(
     shape: tuple[int, ...],
     generator: np.random.Generator,
     notes: Mapping[str, str],
+    step: StepContract | None,
 ) -> Array:
     dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
-    if value.name == notes.get("rpucc.lr"):
+    if step is not None and value.name in step.rates:
         return np.full(shape, LEARNING_RATE, dtype)
     if dtype.kind in "iu":
-        classes = _class_count(model, notes) if value.name == notes.get("rpucc.labels") else 2
+        classes = 2
+        if step is not None and value.name == step.labels:
+            classes = _class_count(model, step.scored)
         return generator.integers(0, classes, shape).astype(dtype)
     if dtype.kind == "b":
         return generator.integers(0, 2, shape).astype(dtype)
@@ -89,9 +95,8 @@ def _draw(
     return generator.uniform(lo, hi, shape).astype(dtype)
 
 
-def _class_count(model: ir.Model, notes: Mapping[str, str]) -> int:
+def _class_count(model: ir.Model, name: str) -> int:
     """Number of classes: the logits' second dimension."""
-    name = notes.get("rpucc.output", "")
     for node in model.graph:
         for output in node.outputs:
             if output.name == name and output.shape is not None and len(output.shape) > 1:

@@ -32,6 +32,7 @@ from rpucc.passes.frontend.sizes import refuse_negative_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
 from rpucc.passes.weight_scales import INITIAL_WEIGHTS
+from rpucc.step_contract import StepContract
 
 __all__ = [
     "FIXED_BATCH_KEY",
@@ -67,8 +68,8 @@ def load_model(source: Source) -> ir.Model:
 
     >>> from rpucc.models import build
     >>> model = load_model(build("lenet"))
-    >>> [node.name for node in model.graph][:3], model.metadata_props["rpucc.input"]
-    (['conv1', 'tanh1', 'pool1'], 'x')
+    >>> [node.name for node in model.graph][:3], StepContract.of(model).inputs
+    (['conv1', 'tanh1', 'pool1'], ('x',))
     """
     return Importer()(read_model(source)).model
 
@@ -92,7 +93,7 @@ class Importer(ir.passes.InPlacePass):
     Identity or Dropout node and no constant subgraph; every window explicit (no auto_pad); every
     Reshape with a constant target; one initializer a use, unless the file shares a weight matrix
     (metadata `SHARED_KEY`); unique names; a shape on every value, static but for the batch "N" (or
-    metadata `FIXED_BATCH_KEY`); the input's name in metadata `rpucc.input`, remarks in `NOTES_KEY`.
+    metadata `FIXED_BATCH_KEY`); the step contract of inference, remarks in `NOTES_KEY`.
 
     Before: `Conv(x[1,1,28,28], W, auto_pad=SAME_UPPER)`, unnamed, opset 8.
     After:  `conv_1 = Conv(x[N,1,28,28], W, kernel_shape=[5,5], pads=[2,2,2,2], ...)`, opset 21.
@@ -229,7 +230,7 @@ def _infer_strictly(model: ir.Model, batch: int) -> dict[str, Inferred]:
 
 def _finish(model: ir.Model, notes: list[str]) -> None:
     """Metadata, and a last full check of what the steps have made."""
-    model.metadata_props["rpucc.input"] = str(model.graph.inputs[0].name)
+    StepContract.inference(model).write(model)
     if notes:
         model.metadata_props[NOTES_KEY] = json.dumps(notes)
     try:

@@ -15,10 +15,10 @@ import onnx_ir as ir
 from rpucc.opset import add_functions
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.base import RpuPass
-from rpucc.passes.differentiate import Differentiate
 from rpucc.passes.equalise import Equalise
 from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.learning.backprop import Differentiate
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.normalise_products import NormaliseProducts

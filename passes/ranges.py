@@ -8,7 +8,6 @@ without a rule gives (-inf, inf).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 
@@ -18,6 +17,7 @@ import onnx_ir as ir
 from rpucc.layers import READS
 from rpucc.op_spec import Interval, IntervalRule, with_zero
 from rpucc.opset import OPS
+from rpucc.step_contract import StepContract
 
 UNKNOWN: Interval = (-math.inf, math.inf)
 
@@ -31,16 +31,17 @@ _ROUNDING = 1e-6
 def value_ranges(model: ir.Model) -> dict[str, Interval]:
     """Give the interval (lo, hi) of every value in the model's graph.
 
-    The input named by `rpucc.input` starts from `rpucc.input_range`; other inputs are unknown.
-    Constant initializers start from their own extremes; trained ones (`rpucc.updates`) and the
+    The data inputs of the step contract start from `rpucc.input_range`; other inputs are unknown.
+    Constant initializers start from their own extremes; trained ones (the contract's state) and the
     second input of a Read are unknown.
     """
-    trained = _trained_names(model)
+    step = StepContract.find(model)
+    data = () if step is None else step.inputs
+    trained = _trained_names(model, step)
     ranges: dict[str, Interval] = {}
     declared = input_interval(model)
     for value in model.graph.inputs:
-        is_data = value.name == model.metadata_props.get("rpucc.input")
-        ranges[value.name or ""] = declared if is_data else UNKNOWN
+        ranges[value.name or ""] = declared if value.name in data else UNKNOWN
     for name, value in model.graph.initializers.items():
         ranges[name] = UNKNOWN if name in trained else _constant_interval(value)
     for node in model.graph:
@@ -75,9 +76,9 @@ def within_unit(interval: Interval) -> bool:
     return interval[0] >= -1.0 - _ROUNDING and interval[1] <= 1.0 + _ROUNDING
 
 
-def _trained_names(model: ir.Model) -> set[str]:
+def _trained_names(model: ir.Model, step: StepContract | None) -> set[str]:
     """Names of the initializers that an update cycle changes, or may change once compiled."""
-    names = set(json.loads(model.metadata_props.get("rpucc.updates") or "{}"))
+    names = set() if step is None else set(step.state)
     for node in model.graph:
         if node.domain == "rpu" and len(node.inputs) > 1 and node.op_type in READS:
             weight = node.inputs[1]

@@ -7,7 +7,6 @@ out says what became of it. Not for what a step does: the steps are asked, never
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +21,7 @@ from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
+from rpucc.step_contract import StepContract
 from rpucc.target import Target
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Trail:
         elif event.name == "select_analog":
             self._note_layers()
         elif event.name == "differentiate":
-            self._trained = set(json.loads(model.metadata_props["rpucc.updates"]))
+            self._trained = set(StepContract.of(model).state)
         self._note_taken_out(event.name, model)
         if event.name == "select_analog":
             for track in self._under_way():

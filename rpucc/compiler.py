@@ -33,7 +33,7 @@ from rpucc.passes.frontend.messages import label_of
 from rpucc.passes.frontend.onnx_tools import foreign_errors
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
-from rpucc.passes.importer import Importer, Watch, check_file
+from rpucc.passes.importer import Importer, Watch, check_file, drop_notes
 from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
 from rpucc.passes.proof import lower_and_verify
@@ -122,6 +122,7 @@ def compile_model(
         raise ModelError(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
         )
+    drop_notes(imported)
     check_file(imported)  # only a valid model can be cloned
     open_negative_sizes(imported)
     if callable(input_shape):
@@ -136,7 +137,7 @@ def compile_model(
     with foreign_errors(label_of(imported)):
         Importer(problems, watch)(imported)
     chosen = _bound(chosen, imported, problems)
-    _describe(imported, chosen, _input_range(imported, input_range), training)
+    _describe(imported, chosen, _input_range(imported, input_range))
     seconds = time.perf_counter() - start
     from rpucc.runtime.devices import weight_bounds
 
@@ -224,17 +225,12 @@ def _from_zoo(model: Source) -> Source:
     return model
 
 
-def _describe(
-    model: ir.Model, target: Target, input_range: tuple[float, float], training: bool
-) -> None:
+def _describe(model: ir.Model, target: Target, input_range: tuple[float, float]) -> None:
     """Write what every program carries into the model's metadata."""
     notes = model.metadata_props
     notes["rpucc.version"] = __version__
     notes["rpucc.target"] = target.to_json()
     notes["rpucc.input_range"] = f"{input_range[0]!r} {input_range[1]!r}"
-    if not training:  # else differentiate finds the logits and names the loss
-        notes["rpucc.output"] = model.graph.outputs[0].name or ""
-        notes["rpucc.loss"] = "none"
     model.producer_name, model.producer_version = "rpucc", __version__
 
 

@@ -1,12 +1,11 @@
 """The constant weights of a model: which numbers of which nodes they are, and what becomes of them.
 
 The one place that tells weights from the constants of a formula. Not for matrices on arrays: those
-are `layers.py`'s. Not for what is trained: `rpucc.updates` of a program says so.
+are `layers.py`'s. Not for what is trained: a program's step contract says so.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.layers import LAYER_OPS, static_shape
+from rpucc.step_contract import StepContract
 
 LEARNED_INPUTS = {
     **dict.fromkeys(LAYER_OPS, (0, 1, 2)),
@@ -103,8 +103,8 @@ def _is_mask(array: np.ndarray, op: str) -> bool:
 
 def digital_weights(model: ir.Model) -> tuple[DigitalWeights, ...]:
     """Return the constant weights outside the arrays, node by node; each number counts once."""
-    trained = set(json.loads(model.metadata_props.get("rpucc.updates") or "{}"))
-    return tuple(_of_nodes(model.graph, trained))
+    step = StepContract.find(model)
+    return tuple(_of_nodes(model.graph, set() if step is None else set(step.state)))
 
 
 def _of_nodes(nodes: Iterable[ir.Node], trained: set[str]) -> Iterator[DigitalWeights]:

@@ -27,6 +27,7 @@ from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.plan_layers import LayerPlan as LayerPlan
 from rpucc.plan_layers import analog_plan, digital_nodes, digital_plan
 from rpucc.plan_layers import digital_layers as digital_layers
+from rpucc.step_contract import StepContract
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
@@ -107,7 +108,7 @@ class Plan:
         stages = timeline(steps)
         plan = cls(
             target=target.name,
-            training=bool(model.metadata_props.get("rpucc.updates", "{}") not in ("", "{}")),
+            training=bool(StepContract.of(model).state),
             layers=tuple(layers),
             latency_seconds=finish(stages, "forward"),
             stages=stages,

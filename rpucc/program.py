@@ -6,7 +6,6 @@ it. Not for making programs (compiler.py) nor for running them (rpucc.runtime).
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -18,10 +17,11 @@ import onnx_ir as ir
 from rpucc import arguments, run_files
 from rpucc.errors import ModelError, OutputError, one_line
 from rpucc.files import temporary_folder
+from rpucc.step_contract import StepContract
 from rpucc.trust import NO_TRUST, Trust, is_own
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from rpucc.cost.network import NetworkCost
     from rpucc.plan import Plan
@@ -113,21 +113,25 @@ class Program:
         lo, hi = (float(word) for word in self._note("rpucc.input_range").split())
         return lo, hi
 
+    @cached_property
+    def step(self) -> StepContract:
+        """What one step takes, gives, changes and measures; of inference, only gives."""
+        return StepContract.of(self.model)
+
     @property
-    def input(self) -> str:
-        """The name of the data input, [N, ...]."""
-        return self._note("rpucc.input")
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the data inputs, [N, ...] each."""
+        return self.step.inputs
 
     @property
     def output(self) -> str:
         """The name of the logits (or of the output, where there is no loss)."""
-        return self._note("rpucc.output")
+        return self.step.output
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of all outputs of the network, `output` first; no loss and no new weights."""
-        own = {self.output, self.model.metadata_props.get("rpucc.loss_value")}
-        own.update(self.updates.values())
+        own = {self.output, *self.step.computed}
         names = (str(value.name) for value in self.model.graph.outputs)
         return (self.output, *(name for name in names if name not in own))
 
@@ -144,7 +148,7 @@ class Program:
     @property
     def loss(self) -> str:
         """The loss: "cross-entropy", "binary-cross-entropy", "mse" or "none"."""
-        return self.model.metadata_props.get("rpucc.loss", "none")
+        return self.step.loss
 
     @property
     def fixed_batch(self) -> int | None:
@@ -165,10 +169,9 @@ class Program:
         return other_names(self.model)
 
     @property
-    def updates(self) -> dict[str, str]:
+    def updates(self) -> Mapping[str, str]:
         """Weight initializer name to the graph output that holds its new value."""
-        updates: dict[str, str] = json.loads(self.model.metadata_props.get("rpucc.updates", "{}"))
-        return updates
+        return self.step.state
 
     def _note(self, key: str) -> str:
         """Return a metadata value that every program has."""

@@ -5,7 +5,6 @@ For the pipeline's structure check and for loading program files. Not for what a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +16,7 @@ import onnx_ir as ir
 from rpucc.layers import analog_layers
 from rpucc.light import light_proto
 from rpucc.opset import DOMAIN, register_schemas
-
-NAMED_VALUES = ("rpucc.input", "rpucc.output", "rpucc.loss_value", "rpucc.labels", "rpucc.lr")
-"""Model metadata that name a value of the graph."""
+from rpucc.step_contract import STEP, StepContract
 
 
 def structure_problems(model: ir.Model, path: Path | None = None) -> Iterator[str]:
@@ -30,7 +27,7 @@ def structure_problems(model: ir.Model, path: Path | None = None) -> Iterator[st
     """
     yield from _name_problems(model)
     yield from _type_problems(model)
-    yield from _metadata_problems(model)
+    yield from _contract_problems(model)
     yield from _grid_problems(model)
     yield from _function_problems(model)
     register_schemas()
@@ -63,20 +60,25 @@ def _type_problems(model: ir.Model) -> Iterator[str]:
                 yield f"value {output.name!r} (node {node.name!r}, {node.op_type}) has no {missing}"
 
 
-def _metadata_problems(model: ir.Model) -> Iterator[str]:
+def _contract_problems(model: ir.Model) -> Iterator[str]:
+    """What the step contract names is there; whether it fits is asked when a program is loaded."""
+    step = StepContract.find(model)
+    if step is None:
+        return
+    inputs = {value.name for value in model.graph.inputs}
     outputs = {value.name for value in model.graph.outputs}
-    known = {value.name for value in model.graph.inputs} | outputs
-    known |= {output.name for node in model.graph for output in node.outputs}
-    for key in NAMED_VALUES:
-        name = model.metadata_props.get(key)
-        if name and name not in known:
-            yield f"metadata {key} names {name!r}, which the graph does not have"
-    updates = json.loads(model.metadata_props.get("rpucc.updates") or "{}")
-    for weight, result in updates.items():
-        if weight not in model.graph.initializers:
-            yield f"metadata rpucc.updates: {weight!r} is no initializer"
-        if result not in outputs:
-            yield f"metadata rpucc.updates: {result!r}, the new {weight!r}, is no graph output"
+    made = {output.name for node in model.graph for output in node.outputs}
+    taken = (*step.inputs, *step.rates, *((step.labels,) if step.labels is not None else ()))
+    scored = (step.output, *(metric.output for metric in step.metrics))
+    for names, known, kind in (
+        (taken, inputs, "graph input"),
+        (scored, made, "result of a node"),
+        (step.computed, outputs, "graph output"),
+        (tuple(step.state), set(model.graph.initializers), "initializer"),
+    ):
+        for name in names:
+            if name not in known:
+                yield f"metadata {STEP}: {name!r} is no {kind}"
 
 
 def _function_problems(model: ir.Model) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,9 +27,10 @@ from rpucc.runtime.machine import MAX_SEED, MOST_DRAWS, Counters, Machine
 from rpucc.runtime.metrics import EpochMetrics
 
 FORMAT = "rpucc-checkpoint-1"
+SUFFIX = ".safetensors"
 
 
-def save_checkpoint(machine: Machine, path: Path | str) -> None:
+def save_checkpoint(machine: Machine, path: str | os.PathLike[str]) -> None:
     """Write the machine's state as a safetensors file, which appears whole or not at all.
 
     machine: its weights, where its training stands, its history and its seed are written; the
@@ -61,6 +63,28 @@ def save_checkpoint(machine: Machine, path: Path | str) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path}: the checkpoint cannot be written: {reason}") from error
+
+
+def save_machine(machine: Machine, path: str | os.PathLike[str]) -> None:
+    """Write a machine as `Machine.save` says: a folder with its program, or a checkpoint alone."""
+    place = arguments.path("Machine.save(path)", path)
+    if place.suffix == SUFFIX and not place.is_dir():
+        save_checkpoint(machine, checkpoint_place(place))
+        return
+    beside = place / run_files.PROGRAM
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{place}: the folder cannot be made: {reason}") from error
+    if not beside.exists():
+        machine.program.save(beside)
+    elif program_digest(Program.load(beside)) != program_digest(machine.program):
+        raise OutputError(
+            f"{place}: its {run_files.PROGRAM} is another program, which the checkpoint there may "
+            "belong to; save the machine into another folder"
+        )
+    save_checkpoint(machine, place / run_files.CHECKPOINT)
 
 
 def checkpoint_place(checkpoint: object) -> Path:
@@ -111,7 +135,7 @@ def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
     return Checkpoint(seed, counters, history, tensors)
 
 
-def load_checkpoint(path: Path | str, program: Program | None = None) -> Machine:
+def load_checkpoint(path: str | os.PathLike[str], program: Program | None = None) -> Machine:
     """Return the machine that a checkpoint holds, ready to evaluate or to train on.
 
     path: what `save_checkpoint`, `fit` or `rpucc train` wrote: a run folder, or the file

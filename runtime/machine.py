@@ -5,7 +5,7 @@ Not for running it: that is the executor's (`executor.py`) and the trainer's (`t
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +93,7 @@ class Machine:
             if name not in self.arrays and value.const_value is not None
         }
         """Every other initializer: constants and digital weights."""
-        updates = program.model.metadata_props.get("rpucc.updates", "{}")
-        self.updates: dict[str, str] = json.loads(updates)
+        self.updates = program.step.state
 
     def _make_array(self, layer: AnalogLayer) -> Array:
         attributes = layer.forward[0].attributes
@@ -142,6 +141,45 @@ class Machine:
     def bytes_per_weight(self) -> float:
         """Bytes of state (weight and device parameters) per analog weight."""
         return sum(array.bytes for array in self.arrays.values()) / max(self.weights, 1)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what training has changed, the seed and the history; `Machine.load` reads it.
+
+        path: a folder, made where it is not there, that gets the program (program.onnx) and the
+            checkpoint (checkpoint.safetensors) beside it; or the name of a checkpoint alone, a file
+            that ends in .safetensors, in a folder that is there.
+
+        Each file appears whole or not at all. Raises OutputError where it cannot be written, or
+        where the folder holds another program; ArgumentError for what is no path.
+        """
+        from rpucc.runtime.checkpoint import save_machine
+
+        save_machine(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], program: Program | None = None) -> Machine:
+        """Return the machine that `save`, `Trainer.fit` or `rpucc train` wrote.
+
+        It is ready to evaluate and to train on, at the very sample where it stood.
+
+        path: a run folder or one that `save` made, or a checkpoint file.
+        program: the Program it belongs to; by default the file program.onnx beside the checkpoint.
+            One with devices of a user's own has to be loaded with `Program.load(path, trust=True)`.
+
+        Raises CheckpointError where there is no checkpoint, or it is damaged or another program's,
+        or where there is no program beside it; TargetError as `Machine`; ArgumentError for other
+        arguments.
+
+        >>> import rpucc, tempfile
+        >>> machine = rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False), seed=5)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     machine.save(folder)
+        ...     rpucc.Machine.load(folder).seed
+        5
+        """
+        from rpucc.runtime.checkpoint import load_checkpoint
+
+        return load_checkpoint(path, program)
 
     def begin_anew(self) -> None:
         """Count epochs from here on: weights and devices stay, and no random draw comes again."""

@@ -7,52 +7,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.kernels.batches import gather
+from rpucc.runtime.feed import fill
 
 if TYPE_CHECKING:
     from rpucc.runtime.executor import Executor
+    from rpucc.runtime.feed import Feed, Rows
     from rpucc.runtime.machine import Counters
     from rpucc.runtime.scoring import Scoring
+    from rpucc.step_contract import StepContract
 
 Array = NDArray[Any]
 
 
 class Step:
-    """A training step, with the buffers of its inputs and outputs looked up beforehand."""
+    """A training step, with the buffers that its contract names looked up beforehand."""
 
-    def __init__(
-        self, executor: Executor, x: Array, labels: Array, lr: Array, loss: Array, output: Array
-    ) -> None:
+    def __init__(self, executor: Executor, contract: StepContract, feed: Feed) -> None:
         self.size, self.executor = executor.batch, executor
-        self._x = x.reshape(self.size, -1)
-        self._labels, self._lr = labels, lr
-        self._loss, self._output = loss, output
+        loss, error = contract.metric("loss"), contract.metric("error")
+        self._inputs = feed.buffers(executor)
+        self._labels = None if contract.labels is None else executor[contract.labels]
+        self._rates = tuple(executor[name] for name in contract.rates)
+        self._loss = None if loss is None or loss.value is None else executor[loss.value]
+        self._scored = None if error is None else executor[error.output]
 
     def run(
         self,
-        features: Array,
+        rows: Rows,
         order: Array,
         chosen: Array,
         lr: float,
         counters: Counters,
         scoring: Scoring,
-        scaling: tuple[np.float32, np.float32],
     ) -> None:
-        """Train on the next samples in `order`; `chosen` are their labels.
-
-        scaling: factor and offset of stored features on their way to the model's input.
-        """
+        """Train on the next samples in `order`; `chosen` are their labels."""
         size, executor, state = self.size, self.executor, self.executor.run_state
-        gather(features, order, counters.done, self._x, *scaling)
-        self._labels[...] = chosen.reshape(self._labels.shape)
-        self._lr[...] = lr
+        fill(self._inputs, rows, order, counters.done)
+        if self._labels is not None:
+            self._labels[...] = chosen.reshape(self._labels.shape)
+        for rate in self._rates:
+            rate[...] = lr
         state.reset()
         executor.run(counters.sample)
-        counters.loss_sum += float(self._loss) * size
-        counters.errors += scoring.errors(self._output, chosen)
+        if self._loss is not None:
+            counters.loss_sum += float(self._loss) * size
+        if self._scored is not None:
+            counters.errors += scoring.errors(self._scored, chosen)
         counters.pulses += state.pulses
         counters.reads += state.reads
         counters.sample += size

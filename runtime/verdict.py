@@ -149,7 +149,8 @@ def verdict(machine: Machine, dataset: DataSource) -> Verdict:
 def _labels(machine: Machine, dataset: Dataset) -> tuple[Array, Array]:
     """Return the labels or targets of both parts as the program's loss has them."""
     program = machine.program
-    output = next(v for v in program.model.graph.outputs if v.name == program.output)
+    values = (value for node in program.model.graph for value in node.outputs)
+    output = next(value for value in values if value.name == program.step.scored)
     shape = tuple(dim for dim in list(output.shape or ())[1:] if isinstance(dim, int))
     train, test = (
         np.asarray(fitted_labels(y, shape, program.loss, f"{dataset.name}: {part}"))

@@ -31,6 +31,7 @@ from rpucc.program import Program
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
+from rpucc.step_contract import StepContract
 from rpucc.target import Target
 
 Result = dict[str, Any]
@@ -86,6 +87,7 @@ def compiled(W: FloatArray, overrides: Sequence[str]) -> Program:
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("rpu", 1)]
     model = ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=10))
     model.metadata_props["rpucc.target"] = target.to_json()
+    StepContract.inference(model).write(model)
     for item in model.graph:
         item.metadata_props["rpucc.layer"] = "matrix"
     passes = [Tile(target), ManageNoise(target), ManageBounds(target), AssignUpdate(target)]

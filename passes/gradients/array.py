@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-import numpy as np
 import onnx_ir as ir
 
-from rpucc.layers import DEVICES, weight_scale
 from rpucc.passes.col2im import col2im
-from rpucc.passes.emit import LAYER, int_of, known_shape, static_dims
+from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
     Gradients,
-    ReadUpdate,
     constant_ints,
     input_of,
     refuse,
     the,
 )
+from rpucc.passes.learning.outer_product import outer_product
 from rpucc.passes.window import Window, ints
 
 
 def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """y = W x on an array: dx is one transposed read of d; the update is left to differentiate.
+    """y = W x on an array: dx is one transposed read of d; the outer product is collected.
 
-    A layer that has the matrix transposed computes y = Wᵀ x: then dx = W d, and in the update x and
-    d change places.
+    A layer that has the matrix transposed computes y = Wᵀ x: then dx = W d.
     """
     x, W = input_of(node, 0), input_of(node, 1)
     turned = int_of(node, "transpose", 0)
@@ -37,8 +31,7 @@ def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
         refuse(node, "its columns are cut into segments already (differentiate comes before tile)")
     d = _without_segments(e, part)
     if e.wants(node, 1):
-        columns, rows = (d, x) if turned else (x, d)
-        e.updates.append(ReadUpdate(W, columns, _of_the_weight(e, node, rows), node))
+        e.products.append(outer_product(e, node, x, d))
     if not e.wants(node, 0):
         return [None, None]
     back = e.rpu(
@@ -52,53 +45,6 @@ def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
         col_cuts=list(node.attributes["col_cuts"].as_ints()),
     )
     return [e.reduce_sum(back, [-2]), None]
-
-
-def joined(e: GradientEmitter, updates: Sequence[ReadUpdate]) -> tuple[ir.Value, ir.Value]:
-    """Return x and d of the one update for all reads of a matrix: their positions in a row.
-
-    One read keeps its own x and d. Else x [N, (groups,) P, C] and d [N, (groups,) P, R], where P
-    counts the positions of a sample in all reads, in the order of the forward cycle.
-    """
-    if len(updates) == 1:
-        return updates[0].x, updates[0].d
-    groups = int_of(updates[0].read, "groups", 1)
-    axis = 2 if groups > 1 else 1
-    x, d = (
-        e.op("Concat", *(_by_position(e, value, axis) for value in values), axis=axis, out=out)
-        for values, out in (
-            ([update.x for update in updates], f"{e.scope}.x"),
-            ([update.d for update in updates], f"{e.scope}.d"),
-        )
-    )
-    return x, d
-
-
-def _by_position(e: GradientEmitter, value: ir.Value, axis: int) -> ir.Value:
-    """[N, (groups,) .., lines] with one axis for all positions, which may be none."""
-    places = static_dims(value, axis)[:-1]
-    if len(places) == 1:
-        return value
-    lines = static_dims(value, axis)[-1]
-    return e.reshape(value, [*[0] * axis, math.prod(places), lines])
-
-
-def _of_the_weight(e: GradientEmitter, read: ir.Node, d: ir.Value) -> ir.Value:
-    """Turn the gradient of a Read's outputs into what moves its devices as the weight should.
-
-    Of n devices a weight each is updated as the weight would be, which undoes their mean: the
-    weight then moves as one device would, with 1/n of the variance (Gokmen, Onen & Haensch 2017).
-    Where the outputs are multiplied by s, d is s times the gradient of the layer's output and the
-    weight is s times what the devices hold: both are undone by 1/s².
-    """
-    devices = int(read.metadata_props.get(DEVICES, "1"))
-    scale = weight_scale(read)
-    if scale is not None:
-        by_line = scale if scale.size == 1 else np.tile(scale, devices)
-        factors = devices / by_line.astype(np.float64) ** 2
-        by = e.initializer(f"{read.metadata_props[LAYER]}.per_scale", factors.astype(scale.dtype))
-        return e.op("Mul", d, by)
-    return d if devices == 1 else e.op("Mul", d, e.like(d, float(devices)))
 
 
 def _without_segments(e: GradientEmitter, part: ir.Value) -> ir.Value:

@@ -6,7 +6,6 @@ Not the rules (one module a kind of op), not the sweep that calls them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 import numpy as np
@@ -15,27 +14,17 @@ from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
 from rpucc.passes.emit import Emitter, constant_of, known_shape
-
-
-@dataclass(frozen=True)
-class ReadUpdate:
-    """An update cycle to come: W - lr · dᵀx for the read that saw x and got d back."""
-
-    weight: ir.Value
-    x: ir.Value
-    """What the columns get."""
-    d: ir.Value
-    """What the rows get."""
-    read: ir.Node
+from rpucc.passes.learning.outer_product import OuterProduct
 
 
 class GradientEmitter(Emitter):
-    """An emitter that knows which values need a gradient, and collects the arrays' updates."""
+    """An emitter that knows which values need a gradient, and collects the outer products."""
 
     def __init__(self, model: ir.Model) -> None:
         super().__init__(model)
         self.wanted: set[ir.Value] = set()
-        self.updates: list[ReadUpdate] = []
+        self.products: list[OuterProduct] = []
+        """Of the matrices on arrays, in the order of the backward cycle."""
 
     def wants(self, node: ir.Node, index: int) -> bool:
         """Whether input `index` of `node` is there and needs a gradient."""

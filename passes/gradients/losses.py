@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.emit import known_shape
+from rpucc.passes.emit import graph_input, known_shape
 from rpucc.passes.gradients.context import GradientEmitter
 
 BINARY = "binary-cross-entropy"
@@ -109,13 +109,6 @@ def mse(e: GradientEmitter, output: ir.Value) -> Loss:
     count = e.op("CastLike", e.op("Size", output), output)
     gradient = e.op("Div", e.op("Mul", error, e.like(error, 2.0)), count, shape=shape)
     return Loss(value, output, gradient, targets)
-
-
-def graph_input(e: GradientEmitter, name: str, dtype: ir.DataType, shape: ir.Shape) -> ir.Value:
-    """Append a graph input called `name` (made unique)."""
-    value = ir.val(e.unique(name), dtype, shape.copy())
-    e.graph.inputs.append(value)
-    return value
 
 
 LOSSES: dict[str, Callable[[GradientEmitter, ir.Value], Loss]] = {

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.emit import CYCLE, LAYER
+from rpucc.passes.emit import CYCLE, FLOATS, LAYER
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients import GRADIENTS
 from rpucc.passes.gradients.context import GradientEmitter, Rule
-
-FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def dependents(graph: ir.Graph, sources: Iterable[ir.Value]) -> set[ir.Value]:
@@ -37,7 +35,7 @@ def sweep(
     """Emit the backward nodes from `seeds` (value to gradient) to `sources`.
 
     Requires a topologically sorted graph. Returns the gradient of each source that has one; the
-    weight of a Read has none, its update is in `e.updates`. An op without a rule raises
+    weight of a Read has none, its outer product is in `e.products`. An op without a rule raises
     UnsupportedError, or is added to `problems`, and the sweep goes on to find more.
     """
     problems = problems or Problems()

@@ -119,8 +119,8 @@ class ProgressBar:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
-    def update(self, progress: Progress) -> None:
-        """Show where training stands."""
+    def on_progress(self, progress: Progress) -> None:
+        """Show where training stands: the bar is a callback of `Trainer.fit`."""
         if not self._console.is_terminal:
             return
         from rpucc.report.training import progress_text

@@ -50,13 +50,13 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
         machine = _start(run, program, epochs, seed, threads)
     else:
         machine = Machine(program, seed)
-    what = f": {len(data.x_train):,} digits, one at a time, by pulses on simulated devices"
+    what = f": {len(data.y_train):,} digits, one at a time, by pulses on simulated devices"
     show("", heading("2. Train in situ", what), "")
     settings = training.Settings(epochs, BATCH_SIZE, LR, threads)
     trainer = training.make_trainer(machine, threads, BATCH_SIZE)
     training.train_epochs(trainer, data, settings, run)
     training.say_verdict(machine, data)
-    show("", heading("3. Evaluate", f": {len(data.x_test):,} digits it has not seen"), "")
+    show("", heading("3. Evaluate", f": {len(data.y_test):,} digits it has not seen"), "")
     _evaluate(trainer, data)
     show("", *_next_steps(run))
 
@@ -105,7 +105,7 @@ def _evaluate(trainer: Trainer, data: Dataset) -> None:
     from rpucc.cli.console import show
     from rpucc.report import training
 
-    show(training.evaluation(trainer.evaluate(data.x_test, data.y_test)))
+    show(training.evaluation(trainer.evaluate(data)))
 
 
 def _next_steps(run: RunFolder | None) -> list[str]:

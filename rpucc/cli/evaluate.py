@@ -59,7 +59,7 @@ def evaluate(
     found = checked_data(program, spec, folder)
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
-    result = trainer.evaluate(found.x_test, found.y_test, batch_size)
+    result = trainer.evaluate(found, batch_size=batch_size)
     if as_json:
         from rpucc.cli.output import print_json
 

@@ -102,8 +102,7 @@ def train_task(task: Task, *, bar: bool) -> float:
             lr=task.lr,
             lr_schedule=task.lr_schedule,
             checkpoint=run.checkpoint,
-            on_epoch=lambda _: run.write_metrics(machine.history),
-            on_progress=shown.update if bar else None,
+            callbacks=[lambda _: run.write_metrics(machine.history), *([shown] if bar else [])],
         )
     return 100 * float(machine.history[task.epochs - 1]["test_error"])
 
@@ -245,11 +244,13 @@ def _target_of(path: Path) -> Target:
 @lru_cache(maxsize=16)
 def digest_of(data: str, data_dir: str | None) -> str:
     """Return the digest of a data set; downloads it where it has to. Raises DataError."""
+    import numpy as np
+
     from rpucc.experiments.configuration import data_digest
     from rpucc.runtime.data import load_dataset
 
     found = load_dataset(data, Path(data_dir) if data_dir is not None else None)
     x_train, x_test = (  # grey images count as [n, 1, H, W], as they were in earlier results
-        x[:, None] if x.ndim == 3 else x for x in (found.x_train, found.x_test)
+        x[:, None] if x.ndim == 3 else x for x in map(np.asarray, (found.x_train, found.x_test))
     )
     return data_digest(x_train, found.y_train, x_test, found.y_test)

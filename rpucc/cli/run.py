@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rpucc.program import Program
+    from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.trainer import Trainer
 
@@ -79,17 +81,17 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.cli.console import say
     from rpucc.cli.output import check_file
     from rpucc.cli.run_outputs import outputs_to_compute, say_outputs, write_outputs
-    from rpucc.cli.source import sample_shape, say_clipped
+    from rpucc.cli.source import sample_shapes, say_clipped
     from rpucc.cli.training import make_trainer
-    from rpucc.runtime.data import load_inputs
+    from rpucc.runtime.data import load_samples
 
     if arguments.output is not None:
         check_file(Path(arguments.output), arguments.model, arguments.inputs)
     program, machine = _find_machine(ctx, arguments)
-    x = load_inputs(arguments.inputs, sample_shape(program), program.input_range, say)
+    x = load_samples(arguments.inputs, sample_shapes(program), program.input_range, say)
     if not machine.counters.sample:  # as they were programmed
         say_clipped(machine)
-    labels = _labels(arguments.inputs, len(x))
+    labels = _labels(arguments.inputs, x)
     names = outputs_to_compute(program, arguments.output, arguments.as_json)
     trainer = make_trainer(machine, arguments.threads)
     found = trainer.outputs(x, names, arguments.batch_size)
@@ -104,17 +106,20 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
         say_outputs(program, found, arguments.output)
 
 
-def _labels(path: str, samples: int) -> Array | None:
+def _labels(path: str, x: Samples) -> Array | None:
     """Return the labels beside the samples, if any; says which samples of an archive are taken."""
     from rpucc.cli.console import say
     from rpucc.report.units import counted
+    from rpucc.runtime.data.dataset import named
     from rpucc.runtime.data.npz import load_labels, npz_part
 
     if Path(path).suffix.lower() != ".npz":
         return None
     file = Path(path).expanduser()
-    say(f"{path}: {npz_part(file).text} ({counted(samples, 'sample')})")
-    return load_labels(file)
+    part = npz_part(file, tuple(x) if isinstance(x, Mapping) else ())
+    samples = len(next(iter(named(x, "x").values())))
+    say(f"{path}: {part.text} ({counted(samples, 'sample')})")
+    return load_labels(file, part)
 
 
 def _error(trainer: Trainer, outputs: NDArray[np.float32], labels: Array | None) -> float | None:

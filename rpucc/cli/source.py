@@ -189,21 +189,23 @@ def refuse_options(flags: list[str], why: str) -> None:
 # ---------------------------------------------------------------- data for a program
 
 
-def sample_shape(program: Program) -> tuple[int, ...]:
-    """Return the shape of one sample; raises ModelError where it is not static."""
-    from rpucc.report.program import input_shape
+def sample_shapes(program: Program) -> dict[str, tuple[int, ...]]:
+    """Return each data input with the shape of a sample; ModelError where one is not static."""
+    from rpucc.report.program import input_shapes
 
-    shape = input_shape(program)
-    if not all(isinstance(d, int) for d in shape):
-        raise ModelError(f"input {program.input!r}: its shape {list(shape)} is not static")
-    return tuple(int(d) for d in shape)
+    found = {}
+    for name, shape in input_shapes(program).items():
+        if not all(isinstance(d, int) for d in shape):
+            raise ModelError(f"input {name!r}: its shape {list(shape)} is not static")
+        found[name] = tuple(int(d) for d in shape)
+    return found
 
 
 def output_shape(program: Program) -> tuple[int, ...]:
     """Return the shape of one sample's output: [classes, *space], or [values] of a regression."""
     for node in program.model.graph:
         for value in node.outputs:
-            if value.name == program.output and value.shape is not None:
+            if value.name == program.step.scored and value.shape is not None:
                 dims = [d for d in list(value.shape)[1:] if isinstance(d, int)]
                 if dims and len(dims) == len(value.shape) - 1:
                     return tuple(dims)
@@ -215,5 +217,6 @@ def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
     from rpucc.cli.console import say
     from rpucc.runtime.data import fitted, load_dataset
 
-    dataset = load_dataset(spec, Path(data_dir) if data_dir is not None else None)
-    return fitted(dataset, sample_shape(program), output_shape(program), program.loss, say)
+    folder = Path(data_dir) if data_dir is not None else None
+    dataset = load_dataset(spec, folder, inputs=program.inputs)
+    return fitted(dataset, sample_shapes(program), output_shape(program), program.loss, say)

@@ -220,7 +220,8 @@ def _compiled(arguments: Arguments) -> Program:
 
     def of_data(stated: Sizes) -> tuple[int, ...] | None:
         folder = Path(arguments.data_dir) if arguments.data_dir is not None else None
-        return filled(stated, load_dataset(arguments.data, folder).sample_shape)
+        shape = load_dataset(arguments.data, folder).sample_shape
+        return filled(stated, shape) if isinstance(shape, tuple) else None
 
     program = compile_model(
         arguments.model,

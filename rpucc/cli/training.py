@@ -107,7 +107,7 @@ def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
         show(made, stream=sys.stderr)
         if machine.symmetry:
             say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))
-    train, test = len(data.x_train), len(data.x_test)
+    train, test = len(data.y_train), len(data.y_test)
     say(f"{data.name}: {train:,} samples to train, {test:,} to test")
 
 
@@ -123,21 +123,18 @@ def train_epochs(
 
     machine = trainer.machine
 
-    def row(metrics: EpochMetrics) -> str:
-        return epoch_row(metrics, settings.epochs)
-
     with _resumable(run, machine), ProgressBar() as bar:
         if not settings.quiet and machine.counters.epoch < settings.epochs:
             click.echo(epoch_header(settings.epochs))
             for record in machine.history:
-                click.echo(row(EpochMetrics.from_record(record)))
+                click.echo(epoch_row(EpochMetrics.from_record(record), settings.epochs))
 
         def on_epoch(metrics: EpochMetrics) -> None:
             bar.clear()
             if run is not None:
                 run.write_metrics(machine.history)
             if not settings.quiet:
-                click.echo(row(metrics))
+                click.echo(epoch_row(metrics, settings.epochs))
             if metrics.epoch == 1 < settings.epochs:
                 _say_hint(machine, data)
 
@@ -148,8 +145,7 @@ def train_epochs(
             lr=settings.lr,
             lr_schedule=settings.lr_schedule,
             checkpoint=run.checkpoint if run is not None else None,
-            on_epoch=on_epoch,
-            on_progress=bar.update,
+            callbacks=[bar, on_epoch],
         )
 
 

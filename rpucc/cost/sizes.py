@@ -6,15 +6,18 @@ import math
 
 import onnx_ir as ir
 
+from rpucc.step_contract import StepContract
+
 _SAME_ELEMENTS = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast")
 """Ops whose result has the elements of their first input, in other places."""
 
 
 def batch_of(model: ir.Model) -> int | str | None:
-    """Return the batch axis of the program's data input: a symbol, or a fixed number."""
-    name = model.metadata_props.get("rpucc.input")
+    """Return the batch axis of the program's data inputs: a symbol, or a fixed number."""
+    step = StepContract.find(model)
+    data = () if step is None else step.inputs
     for value in model.graph.inputs:
-        if value.name == name and value.shape is not None and len(value.shape):
+        if value.name in data and value.shape is not None and len(value.shape):
             first = value.shape[0]
             return first if isinstance(first, int) else first.value
     return None

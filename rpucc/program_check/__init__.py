@@ -6,7 +6,8 @@ checks, and onnx's own, rely on what earlier ones hold.
 
 | file | what it checks |
 | --- | --- |
-| `notes.py` | the model's metadata, and the inputs and outputs that they name |
+| `notes.py` | the model's metadata |
+| `step.py` | the step contract: the inputs, outputs and weights that it names |
 | `values.py` | types, sizes and numbers of all values and constants |
 | `attributes.py` | which attributes each op has, their types and ranges |
 | `chains.py` | what stands before and behind the reads of a matrix |
@@ -24,6 +25,7 @@ from rpucc.program_check.attributes import attribute_problems
 from rpucc.program_check.chains import chain_problems
 from rpucc.program_check.layers import layer_problems
 from rpucc.program_check.notes import note_problems
+from rpucc.program_check.step import fit_problems, step_problems
 from rpucc.program_check.values import value_problems
 from rpucc.texts import text_problems
 
@@ -42,6 +44,8 @@ def form_problems(model: ir.Model) -> Iterator[str]:
     """
     yield from text_problems(model)
     yield from note_problems(model)
+    yield from step_problems(model)
+    yield from fit_problems(model)
     yield from value_problems(model)
     yield from attribute_problems(model)
 

@@ -40,6 +40,7 @@ from rpucc.placement.cuts import grid_cuts
 from rpucc.placement.program import grids_of
 from rpucc.program_check.chains import manager_of
 from rpucc.stamps import is_to_be_bounded, stamp_of
+from rpucc.step_contract import StepContract
 from rpucc.target_sections import AUTOMATIC_KINDS
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def layer_problems(model: ir.Model, target: Target) -> Iterator[str]:
     """Yield where a layer is not what rpucc makes of it for this target, one line each."""
     layers = analog_layers(model)
     yield from _node_problems(model, layers)
-    first = 0
+    first, rates = 0, StepContract.of(model).rates
     for layer in layers:
-        problem = next(_problems(layer, target, first, model.metadata_props.get("rpucc.lr")), None)
+        problem = next(_problems(layer, target, first, rates), None)
         if problem is not None:
             yield problem
             return  # what follows would only repeat it
@@ -76,18 +77,24 @@ def _node_problems(model: ir.Model, layers: list[AnalogLayer]) -> Iterator[str]:
             yield f"two matrices are called layer {name!r}"
             return
     known = {node for layer in layers for node in layer.nodes}
-    results = {value.name for value in model.graph.outputs}
+    state = StepContract.of(model).state
     for node in model.graph:
         cycle = node.metadata_props.get("rpucc.cycle", "forward")
         if cycle not in CYCLES:
             yield f"node {node.name!r}: metadata rpucc.cycle is {cycle!r}, none of {CYCLES}"
         if node.domain == "rpu" and node.op_type in (*READS, "Update") and node not in known:
             yield f"node {node.name!r} ({node.op_type}): its matrix has no forward read"
-        if node.op_type == "Update" and node.outputs[0].name not in results:
-            yield f"node {node.name!r} (Update): its result is no graph output"
+        if node.op_type == "Update" and state.get(_name(node.inputs[0])) != node.outputs[0].name:
+            yield f"node {node.name!r} (Update): its result is no next value of the step's state"
 
 
-def _problems(layer: AnalogLayer, target: Target, first_tile: int, lr: str | None) -> Iterator[str]:
+def _name(value: ir.Value | None) -> str:
+    return "" if value is None else str(value.name)
+
+
+def _problems(
+    layer: AnalogLayer, target: Target, first_tile: int, rates: tuple[str, ...]
+) -> Iterator[str]:
     where = f"layer {layer.name!r}"
     yield from _matrix_problems(layer, where)
     policy = target.for_layer(layer.name)
@@ -114,7 +121,7 @@ def _problems(layer: AnalogLayer, target: Target, first_tile: int, lr: str | Non
         yield from _read_problems(node, policy)
     for node in layer.updates:
         yield from _stamp_problems(node, policy)
-        yield from _rate_problems(node, policy, lr)
+        yield from _rate_problems(node, policy, rates)
 
 
 def _matrix_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
@@ -222,23 +229,23 @@ def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
         yield f"{where}: {WEIGHT_SCALE}: nothing is multiplied by {value.name!r}"
 
 
-def _rate_problems(node: ir.Node, policy: LayerPolicy, lr: str | None) -> Iterator[str]:
-    """An Update's rate is training's times the target's scale, by its note and in the graph."""
+def _rate_problems(node: ir.Node, policy: LayerPolicy, rates: tuple[str, ...]) -> Iterator[str]:
+    """An Update's rate is one of the step's times the target's scale, by its note and the graph."""
     scale, text = policy.update.lr_scale, node.metadata_props.get(LR_SCALE, "1")
-    rate = node.inputs[3]
+    rate, known = node.inputs[3], " or ".join(map(repr, rates))
     times = rate.producer() if rate is not None else None
     if text != (repr(scale) if scale != 1 else "1"):
         yield f"node {node.name!r} (Update): {LR_SCALE} is {text[:60]!r}; the target has {scale}"
     elif scale == 1:
-        if rate is None or rate.name != lr:
-            yield f"node {node.name!r} (Update): its rate is not the input {lr!r}"
-    elif times is None or times.op_type != "Mul" or not _are_rate(times.inputs, lr, scale):
-        yield f"node {node.name!r} (Update): its rate is not {lr!r} times {scale}"
+        if rate is None or rate.name not in rates:
+            yield f"node {node.name!r} (Update): its rate is not the input {known}"
+    elif times is None or times.op_type != "Mul" or not _are_rate(times.inputs, rates, scale):
+        yield f"node {node.name!r} (Update): its rate is not {known} times {scale}"
 
 
-def _are_rate(factors: Sequence[ir.Value | None], lr: str | None, scale: float) -> bool:
+def _are_rate(factors: Sequence[ir.Value | None], rates: tuple[str, ...], scale: float) -> bool:
     first, second = factors
     number = None if second is None else second.const_value
-    if first is None or first.name != lr or number is None or number.size != 1:
+    if first is None or first.name not in rates or number is None or number.size != 1:
         return False
     return float(number.numpy().reshape(())) == float(np.float32(scale))

@@ -77,13 +77,13 @@ def network(program: Program) -> Network:
     places = {layer.name: layer.name for layer in program.plan.layers}
     for layer in analog_layers(program.model):  # a shared matrix has nodes of several names
         places.update({_place_of(read): layer.name for read in layer.forward})
-    (data_input,) = (v for v in program.model.graph.inputs if v.name == program.input)
-    return _Units(_forward_nodes(program, data_input), places, data_input).network()
+    data = {v for v in program.model.graph.inputs if v.name in program.inputs}
+    return _Units(_forward_nodes(program, data), places, data).network()
 
 
-def _forward_nodes(program: Program, data_input: ir.Value) -> list[ir.Node]:
-    """Nodes of the forward cycle that depend on the data input, in graph order."""
-    fed = {data_input}
+def _forward_nodes(program: Program, data: set[ir.Value]) -> list[ir.Node]:
+    """Nodes of the forward cycle that depend on the data inputs, in graph order."""
+    fed: set[ir.Value | None] = {*data}
     found = []
     for node in program.model.graph:
         if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
@@ -125,12 +125,12 @@ class _Units:
     """Merges nodes into units: a union of neighbours, first by layer, then along chains."""
 
     def __init__(
-        self, nodes: list[ir.Node], layer_at: Mapping[str, str], data_input: ir.Value
+        self, nodes: list[ir.Node], layer_at: Mapping[str, str], data: set[ir.Value]
     ) -> None:
         """Take nodes in graph order and the layer at each place; other nodes are digital work."""
         self.nodes = nodes
         self.layer_at = layer_at
-        self.fed = [i for i, node in enumerate(nodes) if data_input in node.inputs]
+        self.fed = [i for i, node in enumerate(nodes) if data.intersection(node.inputs)]
         self.places = [_place_of(node) if _place_of(node) in layer_at else None for node in nodes]
         position = {node: i for i, node in enumerate(nodes)}
         self.pairs = [

@@ -31,20 +31,28 @@ if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
 
 
-def input_shape(program: Program) -> tuple[int | str, ...]:
-    """Return the shape of one sample, without the batch axis."""
-    for value in program.model.graph.inputs:
-        if value.name == program.input and value.shape is not None:
-            return tuple(d if isinstance(d, int) else str(d) for d in list(value.shape)[1:])
-    return ()
+def input_shapes(program: Program) -> dict[str, tuple[int | str, ...]]:
+    """Return each data input with the shape of one sample, without the batch axis."""
+    found = {str(value.name): value.shape for value in program.model.graph.inputs}
+    return {
+        name: tuple(d if isinstance(d, int) else str(d) for d in list(found[name] or ())[1:])
+        for name in program.inputs
+    }
+
+
+def input_text(program: Program) -> str:
+    """Say what a program takes: "input 1 × 28 × 28", with names where there are several."""
+    shapes = {name: " × ".join(map(str, dims)) for name, dims in input_shapes(program).items()}
+    if len(shapes) == 1:
+        return f"input {next(iter(shapes.values()))}"
+    return "inputs " + ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def title(program: Program) -> RenderableType:
     """Return one line: what was compiled for which target, and what for."""
     low, high = program.input_range
-    shape = " × ".join(map(str, input_shape(program)))
     what = f"training with {program.loss} loss" if program.training else "inference"
-    text = f" for {program.target.name}: {what}; input {shape} in {low:g} to {high:g}"
+    text = f" for {program.target.name}: {what}; {input_text(program)} in {low:g} to {high:g}"
     return heading(program.name, text)
 
 
@@ -54,12 +62,13 @@ def describe(program: Program) -> dict[str, Any]:
     Its weights and its graph are digests (rpucc/digests.py).
     """
     model, target, plan = program.model, program.target, program.plan
+    shapes = {name: list(shape) for name, shape in input_shapes(program).items()}
     return {
         "version": model.metadata_props["rpucc.version"],
         "model": program.name,
         "training": program.training,
         "loss": program.loss,
-        "input_shape": list(input_shape(program)),
+        "input_shape": shapes if len(shapes) > 1 else next(iter(shapes.values())),
         "input_range": list(program.input_range),
         "fixed_batch": program.fixed_batch,
         "nodes": model.graph.num_nodes(),

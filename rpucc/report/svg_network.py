@@ -15,7 +15,7 @@ from rpucc.report import units
 from rpucc.report.layout import Point, layout, ranks
 from rpucc.report.markup import Markup, joined, number, tag
 from rpucc.report.network import NetworkNode
-from rpucc.report.program import input_shape
+from rpucc.report.program import input_shapes
 from rpucc.report.scene import Scene, layer_summary
 from rpucc.report.svg import BOLD, CHARACTER, Drawing, fit, kind_style, styled, text_width, words
 
@@ -138,7 +138,9 @@ def network_drawing(scene: Scene) -> Drawing:
 def _with_ends(scene: Scene) -> tuple[list[_Box], list[tuple[int, int]]]:
     """Return the network's nodes between one for its input and one for its output."""
     net = scene.network
-    boxes = [_Box(None, (_Line(f"input {_shape(input_shape(scene.program))}"),), title="input")]
+    shapes = input_shapes(scene.program)
+    texts = (f"{name if len(shapes) > 1 else 'input'} {_shape(s)}" for name, s in shapes.items())
+    boxes = [_Box(None, tuple(map(_Line, texts)), title="input")]
     boxes += [_box(scene, i, node) for i, node in enumerate(net.nodes)]
     boxes.append(_Box(None, (_Line("output"),), title="output"))
     edges = [(0, i + 1) for i in net.sources]

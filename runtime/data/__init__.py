@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rpucc.runtime.data.dataset import Dataset, check_finite, scaled
 from rpucc.runtime.data.fit import fitted
-from rpucc.runtime.data.images import load_inputs
+from rpucc.runtime.data.images import load_inputs, load_samples
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.layout import arranged
 from rpucc.runtime.data.load import load_dataset
@@ -23,5 +23,6 @@ __all__ = [
     "fitted_labels",
     "load_dataset",
     "load_inputs",
+    "load_samples",
     "scaled",
 ]

@@ -8,6 +8,7 @@ Not for reading files, nor for whether the data fit a model (fit.py) or which ax
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ from rpucc.errors import DataError, one_line
 
 Array = npt.NDArray[Any]
 
+Samples = Array | Mapping[str, Array]
+"""[n, ...], or such an array for each input of a network with several, by the input's name."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
@@ -27,7 +31,8 @@ class Dataset:
     name: what messages call it (a path or the name of a data set).
     x_train, x_test: [n, C, H, W], [n, H, W, C], [n, H, W] images, volumes, signals or [n,
         features], uint8 (0..255) or floating point, kept in the stored shape and type: which axes
-        are channels is found out once there is a model (`fitted`).
+        are channels is found out once there is a model (`fitted`). For a network with several
+        inputs a dictionary, with such an array for each by its name.
     y_train, y_test: int64 labels [n], integer labels of pixels [n, *spatial] in the stored type,
         or float32 targets [n] or [n, ...].
 
@@ -42,36 +47,55 @@ class Dataset:
     """
 
     name: str
-    x_train: Array
+    x_train: Samples
     y_train: Array
-    x_test: Array
+    x_test: Samples
     y_test: Array
 
     def __post_init__(self) -> None:
         arguments.instance("Dataset(name)", self.name, str, "a string that messages call it by")
         for part in ("train", "test"):
-            x = as_samples(getattr(self, f"x_{part}"), f"{self.name}: x_{part}")
+            x = as_inputs(getattr(self, f"x_{part}"), f"{self.name}: x_{part}")
             y = as_labels(getattr(self, f"y_{part}"), f"{self.name}: y_{part}")
-            if len(x) != len(y):
-                raise DataError(
-                    f"{self.name}: x_{part} has {len(x)} samples but y_{part} has {len(y)}; "
-                    "each sample needs one label"
-                )
+            for what, samples in named(x, f"x_{part}").items():
+                if len(samples) != len(y):
+                    raise DataError(
+                        f"{self.name}: {what} has {len(samples)} samples but y_{part} has "
+                        f"{len(y)}; each sample needs one label"
+                    )
             object.__setattr__(self, f"x_{part}", x)
             object.__setattr__(self, f"y_{part}", y)
+        self._check_inputs()
         for axis in ("x", "y"):
-            train, test = getattr(self, f"{axis}_train"), getattr(self, f"{axis}_test")
-            if train.shape[1:] != test.shape[1:] or (train.dtype.kind == "f") != (
-                test.dtype.kind == "f"
-            ):
-                raise DataError(
-                    f"{self.name}: {axis}_train has samples of {describe(train)} but {axis}_test "
-                    f"of {describe(test)}; both parts must be alike"
-                )
+            parts = (named(getattr(self, name), name) for name in (f"{axis}_train", f"{axis}_test"))
+            for (what, train), (other, test) in zip(*(part.items() for part in parts), strict=True):
+                if train.shape[1:] != test.shape[1:] or (train.dtype.kind == "f") != (
+                    test.dtype.kind == "f"
+                ):
+                    raise DataError(
+                        f"{self.name}: {what} has samples of {describe(train)} but {other} of "
+                        f"{describe(test)}; both parts must be alike"
+                    )
+
+    def _check_inputs(self) -> None:
+        """Hold that both parts have the same inputs, and in one order."""
+        train, test = self.x_train, self.x_test
+        if not isinstance(train, Mapping) and not isinstance(test, Mapping):
+            return
+        names = [list(x) if isinstance(x, Mapping) else [] for x in (train, test)]
+        if not isinstance(train, Mapping) or set(names[0]) != set(names[1]):
+            found, other = (", ".join(each) or "one array" for each in names)
+            raise DataError(
+                f"{self.name}: x_train has {found} but x_test {other}; both parts must have the "
+                "same inputs"
+            )
+        object.__setattr__(self, "x_test", {name: test[name] for name in train})
 
     @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample, without the batch axis."""
+    def sample_shape(self) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+        """Shape of one sample, without the batch axis; of several inputs each, by name."""
+        if isinstance(self.x_train, Mapping):
+            return {name: tuple(x.shape[1:]) for name, x in self.x_train.items()}
         return tuple(self.x_train.shape[1:])
 
     @property
@@ -82,8 +106,11 @@ class Dataset:
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
     def __repr__(self) -> str:
-        parts = f"{len(self.x_train):,} + {len(self.x_test):,}"
-        sample = f"{self.x_train.dtype} {list(self.sample_shape)}"
+        parts = f"{len(self.y_train):,} + {len(self.y_test):,}"
+        sample = ", ".join(
+            f"{what[1:]} {x.dtype} {list(x.shape[1:])}".strip()
+            for what, x in named(self.x_train, "x").items()
+        )
         labels = f"{self.classes} classes" if self.classes else "targets"
         return f"<Dataset {self.name!r}: {parts} samples {sample}, {labels}>"
 
@@ -94,6 +121,27 @@ def as_array(value: object, where: str) -> Array:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # tensors raise the last two
         raise DataError(f"{where} cannot be made a NumPy array: {one_line(error)}") from error
+
+
+def named(x: Samples, where: str) -> dict[str, Array]:
+    """Return each array with what messages call it: `where`, or `where['input']` of several.
+
+    >>> import numpy as np
+    >>> list(named({"a": np.zeros(2), "b": np.ones(2)}, "x_train"))
+    ["x_train['a']", "x_train['b']"]
+    """
+    if isinstance(x, Mapping):
+        return {f"{where}[{name!r}]": each for name, each in x.items()}
+    return {where: x}
+
+
+def as_inputs(x: object, where: str) -> Samples:
+    """Return samples as `Dataset` holds them, of one input or of several; raises DataError."""
+    if not isinstance(x, Mapping):
+        return as_samples(x, where)
+    if not x or not all(isinstance(name, str) for name in x):
+        raise DataError(f"{where} needs the name of an input for each array, found {list(x)!r:.60}")
+    return {name: as_samples(each, f"{where}[{name!r}]") for name, each in x.items()}
 
 
 def as_samples(x: object, where: str) -> Array:

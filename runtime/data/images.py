@@ -6,7 +6,7 @@ Not for data sets with labels: that is load.py.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rpucc.errors import DataError
-from rpucc.runtime.data.dataset import as_samples, scaled
+from rpucc.runtime.data.dataset import Samples, as_samples, scaled
 from rpucc.runtime.data.layout import Note, arranged, fits, shape_advice, warn
 from rpucc.runtime.data.npy import Array, read_npy_file, unreadable
 from rpucc.runtime.data.npz import npz_part, one_line, read_npz
@@ -49,8 +49,8 @@ def load_inputs(
         x = _batched(read_npy_file(path), shape, str(path), note)
     elif kind == ".npz":
         part = npz_part(path)
-        where = f"{path}: array {part.x!r}"
-        x = _batched(part.of(read_npz(path, (part.x,))[part.x]), shape, where, note)
+        (key,) = part.x
+        x = _batched(part.of(read_npz(path, part.x)[key]), shape, f"{path}: array {key!r}", note)
     elif kind == ".png":
         x = _read_png(path, shape, note)
     else:
@@ -60,6 +60,35 @@ def load_inputs(
         )
     result: npt.NDArray[np.float32] = scaled(x, input_range, name=str(path))
     return result
+
+
+def load_samples(
+    path: str | Path,
+    inputs: Mapping[str, Sequence[int]],
+    input_range: tuple[float, float],
+    note: Note = warn,
+) -> Samples:
+    """Return the samples in a file for each data input, name to shape of a sample.
+
+    Of one input as `load_inputs`; of several a dictionary, from an .npz file with an array for each
+    (`npz_part`). Raises DataError.
+    """
+    if len(inputs) == 1:
+        return load_inputs(path, next(iter(inputs.values())), input_range, note)
+    path = Path(path).expanduser()
+    if not path.is_file() or path.suffix.lower() != ".npz":
+        raise DataError(
+            f"{path}: the model has the inputs {', '.join(inputs)}; expected an .npz file with an "
+            "array for each, by its name"
+        )
+    part = npz_part(path, tuple(inputs))
+    arrays = read_npz(path, part.x)
+    found = {}
+    for key, (name, shape) in zip(part.x, inputs.items(), strict=True):
+        where = f"{path}: array {key!r}"
+        x = _batched(arrays[key], tuple(shape), where, note)
+        found[name] = scaled(x, input_range, name=where)
+    return found
 
 
 def _batched(x: Array, shape: tuple[int, ...], where: str, note: Note) -> Array:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rpucc import arguments
 from rpucc.errors import DataError
-from rpucc.runtime.data.dataset import Dataset, as_array
+from rpucc.runtime.data.dataset import Dataset, Samples, as_array
 from rpucc.runtime.data.idx import FILE_NAME, load_idx_folder
 from rpucc.runtime.data.named import DATASETS, load_named
 from rpucc.runtime.data.npy import unreadable
@@ -30,7 +30,12 @@ SOURCES = (
 )
 
 
-def load_dataset(spec: DataSource, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load_dataset(
+    spec: DataSource,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    inputs: Sequence[str] = (),
+) -> Dataset:
     """Return the data set that `spec` names or holds.
 
     spec: one of
@@ -41,10 +46,14 @@ def load_dataset(spec: DataSource, data_dir: str | os.PathLike[str] | None = Non
         (x_train, y_train, x_test, y_test), ((x_train, y_train), (x_test, y_test)), (x, y)
                             arrays in memory: what NumPy makes an array of
         {"x": x, "y": y}    the same by name, with the keys of an .npz file
+                            for a network with several inputs each x is a dictionary of arrays by
+                            the inputs' names: ({"left": l, "right": r}, y)
         a Dataset           is returned as it is
         Of x and y the last tenth of the samples, at least one, is the test part, in stored order.
         `Dataset` says which types and shapes samples and labels may have.
     data_dir: where named data are kept; default $RPUCC_DATA, else the user's cache folder.
+    inputs: for a file, the names of a network's inputs where it has several (`Program.inputs`); the
+        file has NAME_train and NAME_test of each, y_train and y_test.
 
     Raises DataError with one line that says what was found and what would help, ArgumentError
     for an argument of another type.
@@ -70,7 +79,7 @@ def load_dataset(spec: DataSource, data_dir: str | os.PathLike[str] | None = Non
         if path.is_dir():
             return load_idx_folder(path)
         if path.is_file():
-            return _load_file(path)
+            return _load_file(path, inputs)
     except OSError as error:  # a name that is too long for the system, a folder of others
         raise unreadable(path, error) from error
     raise DataError(_not_found(spec))
@@ -86,13 +95,20 @@ def _from_arrays(spec: tuple[Any, ...] | Mapping[str, Any]) -> Dataset:
             raise arguments.wrong("data", spec, SOURCES)
         spec = dict(zip(names, spec, strict=True))
     keys = choose_keys([str(key) for key in spec], "data: the dictionary")
-    return dataset_of("data", {key: as_array(spec[key], f"data: {key}") for key in keys})
+    return dataset_of("data", {key: _as_arrays(spec[key], f"data: {key}") for key in keys})
 
 
-def _load_file(path: Path) -> Dataset:
+def _as_arrays(value: object, where: str) -> Samples:
+    """Return an array, or one for each input of a network with several."""
+    if isinstance(value, Mapping):
+        return {name: as_array(each, f"{where}[{name!r}]") for name, each in value.items()}
+    return as_array(value, where)
+
+
+def _load_file(path: Path, inputs: Sequence[str]) -> Dataset:
     """Return the data set in a file; says what to do when it is no .npz archive."""
     if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
-        return load_npz(path)
+        return load_npz(path, inputs=inputs)
     if FILE_NAME.fullmatch(path.name):
         raise DataError(f"{path} is one of four IDX files; name their folder: {path.parent}")
     if path.suffix.lower() == ".npy":

@@ -10,12 +10,13 @@ import lzma
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rpucc.errors import DataError
-from rpucc.runtime.data.dataset import Dataset
+from rpucc.runtime.data.dataset import Dataset, Samples, named
 from rpucc.runtime.data.npy import (
     MAX_BYTES,
     PICKLE_ADVICE,
@@ -42,16 +43,25 @@ CORRUPT = (
 """What the standard library raises for damaged, encrypted or unsupported archives."""
 
 
-def load_npz(path: Path, name: str | None = None) -> Dataset:
+def load_npz(path: Path, name: str | None = None, inputs: Sequence[str] = ()) -> Dataset:
     """Return the data set in an .npz file; `name` is what messages call it (default: the path).
 
     Keys x_train, y_train, x_test, y_test (as in Keras), or x and y: then the last tenth of the
     samples, at least one, is the test part, in stored order; shuffle before saving if the file is
-    sorted by class. Other keys may be there and are not read. Raises DataError.
+    sorted by class. inputs: the names of a network's inputs where it has several: then NAME_train
+    and NAME_test of each, y_train and y_test. Other keys may be there and are not read. Raises
+    DataError.
     """
     name = name or str(path)
-    keys = choose_keys(npz_keys(path), str(path))
-    return dataset_of(name, read_npz(path, keys))
+    found = npz_keys(path)
+    if len(inputs) < 2:
+        return dataset_of(name, read_npz(path, choose_keys(found, str(path))))
+    arrays = read_npz(path, input_keys(found, inputs, str(path)))
+    parts: dict[str, Samples] = {}
+    for part in ("train", "test"):
+        parts[f"x_{part}"] = {each: arrays[f"{each}_{part}"] for each in inputs}
+        parts[f"y_{part}"] = arrays[f"y_{part}"]
+    return dataset_of(name, parts)
 
 
 def choose_keys(found: list[str], where: str) -> tuple[str, ...]:
@@ -64,7 +74,22 @@ def choose_keys(found: list[str], where: str) -> tuple[str, ...]:
     )
 
 
-def dataset_of(name: str, parts: Mapping[str, Array]) -> Dataset:
+def input_keys(found: list[str], inputs: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return the keys of a data set for a network with several inputs; DataError if one lacks.
+
+    >>> input_keys(["a_train", "b_train", "y_train", "a_test", "b_test", "y_test"], "ab", "f.npz")
+    ('a_train', 'b_train', 'y_train', 'a_test', 'b_test', 'y_test')
+    """
+    keys = tuple(f"{name}_{part}" for part in ("train", "test") for name in (*inputs, "y"))
+    if not set(keys) <= set(found):
+        raise DataError(
+            f"{where} holds the arrays {list_keys(found)}; the model has the inputs "
+            f"{', '.join(inputs)}: expected {', '.join(keys)}"
+        )
+    return keys
+
+
+def dataset_of(name: str, parts: Mapping[str, Any]) -> Dataset:
     """Return the data set of arrays with the keys that `choose_keys` gives; raises DataError."""
     if set(parts) == set(SPLIT_KEYS):
         return Dataset(name, *(parts[key] for key in SPLIT_KEYS))
@@ -75,8 +100,8 @@ def dataset_of(name: str, parts: Mapping[str, Array]) -> Dataset:
 class Part:
     """The samples of an archive that inference takes, and what they are."""
 
-    x: str
-    """The array of samples."""
+    x: tuple[str, ...]
+    """The array of samples; of a network with several inputs one for each."""
     y: str | None
     """The array of their labels; None where there is none."""
     first: int
@@ -89,29 +114,47 @@ class Part:
         return array[self.first :] if self.first else array
 
 
-def npz_part(path: Path) -> Part:
+def npz_part(path: Path, inputs: Sequence[str] = ()) -> Part:
     """Return the test part of a data set in an .npz file; else its array x, else its first array.
 
-    The parts of a data set are those of `load_npz`. Raises DataError for what is no archive.
+    The parts of a data set are those of `load_npz`. inputs: the names of a network's inputs where
+    it has several; then the arrays NAME_test, else those of the very names, with y as their labels.
+    Raises DataError for what is no archive, and where an input has no array.
     """
     keys = npz_keys(path)
     if not keys:
         raise DataError(f"{path} holds no arrays; save the samples with np.savez")
+    if len(inputs) > 1:
+        return _part_by_input(keys, inputs, path)
     if "x_test" in keys:
-        labels = "y_test" if "y_test" in keys else None
-        return Part("x_test", labels, 0, "its test part, x_test")
+        return Part(("x_test",), _if_there("y_test", keys), 0, "its test part, x_test")
     if set(WHOLE_KEYS) <= set(keys):
         found = read_npz(path, WHOLE_KEYS)
         if found["x"].ndim and found["y"].ndim and 2 <= len(found["x"]) == len(found["y"]):
             first = tail_start(len(found["x"]))
-            return Part("x", "y", first, "its test part, the last tenth of x")
+            return Part(("x",), "y", first, "its test part, the last tenth of x")
     key = "x" if "x" in keys else keys[0]
-    return Part(key, None, 0, f"its array {key}")
+    return Part((key,), None, 0, f"its array {key}")
 
 
-def load_labels(path: Path) -> Array | None:
+def _part_by_input(keys: list[str], inputs: Sequence[str], path: Path) -> Part:
+    for ending, labels in (("_test", "y_test"), ("", "y")):
+        wanted = tuple(f"{name}{ending}" for name in inputs)
+        if set(wanted) <= set(keys):
+            part = "its test part" if ending else "its arrays"
+            return Part(wanted, _if_there(labels, keys), 0, f"{part}, {', '.join(wanted)}")
+    raise DataError(
+        f"{path} holds the arrays {list_keys(keys)}; the model has the inputs {', '.join(inputs)}: "
+        "expected an array for each, of its name or its name with _test"
+    )
+
+
+def _if_there(key: str, keys: list[str]) -> str | None:
+    return key if key in keys else None
+
+
+def load_labels(path: Path, part: Part) -> Array | None:
     """Return the labels of the samples that `npz_part` takes; None where there are none."""
-    part = npz_part(path)
     return None if part.y is None else part.of(read_npz(path, (part.y,))[part.y])
 
 
@@ -120,15 +163,22 @@ def tail_start(samples: int) -> int:
     return samples - max(1, samples // 10)
 
 
-def split_tail(name: str, x: Array, y: Array) -> Dataset:
+def split_tail(name: str, x: Samples, y: Array) -> Dataset:
     """Return x, y as a data set whose test part is the last tenth, at least one sample."""
-    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) < 2:
-        raise DataError(
-            f"{name}: x has shape {list(x.shape)} and y {list(y.shape)}; they need equal lengths "
-            "of at least 2 (the last tenth becomes the test part)"
-        )
-    cut = tail_start(len(x))
-    return Dataset(name, x[:cut], y[:cut], x[cut:], y[cut:])
+    for what, each in named(x, "x").items():
+        if each.ndim == 0 or y.ndim == 0 or len(each) != len(y) or len(y) < 2:
+            raise DataError(
+                f"{name}: {what} has shape {list(each.shape)} and y {list(y.shape)}; they need "
+                "equal lengths of at least 2 (the last tenth becomes the test part)"
+            )
+    cut = tail_start(len(y))
+    head, tail = (_sliced(x, part) for part in (slice(cut), slice(cut, None)))
+    return Dataset(name, head, y[:cut], tail, y[cut:])
+
+
+def _sliced(x: Samples, part: slice) -> Samples:
+    """Return some of the samples, of every input."""
+    return {name: each[part] for name, each in x.items()} if isinstance(x, Mapping) else x[part]
 
 
 def npz_keys(path: Path) -> list[str]:

@@ -58,7 +58,7 @@ def _samples(path: Path, rank: int) -> list[tuple[int, ...]]:
         shape = read_npy_file(path).shape
     elif kind == ".npz":
         part = npz_part(path)
-        shape = read_npz(path, (part.x,))[part.x].shape
+        shape = read_npz(path, part.x)[part.x[0]].shape
     else:
         return []
     return [shape, shape[1:]] if len(shape) == rank else [shape[1:], shape]

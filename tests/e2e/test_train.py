@@ -182,7 +182,7 @@ def test_ctrl_c_anywhere_in_an_epoch(samples, cli, tiny_model, tiny_data, monkey
     """Also after its last sample (there are 600), before the test."""
     from rpucc.runtime import interrupt
 
-    monkeypatch.setattr("rpucc.runtime.trainer.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("rpucc.runtime.training.PROGRESS_SECONDS", 0.0)
     seen = 0  # one call of on_progress a step, one sample a step
 
     def check(self: interrupt.Interrupt) -> None:

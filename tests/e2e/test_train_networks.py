@@ -64,11 +64,11 @@ def assert_ideal_step_is_exact(model: onnx.ModelProto, data: Dataset) -> None:
     """One step on small ideal arrays: logits, loss and all weights are onnxruntime's."""
     overrides = ["array.rows=100", "array.cols=60"]
     program = rpucc.compile(model, "ideal", overrides=overrides, verify=False)
-    notes = program.model.metadata_props
+    step = program.step
     feeds = {
-        program.input: data.x_train[:2],
-        notes["rpucc.labels"]: data.y_train[:2].astype(np.int64),
-        notes["rpucc.lr"]: np.array(0.1, np.float32),
+        step.inputs[0]: data.x_train[:2],
+        step.labels: data.y_train[:2].astype(np.int64),
+        step.rates[0]: np.array(0.1, np.float32),
     }
     outputs = training_outputs(program)
     executor = run_executor(Machine(program), feeds, outputs, batch=2)

@@ -61,9 +61,12 @@ def use_program(path: Path) -> None:
     trainer = Trainer(Machine(program, 1))
     batch = program.fixed_batch or 2
     executor = trainer.executor(batch, evaluating=True)
-    x = np.random.default_rng(0).random(executor[program.input].shape, np.float32)
     low, high = program.input_range
-    x = (low + (high - low) * x).astype(np.float32)
+    random = np.random.default_rng(0)
+    x = {
+        name: random.uniform(low, high, executor[name].shape).astype(np.float32)
+        for name in program.inputs
+    }
     if not program.training:
         trainer.predict(x)
         return
@@ -211,7 +214,7 @@ def use_data(path: Path) -> None:
 
     found = load_dataset(str(path.parent if path.suffix == ".gz" else path))
     sample = (1, 5, 5) if path.suffix == ".gz" else (2, 5, 5)
-    fitted(found, sample, (3,), "cross-entropy")
+    fitted(found, {"x": sample}, (3,), "cross-entropy")
     if path.suffix == ".npz":
         load_inputs(path, sample, (0.0, 1.0))
 

@@ -30,10 +30,10 @@ def with_arrays(
     return Target.model_validate(data)
 
 
-def imported(model: Source, target: Target, training: bool = True) -> ir.Model:
+def imported(model: Source, target: Target) -> ir.Model:
     """The model as the first pass gets it."""
     found = load_model(model)
-    _describe(found, target, (0.0, 1.0), training)
+    _describe(found, target, (0.0, 1.0))
     return found
 
 
@@ -43,7 +43,7 @@ def lowered(
     """The model after the pass called `until`, or just before it."""
     passes = build_pipeline(Options(target, training=training))
     index = [each.name for each in passes].index(until)
-    return run_pipeline(imported(model, target, training), passes[: index + (not before)])
+    return run_pipeline(imported(model, target), passes[: index + (not before)])
 
 
 def node(model: ir.Model, name: str) -> ir.Node:

@@ -30,8 +30,8 @@ def with_weights_as_inputs(program: Program) -> rt.InferenceSession:
 def assert_steps_are_gradients(program: Program) -> None:
     """Along each weight's own gradient G the loss must rise by |G| a unit of length."""
     runner, feeds = with_weights_as_inputs(program), random_feeds(program.model, seed=1)
-    notes = program.model.metadata_props
-    loss, rate = notes["rpucc.loss_value"], float(feeds[notes["rpucc.lr"]])
+    (rate,) = (float(feeds[name]) for name in program.step.rates)
+    loss = program.step.metric("loss").value
     for weight, updated in program.updates.items():
         old = program.model.graph.initializers[weight].const_value.numpy()
         (new,) = runner.run([updated], feeds)

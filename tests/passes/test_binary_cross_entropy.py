@@ -12,6 +12,7 @@ from rpucc.errors import UnsupportedError
 from rpucc.opset import add_functions
 from rpucc.passes.gradients.context import GradientEmitter
 from rpucc.passes.gradients.losses import binary_cross_entropy
+from rpucc.step_contract import StepContract
 
 from .gradient_check import parse, session
 from .graphs import normal, program
@@ -90,10 +91,10 @@ def test_one_run_is_one_step(tail: str) -> None:
     expected = np.column_stack([DENSE["W"].T, DENSE["b"]]) - dense_gradient(d)
     np.testing.assert_allclose(found["fc.W.next"], expected, atol=1e-5)
     assert found["loss"] == pytest.approx((np.logaddexp(0, z) - TARGETS * z).mean(), rel=1e-5)
-    output = model.metadata_props["rpucc.output"]
+    output = StepContract.of(model).output
     np.testing.assert_allclose(found[output], p if "Sigmoid" in tail else z, atol=1e-5)
-    assert model.metadata_props["rpucc.loss"] == NAME
-    assert model.metadata_props["rpucc.labels"] == "targets"
+    assert StepContract.of(model).loss == NAME
+    assert StepContract.of(model).labels == "targets"
 
 
 def one(tail: str, shape: str = "N,1") -> ir.Model:
@@ -108,13 +109,13 @@ def test_auto_is_it_where_a_single_output_comes_out_of_a_sigmoid() -> None:
         ("p = Sigmoid(z) s = Constant<value_ints = [-1]>() y = Reshape(p, s)", "N"),
     ):
         model = step(one(tail, shape))
-        assert model.metadata_props["rpucc.loss"] == NAME
+        assert StepContract.of(model).loss == NAME
         last = "y" if "p =" not in tail else "p"
-        assert model.metadata_props["rpucc.output"] == last
-    assert step(one("y = Tanh(z)")).metadata_props["rpucc.loss"] == "mse"
-    assert step(dense("y = Sigmoid(z)")).metadata_props["rpucc.loss"] == "cross-entropy"
+        assert StepContract.of(model).output == last
+    assert StepContract.of(step(one("y = Tanh(z)"))).loss == "mse"
+    assert StepContract.of(step(dense("y = Sigmoid(z)"))).loss == "cross-entropy"
     pixels = "(float[N,3,4] x) => (float[N,1,4] y) { [c] z = Conv(x, K) y = Sigmoid(z) }"
-    assert step(program(pixels, K=normal(1, 3, 1))).metadata_props["rpucc.loss"] == NAME
+    assert StepContract.of(step(program(pixels, K=normal(1, 3, 1)))).loss == NAME
 
 
 def test_a_vector_of_outputs_without_an_axis_for_them_is_refused() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import onnx
 import onnx.numpy_helper
@@ -12,9 +10,10 @@ import onnxruntime as rt
 import pytest
 
 from rpucc.errors import ArgumentError, ModelError, UnsupportedError
-from rpucc.passes.differentiate import Differentiate
+from rpucc.passes.learning.backprop import Differentiate
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.passes.unroll import Unroll
+from rpucc.step_contract import Metric, StepContract
 
 from .gradient_check import session
 from .graphs import StubTarget, checked, digital, evaluate, normal, program
@@ -202,18 +201,18 @@ def session_with_weights(proto: onnx.ModelProto) -> rt.InferenceSession:
 
 def test_the_program_says_where_everything_is() -> None:
     model = step(program(LENET, **lenet_weights()))
-    properties = dict(model.metadata_props)
-    assert json.loads(properties.pop("rpucc.updates")) == {
-        f"{layer}.W": f"{layer}.W.next" for layer in ("conv1", "conv2", "fc1", "fc2")
-    }
-    assert properties == {
-        "rpucc.input": "x",
-        "rpucc.output": "logits",
-        "rpucc.loss": "cross-entropy",
-        "rpucc.loss_value": "loss",
-        "rpucc.labels": "labels",
-        "rpucc.lr": "lr",
-    }
+    assert StepContract.of(model) == StepContract(
+        inputs=("x",),
+        output="logits",
+        labels="labels",
+        rates=("lr",),
+        state={f"{layer}.W": f"{layer}.W.next" for layer in ("conv1", "conv2", "fc1", "fc2")},
+        metrics=(
+            Metric("loss", "logits", "cross-entropy", "samples", "loss"),
+            Metric("error", "logits", "classes", "labels"),
+        ),
+    )
+    assert set(model.metadata_props) == {"rpucc.step"}
     assert [value.name for value in model.graph.inputs] == ["x", "labels", "lr"]
     assert [value.name for value in model.graph.outputs][:2] == ["logits", "loss"]
     assert all(value.shape is not None for node in model.graph for value in node.outputs)
@@ -269,7 +268,7 @@ def softmax(z: np.ndarray) -> np.ndarray:
 
 def check_cross_entropy_step(model: ir.Model, output: str) -> None:
     found = run(step(model), x=X, labels=LABELS, lr=LR)
-    assert model.metadata_props["rpucc.output"] == output
+    assert StepContract.of(model).output == output
     z = X @ DENSE["W"] + DENSE["b"]
     assert found["loss"] == pytest.approx(cross_entropy(z, LABELS), rel=1e-5)
     np.testing.assert_allclose(found[output], z, atol=1e-5)
@@ -327,8 +326,8 @@ def test_mean_squared_error() -> None:
     d = 2 * (y - targets) / y.size * y * (1 - y)
     expected = np.column_stack([DENSE["W"].T, DENSE["b"]]) - dense_gradient(d)
     np.testing.assert_allclose(found["fc.W.next"], expected, atol=1e-5)
-    assert model.metadata_props["rpucc.labels"] == "targets"
-    assert model.metadata_props["rpucc.loss"] == "mse"
+    assert StepContract.of(model).labels == "targets"
+    assert StepContract.of(model).loss == "mse"
 
 
 def test_a_bias_that_stays_digital_is_trained_and_other_constants_are_not() -> None:
@@ -340,7 +339,7 @@ def test_a_bias_that_stays_digital_is_trained_and_other_constants_are_not() -> N
         c=normal(4, seed=4),
     )
     found = run(step(model), x=X, labels=LABELS, lr=LR)
-    assert set(json.loads(model.metadata_props["rpucc.updates"])) == {"fc.W", "b"}
+    assert set(StepContract.of(model).state) == {"fc.W", "b"}
     z = X @ DENSE["W"]
     y = z * (1 + normal(4, seed=4)) + DENSE["b"]
     d = (softmax(y) - np.eye(4)[LABELS]) / len(X)
@@ -375,8 +374,8 @@ def test_nothing_to_train() -> None:
 
 
 def test_an_output_that_no_layer_reaches() -> None:
-    model = dense("y = Relu(z) o = Tanh(x)", more_outputs=", float[N,3] o")
-    model.metadata_props["rpucc.output"] = "o"
+    text = "(float[N,3] x) => (float[N,3] o) { [fc] z = MatMul(x, W) y = Relu(z) o = Tanh(x) }"
+    model = program(text, W=normal(3, 4))
     with pytest.raises(ModelError, match="does not depend on any layer"):
         step(model)
 
@@ -402,7 +401,7 @@ def test_one_class_is_trained_with_mse_and_never_with_cross_entropy() -> None:
         text = "(float[N,3,4] x) => (float[N,1,4] y) { [c] y = Conv(x, K) }"
         return program(text, K=normal(1, 3, 1))
 
-    assert step(one()).metadata_props["rpucc.loss"] == "mse"
+    assert StepContract.of(step(one())).loss == "mse"
     with pytest.raises(
         UnsupportedError,
         match=r"'y' \[N,1,4\].*one class is always 0.*binary-cross-entropy.* or mse",

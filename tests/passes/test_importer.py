@@ -22,6 +22,7 @@ from rpucc.passes.importer import (
     import_notes,
     load_model,
 )
+from rpucc.step_contract import StepContract
 
 from .importer_models import assert_same, dims, net, run
 
@@ -52,7 +53,8 @@ def test_zoo_models_stay_exactly_the_same(name, batch):
     assert list(imported.graph.initializers) == [t.name for t in original.graph.initializer]
     assert dims(imported.graph.outputs[0]) == list(row.output_shape)
     stated = {"rpucc.input_range": "0 1", "rpucc.initial_weights": "1"}
-    assert imported.metadata_props == {**stated, "rpucc.input": "x"}
+    stated["rpucc.step"] = StepContract.inference(imported).to_json()
+    assert imported.metadata_props == stated
     assert import_notes(imported) == []
 
 
@@ -620,4 +622,4 @@ def test_the_pass_works_in_place():
     result = Importer()(model)
     assert result.model is model
     assert result.modified
-    assert model.metadata_props["rpucc.input"] == "x"
+    assert StepContract.of(model) == StepContract.inference(model)

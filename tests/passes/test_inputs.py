@@ -50,7 +50,7 @@ def test_such_a_model_compiles_and_is_verified(case: str) -> None:
     inputs, nodes, left_out = CASES[case]
     program = rpucc.compile(model_of(inputs, nodes), "ideal", verify=True)
     assert program.verified
-    assert program.input == "x"
+    assert program.inputs == ("x",)
     assert any(f"input {left_out[0]!r} is left out" in note for note in program.plan.notes)
 
 

@@ -139,7 +139,7 @@ def compile_and_compare(case: Case, size: tuple[int, int]) -> None:
         verify=False,
         callbacks=checks,
     )
-    values = run_model(program.model, {program.input: case.x})
+    values = run_model(program.model, {program.inputs[0]: case.x})
     found = [values[str(value.name)] for value in program.model.graph.outputs]
     for array, expected in zip(found, case.outputs, strict=True):
         assert array.dtype == expected.dtype, case.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from rpucc.passes.base import RpuPass
 from rpucc.passes.callbacks import Dump, StructureCheck, Timing
 from rpucc.passes.pipeline import PASSES, Options, PassEvent, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify
+from rpucc.step_contract import StepContract
 from rpucc.target import Target
 
 from .lowering import SIZES, imported, with_arrays
@@ -63,7 +64,7 @@ def test_every_pass_verifies(name: str, training: bool, size: tuple[int, int]) -
     target = with_arrays(size, overrides=('management.noise_forward="always"',))
     passes = build_pipeline(Options(target, training=training))
     verify = Verify()
-    run_pipeline(imported(build(name), target, training), passes, [StructureCheck(), verify])
+    run_pipeline(imported(build(name), target), passes, [StructureCheck(), verify])
     assert list(verify.results) == [each.name for each in passes]
     assert max(found.worst_difference for found in verify.results.values()) <= 1e-5
 
@@ -143,11 +144,11 @@ def unnamed_node(model: ir.Model) -> None:
 
 
 def dangling_metadata(model: ir.Model) -> None:
-    model.metadata_props["rpucc.output"] = "nothing"
+    replace(StepContract.of(model), output="nothing").write(model)
 
 
 def dangling_update(model: ir.Model) -> None:
-    model.metadata_props["rpucc.updates"] = '{"no.W": "no.W.next"}'
+    replace(StepContract.of(model), state={"no.W": str(model.graph.outputs[0].name)}).write(model)
 
 
 def invalid_onnx(model: ir.Model) -> None:
@@ -174,7 +175,7 @@ class Broken(RpuPass):
         ("two_nodes_of_one_name", "two nodes are named"),
         ("untyped_value", "has no type"),
         ("unnamed_node", "has no name"),
-        ("dangling_metadata", "metadata rpucc.output names 'nothing'"),
+        ("dangling_metadata", "metadata rpucc.step: 'nothing' is no result of a node"),
         ("dangling_update", "'no.W' is no initializer"),
         ("invalid_onnx", "onnx.checker: "),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from rpucc.passes.execute import run_model
 from rpucc.passes.ranges import RULES, UNKNOWN, input_interval, value_ranges, within_unit
+from rpucc.step_contract import StepContract
 
 
 def model_of(
@@ -22,8 +24,13 @@ def model_of(
     for name, array in (constants or {}).items():
         proto.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     model = ir.from_proto(proto)
-    model.metadata_props.update({"rpucc.input": "x", "rpucc.input_range": input_range})
+    model.metadata_props["rpucc.input_range"] = input_range
+    step_of(model, {}).write(model)
     return model
+
+
+def step_of(model: ir.Model, state: dict[str, str]) -> StepContract:
+    return replace(StepContract.inference(model), inputs=("x",), state=state)
 
 
 def chain(body: str, shape: str = "2,4,6,6") -> str:
@@ -115,7 +122,7 @@ def test_constants_count_unless_training_changes_them() -> None:
         {"k": np.array([1 / 255, 0.5 / 255], np.float32)},
     )
     assert within_unit(value_ranges(model)["y"])
-    model.metadata_props["rpucc.updates"] = '{"k": "k_new"}'
+    step_of(model, {"k": "k_new"}).write(model)
     assert value_ranges(model)["y"] == UNKNOWN
 
 

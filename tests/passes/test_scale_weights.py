@@ -78,12 +78,12 @@ def compiled(body: str, *overrides: str, training: bool = True) -> rpucc.Program
 def weights_after_a_step(found: rpucc.Program) -> dict[str, np.ndarray]:
     """The layers' weights (not those on the devices), and digital parameters, after one step."""
     machine = rpucc.Machine(found)
-    notes = found.model.metadata_props
-    executor = Executor(machine, 3, [notes["rpucc.loss_value"], *found.updates.values()])
+    (name,), (rate,) = found.inputs, found.step.rates
+    executor = Executor(machine, 3, found.step.computed)
     rng = np.random.default_rng(5)
-    executor[found.input][...] = rng.uniform(0, 1, executor[found.input].shape)
-    executor[notes["rpucc.labels"]][...] = rng.integers(0, 3, 3)
-    executor[notes["rpucc.lr"]][...] = 0.1
+    executor[name][...] = rng.uniform(0, 1, executor[name].shape)
+    executor[found.step.labels][...] = rng.integers(0, 3, 3)
+    executor[rate][...] = 0.1
     executor.run()
     weights: dict[str, Any] = dict(machine.state())
     for layer in analog_layers(found.model):

@@ -91,7 +91,7 @@ def run_with_mistake(
     """Run the pipeline with a mistake in the pass called `at`, verified."""
     passes = build_pipeline(Options(target, training=training))
     passes = [Mutated(each, mistake) if each.name == at else each for each in passes]
-    run_pipeline(imported(model, target, training), passes, [Verify()])
+    run_pipeline(imported(model, target), passes, [Verify()])
 
 
 def flip(model: ir.Model, weight: str, index: int, *, rename: bool) -> None:
@@ -297,7 +297,7 @@ def test_every_pass_of_a_right_pipeline_verifies(training: bool) -> None:
     target = with_arrays((7, 5))
     passes = build_pipeline(Options(target, training=training))
     verify = Verify()
-    run_pipeline(imported(small_model(), target, training), passes, [StructureCheck(), verify])
+    run_pipeline(imported(small_model(), target), passes, [StructureCheck(), verify])
     assert list(verify.results) == [each.name for each in passes]
     assert all(found.compared > 3 for found in verify.results.values())
     assert max(found.worst_difference for found in verify.results.values()) < 1e-5
@@ -366,7 +366,7 @@ def test_trained_model_equals_its_original(shared: Path) -> None:
     for size in ((512, 512), (128, 128), (100, 60), (7, 5)):
         target = with_arrays(size)
         for training in (True, False):
-            model = imported(path, target, training)
+            model = imported(path, target)
             model.metadata_props["rpucc.input_range"] = "0 255"
             checks = [StructureCheck(), Verify()]
             run_pipeline(model, build_pipeline(Options(target, training=training)), checks)

@@ -56,7 +56,7 @@ def test_no_bar_without_a_terminal(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     with console.ProgressBar() as bar:
-        bar.update(Progress(1, 2, 10, 100, 0.5, 20.0))
+        bar.on_progress(Progress(1, 2, 10, 100, 0.5, 20.0))
     assert stream.getvalue() == ""
 
 
@@ -71,8 +71,8 @@ def test_bar_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     with console.ProgressBar() as bar:
-        bar.update(Progress(1, 2, 10, 100, 0.5, 20.0))
-        bar.update(Progress(1, 2, 90, 100, 0.25, 20.0))
+        bar.on_progress(Progress(1, 2, 10, 100, 0.5, 20.0))
+        bar.on_progress(Progress(1, 2, 90, 100, 0.25, 20.0))
         bar.clear()
     assert "epoch 1/2" in stream.getvalue()
     assert "90/100  20/s  loss 0.2500  ETA 0:06 in all" in stream.getvalue()

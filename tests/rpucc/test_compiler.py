@@ -63,7 +63,7 @@ def test_metadata() -> None:
     assert program.output == "logits"
     assert program.loss == "cross-entropy"
     assert set(program.updates) == {"conv1.W", "conv2.W", "fc1.W", "fc2.W"}
-    assert (notes["rpucc.labels"], notes["rpucc.lr"]) == ("labels", "lr")
+    assert (program.step.labels, program.step.rates) == ("labels", ("lr",))
     assert program.model.ir_version >= 10
     assert program.model.opset_imports["rpu"] == 1
 

@@ -10,6 +10,7 @@ import pytest
 from rpucc.compiler import compile_model
 from rpucc.cost.digital import RULES, DigitalWork, Operations, digital_work
 from rpucc.passes.gradients import GRADIENTS
+from rpucc.step_contract import StepContract
 
 
 def work_of(body: str, x: str = "N, 4, 6, 6", weights: str = "") -> dict[str, Operations]:
@@ -20,7 +21,7 @@ def work_of(body: str, x: str = "N, 4, 6, 6", weights: str = "") -> dict[str, Op
     """
     proto = onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text), strict_mode=True)
     model = ir.from_proto(proto)
-    model.metadata_props["rpucc.input"] = "x"
+    StepContract.inference(model).write(model)
     found, uncounted = digital_work(model)
     assert uncounted == ()
     return {work.op: work.operations for work in found}
@@ -90,7 +91,7 @@ def test_ops_without_a_rule_are_named() -> None:
             "g (float[N, 4] x) => (float[N, 4] y) { y = Tan(x) }"
         )
     )
-    model.metadata_props["rpucc.input"] = "x"
+    StepContract.inference(model).write(model)
     assert digital_work(model) == ((), ("Tan",))
 
 

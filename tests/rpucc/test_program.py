@@ -41,7 +41,8 @@ def test_round_trip(program: Program, saved: Path) -> None:
     assert loaded.plan == program.plan
     assert loaded.updates == program.updates
     assert loaded.input_range == program.input_range == (0.0, 1.0)
-    assert (loaded.input, loaded.output, loaded.loss) == ("x", program.output, "cross-entropy")
+    assert (loaded.inputs, loaded.loss) == (("x",), "cross-entropy")
+    assert loaded.step == program.step
     assert compare_models(program.model, loaded.model).worst_difference == 0.0
     assert os.listdir(saved.parent) == ["mlp.onnx"], "no temporary file stays"
 
@@ -171,12 +172,10 @@ def broken(program: Program, path: Path, key: str, text: str | None) -> str:
         ("rpucc.input_range", "0"),
         ("rpucc.input_range", "zero one"),
         ("rpucc.input_range", None),
-        ("rpucc.updates", "{"),
-        ("rpucc.updates", "[1]"),
-        ("rpucc.updates", '{"a": 1}'),
-        ("rpucc.updates", '{"a": "b"}'),
-        ("rpucc.output", "nothing"),
-        ("rpucc.output", None),
+        ("rpucc.step", "{"),
+        ("rpucc.step", "[1]"),
+        ("rpucc.step", "{}"),
+        ("rpucc.step", None),
         ("rpucc.target", None),
     ],
 )

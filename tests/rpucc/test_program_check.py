@@ -151,21 +151,6 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("conv", note("Update", "rpucc.per_sample", "1e9"), "rpucc.per_sample is not the 16"),
     ("conv", note("BoundedRead", "rpucc.op", "Mul"), "rpucc.op is 'Mul', none of"),
     # metadata of the model
-    ("conv", metadata("rpucc.updates", "{}"), "in a program without updates"),
-    ("conv", metadata("rpucc.lr", "x"), "metadata rpucc.lr: names 'x', which is no FLOAT of 0"),
-    ("conv", metadata("rpucc.labels", "lr"), "metadata rpucc.labels: names 'lr'"),
-    (
-        "conv",
-        metadata("rpucc.output", "loss"),
-        "output 'loss' []: training needs one that is FLOAT",
-    ),
-    ("mse", metadata("rpucc.loss", "none"), "rpucc.loss is 'none' in a program with updates"),
-    (
-        "inference",
-        metadata("rpucc.loss", "mse"),
-        "rpucc.loss is 'mse' in a program without updates",
-    ),
-    ("conv", metadata("rpucc.loss", "hinge"), "metadata rpucc.loss: needs one of none, cross"),
     ("conv", metadata("rpucc.input_range", "0 inf"), "metadata rpucc.input_range: needs a finite"),
     ("conv", metadata("rpucc.fixed_batch", "two"), "needs a number of samples from 1 to 1,048,576"),
     ("conv", metadata("rpucc.fixed_batch", str(2**40)), "needs a number of samples from 1 to"),

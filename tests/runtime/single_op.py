@@ -18,6 +18,7 @@ from rpucc.program import Program
 from rpucc.runtime import digital
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
+from rpucc.step_contract import StepContract
 
 from .stock import Array, assert_close, stock_values
 
@@ -64,7 +65,9 @@ def op_model(
 
 def executor_of(model: onnx.ModelProto, outputs: tuple[str, ...], batch: int = 1) -> Executor:
     """The runtime's executor of a model that is no compiled program."""
-    return Executor(Machine(Program(ir.from_proto(model))), batch, outputs)
+    found = ir.from_proto(model)
+    StepContract.inference(found).write(found)
+    return Executor(Machine(Program(found)), batch, outputs)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import rpucc
 from rpucc.runtime.data import Dataset
 from rpucc.runtime.machine import Machine
-from rpucc.runtime.metrics import EpochMetrics
+from rpucc.runtime.metrics import EpochMetrics, Progress
 from rpucc.runtime.trainer import Trainer
 from rpucc.target import Target
 from rpucc.target_load import preset_text
@@ -88,3 +90,8 @@ def train(
     machine = Machine(program, seed)
     options = {"epochs": 2, "batch_size": 5, "lr": 0.05, **how}
     return machine, Trainer(machine, threads).fit(data, **options)
+
+
+def on_progress(tell: Callable[[Progress], None]) -> SimpleNamespace:
+    """A callback that is told where training stands."""
+    return SimpleNamespace(on_progress=tell)

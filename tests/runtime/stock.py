@@ -61,21 +61,20 @@ def assert_agree(executor: Executor, expected: Mapping[str, Array]) -> set[str]:
 
 def training_outputs(program: rpucc.Program) -> list[str]:
     """What a training step must compute: logits, loss and all new weights."""
-    loss = program.model.metadata_props["rpucc.loss_value"]
-    return [program.output, loss, *program.updates.values()]
+    return [program.output, *program.step.computed]
 
 
 def training_feeds(program: rpucc.Program, batch: int, lr: float = 0.1) -> dict[str, Array]:
     """Random samples in the input range with labels below 10, and a learning rate."""
     rng = np.random.default_rng(7)
-    notes = program.model.metadata_props
-    x = next(v for v in program.model.graph.inputs if v.name == program.input)
+    (name,), (rate,) = program.inputs, program.step.rates
+    x = next(v for v in program.model.graph.inputs if v.name == name)
     assert x.shape is not None
     space = [int(d) for d in list(x.shape)[1:] if isinstance(d, int)]
     return {
-        program.input: rng.uniform(*program.input_range, (batch, *space)).astype(np.float32),
-        notes["rpucc.labels"]: rng.integers(0, 10, batch),
-        notes["rpucc.lr"]: np.array(lr, np.float32),
+        name: rng.uniform(*program.input_range, (batch, *space)).astype(np.float32),
+        str(program.step.labels): rng.integers(0, 10, batch),
+        rate: np.array(lr, np.float32),
     }
 
 

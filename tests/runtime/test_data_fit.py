@@ -12,13 +12,13 @@ from .test_data_dataset import LABELS, images, make
 
 
 def classes(data: Dataset, sample: tuple[int, ...], output: tuple[int, ...]) -> Dataset:
-    return fitted(data, sample, output, "cross-entropy")
+    return fitted(data, {"x": sample}, output, "cross-entropy")
 
 
 def test_data_that_fit_are_taken_as_they_are() -> None:
     data = make(images((5, 1, 8, 6)), LABELS)
     assert np.shares_memory(classes(data, (1, 8, 6), (3,)).x_train, data.x_train)
-    fitted(make(images((5, 8), "float32"), np.ones((5, 2), np.float32)), (8,), (2,), "mse")
+    fitted(make(images((5, 8), "float32"), np.ones((5, 2), np.float32)), {"x": (8,)}, (2,), "mse")
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_errors_name_bad_labels_and_pixels() -> None:
 def test_fitted_checks_regression_targets() -> None:
     x = images((5, 7))
     with pytest.raises(DataError, match=r"targets of shape \[\] but .* \[3\] .*integers"):
-        fitted(make(x, LABELS.astype(float)), (7,), (3,), "mse")
+        fitted(make(x, LABELS.astype(float)), {"x": (7,)}, (3,), "mse")
     with pytest.raises(DataError, match=r"y_train\[1\] is NaN"):
-        fitted(make(x, np.array([0, np.nan, 0, 0, 0])), (7,), (1,), "mse")
+        fitted(make(x, np.array([0, np.nan, 0, 0, 0])), {"x": (7,)}, (1,), "mse")
 
 
 @pytest.mark.parametrize("wanted", [(48,), (8, 6), (8, 6, 1), (1, 8, 6)])
@@ -90,7 +90,7 @@ def test_fitted_gives_labels_the_shape_of_the_output(shape: tuple[int, ...]) -> 
 @pytest.mark.parametrize("shape", [(5, 8, 6), (5, 1, 8, 6)])
 def test_fitted_gives_target_images_the_shape_of_the_output(shape: tuple[int, ...]) -> None:
     y = MASKS.reshape(shape).astype(np.float32)
-    found = fitted(make(images((5, 8, 6)), y), (1, 8, 6), (1, 8, 6), "mse")
+    found = fitted(make(images((5, 8, 6)), y), {"x": (1, 8, 6)}, (1, 8, 6), "mse")
     np.testing.assert_array_equal(found.y_train, y.reshape(5, 1, 8, 6))
 
 

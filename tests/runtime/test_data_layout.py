@@ -118,7 +118,8 @@ def test_a_data_set_is_fitted_and_said_once(
     stored: tuple[int, ...], wanted: tuple[int, ...]
 ) -> None:
     lines: list[str] = []
-    found = fitted(make(images((5, *stored)), LABELS), wanted, (3,), "cross-entropy", lines.append)
+    data = make(images((5, *stored)), LABELS)
+    found = fitted(data, {"x": wanted}, (3,), "cross-entropy", lines.append)
     assert found.x_train.shape == found.x_test.shape == (5, *wanted)
     assert len(lines) == (stored != wanted)
 

@@ -12,14 +12,14 @@ import pytest
 
 import rpucc
 from rpucc.runtime import threads as threads_module
-from rpucc.runtime import trainer as trainer_module
+from rpucc.runtime import training as training_module
 from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import Progress
 from rpucc.runtime.threads import Threads
 from rpucc.runtime.trainer import Trainer
 
-from .small import tiny, tiny_data, train
+from .small import on_progress, tiny, tiny_data, train
 
 SMALL_ARRAYS = ("array.rows=3", "array.cols=10")
 TARGETS = ["ideal", "rpu-baseline", "rpu-managed", "rpu-managed-um"]
@@ -92,7 +92,7 @@ def test_in_ideal_mode_the_seed_decides_the_order_of_samples() -> None:
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     at: int, rules: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_module, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(training_module, "PROGRESS_SECONDS", -1.0)
     program, data = tiny("rpu-managed", rules), tiny_data()
     whole, metrics = train(program, data, seed=3)
 
@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 
     path = tmp_path / "interrupted"
     with pytest.raises(KeyboardInterrupt):
-        train(program, data, seed=3, on_progress=interrupt, checkpoint=path)
+        train(program, data, seed=3, callbacks=[on_progress(interrupt)], checkpoint=path)
     assert_same_as(whole, metrics, resumed(path, program, data), tmp_path)
 
 
@@ -123,7 +123,7 @@ def test_an_interruption_at_an_epochs_last_sample(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All samples are trained but the epoch is not closed: what follows is its evaluation."""
-    monkeypatch.setattr(trainer_module, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(training_module, "PROGRESS_SECONDS", -1.0)
     program, data = tiny(), tiny_data()
     whole, metrics = train(program, data, seed=3)
 
@@ -133,7 +133,7 @@ def test_an_interruption_at_an_epochs_last_sample(
 
     path = tmp_path / "interrupted"
     with pytest.raises(KeyboardInterrupt):
-        train(program, data, seed=3, on_progress=interrupt, checkpoint=path)
+        train(program, data, seed=3, callbacks=[on_progress(interrupt)], checkpoint=path)
     assert_same_as(whole, metrics, resumed(path, program, data), tmp_path)
 
 
@@ -208,7 +208,7 @@ def test_evaluating_between_epochs_does_not_disturb_training(tmp_path: Path) -> 
     def peek(_: object) -> None:
         trainer.evaluate(data.x_train, data.y_train, batch_size=5)
 
-    again = trainer.fit(data, epochs=2, batch_size=5, lr=0.05, on_epoch=peek)
+    again = trainer.fit(data, epochs=2, batch_size=5, lr=0.05, callbacks=[peek])
     assert_same_as(whole, metrics, (machine, again), tmp_path)
 
 

@@ -16,7 +16,7 @@ def test_a_step_is_that_of_onnxruntime_at_every_value(name: str) -> None:
     habit = HABITS[name]
     program = ideal(habit.build(), 100, 60, loss=habit.loss)
     feeds = random_feeds(program.model, seed=1)
-    batch = len(feeds[program.input])
+    batch = len(feeds[program.inputs[0]])
     executor = run_executor(Machine(program), feeds, training_outputs(program), batch)
     compared = assert_agree(executor, stock_values(program.model, feeds))
     assert set(training_outputs(program)) <= compared

@@ -126,7 +126,7 @@ def test_mnist_conv_gives_its_stored_output(shared: Path, size: tuple[int, int])
         onnx.numpy_helper.to_array(onnx.load_tensor(folder / f"{name}_0.pb"))
         for name in ("input", "output")
     )
-    executor = run_executor(Machine(program), {program.input: x}, [program.output], 1)
+    executor = run_executor(Machine(program), {program.inputs[0]: x}, [program.output], 1)
     # The file was written by another framework: onnxruntime itself only comes this close.
     np.testing.assert_allclose(executor[program.output], y, rtol=0, atol=1e-5 * np.abs(y).max())
     original = onnx.load(folder / "model.onnx")

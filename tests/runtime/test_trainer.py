@@ -11,7 +11,7 @@ import pytest
 
 import rpucc
 from rpucc.errors import ArgumentError, DataError, RpuccError
-from rpucc.runtime import trainer as trainer_module
+from rpucc.runtime import training as training_module
 from rpucc.runtime.data import Dataset, load_dataset
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import EpochMetrics, Progress
@@ -21,7 +21,7 @@ from rpucc.target import Target
 from rpucc.target_load import preset_text
 
 from .numpy_lenet import lenet_step
-from .small import centred, tiny, tiny_cnn, tiny_data, train
+from .small import centred, on_progress, tiny, tiny_cnn, tiny_data, train
 from .stock import assert_close, stock_values
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
@@ -105,9 +105,11 @@ def test_counts_of_pulses_and_reads() -> None:
 
 
 def test_a_last_smaller_batch_counts_each_sample_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_module, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(training_module, "PROGRESS_SECONDS", -1.0)
     seen: list[Progress] = []
-    machine, _ = train(tiny(), tiny_data(23), epochs=1, batch_size=10, on_progress=seen.append)
+    machine, _ = train(
+        tiny(), tiny_data(23), epochs=1, batch_size=10, callbacks=[on_progress(seen.append)]
+    )
     assert [p.samples_done for p in seen] == [10, 20, 23]
     assert machine.counters.sample == 23
     assert all((p.epoch, p.epochs, p.samples) == (1, 1, 23) for p in seen)
@@ -117,7 +119,7 @@ def test_a_last_smaller_batch_counts_each_sample_once(monkeypatch: pytest.Monkey
 def test_each_epoch_takes_every_sample_once_in_an_order_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trainer_module, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(training_module, "PROGRESS_SECONDS", -1.0)
     x = np.arange(23, dtype=np.uint8).repeat(64).reshape(23, 1, 8, 8)
     data = Dataset("numbered", x, np.zeros(23, int), x[:2], np.zeros(2, int))
     trainer = Trainer(Machine(tiny("ideal")))
@@ -126,7 +128,7 @@ def test_each_epoch_takes_every_sample_once_in_an_order_of_its_own(
     def note(_: Progress) -> None:
         seen.append(round(float(trainer.executor(1, evaluating=False)["x"][0, 0, 0, 0]) * 255))
 
-    trainer.fit(data, epochs=2, lr=1e-9, on_progress=note)
+    trainer.fit(data, epochs=2, lr=1e-9, callbacks=[on_progress(note)])
     assert sorted(seen[:23]) == sorted(seen[23:]) == list(range(23))
     assert seen[:23] != seen[23:]
     assert seen[:23] != list(range(23))

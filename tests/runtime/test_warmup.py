@@ -14,7 +14,7 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 from rpucc.runtime.warmup import on_compiling, warm_up
 
-from .small import tiny, tiny_cnn, tiny_data
+from .small import on_progress, tiny, tiny_cnn, tiny_data
 
 
 @pytest.mark.parametrize("rules", ["", '\n[[layer]]\nmatch = "fc"\nanalog = false\n'])
@@ -81,7 +81,7 @@ def test_compiling_is_told_apart_from_loading(
 def test_a_training_tells_what_its_last_test_took() -> None:
     told = []
     trainer = Trainer(Machine(tiny()))
-    trainer.fit(tiny_data(), epochs=2, batch_size=5, lr=0.05, on_progress=told.append)
+    trainer.fit(tiny_data(), epochs=2, batch_size=5, lr=0.05, callbacks=[on_progress(told.append)])
     first, last = told[0], told[-1]
     assert (first.test_samples, first.test_seconds) == (11, None)
     assert last.epoch == 2

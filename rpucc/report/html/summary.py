@@ -9,7 +9,7 @@ from rpucc.report import units
 from rpucc.report.html.parts import breakable, fact
 from rpucc.report.markup import Markup, tag
 from rpucc.report.plan import forward_reads, weight_parts
-from rpucc.report.program import input_shape
+from rpucc.report.program import input_text
 from rpucc.report.scene import Scene
 from rpucc.report.svg import CHARACTER, fit
 
@@ -21,14 +21,18 @@ def header(scene: Scene) -> Markup:
     """Return the title, the facts and the notes."""
     program, plan = scene.program, scene.plan
     low, high = program.input_range
-    shape = " × ".join(map(str, input_shape(program)))
     what = f"training with {program.loss} loss" if program.training else "inference"
+    taken = input_text(program)
     facts = [fact(*words) for words in _facts(scene)]
     notes = [tag("li", note) for note in plan.notes]
     return tag(
         "header",
         tag("h1", program.name, tag("span", f" on {plan.target}")),
-        tag("p", f"Compiled for {what}; input {shape} in {low:g} to {high:g}.", class_="lead"),
+        tag(
+            "p",
+            f"Compiled for {what}; {taken} in {low:g} to {high:g}.",
+            class_="lead",
+        ),
         tag("dl", *facts, class_="facts"),
         tag("ul", *notes, class_="notes") if notes else None,
     )

@@ -1,0 +1,13 @@
+"""What appends a step to a network: one file a learning rule, and what all of them need.
+
+| file | what it is |
+| --- | --- |
+| `step.py` | what a step changes and by which rates, the updates, the step contract |
+| `outer_product.py` | the outer products that move a matrix on arrays, and how several become one |
+| `backprop.py` | the gradient of a loss (pass `differentiate`) |
+| `objective.py` | which loss, of which value of the network: backprop's own |
+
+A rule says which x and d meet at which Read, and the gradients of what is not on arrays; `step.py`
+makes one Update a matrix and one new value a digital parameter of that. A network without a rule
+has the contract of inference (`StepContract.inference`), from the importer.
+"""

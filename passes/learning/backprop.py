@@ -1,0 +1,85 @@
+"""Backprop: append the loss, the backward cycle and the update cycle of one step of descent.
+
+The rules of the operators are in `gradients/`, the sweep over the graph in `gradients/sweep.py`,
+what every learning rule needs in `step.py`; not for how an update is done on arrays, which
+assign_update decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import onnx_ir as ir
+
+from rpucc import arguments
+from rpucc.constant_weights import by_op, digital_weights
+from rpucc.errors import ModelError
+from rpucc.passes.base import RpuPass
+from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.gradients.context import GradientEmitter
+from rpucc.passes.gradients.losses import LOSSES
+from rpucc.passes.gradients.sweep import sweep
+from rpucc.passes.learning.objective import objective
+from rpucc.passes.learning.step import StepWriter, parameters
+
+if TYPE_CHECKING:
+    from rpucc.target import Target
+
+
+@dataclass(frozen=True)
+class Differentiate(RpuPass):
+    """Append loss, gradients and updates, so that one run of the graph is one SGD step.
+
+    Requires: unrolled layers (training form), known shapes, one output. Leaves behind: graph inputs
+    `labels` (int64) or `targets` (float) and `lr`; graph outputs `loss` and, for each trained
+    weight W, `W.next`; the logits as an output where the model ends in a softmax, and the
+    probabilities where a change of shape follows a sigmoid. Trained are the weights of Reads (by
+    rpu Update) and the digital weights and biases of layers (W - lr·grad), each with `lr` times its
+    layer's `update.lr_scale` (also in the Update's metadata where it is not 1); all other constants
+    are frozen. The gradient of a value v is called `v.grad`; MaxPools got their Indices output. The
+    step contract (`rpucc.step_contract`) says which of them is what.
+
+        before: part = Read(x, W); y = ReduceSum(part, -2)
+        after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
+                W.next = Update(W, x, y.grad, lr)
+    """
+
+    target: Target
+    loss: str = "auto"
+    problems: Problems = field(default_factory=Problems, repr=False, compare=False)
+
+    name: ClassVar[str] = "differentiate"
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Append the training step; a model that cannot be trained raises ModelError."""
+        if self.loss not in ("auto", *LOSSES):
+            raise arguments.wrong("loss", self.loss, f"one of auto, {', '.join(LOSSES)}")
+        model.graph.sort()
+        sources = parameters(model.graph)
+        if not sources:
+            raise ModelError(
+                f"the model has nothing to train: {_why_nothing(model)}; compile with --inference"
+            )
+        e = GradientEmitter(model)
+        step = StepWriter(e, self.target)
+        aim = objective(e, self.loss, self.problems)
+        step.add_labels(aim.loss.labels)
+        step.add_rate(aim.output.dtype or ir.DataType.FLOAT)
+        gradients = sweep(e, {aim.loss.at: aim.loss.gradient}, sources, self.problems)
+        self.problems.gate()
+        step.change(sources, e.products[::-1], gradients)  # in the order of the forward cycle
+        step.finish(aim.output, aim.metrics())
+        return ir.passes.PassResult(model, modified=True)
+
+
+def _why_nothing(model: ir.Model) -> str:
+    """Say what there is in the place of layers with constant weights."""
+    weights = by_op(digital_weights(model))
+    if not weights:
+        return "it has no constant weights"
+    ops = ", ".join(f"{op} {count:,}" for op, count in weights.items())
+    return (
+        f"its {sum(weights.values()):,} constant weights are in no layer ({ops}); layers are Conv, "
+        "ConvTranspose, Gemm, MatMul and the Einsums that are one of those"
+    )

@@ -1,0 +1,133 @@
+"""Which loss a network is trained with, and of which of its values: the logits behind a softmax.
+
+Not for the losses themselves: `passes/gradients/losses.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from rpucc.errors import UnsupportedError
+from rpucc.passes.emit import CYCLE, int_of, known_shape
+from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.gradients.context import GradientEmitter
+from rpucc.passes.gradients.losses import BINARY, LOSSES, Loss
+from rpucc.step_contract import LOSSES as AVERAGES
+from rpucc.step_contract import SCORES, Metric
+
+_SHAPE_ONLY = ("Identity", "Reshape", "Flatten", "Squeeze")
+
+_SCORED_BY = {"cross-entropy": "classes", BINARY: "bits"}
+"""Loss -> how the error is counted; the answers of others are never wrong."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What backprop descends: a loss in the graph."""
+
+    rule: str
+    """The name of the loss."""
+    output: ir.Value
+    """The value of the network that it scores."""
+    loss: Loss
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """The loss, and the error where there are labels that an output can miss."""
+        output, value = str(self.output.name), str(self.loss.value.name)
+        loss = Metric("loss", output, self.rule, AVERAGES[self.rule], value)
+        score = _SCORED_BY.get(self.rule)
+        return (loss,) if score is None else (loss, Metric("error", output, score, SCORES[score]))
+
+
+def objective(e: GradientEmitter, wanted: str, problems: Problems) -> Objective:
+    """Emit the loss that `wanted` names ("auto": the one that suits the network's output)."""
+    output = _output(e.graph, problems)
+    rule = _loss_of(output) if wanted == "auto" else wanted
+    if rule == "cross-entropy":
+        output = _logits(e, output)
+    elif rule == BINARY:
+        output = _probabilities(output)
+    return Objective(rule, output, LOSSES[rule](e, output))
+
+
+def _output(graph: ir.Graph, problems: Problems) -> ir.Value:
+    """Return the value that the loss is about; one of several only where problems collect."""
+    outputs = list(graph.outputs)
+    if len(outputs) != 1:
+        names = ", ".join(str(value.name) for value in outputs)
+        problems.add(
+            UnsupportedError(
+                f"the model has {len(outputs)} outputs ({names}); training needs exactly one; keep "
+                "the one that the labels are about"
+            )
+        )
+    return outputs[0]
+
+
+def _loss_of(output: ir.Value) -> str:
+    """Return the loss that "auto" stands for: cross-entropy over one class would always be 0."""
+    last = _probabilities(output)
+    shape = last.shape
+    if shape is None or shape.rank() < 2 or shape[1] != 1:
+        return "cross-entropy"
+    node = last.producer()
+    return BINARY if node is not None and node.op_type == "Sigmoid" else "mse"
+
+
+def _probabilities(output: ir.Value) -> ir.Value:
+    """Return what a final Sigmoid gives, before the changes of shape behind it; else `output`."""
+    value = _before_shapes(output)
+    node = value.producer()
+    return value if node is not None and node.op_type == "Sigmoid" else output
+
+
+def _before_shapes(output: ir.Value) -> ir.Value:
+    """Return the value that the output is but for changes of shape."""
+    value, node = output, output.producer()
+    while node is not None and node.op_type in _SHAPE_ONLY and node.inputs[0] is not None:
+        value = node.inputs[0]
+        node = value.producer()
+    return value
+
+
+def _logits(e: GradientEmitter, output: ir.Value) -> ir.Value:
+    """Return [N, K] (or [N, K, *space]) before a final softmax; trailing dimensions of 1 go."""
+    value = _before_shapes(output)
+    node = value.producer()
+    if node is None or node.op_type not in ("Softmax", "LogSoftmax"):
+        logits = output
+    else:
+        assert node.inputs[0] is not None
+        logits = node.inputs[0]
+        rank = known_shape(logits).rank()
+        if int_of(node, "axis", -1) % rank != 1:
+            raise UnsupportedError(
+                f"node {node.name!r} ({node.op_type}): cross-entropy needs the classes on axis 1, "
+                f"found axis {int_of(node, 'axis', -1)} of {known_shape(logits)}; transpose the "
+                "output, or compile with loss = mse"
+            )
+        if value is not output and not _same_but_ones(value, output):
+            raise UnsupportedError(
+                f"output {output.name!r}: it reshapes the {node.op_type} {node.name!r} from "
+                f"{value.shape} to {output.shape}; end the model at the {node.op_type}"
+            )
+    shape = known_shape(logits)
+    if shape.rank() > 2 and all(dim == 1 for dim in shape.dims[2:]):
+        e.metadata = {CYCLE: "forward"}
+        logits = e.op("Flatten", logits, name="logits", out="logits", axis=1)
+        logits.shape = ir.Shape(shape.dims[:2])
+    return logits
+
+
+def _same_but_ones(before: ir.Value, after: ir.Value) -> bool:
+    """Whether a reshape only adds or drops trailing dimensions of 1, or does nothing."""
+    return _without_trailing_ones(before) == _without_trailing_ones(after)
+
+
+def _without_trailing_ones(value: ir.Value) -> list[int | ir.SymbolicDim]:
+    dims = list(known_shape(value).dims)
+    while len(dims) > 2 and dims[-1] == 1:
+        dims.pop()
+    return dims

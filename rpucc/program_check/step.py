@@ -1,0 +1,144 @@
+"""The step contract against the graph: every name is there, once, and fits what it is for.
+
+Not for its form, which reading it checks (`rpucc/step_contract.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import onnx_ir as ir
+
+from rpucc.program_check.values import MOST_AXES, TYPES
+from rpucc.step_contract import METRICS, STEP, Metric, StepContract
+
+FIXED_BATCH = "rpucc.fixed_batch"
+
+_FLOAT = (ir.DataType.FLOAT,)
+_LABELS = (ir.DataType.FLOAT, ir.DataType.INT64)
+
+
+def step_problems(model: ir.Model) -> Iterator[str]:
+    """Yield what is wrong with the contract in a model's metadata, one line each."""
+    step = StepContract.of(model)
+    inputs = {str(value.name): value for value in model.graph.inputs}
+    made = {str(v.name): v for node in model.graph for v in node.outputs if v.name}
+    yield from (f"metadata {STEP}: {problem}" for problem in _name_problems(step, inputs, made))
+    yield from (f"metadata {STEP}: {problem}" for problem in _state_problems(step, model, made))
+
+
+def _name_problems(
+    step: StepContract, inputs: Mapping[str, ir.Value], made: Mapping[str, ir.Value]
+) -> Iterator[str]:
+    """Values that are there, of the types and axes that their part asks for."""
+    labels = () if step.labels is None else (step.labels,)
+    for key, names, types, axes in (
+        ("inputs", step.inputs, _FLOAT, (1, MOST_AXES)),
+        ("labels", labels, _LABELS, (1, MOST_AXES)),
+        ("rates", step.rates, _FLOAT, (0, 0)),
+    ):
+        for name in names:
+            yield from _value_problems(key, name, inputs, "input of the graph", types, axes)
+    yield from _value_problems("output", step.output, made, "result of a node", TYPES, (0, 16))
+    for metric in step.metrics:
+        yield from _metric_problems(metric, made)
+    named = [*step.inputs, *labels, *step.rates]
+    if sorted(named) != sorted(inputs):
+        found, wanted = ", ".join(sorted(inputs)), ", ".join(sorted(named))
+        yield f"the graph has the inputs {found}; inputs, labels and rates are {wanted}"
+    metrics = tuple(metric.name for metric in step.metrics)
+    for key, parts in (("metrics", metrics), ("state", step.computed)):
+        twice = next((name for name in parts if parts.count(name) > 1), None)
+        if twice is not None:
+            yield f"{key}: {twice[:60]!r} is there twice"
+    if bool(step.state) != bool(step.rates):
+        yield "rates and state: a step has a rate where it changes something, and only there"
+
+
+def _value_problems(
+    key: str,
+    name: str,
+    known: Mapping[str, ir.Value],
+    kind: str,
+    types: tuple[ir.DataType, ...],
+    axes: tuple[int, int],
+) -> Iterator[str]:
+    value = known.get(name)
+    if value is None:
+        yield f"{key}: {name[:60]!r} is no {kind}"
+        return
+    rank = None if value.shape is None else len(value.shape)
+    if value.dtype not in types or rank is None or not axes[0] <= rank <= axes[1]:
+        wanted = " or ".join(each.name for each in types) if len(types) < 3 else "number"
+        span = str(axes[0]) if axes[0] == axes[1] else f"{axes[0]} to {axes[1]}"
+        yield f"{key}: {name!r} is no {wanted} of {span} axes"
+
+
+def _metric_problems(metric: Metric, made: Mapping[str, ir.Value]) -> Iterator[str]:
+    where = f"metrics: {metric.name[:60]!r}"
+    rules = METRICS.get(metric.name)
+    if rules is None:
+        yield f"{where} is none of {', '.join(METRICS)}"
+        return
+    average = rules.get(metric.rule)
+    if average is None:
+        yield f"{where}: its rule is {metric.rule[:60]!r}, none of {', '.join(rules)}"
+    elif metric.average != average:
+        yield f"{where}: its average is over {metric.average[:60]!r}, not {average}"
+    yield from _value_problems(
+        f"{where}: output", metric.output, made, "result of a node", TYPES, (0, MOST_AXES)
+    )
+    if (metric.value is None) != (average == "labels"):
+        yield f"{where}: a mean over samples has a value in the graph, a share of labels has none"
+    elif metric.value is not None:
+        yield from _value_problems(
+            f"{where}: value", metric.value, made, "result of a node", _FLOAT, (0, 0)
+        )
+
+
+def _state_problems(
+    step: StepContract, model: ir.Model, made: Mapping[str, ir.Value]
+) -> Iterator[str]:
+    """A next value takes the old one's place: both are alike."""
+    results = {str(value.name) for value in model.graph.outputs}
+    for name, next_name in step.state.items():
+        old = model.graph.initializers.get(name)
+        new = made.get(next_name) if next_name in results else None
+        if old is None or old.const_value is None:
+            yield f"state: {name!r} is no initializer"
+        elif new is None:
+            yield (f"state: {next_name!r}, the next {name!r}, is no graph output that a node makes")
+        elif new.shape is None or list(new.shape) != list(old.const_value.shape):
+            yield f"state: {name!r} is {old.const_value.shape}, its next value is {new.shape}"
+        elif new.dtype != old.const_value.dtype or new.dtype != ir.DataType.FLOAT:
+            yield f"state: {name!r} and its next value must be FLOAT"
+
+
+def fit_problems(model: ir.Model) -> Iterator[str]:
+    """Yield where inputs, labels and outputs do not fit each other; needs a sound contract."""
+    step = StepContract.of(model)
+    inputs = {str(value.name): value for value in model.graph.inputs}
+    made = {str(v.name): v for node in model.graph for v in node.outputs}
+    fixed = model.metadata_props.get(FIXED_BATCH)
+    expected = "N" if fixed is None else fixed
+    for name in step.inputs:
+        first = next(iter(inputs[name].shape or ()))
+        text = str(first if isinstance(first, int) else first.value)
+        if text != expected:
+            yield (
+                f"input {name!r} {inputs[name].shape}: its first axis is not the batch, {expected}"
+            )
+    loss = step.metric("loss")
+    if step.labels is not None and loss is not None:
+        yield from _label_problems(inputs[step.labels], made[loss.output], loss.rule)
+
+
+def _label_problems(labels: ir.Value, output: ir.Value, rule: str) -> Iterator[str]:
+    """Labels have the output's shape without its classes, targets have the output's."""
+    found, shape = list(labels.shape or ()), list(output.shape or ())
+    classes = rule == "cross-entropy"
+    wanted = [*shape[:1], *shape[2:]] if classes else shape
+    if output.dtype != ir.DataType.FLOAT or len(shape) < 2:
+        yield f"output {output.name!r} {output.shape}: training needs one that is FLOAT"
+    elif found != wanted or (labels.dtype == ir.DataType.INT64) != classes:
+        yield f"input {labels.name!r} {labels.shape}: does not fit the output {output.shape}"
