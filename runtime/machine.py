@@ -179,7 +179,10 @@ class Machine:
         """
         from rpucc.runtime.checkpoint import load_checkpoint
 
-        return load_checkpoint(path, program)
+        place = arguments.path("Machine.load(path)", path)
+        if program is not None:
+            arguments.instance("Machine.load(program)", program, Program, "a Program, or None")
+        return load_checkpoint(place, program)
 
     def begin_anew(self) -> None:
         """Count epochs from here on: weights and devices stay, and no random draw comes again."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,8 @@ DOCUMENTED = [
     (rpucc.load_checkpoint, rpucc.load_checkpoint),
     (rpucc.save_checkpoint, rpucc.save_checkpoint),
     (rpucc.Machine, rpucc.Machine.__init__),
+    (rpucc.Machine.save, rpucc.Machine.save),
+    (rpucc.Machine.load, rpucc.Machine.load),
     (rpucc.Trainer, rpucc.Trainer.__init__),
     (rpucc.Trainer.fit, rpucc.Trainer.fit),
     (rpucc.Trainer.evaluate, rpucc.Trainer.evaluate),
@@ -122,6 +125,20 @@ def program() -> rpucc.Program:
 @pytest.fixture(scope="module")
 def trainer(program: rpucc.Program) -> rpucc.Trainer:
     return rpucc.Trainer(rpucc.Machine(program))
+
+
+class Told:
+    """A callback that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.epochs: list[rpucc.EpochMetrics] = []
+        self.progress: list[rpucc.Progress] = []
+
+    def on_epoch(self, metrics: rpucc.EpochMetrics) -> None:
+        self.epochs.append(metrics)
+
+    def on_progress(self, progress: rpucc.Progress) -> None:
+        self.progress.append(progress)
 
 
 X, Y = np.zeros((20, 1, 28, 28), np.float32), np.arange(20) % 10
@@ -227,10 +244,40 @@ WRONG: dict[str, tuple[Call, str]] = {
     ),
     "lr_schedule text": (fit(lr_schedule="step:0:1"), "schedule 'step:0:1': allowed: constant"),
     "checkpoint": (fit(checkpoint=5), "checkpoint: found 5; allowed: a path"),
-    "on_epoch": (fit(on_epoch="print"), "on_epoch: found the str 'print'; allowed: a function"),
-    "on_progress": (fit(on_progress=5), "on_progress: found 5"),
+    "callbacks one function": (fit(callbacks=print), "callbacks: found a builtin_function_or_meth"),
+    "callbacks one object": (
+        fit(callbacks=Told()),
+        "callbacks: found a .*Told; allowed: a list",
+    ),
+    "callbacks text": (fit(callbacks="print"), "callbacks: found the str 'print'; allowed: a list"),
+    "callback None": (
+        fit(callbacks=[print, None]),
+        r"callbacks\[1\]: found None; allowed: a functi",
+    ),
+    "callback of no use": (
+        fit(callbacks=[SimpleNamespace(on_epochs=print)]),
+        r"callbacks\[0\]: found a types.SimpleNamespace; allowed: .* methods on_epoch\(metrics\)",
+    ),
+    "callback whose method is none": (
+        fit(callbacks=[SimpleNamespace(on_progress=5)]),
+        r"callbacks\[0\]: found a types.SimpleNamespace",
+    ),
     "evaluate": (lambda p, t: t.evaluate(X, Y, batch_size=1.5), "batch_size: found 1.5"),
     "predict": (lambda p, t: t.predict(X, batch_size="all"), "batch_size: found the str 'all'"),
+    "evaluate without labels": (
+        lambda p, t: t.evaluate(X),
+        "data: found a numpy.ndarray; allowed: .*arrays .* or a Dataset",
+    ),
+    "evaluate 5": (lambda p, t: t.evaluate(5), "data: found 5; allowed"),
+    "machine save": (
+        lambda p, t: t.machine.save(5),
+        r"Machine.save\(path\): found 5; allowed: a path",
+    ),
+    "machine load": (lambda p, t: rpucc.Machine.load(5), r"Machine.load\(path\): found 5"),
+    "machine load program": (
+        lambda p, t: rpucc.Machine.load("run", "program.onnx"),
+        r"Machine.load\(program\): found the str 'program.onnx'; allowed: a Program, or None",
+    ),
     "executor": (lambda p, t: t.executor(1.5, evaluating=True), "batch: found 1.5"),
     "load_checkpoint": (lambda p, t: rpucc.load_checkpoint(5), r"checkpoint\(path\): found 5"),
     "load_checkpoint program": (
@@ -271,7 +318,7 @@ def test_a_plain_model_is_no_program():
     import onnx_ir as ir
 
     program = rpucc.Program(ir.from_proto(build("mlp")))
-    for key in ("target", "input", "output", "plan", "cost"):
+    for key in ("target", "inputs", "output", "plan", "cost"):
         with pytest.raises(rpucc.ModelError, match="is no program, its metadata lack rpucc"):
             getattr(program, key)
 
@@ -339,3 +386,121 @@ def test_models_may_be_protos_irs_bytes_and_paths(tmp_path):
     path.write_bytes(proto.SerializeToString())
     for model in (proto, ir.from_proto(proto), path.read_bytes(), path, str(path), "mlp"):
         assert rpucc.compile(model, "ideal", verify=False).plan.weights == 235_146
+
+
+# Data ----------------------------------------------------------------------------------------
+
+
+def digits(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, 1, 28, 28)).astype(np.uint8), np.arange(n) % 10
+
+
+def kinds(folder: Path) -> dict[str, Any]:
+    """The same data, 30 samples to train and 10 to test, in every way that there is."""
+    x, y = digits()
+    parts = {"x_train": x[:30], "y_train": y[:30], "x_test": x[30:], "y_test": y[30:]}
+    np.savez(folder / "digits.npz", **parts)
+    return {
+        "dataset": rpucc.Dataset("digits", *parts.values()),
+        "path": folder / "digits.npz",
+        "name": str(folder / "digits.npz"),
+        "four arrays": tuple(parts.values()),
+        "pairs": ((x[:30], y[:30]), (x[30:], y[30:])),
+        "dictionary": parts,
+        "by input": {"x_train": {"x": x[:30]}, "y_train": y[:30], "x_test": {"x": x[30:]}}
+        | {"y_test": y[30:]},
+    }
+
+
+def test_fit_evaluate_and_predict_take_the_same_kinds_of_data(tmp_path, program):
+    x, y = digits()
+    found = {}
+    for kind, data in kinds(tmp_path).items():
+        trainer = rpucc.Trainer(rpucc.Machine(program))
+        history = trainer.fit(data, epochs=1, batch_size=5, lr=0.1)
+        result, outputs = trainer.evaluate(data), trainer.predict(data)
+        assert (result.samples, result.error) == (10, history[0].test_error)
+        assert result.loss == trainer.evaluate(x[30:], y[30:]).loss
+        np.testing.assert_array_equal(outputs, trainer.predict(x[30:]))
+        np.testing.assert_array_equal(outputs, trainer.predict({"x": x[30:]}))
+        np.testing.assert_array_equal(outputs, trainer.outputs(data)[program.output])
+        found[kind] = (history[0].reproducible(), outputs.tobytes())
+    assert len({str(each) for each in found.values()}) == 1
+
+
+def test_of_x_and_y_the_last_tenth_is_evaluated(trainer):
+    x, y = digits()
+    assert trainer.evaluate((x, y)).samples == len(trainer.predict((x, y))) == 4
+    assert trainer.evaluate("mnist-mini").samples == 1000
+
+
+def test_callbacks_are_told_in_their_order(program):
+    """Objects by their methods, functions of epochs; what one is told the others are, too."""
+    told, epochs, order = Told(), [], []
+    bar = SimpleNamespace(on_progress=lambda progress: order.append("bar"))
+    history = rpucc.Trainer(rpucc.Machine(program)).fit(
+        digits(),
+        epochs=2,
+        batch_size=12,
+        callbacks=[bar, told, epochs.append, lambda metrics: order.append(metrics.epoch)],
+    )
+    assert history == told.epochs == epochs
+    assert [each.epoch for each in told.progress if each.samples_done == 36] == [1, 2]
+    assert [each for each in order if each != "bar"] == [1, 2]
+    assert order.count("bar") == len(told.progress)
+
+
+def test_what_a_callback_raises_ends_the_training_after_the_checkpoint(tmp_path, program):
+    def enough(metrics: rpucc.EpochMetrics) -> None:
+        raise StopIteration("enough")
+
+    machine = rpucc.Machine(program)
+    with pytest.raises(StopIteration, match="enough"):
+        rpucc.Trainer(machine).fit(
+            digits(), epochs=5, checkpoint=tmp_path / "c", callbacks=[enough]
+        )
+    assert machine.counters.epoch == rpucc.Machine.load(tmp_path / "c", program).counters.epoch == 1
+
+
+# Saving --------------------------------------------------------------------------------------
+
+
+def test_a_machine_in_a_folder_is_all_there_is(tmp_path):
+    program = rpucc.compile("mlp", "rpu-managed", verify=False)
+    machine = rpucc.Machine(program, seed=3)
+    rpucc.Trainer(machine).fit(digits(), epochs=1, batch_size=5)
+    machine.save(tmp_path / "new" / "mine")
+    files = {"program.onnx", "checkpoint.safetensors"}
+    assert {path.name for path in (tmp_path / "new" / "mine").iterdir()} == files
+    again = rpucc.Machine.load(str(tmp_path / "new" / "mine"))
+    for name, array in machine.state().items():
+        np.testing.assert_array_equal(again.state()[name], array)
+    assert (again.seed, again.history) == (3, machine.history)
+    more, expected = (rpucc.Trainer(each).fit(digits(), epochs=2) for each in (again, machine))
+    assert more[-1].reproducible() == expected[-1].reproducible()
+    again.save(tmp_path / "new" / "mine")  # goes on in its own folder
+    assert rpucc.Machine.load(tmp_path / "new" / "mine").counters.epoch == 2
+
+
+def test_a_checkpoint_alone(tmp_path, program):
+    machine = rpucc.Machine(program, seed=4)
+    machine.save(tmp_path / "c.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
+    assert rpucc.Machine.load(tmp_path / "c.safetensors", program).seed == 4
+    with pytest.raises(rpucc.CheckpointError, match=r"there is no program.onnx beside it"):
+        rpucc.Machine.load(tmp_path / "c.safetensors")
+    with pytest.raises(rpucc.OutputError, match=r"there is no folder"):
+        machine.save(tmp_path / "no" / "c.safetensors")
+
+
+def test_a_folder_of_another_program_is_left_as_it_is(tmp_path, program):
+    rpucc.Machine(program).save(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    other = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False))
+    with pytest.raises(rpucc.OutputError, match=r"its program.onnx is another program.*another f"):
+        other.save(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(rpucc.OutputError, match=r"file/mine: the folder cannot be made: "):
+        other.save(tmp_path / "file" / "mine")
+    assert {path: path.read_bytes() for path in before} == before

@@ -96,4 +96,4 @@ def test_what_a_step_does_not_change_stays() -> None:
         name for name, array in machine.values.items() if not np.array_equal(array, before[name])
     }
     assert moved <= set(kept)
-    assert set(machine.state()) == {*machine.grids, *(set(kept) - set(machine.grids))}
+    assert set(machine.state()) == {*machine.arrays, *(set(kept) - set(machine.arrays))}
