@@ -7,14 +7,13 @@ times in seconds. Not for people: that is plan.py.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rpucc.node_attributes import carried
 from rpucc.report import units
-from rpucc.target_sections import Update
 
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan, Plan
@@ -22,21 +21,7 @@ if TYPE_CHECKING:
 _Cell = Callable[["LayerPlan"], object]
 
 
-def _heading(key: str) -> str:
-    return key if key.startswith("update_") else f"update_{key}"
-
-
-def _of_update(key: str) -> _Cell:
-    """A key of the update policy; nothing where the layer is not updated."""
-
-    def cell(layer: LayerPlan) -> object:
-        value = layer.update.get(key, "")
-        return int(value) if isinstance(value, bool) else value
-
-    return cell
-
-
-COLUMNS: dict[str, _Cell] = {
+_MATRIX: dict[str, _Cell] = {
     "name": lambda la: la.name,
     "op": lambda la: la.op,
     "analog": lambda la: int(la.analog),
@@ -65,8 +50,9 @@ COLUMNS: dict[str, _Cell] = {
     "noise_backward": lambda la: int(la.noise_backward),
     "bound_forward": lambda la: int(la.bound_forward),
     "bound_backward": lambda la: int(la.bound_backward),
-    **{_heading(each.key): _of_update(each.key) for each in carried(Update, "Update")},
-    "lr_scale": lambda la: la.update.get("lr_scale", ""),
+}
+_COST: dict[str, _Cell] = {
+    "lr_scale": lambda la: _update(la, "lr_scale"),
     "seconds": lambda la: la.seconds,
     "training_seconds": lambda la: la.training_seconds,
     "images_per_second": lambda la: la.images_per_second,
@@ -83,7 +69,19 @@ _FORMULA = ("=", "+", "-", "@")
 
 def as_csv(plan: Plan) -> str:
     """Return a line of headings and one line a layer."""
-    return table_csv(COLUMNS, ([cell(la) for cell in COLUMNS.values()] for la in plan.layers))
+    found = columns()
+    return table_csv(found, ([cell(la) for cell in found.values()] for la in plan.layers))
+
+
+def columns() -> dict[str, _Cell]:
+    """Return the columns in order; those of the update policy are the keys that Updates carry."""
+    from rpucc.node_attributes import carried
+    from rpucc.target_sections import Update
+
+    keys = [each.key for each in carried(Update, "Update")]
+    names = [key if key.startswith("update_") else f"update_{key}" for key in keys]
+    update = {n: functools.partial(_update, key=k) for n, k in zip(names, keys, strict=True)}
+    return {**_MATRIX, **update, **_COST}
 
 
 def table_csv(headings: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
@@ -97,6 +95,12 @@ def table_csv(headings: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(map(_safe, headings))
     writer.writerows(map(_safe, row) for row in rows)
     return text.getvalue()
+
+
+def _update(layer: LayerPlan, key: str) -> object:
+    """A key of the update policy; nothing where the layer is not updated."""
+    value = layer.update.get(key, "")
+    return int(value) if isinstance(value, bool) else value
 
 
 def _safe(value: object) -> object:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from rpucc.cli.main import cli
 from rpucc.compiler import compile_model
 from rpucc.program import Program
-from rpucc.report.csv import COLUMNS, as_csv
+from rpucc.report.csv import as_csv, columns
 from rpucc.report.definitions import as_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def test_a_folder_that_is_a_file(file: Path, tmp_path: Path) -> None:
 def test_csv_rows(lenet: Program) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(lenet.plan))))
     assert [row["name"] for row in rows] == ["conv1", "conv2", "fc1", "fc2"]
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == list(columns())
     assert rows[0]["reads_forward"] == "576"
     assert float(rows[0]["seconds"]) == pytest.approx(5.76e-6)
     assert [row["is_bottleneck"] for row in rows] == ["1", "0", "0", "0"]
