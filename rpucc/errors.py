@@ -34,6 +34,10 @@ class ModelError(RpuccError):
             self.args = (f"{label}: {self}",)
 
 
+class VersionError(ModelError):
+    """The program is of another version of the rpu operators than this rpucc reads."""
+
+
 class UnsupportedError(ModelError):
     """The model is valid ONNX, but an op, attribute or shape in it is not supported."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc import arguments, run_files
-from rpucc.errors import ModelError, OutputError, one_line
+from rpucc.errors import ModelError, OutputError, VersionError, one_line
 from rpucc.files import temporary_folder
 from rpucc.step_contract import StepContract
 from rpucc.trust import NO_TRUST, Trust, is_own
@@ -199,7 +199,8 @@ class Program:
         are looked for beside the file, then on Python's path.
 
         Raises ModelError, one line that names the file, where it cannot be read, is not ONNX,
-        was not compiled by rpucc, or is damaged; ArgumentError for what is no path.
+        was not compiled by rpucc, is of another version (VersionError), or is damaged;
+        ArgumentError for what is no path.
 
         >>> import rpucc, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -256,7 +257,11 @@ def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
 
 
 def read_model(path: str | os.PathLike[str]) -> ir.Model:
-    """Read a valid ONNX file with its external data; raises ModelError."""
+    """Read a valid ONNX file with its external data.
+
+    Raises ModelError; VersionError for a program of another version of the rpu operators, whatever
+    else onnx would say of it.
+    """
     import onnx
     import onnx.checker
 
@@ -273,10 +278,39 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
     except OSError as error:
         raise ModelError(f"{path}: cannot read: {error.strerror or error}") from error
     except Exception as error:  # protobuf, onnx and onnx-ir raise many unrelated classes
+        _check_version(_without_weights(path), path)
         raise ModelError(
             f"{path}: not an ONNX file, or a damaged one: {one_line(error)}"
         ) from error
+    _check_version(model, path)
     return model
+
+
+def _without_weights(path: Path) -> ir.Model | None:
+    """Read what onnx's checker refused, as far as that goes."""
+    try:
+        return ir.load(path, format="protobuf")
+    except Exception:  # noqa: BLE001  any damage at all may have been done to a file
+        return None
+
+
+def _check_version(model: ir.Model | None, path: Path) -> None:
+    """Refuse a program of another version of the rpu operators, with the way out."""
+    from rpucc import __version__
+    from rpucc.opset import DOMAIN, VERSION
+
+    if model is None or not is_program(model):
+        return
+    found = model.opset_imports.get(DOMAIN, VERSION)
+    if found == VERSION:
+        return
+    by = one_line(model.metadata_props["rpucc.version"])[:20]
+    older = "compile the original model again with this version"
+    raise VersionError(
+        f"{path}: a program of version {found} of the rpu operators, written by rpucc {by}; rpucc "
+        f"{__version__} reads version {VERSION}: "
+        f"{older if found < VERSION else 'install a newer rpucc'}"
+    )
 
 
 def _check_program(program: Program, where: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rpucc.cli.run_folder import RunFolder
-from rpucc.errors import CheckpointError, ModelError, UsageError
+from rpucc.errors import CheckpointError, ModelError, UsageError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +115,8 @@ def load_compiled(name: str) -> Program | None:
         return None
     try:
         model = read_model(name)
+    except VersionError:
+        raise
     except ModelError:
         return None
     return Program.load(name) if is_program(model) else None

@@ -57,8 +57,11 @@ __all__ = [
     "register_schemas",
 ]
 
-VERSION = 1
-"""The operator domain's version."""
+VERSION = 2
+"""The operator domain's version: of the programs that are written, and the only one that is read.
+
+2: attributes follow from the keys of a target, with its ranges.
+"""
 
 OPSET = 21
 """The "" opset version of programs; a model that comes with a newer one keeps it."""

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import onnxruntime as rt
 from onnx.shape_inference import infer_shapes
 
-from rpucc.opset import add_functions, register_schemas
+from rpucc.opset import VERSION, add_functions, register_schemas
 from rpucc.passes.gradients.context import GradientEmitter
 from rpucc.passes.gradients.sweep import sweep
 
@@ -31,7 +31,7 @@ def parse(text: str, opset: int = 21) -> onnx.ModelProto:
     `float[] x` is a scalar, for text that is put together.
     """
     register_schemas()
-    header = f'<ir_version: 10, opset_import: ["" : {opset}, "rpu" : 1]>\n'
+    header = f'<ir_version: 10, opset_import: ["" : {opset}, "rpu" : {VERSION}]>\n'
     model = ir.from_proto(onnx.parser.parse_model(header + "g " + text.replace("[]", "")))
     for i, node in enumerate(model.graph):
         node.name = node.name or f"{node.op_type.lower()}{i}"

@@ -21,7 +21,7 @@ quick = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 def build(graph: str, opset_version: int = 21) -> onnx.ModelProto:
-    header = f'<ir_version: 10, opset_import: ["" : {opset_version}, "rpu" : 1]>\ng '
+    header = f'<ir_version: 10, opset_import: ["" : {opset_version}, "rpu" : {opset.VERSION}]>\ng '
     model = ir.from_proto(onnx.parser.parse_model(header + graph))
     opset.add_functions(model)
     return ir.to_proto(model)
