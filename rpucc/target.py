@@ -174,7 +174,7 @@ class Target(LayerTables, _Machine):
         overrides: "key=value" strings, as `--set` takes them: ["update.bl=1",
             "layer.conv*.update.bl=10", "array.large.rows=2048"]. One that changes `device.model`
             drops the parameters that belonged to the other model; parameters apply after it.
-            Times are in seconds, energies in joules; docs/policies.md has every key.
+            Times are in seconds, energies in joules; `rpucc targets keys` lists every key.
 
         Raises TargetError, one line that names file and key, what was found and what is allowed;
         ArgumentError for an argument of another type.

@@ -224,8 +224,10 @@ def _of_backward(key: str) -> str:
 class Tables:
     """Which tables a file may have, and their keys; what errors and `--set` go by."""
 
+    classes: dict[str, type[BaseModel]]
+    """Dotted name of a table, "" for the top -> its class. "layer.update" is that of a rule."""
     keys: dict[str, tuple[str, ...]]
-    """Dotted name of a table, "" for the top -> its keys. "layer.update" is that of a rule."""
+    """The same -> its keys."""
     free: frozenset[str]
     """Tables that take other keys too, their model's."""
     lists: frozenset[str]
@@ -258,6 +260,7 @@ def tables_of(model: type[BaseModel]) -> Tables:
     """Return the tables of a file that is read as this model."""
     found = list(_tables(model, ""))
     return Tables(
+        {name: cls for name, cls, _ in found},
         {name: _keys(cls) for name, cls, _ in found},
         frozenset(name for name, cls, _ in found if issubclass(cls, Section) and cls.free),
         frozenset(name for name, _, several in found if several),

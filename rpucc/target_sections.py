@@ -49,6 +49,7 @@ class ArrayKind(Section):
     """One kind of physical array (`[[array]]`)."""
 
     name: KindName
+    """What the kind is called; `--set array.NAME.rows=256` changes one kind, `array.rows` all."""
     rows: Extent
     """Output lines; the largest R that one tile can have."""
     cols: Extent
@@ -154,11 +155,12 @@ class Management(Section):
     noise_forward: Annotated[
         Literal["auto", "always", "never"], choice("auto", "always", "never")
     ] = "never"
-    """NM in the forward cycle; auto: only where |x| <= 1 cannot be proved."""
+    """NM in the forward cycle: inputs are divided by their largest before a read and its result is
+    multiplied again; auto: only where |x| <= 1 cannot be proved."""
     noise_backward: Annotated[Literal["always", "never"], choice("always", "never")] = "never"
-    """NM in the backward cycle."""
+    """NM of the errors, in the backward cycle."""
     bound_forward: Flag = False
-    """BM in the forward cycle."""
+    """BM in the forward cycle: a tile that saturates is read again with smaller inputs."""
     bound_backward: Flag = False
     """BM in the backward cycle."""
     bound_mode: Annotated[
@@ -191,7 +193,7 @@ class Update(Section):
     """
 
     pulsed: Annotated[Flag, OnNode("Update", off=0)] = True
-    """Stochastic pulse trains; false: the exact outer product."""
+    """Stochastic pulse trains; false: the exact outer product, in float32."""
     bl: Annotated[int, integer(1, 255), OnNode("Update", off=0, where=_is_pulsed)] = 10
     """BL, pulse slots in the update of a position; with update_bl_management the most there are."""
     update_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False

@@ -23,6 +23,8 @@ class Allowed:
 
     text: str
     test: Callable[[Any], object]
+    choices: tuple[bool | str, ...] = ()
+    """All values, where they are few and have no order."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -67,10 +69,10 @@ def text(pattern: str, allowed: str) -> Allowed:
 def choice(*choices: str) -> Allowed:
     """Allow one of these strings."""
     allowed = "one of " + ", ".join(f'"{c}"' for c in choices)
-    return Allowed(allowed, lambda v: isinstance(v, str) and v in choices)
+    return Allowed(allowed, lambda v: isinstance(v, str) and v in choices, choices)
 
 
-Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool))]
+Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool), (False, True))]
 MAX_PINS = 100_000
 """Array ids that a layer rule may hold: more is a slip in a range."""
 

@@ -166,23 +166,23 @@ def test_commands_are_ones_that_there_are(page):
         command.make_context("rpucc", words, parent)  # raises UsageError
 
 
-def test_the_policies_page_names_every_key():
-    """A new key has a place in the page, and a changed default is changed there."""
-    from rpucc.target import Calibration, Management, Periphery, Update, VariationPolicy
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_of_keys_are_current(page):
+    """They are written from the sections of a target."""
+    from rpucc.report.keys import with_tables
 
-    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
-    sections = {
-        "management": Management, "periphery": Periphery, "update": Update,
-        "variations": VariationPolicy, "calibration": Calibration,
-    }  # fmt: skip
-    for name, section in sections.items():
-        for key, field in section.model_fields.items():
-            rows = re.findall(rf"^\|[^|]*`{name}\.{key}`[^|]*\| ([^|]*) \|", page, re.MULTILINE)
-            assert len(rows) == 1, f"{name}.{key}"
-            default = (
-                str(field.default).lower().removesuffix(".0") if field.default != () else "nothing"
-            )
-            assert rows[0].split(",")[0].split(";")[0].split(" ")[0] == default, f"{name}.{key}"
+    text = page.read_text(encoding="utf-8")
+    assert with_tables(text) == text, f"run: python -m rpucc.report.keys {page.relative_to(ROOT)}"
+
+
+def test_the_pages_have_every_key_of_a_target():
+    """Each table is on one page; the keys of [cost] have their derivations beside them."""
+    from rpucc.report.keys import MARK, keys
+
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for table in {key.table for key in keys()} - {"cost"}:
+        assert text.count(MARK.format(table=table)) == 1, table
+    assert [key.name for key in keys() if not key.text] == []
 
 
 def test_physics_names_the_sources_of_what_is_there():

@@ -43,6 +43,40 @@ def _list(as_json: bool) -> None:
 
 
 @targets.command()
+@click.argument("table", required=False)
+@options.as_json
+def keys(table: str | None, as_json: bool) -> None:
+    """List the keys of a target, or of one TABLE of it, with what each may be and does.
+
+    Set them in a target's file, for some layers in a [[layer]] rule, or by --set TABLE.KEY=VALUE.
+    """
+    import difflib
+    from dataclasses import asdict
+
+    from rpucc.errors import UsageError, one_line
+    from rpucc.report import keys as report
+
+    found = report.keys()
+    tables = list(dict.fromkeys(key.table for key in found))
+    if table is not None and table not in tables:
+        near = difflib.get_close_matches(table, tables, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"a target has no table {one_line(table)!r}; {hint}it has {', '.join(tables)}"
+        )
+    found = tuple(key for key in found if table in (None, key.table))
+    if as_json:
+        from rpucc.cli.output import print_json
+
+        print_json([asdict(key) for key in found])
+        return
+    from rpucc.cli.console import show
+    from rpucc.report import lists
+
+    show(lists.keys((f"{key.table}.{key.name}", key.values, key.text) for key in found))
+
+
+@targets.command()
 @click.argument("name")
 @options.as_json
 def show(name: str, as_json: bool) -> None:

@@ -23,6 +23,14 @@ def targets(rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
+def keys(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """Return the keys of a target: name, values with the default first, what it does."""
+    table = new_table("key", "values, default first", "what it does", folds=(1, 2))
+    for name, values, text in rows:
+        table.add_row(name, values, text)
+    return table
+
+
 def models(rows: Iterable[tuple[str, str, Sequence[int | str], int, str]]) -> Table:
     """Return the zoo: name, description, input shape, parameters, source."""
     table = new_table("model", "what it is", "input", "weights", numeric=(3,), folds=(1,))
