@@ -80,7 +80,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    free: ClassVar[bool] = False
+    is_open: ClassVar[bool] = False
     """Whether it takes keys beside its own, which a model of its checks."""
 
     @classmethod
@@ -126,7 +126,7 @@ class ModelSection(Section):
     A subclass may have tables of its own, which stand beside them.
     """
 
-    free: ClassVar[bool] = True
+    is_open: ClassVar[bool] = True
 
     model: str
     parameters: dict[str, Parameter] = Field(default_factory=dict)
@@ -228,16 +228,16 @@ class Tables:
     """Dotted name of a table, "" for the top -> its class. "layer.update" is that of a rule."""
     keys: dict[str, tuple[str, ...]]
     """The same -> its keys."""
-    free: frozenset[str]
+    open: frozenset[str]
     """Tables that take other keys too, their model's."""
     lists: frozenset[str]
     """Tables that are there any number of times ([[array]])."""
 
     def knows(self, table: str, key: str) -> bool:
-        """Whether a table may have this key."""
-        return table in self.keys and (
-            key in self.keys[table] or (table in self.free and key.isidentifier())
-        )
+        """Whether a table may have this key, as a value."""
+        if table not in self.keys or f"{table}.{key}" in self.keys:
+            return False
+        return key in self.keys[table] or (table in self.open and key.isidentifier())
 
     @property
     def single(self) -> tuple[str, ...]:
@@ -262,7 +262,7 @@ def tables_of(model: type[BaseModel]) -> Tables:
     return Tables(
         {name: cls for name, cls, _ in found},
         {name: _keys(cls) for name, cls, _ in found},
-        frozenset(name for name, cls, _ in found if issubclass(cls, Section) and cls.free),
+        frozenset(name for name, cls, _ in found if issubclass(cls, Section) and cls.is_open),
         frozenset(name for name, _, several in found if several),
     )
 

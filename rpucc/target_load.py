@@ -199,7 +199,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], tables: Tabl
 
 
 def _is_model(path: tuple[str | int, ...], tables: Tables) -> bool:
-    return path[-1] == "model" and _table(path) in tables.free
+    return path[-1] == "model" and _table(path) in tables.open
 
 
 def _node(data: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def _pattern_and_tail(parts: list[str], tables: Tables) -> tuple[str, tuple[str,
     for length in range(len(parts) - 1, 0, -1):
         *table, key = parts[-length:]
         name = ".".join(("layer", *table))
-        if tables.knows(name, key) and f"{name}.{key}" not in tables.keys:
+        if tables.knows(name, key):
             return ".".join(parts[:-length]), (*table, key)
     return "", ()
 
@@ -302,10 +302,10 @@ def _select_rule(rules: Any, pattern: str, where: str) -> int:
 
 def _dotted(tables: Tables, data: Mapping[str, Any]) -> list[str]:
     """Every key that `--set` takes, as it is written there (layer rules left out)."""
-    names = ["array", *tables.single]
+    names = [*sorted(tables.lists - {"layer"}), *tables.single]
     dotted = [f"{t}.{key}" for t in names for key in tables.keys[t]]
     dotted = ["name", "description", *(key for key in dotted if key not in tables.keys)]
-    for table in sorted(tables.free.intersection(tables.single)):
+    for table in sorted(tables.open.intersection(tables.single)):
         found = _model_parameters(data, table)
         dotted += [f"{table}.{key}" for key in found if f"{table}.{key}" not in dotted]
     return dotted
@@ -355,7 +355,7 @@ def _problem(entry: Mapping[str, Any], path: tuple[str | int, ...], tables: Tabl
     kind, context = entry["type"], entry.get("ctx", {})
     if kind in ("not_allowed", "conflict"):
         text = conflict_text({"found": entry["input"], **context})
-        own = tables.keys[_table(path)] if _table(path) in tables.free else ()
+        own = tables.keys[_table(path)] if _table(path) in tables.open else ()
         near = difflib.get_close_matches(str(path[-1]), own, 1)
         return text + (f"; did you mean {near[0]!r}?" if near and path[-1] not in own else "")
     if kind == "missing":

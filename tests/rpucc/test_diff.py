@@ -21,6 +21,8 @@ from rpucc.report.decisions import as_toml
 from rpucc.report.diff import Change, diff
 from rpucc.report.program import describe
 from rpucc.target import Target
+from rpucc.target_keys import ModelSection, Section, mark
+from rpucc.target_values import Allowed
 
 Data = dict[str, Any]
 
@@ -97,22 +99,10 @@ def test_rounding_is_no_difference(before: Data) -> None:
 # ---------------------------------------------------------------- everything that a program carries
 
 OTHER: dict[str, Any] = {
-    "name": "another", "description": "another", "count": 5, "rows": 600, "cols": 600,
-    "t_read": 2e-8, "t_pulse": 2e-9, "share": True,
-    "read_noise": 0.1, "bound": 11.0, "dac_bits": 8, "adc_bits": 8, "dac_stochastic": True,
-    "read_noise_backward": 0.02, "periphery.bound_backward": 10.0, "dac_bits_backward": 6,
-    "adc_bits_backward": 6,
-    "cuts": "greedy", "array": "large", "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129],
-    "weight_scaling": 0.2, "weight_scaling_per": "layer",
-    "bias": "digital", "replicas": 2, "replica_updates": "independent", "devices_per_weight": 3,
-    "noise_forward": "always", "noise_backward": "never", "bound_forward": False,
-    "management.bound_backward": True, "bound_mode": "worst-case", "max_halvings": 3,
-    "assumed_w_max": 0.5, "pulsed": False, "bl": 7,
-    "update_management": True, "update_bl_management": True,
-    "lr_scale": 0.5, "policy": "train", "remove": ["dtod"], "zero_shift": False, "pairs": 50,
-    "reference_std": 0.01, "pulse_density": 0.5, "expected_rereads": 0.1, "value_bits": 16,
+    "name": "another", "description": "another", "array": "large", "count": 5,
+    "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129], "remove": ["dtod"],
 }  # fmt: skip
-"""Key of a target -> a legal value that is not the one of `START`."""
+"""Key of a target -> another legal value, where the range of the key does not give one."""
 
 START = (
     "device.model=soft-bounds", "calibration.zero_shift=true", "calibration.pairs=20",
@@ -144,14 +134,30 @@ def keys_of_a_target() -> Iterator[tuple[str, str, Any]]:
         if name in ("name", "description"):
             yield "", name, OTHER[name]
         elif name == "arrays":
-            yield from (("array.small", key, OTHER[key]) for key in type(section[0]).model_fields)
-        elif name == "device":
-            values = {**section.parameters, "dw_min": 0.002}
-            yield from (("device", key, 1.5 * value or 0.1) for key, value in values.items())
-        elif name != "layers":
-            for key in type(section).model_fields:
-                other = OTHER.get(f"{name}.{key}", OTHER.get(key))
-                yield name, key, 2 * getattr(section, key) if other is None else other
+            yield from _keys_of("array.small", section[0])
+        elif isinstance(section, Section):
+            yield from _keys_of(name, section)
+
+
+def _keys_of(table: str, section: Section) -> Iterator[tuple[str, str, Any]]:
+    if isinstance(section, ModelSection):
+        values = {**section.parameters, "dw_min": 0.002}
+        yield from ((table, key, 1.5 * value or 0.1) for key, value in values.items())
+        return
+    policy = Target.load("soft-bounds", START)
+    for key, field in type(section).model_fields.items():
+        place = RULES.get(key, table).split(".")
+        of_layer = getattr(policy.for_layer(place[1]), table) if place[0] == "layer" else section
+        allowed = mark(field, Allowed)
+        assert allowed is not None
+        yield table, key, OTHER[key] if key in OTHER else other(getattr(of_layer, key), allowed)
+
+
+def other(value: Any, allowed: Allowed) -> Any:
+    """A legal value that is not this one."""
+    numbers = (2 * value, value / 2, value + 1) if isinstance(value, int | float) else ()
+    every = (*allowed.choices, *numbers, 0.1, 8, 2)
+    return next(each for each in every if each != value and allowed.test(each))
 
 
 def start_of(*overrides: str) -> Data:
