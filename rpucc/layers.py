@@ -42,7 +42,7 @@ NO_LAYER = "rpucc.no_layer"
 """Node metadata of a product with constant weights: why it is no dense layer."""
 
 MOST_TILES = 1 << 24
-"""Tile ids have 24 bits in the address of a random draw (runtime/kernels/philox.py)."""
+"""Tile ids have 24 bits in the address of a random draw (runtime/scalars/philox.py)."""
 
 DEVICES = "rpucc.devices_per_weight"
 """Node metadata of a Read: how many devices share a weight, where it is more than one."""

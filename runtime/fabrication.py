@@ -127,7 +127,7 @@ def _normals(layout: Layout, rows: slice) -> Callable[[], FloatArray]:
 def normals(layout: Layout, rows: slice, purpose: int, index: int) -> FloatArray:
     """Standard normals for the devices of some rows, named by purpose, index and place in a tile.
 
-    purpose: see `kernels/philox.py`. Returns float32 [rows, C].
+    purpose: see `scalars/philox.py`. Returns float32 [rows, C].
     """
     scratch = np.empty(layout.longest_segment + 128, np.float32)
     out = np.empty((rows.stop - rows.start, layout.shape[1]), np.float32)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_SEED = 2**64 - 1
 PROGRAM = "a Program, as rpucc.compile(model, target) makes and rpucc.Program.load(path) reads"
 MOST_DRAWS = 2**32
-"""Samples, and epochs, that have a random draw of their own (`kernels/philox.py`)."""
+"""Samples, and epochs, that have a random draw of their own (`scalars/philox.py`)."""
 
 
 @dataclass

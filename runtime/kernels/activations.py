@@ -8,50 +8,33 @@ Not for reads or windows (`read.py`, `windows.py`).
 from __future__ import annotations
 
 import numba as nb
-import numpy as np
 
 from rpucc.runtime.kernels.jit import inlined, kernel
+from rpucc.runtime.scalars import activations as scalars
+from rpucc.runtime.scalars.activations import NONE, RELU, SIGMOID, TANH
+
+__all__ = [
+    "NONE",
+    "RELU",
+    "SIGMOID",
+    "TANH",
+    "activate",
+    "activation_gradient",
+    "pool_and_activate",
+    "pool_gradient",
+    "turn_and_activate",
+    "turn_gradient",
+]
 
 f32 = nb.float32
-
-NONE, TANH, RELU, SIGMOID = range(4)
 
 # Rows that are turned together, so that both sides are read in whole cache lines.
 TILE = 16
 
-# tanh x = x a(x²) / b(x²), the minimax polynomials of Eigen (MPL 2.0), good to a few ulp.
-_CLAMP = np.float32(7.90531110763549805)
-_A1, _A3, _A5, _A7, _A9, _A11, _A13 = (
-    np.float32(a)
-    for a in (
-        4.89352455891786e-03,
-        6.37261928875436e-04,
-        1.48572235717979e-05,
-        5.12229709037114e-08,
-        -8.60467152213735e-11,
-        2.00018790482477e-13,
-        -2.76076847742355e-16,
-    )
-)
-_B0, _B2, _B4, _B6 = (
-    np.float32(b)
-    for b in (
-        4.89352518554385e-03,
-        2.26843463243900e-03,
-        1.18534705686654e-04,
-        1.19825839466702e-06,
-    )
-)
-
-
-@inlined
-def tanh(x):
-    """Tanh of a float32, in straight-line code that vectorises."""
-    v = min(max(x, -_CLAMP), _CLAMP)
-    s = v * v
-    a = _A1 + s * (_A3 + s * (_A5 + s * (_A7 + s * (_A9 + s * (_A11 + s * _A13)))))
-    b = _B0 + s * (_B2 + s * (_B4 + s * _B6))
-    return min(max(v * a / b, f32(-1)), f32(1))
+tanh = inlined(scalars.tanh)
+relu = inlined(scalars.relu)
+sigmoid = inlined(scalars.sigmoid)
+slope = inlined(scalars.slope)
 
 
 @kernel
@@ -62,22 +45,10 @@ def _activate(x, kind):
             x[i] = tanh(x[i])
     elif kind == RELU:
         for i in range(x.shape[0]):
-            x[i] = max(x[i], f32(0))
+            x[i] = relu(x[i])
     elif kind == SIGMOID:
         for i in range(x.shape[0]):
-            x[i] = f32(0.5) + f32(0.5) * tanh(f32(0.5) * x[i])
-
-
-@inlined
-def _slope(g, y, kind):
-    """g f'(x), from y = f(x)."""
-    if kind == TANH:
-        return g * (f32(1) - y * y)
-    if kind == RELU:
-        return g if y > f32(0) else f32(0)
-    if kind == SIGMOID:
-        return g * (y * (f32(1) - y))
-    return g
+            x[i] = sigmoid(x[i])
 
 
 @kernel
@@ -157,7 +128,7 @@ def pool_gradient(g, pooled, winners, d, taps, disjoint, kind, row, n0, n1):
         for q in range(windows):
             y, at = pooled[n, q], winners[n, q]
             for r in range(channels):
-                row[r] = _slope(g[n, r * windows + q], y[r], kind)
+                row[r] = slope(g[n, r * windows + q], y[r], kind)
             for t in range(taps.shape[0]):
                 place = taps[t, q]
                 if place >= 0:
@@ -178,7 +149,7 @@ def turn_gradient(g, y, d, kind, n0, n1):
         for r0 in range(0, channels, TILE):
             for p in range(positions):
                 for r in range(r0, min(r0 + TILE, channels)):
-                    d[n, p, r] = _slope(g[n, r * positions + p], y[n, r, p], kind)
+                    d[n, p, r] = slope(g[n, r * positions + p], y[n, r, p], kind)
 
 
 @kernel
@@ -186,4 +157,4 @@ def activation_gradient(g, y, d, kind, n0, n1):
     """d[n, r] = g[n, r] f'; g: [N, >= R], y and d: [N, R]."""
     for n in range(n0, n1):
         for r in range(y.shape[1]):
-            d[n, r] = _slope(g[n, r], y[n, r], kind)
+            d[n, r] = slope(g[n, r], y[n, r], kind)

@@ -17,7 +17,7 @@ def grid_normals(
     """Fill out [rows, C] with the standard normals of the grid's rows from first_row on.
 
     Element r * columns + c of each tile's own stream. tiles: int64 [row blocks, column segments];
-    purpose: what for (kernels/philox.py); index: which quantity is drawn; scratch: float32
+    purpose: what for (scalars/philox.py); index: which quantity is drawn; scratch: float32
     [>= longest segment + 128].
     """
     for b in range(row_cuts.shape[0] - 1):

@@ -7,11 +7,18 @@ once cached, so results stay reproducible on one machine.
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding
 import numba
+
+from rpucc.runtime.kernels import bits
+from rpucc.runtime.kernels.stamps import KernelCache
+from rpucc.runtime.scalars import floats
 
 
 def _use_whole_vectors() -> None:
@@ -27,16 +34,47 @@ def _use_whole_vectors() -> None:
 
 
 _use_whole_vectors()
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+_SCALARS = "rpucc.runtime.scalars."
+_INTRINSICS = {floats.bits_of: bits.bits_of, floats.float_of: bits.float_of}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` lazily with Numba: cached on disk, GIL released, fast float math."""
-    compiled: Callable[..., Any] = numba.njit(**_OPTIONS)(function)
-    return compiled
+    return _compiled(function)
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a small helper that becomes part of every kernel that calls it."""
-    compiled: Callable[..., Any] = numba.njit(**_OPTIONS, inline="always")(function)
-    return compiled
+    """Compile a small helper that becomes part of every kernel that calls it.
+
+    A plain function of `runtime/scalars` brings what it calls there with it: inlined(philox).
+    """
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    compiled: Any = numba.njit(**_OPTIONS, **options)(_with_callees(function))
+    compiled._cache = KernelCache(compiled.py_func)
+    made: Callable[..., Any] = compiled
+    return made
+
+
+def _with_callees(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function; a plain scalar one with compiled ones in place of those that it calls."""
+    if not _is_scalar(function):
+        return function
+    names = function.__globals__
+    used = {i.argval for i in dis.get_instructions(function) if i.opname == "LOAD_GLOBAL"}
+    callees = {name: _callee(names[name]) for name in used if _is_scalar(names.get(name))}
+    copy = FunctionType(function.__code__, {**names, **callees}, function.__name__)
+    copy.__doc__, copy.__module__ = function.__doc__, function.__module__
+    return copy
+
+
+def _is_scalar(what: object) -> bool:
+    return isinstance(what, FunctionType) and what.__module__.startswith(_SCALARS)
+
+
+@cache
+def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _INTRINSICS.get(function) or inlined(function)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numba as nb
-import numpy as np
 
 from rpucc.runtime.kernels.jit import kernel
-from rpucc.runtime.kernels.philox import ASSIGN, philox
+from rpucc.runtime.kernels.philox import ASSIGN, below, philox
 
 f32 = nb.float32
 u32 = nb.uint32
-u64 = nb.uint64
 
 
 @kernel
@@ -21,8 +19,7 @@ def draw_order(order, sample, layer, evaluating, k0, k1):
     for i in range(order.shape[0] - 1, 0, -1):
         word = u32(u32(ASSIGN << 24) | u32(layer))
         a, b, _, _ = philox(u32(i), u32(evaluating), word, u32(sample), u32(k0), u32(k1))
-        # A 64-bit draw modulo i + 1 < 2^32 is biased by less than 2^-32.
-        j = np.int64(((u64(a) << u64(32)) | u64(b)) % u64(i + 1))
+        j = below(a, b, i + 1)
         order[i], order[j] = order[j], order[i]
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.kernels.philox import PULSE_NOISE, PULSE_REPLAY
 from rpucc.runtime.reference.philox import philox
+from rpucc.runtime.scalars.philox import PULSE_NOISE, PULSE_REPLAY
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.bool_]

@@ -1,26 +1,19 @@
-"""Philox4x32-10 and the normals made from it, in NumPy (Salmon et al. 2011; Box & Muller 1958)."""
+"""Random words, by `runtime/scalars/philox.py`, and the exact normals that are made from them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc.runtime.scalars import philox as scalars
+
 Words = NDArray[np.uint32]
 
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:
     """Ten rounds on counters [..., 4]; returns words of the same shape."""
-    c = [counter[..., i].astype(np.uint64) for i in range(4)]
-    k0, k1 = (np.uint64(word) for word in key)
-    low = np.uint64(0xFFFFFFFF)
-    for _ in range(10):
-        p0 = np.uint64(0xD2511F53) * c[0]
-        p1 = np.uint64(0xCD9E8D57) * c[2]
-        shift = np.uint64(32)
-        c = [(p1 >> shift) ^ c[1] ^ k0, p1 & low, (p0 >> shift) ^ c[3] ^ k1, p0 & low]
-        k0 = (k0 + np.uint64(0x9E3779B9)) & low
-        k1 = (k1 + np.uint64(0xBB67AE85)) & low
-    return np.stack(c, axis=-1).astype(np.uint32)
+    words = scalars.philox(*np.moveaxis(counter, -1, 0), *(np.uint32(word) for word in key))
+    return np.stack(words, axis=-1)
 
 
 def words(elements: NDArray[np.int64], c1: int, c2: int, c3: int, key: tuple[int, int]) -> Words:

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.runtime.reference.philox import normals, words
+from rpucc.runtime.scalars.philox import DAC_ROUNDING
 
 Array = NDArray[np.float64]
-
-DAC_ROUNDING = 16
 
 
 def reduction(x: Array, s: float, n: int, worst_case: float) -> float:

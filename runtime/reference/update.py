@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.kernels.philox import PULSE_NOISE, UPDATE_COLUMN, UPDATE_ROW
 from rpucc.runtime.reference.philox import normals, philox
+from rpucc.runtime.scalars.philox import PULSE_NOISE, UPDATE_COLUMN, UPDATE_ROW
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

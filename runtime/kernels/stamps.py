@@ -1,0 +1,69 @@
+"""When a compiled kernel on disk is out of date: when any source that went into it has changed.
+
+Numba looks at the one file that defines a kernel, and would go on with what it compiled from
+another version of a function or a constant that the kernel takes from elsewhere. Kernels are kept
+with a stamp of that file and of all files of rpucc that it imports, directly or through others: an
+upgrade of rpucc, or an edit, compiles what it touches anew and nothing else.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+_PACKAGE = "rpucc."
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache of a function, in the place where Numba keeps it, with our stamp."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=(self._impl.locator.get_source_stamp(), stamp(function.__module__)),
+        )
+
+
+def stamp(module: str) -> str:
+    """A digest of the sources of a module and of what it imports from rpucc; by their names."""
+    digest = hashlib.sha256()
+    for name in sorted(_with_imports(module)):
+        digest.update(f"{name}\n{_source(name)}".encode())
+    return digest.hexdigest()
+
+
+def _with_imports(module: str) -> set[str]:
+    """The module and all that it imports from rpucc; those must be loaded."""
+    found, left = set(), [module]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left.extend(_imports(name))
+    return found
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    names = []
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name.startswith(_PACKAGE) and name in sys.modules)
+
+
+@cache
+def _source(module: str) -> str:
+    """A module's source text; empty where there is none to be had."""
+    loader: Any = sys.modules[module].__loader__
+    return getattr(loader, "get_source", lambda _: None)(module) or ""
