@@ -147,7 +147,7 @@ def tile(spec: Result) -> Result:
     for op in spec["ops"]:
         call, executor = made.cycle(op)
         result[f"{op}_seconds"] = seconds_per_call(call, spec["seconds"])
-        state = executor.run_state
+        state = executor.tallies
         state.reset()
         call()
         result[f"{op}_pulses"] = int(state.pulses)

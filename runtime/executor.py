@@ -3,64 +3,38 @@
 An executor is made for one batch size and a set of wanted outputs. Making it prunes the graph,
 evaluates what is constant at that batch size (shape arithmetic), gives every value its buffer and
 turns every node (or fused chain of nodes) into one instruction, a function without arguments.
-Running it allocates nothing. How nodes become instructions: `instructions/` for the rpu ops and
-what fuses with them, `digital/` for standard operators.
+Running it allocates nothing. How nodes become instructions is the backend's (`backend.py`), which
+sees the executor as a `Builder` (`builder.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from rpucc.errors import ModelError, RpuccError, one_line
-from rpucc.runtime.digital import build_digital
-from rpucc.runtime.fits import check_stated
-from rpucc.runtime.instructions import BUILDERS, find_chains
+from rpucc.runtime.builder import Buffer, Instruction, StepAddress, Tallies
+from rpucc.runtime.chains import find_chains
+from rpucc.runtime.cpu import CPU
+from rpucc.runtime.fits import require
 from rpucc.runtime.threads import Threads, Work
 
 if TYPE_CHECKING:
-    from rpucc.runtime.instructions.chains import Chain
+    from rpucc.runtime.array import Array
+    from rpucc.runtime.backend import Backend
     from rpucc.runtime.machine import Machine
-
-Array = NDArray[Any]
-Instruction = Callable[[], None]
-
-
-@dataclass
-class Run:
-    """What changes from step to step: where the draws are, and the tallies that kernels add to."""
-
-    sample: int = 0
-    """Number of the batch's first sample; addresses the random draws."""
-    reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
-    """Tile reads, saturated ones, re-reads (see `kernels.read`)."""
-    pulse_tallies: list[NDArray[np.int64]] = field(default_factory=list)
-    """Of each job that pulses devices its own, because they run side by side."""
-
-    @property
-    def pulses(self) -> int:
-        """Pulses since they were last set to 0."""
-        return sum(int(tally.sum()) for tally in self.pulse_tallies)
-
-    def reset(self) -> None:
-        """Start all tallies anew."""
-        self.reads[:] = 0
-        for tally in self.pulse_tallies:
-            tally[:] = 0
 
 
 class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
     `evaluating` separates the read noise of an evaluation from that of training. Without `fuse`
-    more values have a buffer, and a step takes longer.
+    more values have a buffer, and a step takes longer. `backend` makes the instructions.
     """
 
     def __init__(
@@ -72,6 +46,7 @@ class Executor:
         threads: Threads | None = None,
         evaluating: bool = False,
         fuse: bool = True,
+        backend: Backend = CPU,
     ) -> None:
         fixed = machine.program.fixed_batch
         if fixed is not None and batch != fixed:
@@ -81,12 +56,12 @@ class Executor:
             )
         self.machine = machine
         self.batch = batch
-        self.evaluating = evaluating
         self.threads = threads or Threads(1)
-        self.run_state = Run()
+        self.address = StepAddress(machine.key, evaluating)
+        self.tallies = Tallies()
         self.graph = machine.program.model.graph
         self.opset = machine.program.model.opset_imports[""]
-        self._arrays: dict[ir.Value, Array] = {}
+        self._arrays: dict[ir.Value, Buffer] = {}
         self._constant: set[ir.Value] = set()
         self._instructions: list[Instruction] = []
         self._commits: list[Instruction] = []
@@ -95,11 +70,11 @@ class Executor:
         wanted = [self._value(name) for name in outputs]
         self._bind_initializers()
         self._bind_inputs()
-        self._build(wanted, fuse)
+        self._build(wanted, fuse, backend)
         if self._works:
             self._commits.insert(0, self.threads.share(self._works))
 
-    def __getitem__(self, name: str) -> Array:
+    def __getitem__(self, name: str) -> Buffer:
         """The buffer of a value, by its name in the program."""
         value = self._value(name)
         if value not in self._arrays:
@@ -115,32 +90,36 @@ class Executor:
 
     def run(self, sample: int = 0) -> None:
         """One step on what the input buffers hold; the updates come last."""
-        self.run_state.sample = sample
+        self.address.sample = sample
         with np.errstate(all="ignore"):  # overflow and division by zero give inf, as in ONNX
             for instruction in self._instructions:
                 instruction()
             for commit in self._commits:
                 commit()
 
-    # What instruction builders use -------------------------------------------------------------
+    # A `Builder`, for the backend's table --------------------------------------------------------
 
-    def array(self, value: ir.Value | None) -> Array:
+    def matrix(self, weight: ir.Value) -> Array:
+        """The matrix on devices that a Read or an Update node works on, by its weight."""
+        return self.machine.arrays[str(weight.name)]
+
+    def array(self, value: ir.Value | None) -> Buffer:
         """The buffer of an input of a node."""
         if value is None:
             raise RpuccError("a required input of a node is absent")
         return self._arrays[value]
 
-    def new(self, value: ir.Value, shape: Sequence[int], dtype: Any = np.float32) -> Array:
+    def new(self, value: ir.Value, shape: Sequence[int], dtype: Any = np.float32) -> Buffer:
         """Plan the buffer of an output, contiguous and zero."""
         array = np.zeros(tuple(shape), dtype)
         self._arrays[value] = array
         return array
 
-    def bind(self, value: ir.Value, array: Array) -> None:
+    def bind(self, value: ir.Value, array: Buffer) -> None:
         """Let a value be (a view of) an array that exists already."""
         self._arrays[value] = array
 
-    def constant(self, value: ir.Value | None) -> Array | None:
+    def constant(self, value: ir.Value | None) -> Buffer | None:
         """The value's array if it is the same in every step, else None."""
         if value is None or value not in self._constant:
             return None
@@ -160,14 +139,16 @@ class Executor:
         operations: float,
         run: Callable[..., None],
         scratch: Callable[[], Any] | None = None,
+        piece: int = 1,
     ) -> Instruction:
         """The instruction that calls run(a, b) for range(total), cut over the threads.
 
-        operations: how much work all of it is; scratch: makes a third argument for each thread.
+        operations: how much work all of it is; scratch: makes a third argument for each thread;
+        piece: what is not cut.
         """
         jobs = [
             partial(run, a, b) if scratch is None else partial(run, a, b, scratch())
-            for a, b in self.threads.split(total, 1, operations)
+            for a, b in self.threads.split(total, piece, operations)
         ]
         return jobs[0] if len(jobs) == 1 else partial(self.threads.run, jobs)
 
@@ -207,32 +188,54 @@ class Executor:
             dtype = value.dtype.numpy() if value.dtype is not None else np.float32
             self._arrays[value] = np.zeros(shape, dtype)
 
-    def _build(self, wanted: Sequence[ir.Value], fuse: bool) -> None:
+    def _build(self, wanted: Sequence[ir.Value], fuse: bool, backend: Backend) -> None:
         nodes = _needed(self.graph, wanted)
-        chains = find_chains(nodes, set(wanted), fuse)
+        chains = find_chains(nodes, set(wanted), backend.chains, fuse)
         for node in nodes:
             if node in chains.inside:
                 continue
-            chain: Chain | None = chains.ends.get(node)
+            chain = chains.ends.get(node)
             if chain is None and self._is_constant(node):
                 with _naming(node), np.errstate(all="ignore"):
-                    instruction = build_digital(self, node)
+                    instruction = self._instruction(node, backend)
                     if instruction is not None:
                         instruction()
                 self._constant.update(node.outputs)
                 continue
             with _naming(node):
                 if chain is not None:
-                    instruction = chain.build(self)
-                elif node.domain == "rpu":
-                    instruction = BUILDERS[node.op_type](self, node)
+                    instruction = backend.chains[type(chain)](self, chain)
+                    self._check_stated(node)
                 else:
-                    instruction = build_digital(self, node)
-                if chain is not None or node.domain == "rpu":
-                    check_stated(self, node)
+                    instruction = self._instruction(node, backend)
             if instruction is not None:
                 self._instructions.append(instruction)
             self._commit_digital(node)
+
+    def _instruction(self, node: ir.Node, backend: Backend) -> Instruction | None:
+        build = backend.builder_of(self, node)
+        if build is None:
+            return backend.other(self, node)
+        instruction = build(self, node)
+        self._check_stated(node)
+        return instruction
+
+    def _check_stated(self, node: ir.Node) -> None:
+        """Hold that a node's results are what the program states: later instructions rely on it.
+
+        What `Backend.other` makes is taken as it comes: onnxruntime and ONNX's shape inference
+        differ about windows in ceil_mode.
+        """
+        for value in node.outputs:
+            stated, array = self.shape(value), self._arrays.get(value)
+            if value.dtype is None or stated is None or array is None:
+                continue
+            require(
+                node,
+                array.shape == stated and array.dtype == value.dtype.numpy(),
+                f"its result is {array.dtype}{list(array.shape)}, but {value.name!r} is stated as "
+                f"{value.dtype.name}{value.shape}",
+            )
 
     def _is_constant(self, node: ir.Node) -> bool:
         """Whether a node gives the same in every step: shapes do, at a fixed batch size."""

@@ -43,7 +43,7 @@ class Step:
         scoring: Scoring,
     ) -> None:
         """Train on the next samples in `order`; `chosen` are their labels."""
-        size, executor, state = self.size, self.executor, self.executor.run_state
+        size, executor, state = self.size, self.executor, self.executor.tallies
         fill(self._inputs, rows, order, counters.done)
         if self._labels is not None:
             self._labels[...] = chosen.reshape(self._labels.shape)

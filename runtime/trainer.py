@@ -177,7 +177,7 @@ class Trainer:
         loss_sum, errors, scoring = 0.0, 0, None
         reads = np.zeros(3, np.int64)
         for first, executor in self._batches(rows, batch_size):
-            executor.run_state.reads[:] = 0
+            executor.tallies.reads[:] = 0
             if scoring is None:
                 labels, scoring = self._scored(labels, executor[step.scored].shape)
             if step.labels is not None:
@@ -185,7 +185,7 @@ class Trainer:
             executor.run(self.machine.counters.sample + first)
             outputs = executor[step.scored]
             errors += scoring.errors(outputs, labels[first : first + len(outputs)])
-            reads += executor.run_state.reads
+            reads += executor.tallies.reads
             if loss is not None and loss.value is not None:
                 loss_sum += float(executor[loss.value]) * executor.batch
         assert scoring is not None  # there is at least one batch

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.runtime.digital.native import Native
-
-if TYPE_CHECKING:
-    from rpucc.runtime.executor import Executor, Instruction
+from rpucc.runtime.backend import Native
+from rpucc.runtime.builder import Builder, Instruction, Shapes
 
 Array = NDArray[Any]
 
 
 def _ufunc(function: np.ufunc) -> Native:
-    def build(executor: Executor, node: ir.Node) -> Instruction:
-        inputs = [executor.array(v) for v in node.inputs]
-        out = executor.new(node.outputs[0], np.broadcast_shapes(*(a.shape for a in inputs)))
+    def build(builder: Builder, node: ir.Node) -> Instruction:
+        inputs = [builder.array(v) for v in node.inputs]
+        out = builder.new(node.outputs[0], np.broadcast_shapes(*(a.shape for a in inputs)))
         if len(inputs) == 1:
             only = inputs[0]
             return lambda: function(only, out=out)
@@ -33,9 +31,9 @@ def _ufunc(function: np.ufunc) -> Native:
 def _unary(compute: Callable[[Array, Array], None]) -> Native:
     """From a function that writes f(x) into out."""
 
-    def build(executor: Executor, node: ir.Node) -> Instruction:
-        x = executor.array(node.inputs[0])
-        out = executor.new(node.outputs[0], x.shape)
+    def build(builder: Builder, node: ir.Node) -> Instruction:
+        x = builder.array(node.inputs[0])
+        out = builder.new(node.outputs[0], x.shape)
         return lambda: compute(x, out)
 
     return Native(build)
@@ -53,9 +51,9 @@ def _sigmoid(x: Array, out: Array) -> None:
     np.multiply(out, np.float32(0.5), out=out)
 
 
-def _sum(executor: Executor, node: ir.Node) -> Instruction:
-    terms = [executor.array(v) for v in node.inputs]
-    out = executor.new(node.outputs[0], np.broadcast_shapes(*(a.shape for a in terms)))
+def _sum(builder: Builder, node: ir.Node) -> Instruction:
+    terms = [builder.array(v) for v in node.inputs]
+    out = builder.new(node.outputs[0], np.broadcast_shapes(*(a.shape for a in terms)))
 
     def run() -> None:
         np.copyto(out, terms[0])
@@ -65,10 +63,10 @@ def _sum(executor: Executor, node: ir.Node) -> Instruction:
     return run
 
 
-def _where(executor: Executor, node: ir.Node) -> Instruction:
-    condition, yes, no = (executor.array(v) for v in node.inputs)
+def _where(builder: Builder, node: ir.Node) -> Instruction:
+    condition, yes, no = (builder.array(v) for v in node.inputs)
     shape = np.broadcast_shapes(condition.shape, yes.shape, no.shape)
-    out = executor.new(node.outputs[0], shape)
+    out = builder.new(node.outputs[0], shape)
 
     def run() -> None:
         np.copyto(out, no)
@@ -77,14 +75,14 @@ def _where(executor: Executor, node: ir.Node) -> Instruction:
     return run
 
 
-def _where_floats(executor: Executor, node: ir.Node) -> bool:
-    return all(executor.array(v).dtype == np.float32 for v in node.inputs[1:])
+def _where_floats(shapes: Shapes, node: ir.Node) -> bool:
+    return all(shapes.array(v).dtype == np.float32 for v in node.inputs[1:])
 
 
 def _compare(function: np.ufunc) -> Native:
-    def build(executor: Executor, node: ir.Node) -> Instruction:
-        a, b = (executor.array(v) for v in node.inputs)
-        out = executor.new(node.outputs[0], np.broadcast_shapes(a.shape, b.shape), np.bool_)
+    def build(builder: Builder, node: ir.Node) -> Instruction:
+        a, b = (builder.array(v) for v in node.inputs)
+        out = builder.new(node.outputs[0], np.broadcast_shapes(a.shape, b.shape), np.bool_)
         return lambda: function(a, b, out=out)
 
     return Native(build)

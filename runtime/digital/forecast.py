@@ -6,20 +6,18 @@ shape and a type but no memory. Not for making instructions.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.runtime.digital import NATIVE
-from rpucc.runtime.executor import Executor
+from rpucc.runtime.cpu import CPU
 
 
 def runs_natively(node: ir.Node) -> bool:
-    """Whether `build_digital` makes this node's instruction itself; its shapes must be known."""
-    row = NATIVE.get(node.op_type) if node.domain == "" else None
-    return row is not None and row.accepts(cast("Executor", _Shapes()), node)
+    """Whether the CPU backend runs this node itself; its shapes must be known."""
+    return CPU.builder_of(_Shapes(), node) is not None
 
 
 class _Shapes:

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.runtime.digital.native import Native
+from rpucc.runtime.backend import Native
+from rpucc.runtime.builder import Builder, Instruction, Shapes
 from rpucc.runtime.kernels.windows import max_pool, scatter_add, window_index
-
-if TYPE_CHECKING:
-    from rpucc.runtime.executor import Executor, Instruction
 
 Array = NDArray[Any]
 
 
-def _max_pool(executor: Executor, node: ir.Node) -> Instruction:
-    x = executor.array(node.inputs[0])
-    shape = executor.shape(node.outputs[0]) or ()
+def _max_pool(builder: Builder, node: ir.Node) -> Instruction:
+    x = builder.array(node.inputs[0])
+    shape = builder.shape(node.outputs[0]) or ()
     index = pool_windows(node, x.shape[2:], shape[2:])
-    out = executor.new(node.outputs[0], shape)
+    out = builder.new(node.outputs[0], shape)
     if len(node.outputs) > 1:
-        winners = executor.new(node.outputs[1], shape, np.int64)
+        winners = builder.new(node.outputs[1], shape, np.int64)
     else:
         winners = np.zeros(shape, np.int64)
     places = np.ascontiguousarray(index.T)
     flat = x.reshape(*x.shape[:2], -1)
     flat_out, flat_winners = out.reshape(*flat.shape[:2], -1), winners.reshape(*flat.shape[:2], -1)
-    return executor.split(
+    return builder.split(
         len(x), 16 * x.size, lambda a, b: max_pool(flat, flat_out, flat_winners, places, a, b)
     )
 
@@ -52,8 +50,8 @@ def pool_windows(
     )
 
 
-def _poolable(executor: Executor, node: ir.Node) -> bool:
-    x, shape = executor.array(node.inputs[0]), executor.shape(node.outputs[0])
+def _poolable(shapes: Shapes, node: ir.Node) -> bool:
+    x, shape = shapes.array(node.inputs[0]), shapes.shape(node.outputs[0])
     return (
         x.dtype == np.float32
         and x.ndim >= 3
@@ -65,14 +63,14 @@ def _poolable(executor: Executor, node: ir.Node) -> bool:
     )
 
 
-def _scatter(executor: Executor, node: ir.Node) -> Instruction:
-    start, index, updates = (executor.array(v) for v in node.inputs)
-    out = executor.new(node.outputs[0], start.shape)
+def _scatter(builder: Builder, node: ir.Node) -> Instruction:
+    start, index, updates = (builder.array(v) for v in node.inputs)
+    out = builder.new(node.outputs[0], start.shape)
     return lambda: scatter_add(start, index, updates, out)
 
 
-def _scatters_flat(executor: Executor, node: ir.Node) -> bool:
-    start, index, updates = (executor.array(v) for v in node.inputs)
+def _scatters_flat(shapes: Shapes, node: ir.Node) -> bool:
+    start, index, updates = (shapes.array(v) for v in node.inputs)
     return (
         start.ndim == 1
         and start.dtype == updates.dtype == np.float32
@@ -80,12 +78,12 @@ def _scatters_flat(executor: Executor, node: ir.Node) -> bool:
         and index.ndim == 1
         and index.shape == updates.shape
         and node.attributes.get_int("axis", 0) == 0
-        and _pooled_elements(executor, node.inputs[1]) <= start.size
+        and _pooled_elements(shapes, node.inputs[1]) <= start.size
         and node.attributes.get_string("reduction", "none") == "add"
     )
 
 
-def _pooled_elements(executor: Executor, value: ir.Value | None) -> float:
+def _pooled_elements(shapes: Shapes, value: ir.Value | None) -> float:
     """How many elements the Indices of a MaxPool count; infinite where a value is none of these."""
     node = value.producer() if value is not None else None
     while node is not None and node.op_type in ("Reshape", "Flatten", "Identity"):
@@ -93,7 +91,7 @@ def _pooled_elements(executor: Executor, value: ir.Value | None) -> float:
         node = value.producer() if value is not None else None
     if node is None or node.op_type != "MaxPool" or node.inputs[0] is None:
         return math.inf
-    return executor.array(node.inputs[0]).size
+    return shapes.array(node.inputs[0]).size
 
 
 POOLING: dict[str, Native] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,22 +11,20 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from rpucc.runtime.executor import Executor, Instruction
+from rpucc.runtime.builder import Builder, Instruction
 
 Array = NDArray[Any]
 
 
-def build_session(executor: Executor, node: ir.Node) -> Instruction:
+def build_session(builder: Builder, node: ir.Node) -> Instruction:
     """Run the node on onnxruntime (one thread, so that results do not depend on threads).
 
     A first run at building time shows the outputs' shapes; they must not depend on the data.
     """
     import onnxruntime as ort
 
-    feeds = {v.name: executor.array(v) for v in node.inputs if v is not None and v.name}
-    model = _one_op_model(executor, node, feeds)
+    feeds = {v.name: builder.array(v) for v in node.inputs if v is not None and v.name}
+    model = _one_op_model(builder, node, feeds)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -39,10 +37,10 @@ def build_session(executor: Executor, node: ir.Node) -> Instruction:
     try:
         results = session.run(None, feeds)
     except Exception:  # noqa: BLE001 (buffers are still zero, which an integer Div refuses)
-        results = _run(session, node, _with_ones(executor, node))
+        results = _run(session, node, _with_ones(builder, node))
     arrays = []
     for value, result in zip((v for v in node.outputs if v.name), results, strict=True):
-        array = executor.new(value, np.shape(result), np.asarray(result).dtype)
+        array = builder.new(value, np.shape(result), np.asarray(result).dtype)
         np.copyto(array, result)
         arrays.append(array)
 
@@ -74,18 +72,18 @@ def _refused(node: ir.Node, error: Exception) -> UnsupportedError:
     )
 
 
-def _with_ones(executor: Executor, node: ir.Node) -> dict[str, Array]:
+def _with_ones(builder: Builder, node: ir.Node) -> dict[str, Array]:
     """The node's inputs with ones in place of what varies."""
     values = [v for v in node.inputs if v is not None and v.name]
     return {
-        str(v.name): executor.array(v)
-        if executor.constant(v) is not None
-        else np.ones_like(executor.array(v))
+        str(v.name): builder.array(v)
+        if builder.constant(v) is not None
+        else np.ones_like(builder.array(v))
         for v in values
     }
 
 
-def _one_op_model(executor: Executor, node: ir.Node, feeds: Mapping[str, Array]) -> onnx.ModelProto:
+def _one_op_model(builder: Builder, node: ir.Node, feeds: Mapping[str, Array]) -> onnx.ModelProto:
     inputs = [
         onnx.helper.make_tensor_value_info(
             name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
@@ -97,5 +95,5 @@ def _one_op_model(executor: Executor, node: ir.Node, feeds: Mapping[str, Array])
     del proto.metadata_props[:]
     graph = onnx.helper.make_graph([proto], node.name or node.op_type, inputs, outputs)
     return onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", executor.opset)], ir_version=10
+        graph, opset_imports=[onnx.helper.make_opsetid("", builder.opset)], ir_version=10
     )

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import DataError
-from rpucc.runtime.digital.native import Native
+from rpucc.runtime.backend import Native
+from rpucc.runtime.builder import Builder, Instruction, Shapes
 from rpucc.runtime.kernels.softmax import cross_entropy_rows, one_hot_rows, softmax_rows
-
-if TYPE_CHECKING:
-    from rpucc.runtime.executor import Executor, Instruction
 
 Array = NDArray[Any]
 
 
-def _softmax(executor: Executor, node: ir.Node) -> Instruction:
-    x = executor.array(node.inputs[0])
-    out = executor.new(node.outputs[0], x.shape)
+def _softmax(builder: Builder, node: ir.Node) -> Instruction:
+    x = builder.array(node.inputs[0])
+    out = builder.new(node.outputs[0], x.shape)
     rows, out_rows = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
     return lambda: softmax_rows(rows, out_rows)
 
 
-def _over_last(executor: Executor, node: ir.Node) -> bool:
-    x = executor.array(node.inputs[0])
+def _over_last(shapes: Shapes, node: ir.Node) -> bool:
+    x = shapes.array(node.inputs[0])
     axis = node.attributes.get_int("axis", -1)
     return x.dtype == np.float32 and axis in (-1, x.ndim - 1) and x.ndim > 0
 
 
-def _loss(executor: Executor, node: ir.Node) -> Instruction:
-    logits, labels = (executor.array(v) for v in node.inputs)
-    out = executor.new(node.outputs[0], ())
+def _loss(builder: Builder, node: ir.Node) -> Instruction:
+    logits, labels = (builder.array(v) for v in node.inputs)
+    out = builder.new(node.outputs[0], ())
     classes = logits.shape[1]
     unsigned = _unsigned(labels)
 
@@ -58,8 +56,8 @@ def _unsigned(labels: Array) -> Array:
     return labels.view(np.dtype(f"u{labels.itemsize}"))
 
 
-def _plain_loss(executor: Executor, node: ir.Node) -> bool:
-    logits, labels = executor.array(node.inputs[0]), executor.array(node.inputs[1])
+def _plain_loss(shapes: Shapes, node: ir.Node) -> bool:
+    logits, labels = shapes.array(node.inputs[0]), shapes.array(node.inputs[1])
     return (
         len(node.inputs) == 2
         and len(node.outputs) == 1
@@ -73,10 +71,10 @@ def _plain_loss(executor: Executor, node: ir.Node) -> bool:
     )
 
 
-def _one_hot(executor: Executor, node: ir.Node) -> Instruction:
-    labels, depth, values = (executor.array(v) for v in node.inputs)
+def _one_hot(builder: Builder, node: ir.Node) -> Instruction:
+    labels, depth, values = (builder.array(v) for v in node.inputs)
     classes = int(depth.reshape(-1)[0])
-    out = executor.new(node.outputs[0], (len(labels), classes))
+    out = builder.new(node.outputs[0], (len(labels), classes))
     unsigned = _unsigned(labels)
     columns = np.arange(classes)
 
@@ -90,8 +88,8 @@ def _one_hot(executor: Executor, node: ir.Node) -> Instruction:
     return run
 
 
-def _rows_of_labels(executor: Executor, node: ir.Node) -> bool:
-    labels, depth, values = (executor.array(v) for v in node.inputs)
+def _rows_of_labels(shapes: Shapes, node: ir.Node) -> bool:
+    labels, depth, values = (shapes.array(v) for v in node.inputs)
     return (
         labels.ndim == 1
         and labels.size > 0
@@ -99,7 +97,7 @@ def _rows_of_labels(executor: Executor, node: ir.Node) -> bool:
         and values.dtype == np.float32
         and values.shape == (2,)
         and depth.size == 1
-        and executor.constant(node.inputs[1]) is not None
+        and shapes.constant(node.inputs[1]) is not None
         and node.attributes.get_int("axis", -1) in (-1, 1)
     )
 

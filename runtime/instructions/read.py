@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
 from rpucc.layers import READS, cycle_of, weight_of
+from rpucc.runtime.builder import Builder, Instruction
+from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.fits import require
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
@@ -19,7 +21,6 @@ from rpucc.runtime.kernels.read import UNBOUNDED, read, read_groups
 
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
-    from rpucc.runtime.executor import Executor, Instruction
 
 # Outputs of a block of rows: 128 KiB of float32, so that they and their normals stay in cache.
 BLOCK_OUTPUTS = 32768
@@ -63,11 +64,12 @@ class Periphery:
         return not (self.noise or self.dac_levels or self.adc_step or self.bound < UNBOUNDED)
 
 
-def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
+def build_read(executor: Builder, chain: ReadChain) -> Instruction:
     """One grid read, forward or transposed, from the chain's first input to its last output."""
+    nodes = chain.nodes
     by_op = {node.op_type: node for node in nodes}
     node = by_op.get("Read") or by_op["BoundedRead"]
-    array = executor.machine.arrays[str(weight_of(node).name)]
+    array = executor.matrix(weight_of(node))
     layout = array.layout
     transpose = bool(node.attributes.get_int("transpose", 0))
     in_cuts, out_cuts = layout.col_cuts, layout.group_cuts
@@ -94,32 +96,27 @@ def build_read(executor: Executor, nodes: tuple[ir.Node, ...]) -> Instruction:
         build = _ideal_groups if grouped else _ideal
         return build(executor, array, X, Y, transpose)
     positions = lead[0] if grouped else len(X) // executor.batch
-    place = _place(executor, node)
+    place = _place(node, executor.address.evaluating)
     return _analog(
         executor, array, X, Y, periphery, in_cuts, out_cuts, tiles, positions, place, transpose
     )
 
 
 def _ideal(
-    executor: Executor, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
 ) -> Instruction:
     block = _block(Y.shape[1])
     blas = blas_routines()
-    parts = executor.threads.split(len(X), block, X.size * Y.shape[1])
 
-    def job(a: int, b: int) -> Instruction:
-        def run() -> None:
-            for m in range(a, b, block):
-                multiply(m, min(m + block, b), blas, array.visible, X, Y, transpose, False)
+    def run(a: int, b: int) -> None:
+        for m in range(a, b, block):
+            multiply(m, min(m + block, b), blas, array.visible, X, Y, transpose, False)
 
-        return run
-
-    jobs = [job(a, b) for a, b in parts]
-    return jobs[0] if len(jobs) == 1 else lambda: executor.threads.run(jobs)
+    return executor.split(len(X), X.size * Y.shape[1], run, piece=block)
 
 
 def _ideal_groups(
-    executor: Executor, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
 ) -> Instruction:
     blas, W = blas_routines(), array.matrices
     return executor.split(
@@ -130,7 +127,7 @@ def _ideal_groups(
 
 
 def _analog(
-    executor: Executor, array: Array, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
+    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
     in_cuts: NDArray[np.int64], out_cuts: NDArray[np.int64], tiles: NDArray[np.int64],
     positions: int, place: int, transpose: bool,
 ) -> Instruction:  # fmt: skip
@@ -138,14 +135,16 @@ def _analog(
     grouped = X.ndim == 3
     block = min(_block(widest), positions if grouped else len(X))
     purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
-    purpose = philox.READ_EVALUATE if executor.evaluating else purpose
-    parts = executor.threads.split(len(X), 1 if grouped else block, X.size * Y.shape[-1])
-    state, blas, (k0, k1) = executor.run_state, blas_routines(), executor.machine.key
+    address, tallies, blas = executor.address, executor.tallies, blas_routines()
+    purpose = philox.READ_EVALUATE if address.evaluating else purpose
+    k0, k1 = address.key
     run_kernel, W = (read_groups, array.matrices) if grouped else (read, array.visible)
     tiles = tiles if grouped else tiles[0]
     p = periphery
 
-    def job(a: int, b: int) -> Instruction:
+    counts: list[NDArray[np.int64]] = []
+
+    def scratch() -> tuple[NDArray[Any], ...]:
         xs = np.empty(2 * block * longest, np.float32)
         zs = np.empty(2 * block * widest, np.float32)
         scales = np.empty(2 * block, np.float32)
@@ -153,31 +152,28 @@ def _analog(
         words = np.empty(longest + 2 * philox.GROUP, np.uint32)
         rows_again = np.empty(2 * block, np.int64)
         statistics = np.zeros(3, np.int64)
+        counts.append(statistics)
+        return xs, zs, scales, normals, words, rows_again, statistics
 
-        def run() -> None:
-            statistics[:] = 0
-            run_kernel(
-                a, b, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, state.sample, purpose,
-                place, k0, k1, p.noise_managed, p.max_halvings, p.worst_case, p.noise, p.bound,
-                p.dac_levels, p.dac_stochastic, p.adc_step, transpose, block, xs, zs, scales,
-                normals, words, rows_again, statistics,
-            )  # fmt: skip
+    def run(a: int, b: int, arrays: tuple[NDArray[Any], ...]) -> None:
+        arrays[-1][:] = 0
+        run_kernel(
+            a, b, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, address.sample, purpose,
+            place, k0, k1, p.noise_managed, p.max_halvings, p.worst_case, p.noise, p.bound,
+            p.dac_levels, p.dac_stochastic, p.adc_step, transpose, block, *arrays,
+        )  # fmt: skip
 
-        run.statistics = statistics  # type: ignore[attr-defined]
-        return run
+    read_all = executor.split(len(X), X.size * Y.shape[-1], run, scratch, 1 if grouped else block)
 
-    jobs = [job(a, b) for a, b in parts]
-    tallies = [job.statistics for job in jobs]  # type: ignore[attr-defined]
+    def read_and_count() -> None:
+        read_all()
+        for count in counts:
+            np.add(tallies.reads, count, out=tallies.reads)
 
-    def run_all() -> None:
-        executor.threads.run(jobs)
-        for tally in tallies:
-            np.add(state.reads, tally, out=state.reads)
-
-    return run_all
+    return read_and_count
 
 
-def _place(executor: Executor, node: ir.Node) -> int:
+def _place(node: ir.Node, evaluating: bool) -> int:
     """Which of the layer's reads of its kind the node is: they draw their own noise.
 
     The reads of one direction have a purpose of their own; in an evaluation, where all forward
@@ -186,12 +182,12 @@ def _place(executor: Executor, node: ir.Node) -> int:
     weight, direction = weight_of(node), node.attributes.get_int("transpose", 0)
     same = [
         other
-        for other in executor.graph
+        for other in node.graph or ()
         if other.op_type in READS
         and weight_of(other) is weight
         and (
             cycle_of(other) == "forward"
-            if executor.evaluating
+            if evaluating
             else other.attributes.get_int("transpose", 0) == direction
         )
     ]

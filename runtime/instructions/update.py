@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
 from rpucc.runtime.array import WEIGHT
+from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
@@ -22,7 +23,6 @@ from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
-    from rpucc.runtime.executor import Executor, Instruction
     from rpucc.runtime.plane import Plane
 
 # BL at most (`target_sections.Update`): what the working arrays are planned for.
@@ -36,12 +36,12 @@ PULSED_PIECE_ROWS = 4
 PER_NANOSECOND = 66.0
 
 
-def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
+def build_update(executor: Builder, node: ir.Node) -> Instruction | None:
     """Change the layer's weights in place, after everything else of the step.
 
     The instruction, if there is one, copies the positions as the update takes them before.
     """
-    array = executor.machine.arrays[str(weight_of(node).name)]
+    array = executor.matrix(weight_of(node))
     plane = array.planes[WEIGHT]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
     _check(executor, plane, node, x, d, lr)
@@ -61,7 +61,7 @@ def build_update(executor: Executor, node: ir.Node) -> Instruction | None:
 
 
 def _check(
-    executor: Executor, plane: Plane, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
+    executor: Builder, plane: Plane, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
     lr: NDArray[Any],
 ) -> None:  # fmt: skip
     """Refuse what the kernels could not work on, before one of them does."""
@@ -78,7 +78,7 @@ def _check(
 
 
 def _by_group(
-    executor: Executor, groups: int, trains: int, x: NDArray[Any], d: NDArray[Any]
+    executor: Builder, groups: int, trains: int, x: NDArray[Any], d: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], Instruction | None]:
     """All positions of all samples by group: [N, G, P, C] as [G, N·P·trains, C].
 
@@ -130,7 +130,7 @@ def _exact(plane: Plane, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]) -> 
 
 
 def _pulsed(
-    executor: Executor, layer: str, plane: Plane, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
+    executor: Builder, layer: str, plane: Plane, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
     lr: NDArray[Any],
 ) -> Work:  # fmt: skip
     attributes = node.attributes
@@ -143,8 +143,9 @@ def _pulsed(
     policy = PulsePolicy(np.float32(plane.device.dw_min), bl, managed, bl_managed)
     most = LARGEST_GAIN * float(policy.dw_min)
     layout = plane.layout.for_kernels
-    address = Address(positions, *executor.machine.key)
-    state, W, devices = executor.run_state, plane.W, device_state(plane)
+    address = Address(positions, *executor.address.key)
+    step, tallies = executor.address, executor.tallies
+    W, devices = plane.W, device_state(plane)
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
         scratch = update_scratch(plane, total, positions, bl, b - a)
@@ -153,7 +154,7 @@ def _pulsed(
             rate = float(lr)
             if not 0 <= rate <= most:
                 raise beyond_float32(layer, plane.device, rate, bl)
-            span = Span(state.sample, 0, total, state.sample, 0)
+            span = Span(step.sample, 0, total, step.sample, 0)
             pulses[0] += kernel(
                 a, b, W, devices, X, D, np.float32(rate), policy, layout, address, span, scratch
             )
@@ -162,9 +163,9 @@ def _pulsed(
 
     def parts(count: int) -> list[Instruction]:
         rows = cut(len(W), PULSED_PIECE_ROWS, count)
-        tallies = np.zeros((len(rows), 1), np.int64)  # one for each job: they run side by side
-        state.pulse_tallies.append(tallies)
-        return [job(a, b, tally) for (a, b), tally in zip(rows, tallies, strict=True)]
+        counts = np.zeros((len(rows), 1), np.int64)  # one for each job: they run side by side
+        tallies.pulse_counts.append(counts)
+        return [job(a, b, count) for (a, b), count in zip(rows, counts, strict=True)]
 
     return Work(_operations(total, *W.shape), parts, plane)
 

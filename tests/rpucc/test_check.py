@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,22 +188,19 @@ def test_it_is_true(name: str, training: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["lenet", "mixed", "residual"])
-def test_native_or_onnxruntime_is_what_the_executor_does(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from rpucc.runtime import digital
+def test_native_or_onnxruntime_is_what_the_executor_does(name: str) -> None:
+    from rpucc.runtime.cpu import CPU
     from rpucc.runtime.executor import Executor
 
     sessions: set[str] = set()
-    build_session = digital.build_session
 
-    def noting(executor, node):  # type: ignore[no-untyped-def]
+    def noting(builder, node):  # type: ignore[no-untyped-def]
         sessions.add(node.name)
-        return build_session(executor, node)
+        return CPU.other(builder, node)
 
-    monkeypatch.setattr(digital, "build_session", noting)
     program = rpucc.compile(MODELS[name](), "ideal", training=False, verify=False)
-    Executor(rpucc.Machine(program, seed=0), 1, [program.output])
+    machine = rpucc.Machine(program, seed=0)
+    Executor(machine, 1, [program.output], backend=replace(CPU, other=noting))
     check = check_model(MODELS[name](), "ideal", training=False)
     said = {node.layer for node in check.nodes if node.runs == "onnxruntime"}
     assert said == sessions & {node.layer for node in check.nodes}

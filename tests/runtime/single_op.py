@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import onnx
@@ -15,7 +14,9 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from rpucc.program import Program
-from rpucc.runtime import digital
+from rpucc.runtime.backend import Backend
+from rpucc.runtime.builder import Builder, Instruction
+from rpucc.runtime.cpu import CPU
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
 from rpucc.step_contract import StepContract
@@ -63,25 +64,24 @@ def op_model(
     return inferred
 
 
-def executor_of(model: onnx.ModelProto, outputs: tuple[str, ...], batch: int = 1) -> Executor:
+def executor_of(
+    model: onnx.ModelProto, outputs: tuple[str, ...], batch: int = 1, backend: Backend = CPU
+) -> Executor:
     """The runtime's executor of a model that is no compiled program."""
     found = ir.from_proto(model)
     StepContract.inference(found).write(found)
-    return Executor(Machine(Program(found)), batch, outputs)
+    return Executor(Machine(Program(found)), batch, outputs, backend=backend)
 
 
-@contextmanager
-def counted_sessions() -> Iterator[list[str]]:
-    """The operators that the runtime leaves to onnxruntime while the block runs."""
+def noting_sessions(backend: Backend) -> tuple[Backend, list[str]]:
+    """The backend, and the operators that it will have left to onnxruntime."""
     left: list[str] = []
-    build = digital.build_session
 
-    def counting(executor: Executor, node: ir.Node) -> Any:
+    def noting(builder: Builder, node: ir.Node) -> Instruction | None:
         left.append(node.op_type)
-        return build(executor, node)
+        return backend.other(builder, node)
 
-    with mock.patch.object(digital, "build_session", counting):
-        yield left
+    return replace(backend, other=noting), left
 
 
 def check_nodes(
@@ -96,8 +96,8 @@ def check_nodes(
     native: whether the runtime must do it without a session; None leaves it open.
     """
     model = op_model(nodes, inputs, constants, outputs)
-    with counted_sessions() as left:
-        executor = executor_of(model, outputs)
+    noting, left = noting_sessions(CPU)
+    executor = executor_of(model, outputs, backend=noting)
     if native is not None:
         assert bool(left) is not native, left
     other = {name: np.asarray(np.flip(array)) for name, array in inputs.items()}

@@ -84,8 +84,8 @@ def test_noise_management_everywhere_is_fused_and_runs() -> None:
     executor = run_executor(Machine(program), {"x": x}, [program.output], 3)
     # Without noise, converters and saturation, scaling up and down again changes nothing.
     assert_agree(executor, stock_values(branching(), {"x": x}))
-    assert executor.run_state.reads[0] >= 3 * (36 * 3 + 1) - 3  # an all-zero vector is not read
-    assert executor.run_state.reads[1:].tolist() == [0, 0]
+    assert executor.tallies.reads[0] >= 3 * (36 * 3 + 1) - 3  # an all-zero vector is not read
+    assert executor.tallies.reads[1:].tolist() == [0, 0]
 
 
 def test_only_what_is_wanted_is_computed() -> None:
@@ -227,15 +227,15 @@ def test_updates_draw_anew_for_each_sample_and_can_be_repeated() -> None:
             array.visible[:] = start[name]
         for name, array in feeds_of(1).items():
             executor[name][...] = array
-        executor.run_state.reset()
+        executor.tallies.reset()
         executor.run(0)  # the same errors each time; only the update is of another sample
         for name, array in machine.arrays.items():
             array.visible[:] = start[name]
-        executor.run_state.sample = sample
+        executor.address.sample = sample
         for commit in executor._commits:
             commit()
         results.append({name: array.weights.copy() for name, array in machine.arrays.items()})
-        assert executor.run_state.pulses > 0
+        assert executor.tallies.pulses > 0
     for name in start:
         np.testing.assert_array_equal(results[0][name], results[1][name])
         assert not np.array_equal(results[0][name], results[2][name])

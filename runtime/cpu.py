@@ -1,0 +1,40 @@
+"""The CPU backend: Numba kernels for arrays and what CNNs spend time in, NumPy for the rest."""
+
+from __future__ import annotations
+
+from rpucc.runtime.backend import Backend
+from rpucc.runtime.chains import FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
+from rpucc.runtime.digital import NATIVE
+from rpucc.runtime.digital.session import build_session
+from rpucc.runtime.instructions.fused import build_slope, build_turn
+from rpucc.runtime.instructions.head import build_head
+from rpucc.runtime.instructions.read import build_read
+from rpucc.runtime.instructions.shares import build_assign, build_collect
+from rpucc.runtime.instructions.update import build_update
+from rpucc.runtime.instructions.windows import (
+    build_append_one,
+    build_col2im_chain,
+    build_im2col,
+    build_im2col_chain,
+)
+
+CPU = Backend(
+    name="cpu",
+    rpu={
+        "Im2Col": build_im2col,
+        "AppendOne": build_append_one,
+        "Assign": build_assign,
+        "Collect": build_collect,
+        "Update": build_update,
+    },
+    standard=NATIVE,
+    other=build_session,
+    chains={
+        ReadChain: build_read,
+        UnrollChain: build_im2col_chain,
+        FoldChain: build_col2im_chain,
+        Turn: build_turn,
+        Slope: build_slope,
+        Head: build_head,
+    },
+)
