@@ -75,8 +75,9 @@ def _jit(function: Callable[..., Any], module: str) -> Any:
 
 
 def _kernel_sources() -> str:
-    """The kernels that generated modules use: Numba's cache does not look beyond one file."""
-    folders = [files("rpucc.runtime.kernels"), files("rpucc.runtime.kernels.counted")]
+    """The kernels that generated modules use: other versions of rpucc share the folder."""
+    parts = ("kernels", "kernels.counted", "scalars")
+    folders = [files(f"rpucc.runtime.{part}") for part in parts]
     found = [item for folder in folders for item in folder.iterdir() if item.name.endswith(".py")]
     return "".join(each.read_text(encoding="utf-8") for each in sorted(found, key=str))
 
