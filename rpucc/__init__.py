@@ -55,6 +55,7 @@ _LAZY = {
     "UnsupportedError": ("rpucc.errors", "UnsupportedError"),
     "UsageError": ("rpucc.errors", "UsageError"),
     "VerificationError": ("rpucc.errors", "VerificationError"),
+    "VersionError": ("rpucc.errors", "VersionError"),
 }
 """Public name -> the module and the attribute that it is. None may be the name of a module of this
 package: importing that would put it in the name's place."""
@@ -82,6 +83,7 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "VerificationError",
+    "VersionError",
     "check_model",
     "compile",
     "load_checkpoint",
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
         VerificationError,
+        VersionError,
     )
     from rpucc.plan import Plan
     from rpucc.program import Program
