@@ -190,11 +190,15 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
 
 
 def _check_input(model: ir.Model, problems: Problems) -> None:
-    """Whether the network has one input of known shape; nothing can be inferred without."""
-    before = len(problems.found)
-    enforce(support.INPUT_RULES, model, label_of(model), UnsupportedError, problems)
+    """Whether the network has inputs of known shape; nothing can be inferred without."""
+    before, label, inputs = len(problems.found), label_of(model), list(model.graph.inputs)
+    enforce((support.some_input,), model, label, UnsupportedError, problems)
+    for value in inputs:
+        enforce(support.INPUT_RULES, value, label, UnsupportedError, problems)
     if len(problems.found) == before:
-        enforce(support.INPUT_SIZE_RULES, model, label_of(model), problems=problems)
+        for value in inputs:
+            enforce(support.INPUT_SIZE_RULES, value, label, problems=problems)
+        enforce((support.one_batch,), model, label, UnsupportedError, problems)
     if len(problems.found) > before:
         problems.gate()
 

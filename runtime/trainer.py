@@ -22,7 +22,7 @@ from rpucc.runtime.callbacks import Callback, Callbacks
 from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
-from rpucc.runtime.data.load import load_dataset
+from rpucc.runtime.data.load import is_data_set, load_dataset
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
 from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
@@ -298,10 +298,11 @@ class Trainer:
 
     def _samples(self, data: Any) -> Samples:
         """Samples alone as they are; of what has labels, too, the test part."""
-        by_input = isinstance(data, Mapping) and set(data) == set(self.feed.shapes)
-        if by_input or not isinstance(data, Dataset | str | os.PathLike | tuple | Mapping):
-            return data  # type: ignore[no-any-return]
-        return self._load(data).x_test
+        if isinstance(data, Mapping):
+            alone = set(data) == set(self.feed.shapes) or not is_data_set(data)
+        else:
+            alone = not isinstance(data, Dataset | str | os.PathLike | tuple)
+        return data if alone else self._load(data).x_test
 
     def _scored(self, y: Array, output: tuple[int, ...]) -> tuple[Array, Scoring]:
         """Labels as outputs of a shape [n, ...] are compared with them, and how that is done."""

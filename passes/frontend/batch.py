@@ -38,8 +38,8 @@ _TOLERANCE = 1e-4  # relative to the output's largest entry; kernels may differ 
 
 
 def declared_batch(model: ir.Model) -> int | None:
-    """The batch size that the file states, or None where it is symbolic."""
-    shape = model.graph.inputs[0].shape
+    """The batch size that the file states for its inputs, or None where it is symbolic."""
+    shape = model.graph.inputs[0].shape  # the others state the same
     assert shape is not None  # a rule has checked it
     return shape[0] if isinstance(shape[0], int) else None
 
@@ -47,7 +47,7 @@ def declared_batch(model: ir.Model) -> int | None:
 def pin_batch(model: ir.Model) -> str | None:
     """Make the batch "N" and write all shapes; returns why where it had to stay fixed.
 
-    The batch becomes symbolic if every shape then is static but for N, N leads the input and every
+    The batch becomes symbolic if every shape then is static but for N, N leads every input and
     output, and (where the file has a number) onnxruntime computes each sample by itself.
     """
     declared = declared_batch(model)
@@ -127,16 +127,16 @@ _MIXED = "its outputs mix the samples of a batch"
 
 def _mixing(model: ir.Model, batch: int) -> str | None:
     """Why a batch may not give, sample by sample, what each gives alone; runs onnxruntime."""
-    value = model.graph.inputs[0]
-    assert value.shape is not None
     size = max(batch, 2)
     rng = np.random.default_rng(0)
-    x = rng.random((size, *(int(d) for d in value.shape[1:] if isinstance(d, int))))
-    x = x.astype(np.float32)
+    samples = {}
+    for value in model.graph.inputs:
+        dims = [int(d) for d in list(value.shape or ())[1:] if isinstance(d, int)]
+        samples[str(value.name)] = rng.random((size, *dims)).astype(np.float32)
     try:
         runner, weights = session(light_proto(model)), large_weights(model)
-        together = runner.run(None, {str(value.name): x, **weights})
-        last = runner.run(None, {str(value.name): x[-1:], **weights})
+        together = runner.run(None, {**samples, **weights})
+        last = runner.run(None, {**{name: x[-1:] for name, x in samples.items()}, **weights})
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class
         return (
             f"onnxruntime, which would tell whether others work, cannot run it: {one_line(error)}"

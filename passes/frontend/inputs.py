@@ -1,7 +1,7 @@
 """Which inputs of a file the network reads, and what becomes of the others.
 
 Exporters leave inputs behind that only training needed, or that an optimiser has cut off. Not for
-what the one input that is read must be like: that is `support.py`.
+what the inputs that are read must be like: that is `support.py`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from rpucc.passes.frontend.layers import LAYER_RULES
 RULEBOOK: tuple[tuple[str, tuple[Callable[..., str | None], ...]], ...] = (
     ("The file", support.FILE_RULES),
     ("Operators", support.OP_RULES),
-    ("The input", (*support.INPUT_RULES, *support.INPUT_SIZE_RULES)),
+    ("The input", (support.some_input, *support.INPUT_RULES, *support.INPUT_SIZE_RULES)),
+    ("Several inputs", (support.one_batch,)),
     ("Weights", (*support.WEIGHT_TYPE_RULES, *support.WEIGHT_RULES)),
     ("Layers", LAYER_RULES),
 )

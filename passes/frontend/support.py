@@ -124,19 +124,23 @@ def batchnorm_statistics_unused(node: ir.Node) -> str | None:
 # --- the input (initializers are no longer among the inputs) --------------------------------
 
 
-def one_input(model: ir.Model) -> str | None:
-    """A network has exactly one input beside its weights."""
-    names = [str(v.name) for v in model.graph.inputs]
-    if len(names) == 1:
+def some_input(model: ir.Model) -> str | None:
+    """A network has an input beside its weights."""
+    return None if model.graph.inputs else "it has none"
+
+
+def one_batch(model: ir.Model) -> str | None:
+    """The first dimension of every input is the same batch."""
+    inputs = model.graph.inputs
+    stated = {dims[0] if isinstance(dims[0], int) else None for dims in map(_dims, inputs)}
+    if len(stated) == 1:
         return None
-    if not names:
-        return "it has none"
-    return f"it has {len(names)} ({', '.join(names)}); make all but one constants, or merge them"
+    found = ", ".join(f"{value.name!r} {shape_text(_dims(value))}" for value in inputs)
+    return f"the inputs are {found}; export all of them with the same one"
 
 
-def input_is_float(model: ir.Model) -> str | None:
+def input_is_float(value: ir.Value) -> str | None:
     """The input must be float32."""
-    value = model.graph.inputs[0]
     is_tensor = isinstance(value.type, ir.TensorType)
     if is_tensor and value.dtype == ir.DataType.FLOAT:
         return None
@@ -144,9 +148,8 @@ def input_is_float(model: ir.Model) -> str | None:
     return f"input {value.name!r} is {found}; export with a float32 input"
 
 
-def input_has_shape(model: ir.Model) -> str | None:
+def input_has_shape(value: ir.Value) -> str | None:
     """The input's rank must be known, and its first dimension is the batch."""
-    value = model.graph.inputs[0]
     if value.shape is None:
         return f"input {value.name!r} has no shape; export with a static shape"
     if not value.shape.rank():
@@ -154,31 +157,29 @@ def input_has_shape(model: ir.Model) -> str | None:
     return None
 
 
-def input_is_static(model: ir.Model) -> str | None:
+def input_is_static(value: ir.Value) -> str | None:
     """Only the batch dimension may be dynamic."""
-    value = model.graph.inputs[0]
     assert value.shape is not None  # input_has_shape comes first
     for index, dim in enumerate(value.shape):
         if index and not isinstance(dim, int):
             name = f" ({dim.value!r})" if dim.value else ""
+            alone = value.graph is not None and len(value.graph.inputs) == 1
+            option = ", or give them as input_shape (--input-shape)" if alone else ""
             return (
                 f"input {value.name!r} {shape_text(_dims(value))} has dynamic dimension "
-                f"{index}{name}; export with static channels, height and width, or give them as "
-                "input_shape (--input-shape)"
+                f"{index}{name}; export with static channels, height and width{option}"
             )
     return None
 
 
-def batch_is_sane(model: ir.Model) -> str | None:
+def batch_is_sane(value: ir.Value) -> str | None:
     """A batch has no more than 1,048,576 samples."""
-    value = model.graph.inputs[0]
     dims = _dims(value)
     return f"input {value.name!r} is {shape_text(dims)}" if _above(dims[0], MOST_SAMPLES) else None
 
 
-def input_is_sane(model: ir.Model) -> str | None:
+def input_is_sane(value: ir.Value) -> str | None:
     """A sample has no more than 2^31 elements."""
-    value = model.graph.inputs[0]
     dims = _dims(value)
     elements = math.prod(dim for dim in dims[1:] if isinstance(dim, int))
     return f"input {value.name!r} is {shape_text(dims)}" if elements > 2**31 else None
@@ -188,9 +189,8 @@ def _above(dim: int | str | None, most: int) -> bool:
     return isinstance(dim, int) and dim > most
 
 
-def input_not_empty(model: ir.Model) -> str | None:
+def input_not_empty(value: ir.Value) -> str | None:
     """No dimension of the input may be zero."""
-    value = model.graph.inputs[0]
     dims = _dims(value)
     return f"input {value.name!r} is {shape_text(dims)}" if 0 in dims else None
 
@@ -250,7 +250,7 @@ OP_RULES = (
     dropout_without_mask,
     batchnorm_statistics_unused,
 )
-INPUT_RULES = (one_input, input_is_float, input_has_shape, input_is_static)
+INPUT_RULES = (input_is_float, input_has_shape, input_is_static)
 INPUT_SIZE_RULES = (input_not_empty, batch_is_sane, input_is_sane)
 WEIGHT_TYPE_RULES = (weight_is_float32,)
 WEIGHT_RULES = (weight_not_empty, weight_is_finite)

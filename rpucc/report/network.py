@@ -8,7 +8,7 @@ result. Not for where nodes are drawn (`layout.py`) nor how (`svg_network.py`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,8 @@ class Network:
 
     nodes: tuple[NetworkNode, ...]
     edges: Edges
-    sources: tuple[int, ...]
-    """The nodes that take the network's input."""
+    sources: Mapping[str, tuple[int, ...]]
+    """The nodes that take each of the network's inputs, by its name."""
 
     def sinks(self) -> list[int]:
         """Return the nodes whose result no other node takes."""
@@ -77,11 +77,11 @@ def network(program: Program) -> Network:
     places = {layer.name: layer.name for layer in program.plan.layers}
     for layer in analog_layers(program.model):  # a shared matrix has nodes of several names
         places.update({_place_of(read): layer.name for read in layer.forward})
-    data = {v for v in program.model.graph.inputs if v.name in program.inputs}
+    data = [v for v in program.model.graph.inputs if v.name in program.inputs]
     return _Units(_forward_nodes(program, data), places, data).network()
 
 
-def _forward_nodes(program: Program, data: set[ir.Value]) -> list[ir.Node]:
+def _forward_nodes(program: Program, data: Sequence[ir.Value]) -> list[ir.Node]:
     """Nodes of the forward cycle that depend on the data inputs, in graph order."""
     fed: set[ir.Value | None] = {*data}
     found = []
@@ -125,12 +125,14 @@ class _Units:
     """Merges nodes into units: a union of neighbours, first by layer, then along chains."""
 
     def __init__(
-        self, nodes: list[ir.Node], layer_at: Mapping[str, str], data: set[ir.Value]
+        self, nodes: list[ir.Node], layer_at: Mapping[str, str], data: Sequence[ir.Value]
     ) -> None:
         """Take nodes in graph order and the layer at each place; other nodes are digital work."""
         self.nodes = nodes
         self.layer_at = layer_at
-        self.fed = [i for i, node in enumerate(nodes) if data.intersection(node.inputs)]
+        self.fed = {
+            value: [i for i, node in enumerate(nodes) if value in node.inputs] for value in data
+        }
         self.places = [_place_of(node) if _place_of(node) in layer_at else None for node in nodes]
         position = {node: i for i, node in enumerate(nodes)}
         self.pairs = [
@@ -155,15 +157,18 @@ class _Units:
         number = {root: k for k, root in enumerate(_forward_order(members, pairs))}
         edges = sorted((number[a], number[b]) for a, b in pairs)
         nodes = tuple(self._node(members[root]) for root in number)
-        sources = sorted({number[self._root(i)] for i in self.fed})
-        return Network(nodes, tuple(edges), tuple(sources))
+        sources = {
+            str(value.name): tuple(sorted({number[self._root(i)] for i in taking}))
+            for value, taking in self.fed.items()
+        }
+        return Network(nodes, tuple(edges), sources)
 
     def _chains(self) -> Iterator[tuple[int, int]]:
         """Pairs of units to merge: the only successor and the only predecessor of each other."""
         edges = self._edges()
         outgoing = Counter(before for before, _ in edges)
         incoming = Counter(after for _, after in edges)
-        incoming.update({self._root(i) for i in self.fed})
+        incoming.update({self._root(i) for taking in self.fed.values() for i in taking})
         for before, after in edges:
             if outgoing[before] == incoming[after] == 1 and self.places[after] is None:
                 yield before, after

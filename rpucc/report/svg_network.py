@@ -136,16 +136,19 @@ def network_drawing(scene: Scene) -> Drawing:
 
 
 def _with_ends(scene: Scene) -> tuple[list[_Box], list[tuple[int, int]]]:
-    """Return the network's nodes between one for its input and one for its output."""
+    """Return the network's nodes between one for each input and one for its output."""
     net = scene.network
     shapes = input_shapes(scene.program)
-    texts = (f"{name if len(shapes) > 1 else 'input'} {_shape(s)}" for name, s in shapes.items())
-    boxes = [_Box(None, tuple(map(_Line, texts)), title="input")]
+    first = len(shapes)
+    boxes = [
+        _Box(None, (_Line(f"{name if first > 1 else 'input'} {_shape(shape)}"),), title="input")
+        for name, shape in shapes.items()
+    ]
     boxes += [_box(scene, i, node) for i, node in enumerate(net.nodes)]
     boxes.append(_Box(None, (_Line("output"),), title="output"))
-    edges = [(0, i + 1) for i in net.sources]
-    edges += [(a + 1, b + 1) for a, b in net.edges]
-    edges += [(i + 1, len(boxes) - 1) for i in net.sinks()]
+    edges = [(k, i + first) for k, name in enumerate(shapes) for i in net.sources[name]]
+    edges += [(a + first, b + first) for a, b in net.edges]
+    edges += [(i + first, len(boxes) - 1) for i in net.sinks()]
     layers = [box.lines for box in boxes if box.layer is not None]
     wanted = [line.width for lines in layers for line in lines[:2]]
     wanted += [min(line.width, OPS_WIDTH) for lines in layers for line in lines[2:]]

@@ -37,8 +37,8 @@ def by_input(
         given = dict.fromkeys(inputs, (x, where))
     else:
         raise DataError(
-            f"{where} is one array, but the model has the inputs {names}: give one for each, as a "
-            "dictionary by their names or under these names in an .npz file"
+            f"{where} is one array, but the model has the inputs {names}: give an array for each, "
+            "in a dictionary by these names or in an .npz file as NAME_train and NAME_test"
         )
     found = {
         name: arranged(as_samples(each, what), inputs[name], what, note)

@@ -85,6 +85,11 @@ def load_dataset(
     raise DataError(_not_found(spec))
 
 
+def is_data_set(found: Mapping[str, Any]) -> bool:
+    """Whether a dictionary has the keys of a data set, not those of a network's inputs."""
+    return any(set(keys) <= set(found) for keys in (SPLIT_KEYS, WHOLE_KEYS))
+
+
 def _from_arrays(spec: tuple[Any, ...] | Mapping[str, Any]) -> Dataset:
     """Return the data set of arrays in memory; lists and tensors will do as well."""
     if isinstance(spec, tuple):

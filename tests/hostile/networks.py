@@ -47,13 +47,14 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "fixed batch": ("mixed", "rpu-managed", (), {}),
     "binary": ("dense", "rpu-managed", (), {"loss": "binary-cross-entropy"}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),
+    "two inputs": ("siamese", "rpu-managed", (), {}),
     "inference": ("conv", "rpu-managed", (), {"training": False}),
 }
 """Name -> network, target, overrides, how to compile."""
 
 
 def network(name: str) -> onnx.ModelProto:
-    """Return one of the tiny networks: 3 classes, [N, 2, 5, 5] or [N, 6]."""
+    """Return one of the tiny networks: 3 classes, inputs [N, 2, 5, 5] or [N, 6]."""
     nodes, shape, weights = _NETWORKS[name]
     random = np.random.default_rng(0)
     constants = [
@@ -69,7 +70,11 @@ def network(name: str) -> onnx.ModelProto:
             for op, i, o, attributes in nodes
         ],
         name,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, *shape])],
+        [
+            helper.make_tensor_value_info(x, TensorProto.FLOAT, [batch, *shape])
+            for x in ("x", "x2")
+            if any(x in i.split() for _, i, _, _ in nodes)
+        ],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 3])],
         constants,
     )
@@ -141,6 +146,18 @@ _NETWORKS: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any]]] = {
         ],
         (6,),
         {"w1": (5, 6), "b1": (5,), "w2": (5, 4), "wf": (3, 4), "bf": (3,)},
+    ),
+    "siamese": (
+        [
+            ("Conv", "x wc bc", "c", {"kernel_shape": [2, 2]}),
+            ("Conv", "x2 wc bc", "c2", {"kernel_shape": [2, 2]}),
+            ("Sub", "c c2", "d", {}),
+            ("Abs", "d", "r", {}),
+            _POOL,
+            *_TAIL,
+        ],
+        _IMAGE,
+        {"wc": (4, 2, 2, 2), "bc": (4,), "wf": (3, 16), "bf": (3,)},
     ),
     "mixed": (
         [

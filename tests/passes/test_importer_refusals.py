@@ -370,11 +370,11 @@ def test_scalar_input():
     assert refusal(model, UnsupportedError).endswith("input 'x' is a scalar")
 
 
-def test_two_inputs_and_none():
-    two = net("(float[N,3] a, float[N,3] b) => (float y) { y = Add (a, b) }")
+def test_inputs_of_other_batches_and_none():
+    two = net("(float[N,3] a, float[1,3] b) => (float y) { y = Add (a, b) }")
     assert refusal(two, UnsupportedError) == (
-        "A network has exactly one input beside its weights: it has 2 (a, b); "
-        "make all but one constants, or merge them"
+        "The first dimension of every input is the same batch: the inputs are 'a' [N, 3], "
+        "'b' [1, 3]; export all of them with the same one"
     )
     none = net("() => (float y) { y = Relu (w) }", w=(3,))
     assert refusal(none, UnsupportedError).endswith("beside its weights: it has none")

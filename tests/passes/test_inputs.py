@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 import rpucc
 from rpucc.check import check_model
@@ -68,11 +69,42 @@ def test_check_says_what_becomes_of_a_dead_node() -> None:
     assert any("input 'a'" in note for note in check.notes)
 
 
-def test_two_inputs_that_are_read_are_refused_still() -> None:
-    model = model_of("float[N,8] x, float[N,3] a, float[1] b", "g = Gemm (x, w) y = Add (g, a)")
-    assert "it has 2 (x, a)" in refusal(model, UnsupportedError)
+TWO = "g = Gemm (x, w) y = Add (g, a)"
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("batch", ["N", "3"])
+def test_all_inputs_that_are_read_are_the_data(batch: str, training: bool) -> None:
+    model = model_of(f"float[{batch},8] x, float[{batch},3] a, float[1] b", TWO)
+    program = rpucc.compile(model, "rpu-managed", training=training, verify=True)
+    assert program.verified
+    assert program.inputs == ("x", "a")
+    assert program.fixed_batch is None
+    assert [str(v.shape) for v in program.model.graph.inputs[:2]] == ["[N,8]", "[N,3]"]
+    x, a = np.ones((5, 8), np.float32), np.ones((5, 3), np.float32)
+    ideal = rpucc.Trainer(rpucc.Machine(rpucc.compile(model, "ideal", training=training)))
+    weight = numpy_helper.to_array(model.graph.initializer[0])
+    np.testing.assert_allclose(ideal.predict({"a": a, "x": x}), x @ weight + a, rtol=1e-5)
+
+
+def test_inputs_whose_samples_mix_keep_their_batch() -> None:
+    nodes = "m = ReduceMean <keepdims = 1> (a, axes) g = Gemm (x, w) y = Add (g, m)"
+    model = net(f"(float[4,8] x, float[4,3] a) => (float[4,3] y) {{ {nodes} }}", w=(8, 3), axes=[0])
+    program = rpucc.compile(model, "ideal", verify=True)
+    assert (program.inputs, program.fixed_batch) == (("x", "a"), 4)
+
+
+def test_management_is_left_out_where_every_input_is_in_range() -> None:
+    """The input range holds for all inputs, so that a sum of two is known to lie in twice that."""
+    text = "s = Add (x, a) y = Gemm (s, w)"
+    managed = {}
+    for upper in (0.5, 0.6):
+        model = net(f"(float[N,8] x, float[N,8] a) => (float[N,3] y) {{ {text} }}", w=(8, 3))
+        program = rpucc.compile(model, "rpu-managed", training=False, input_range=(0, upper))
+        managed[upper] = any(node.op_type == "NoiseManage" for node in program.model.graph)
+    assert managed == {0.5: False, 0.6: True}
 
 
 def test_outputs_that_depend_on_no_input_lose_none() -> None:
     model = model_of("float[N,8] x, float[1] a", "y = Relu (w)", "float[8,3] y")
-    assert "it has 2 (x, a)" in refusal(model, UnsupportedError)
+    assert "the inputs are 'x' [N, 8], 'a' [1]" in refusal(model, UnsupportedError)

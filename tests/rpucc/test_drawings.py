@@ -86,7 +86,7 @@ def test_what_joins_two_branches_stands_alone(training: bool) -> None:
     shown = [(node.layer, node.ops[:2]) for node in found.nodes]
     assert shown[:2] == [("fc0", ()), (None, ("Add", "Relu"))]
     assert found.edges[:4] == ((0, 1), (1, 2), (1, 3), (2, 3))
-    assert found.sources == (0, 1)  # the first skip connection begins at the input
+    assert found.sources == {"x": (0, 1)}  # the first skip connection begins at the input
 
 
 def test_a_matrix_that_two_places_read_is_drawn_at_both() -> None:

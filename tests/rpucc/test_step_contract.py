@@ -24,7 +24,7 @@ Data = dict[str, Any]
 def test_every_program_has_one_that_survives_its_json(kind: str) -> None:
     made = program(kind)
     assert StepContract.from_json(made.step.to_json()) == made.step
-    assert made.step.inputs == ("x",)
+    assert made.step.inputs == (("x", "x2") if kind == "two inputs" else ("x",))
     assert bool(made.step.state) == bool(made.step.rates) == made.training
     values = {str(v.name) for node in made.model.graph for v in node.outputs}
     assert {made.output, *made.step.measured, *made.step.computed} <= values
@@ -104,6 +104,7 @@ CHANGES: list[tuple[str, Callable[[Data], None], str]] = [
     ("conv", setting("inputs", ["y"]), "inputs: 'y' is no input of the graph"),
     ("conv", setting("inputs", []), "the graph has the inputs labels, lr, x; inputs, labels and"),
     ("conv", setting("inputs", ["x", "x"]), "inputs, labels and rates are labels, lr, x, x"),
+    ("two inputs", setting("inputs", ["x"]), "the graph has the inputs labels, lr, x, x2; inputs"),
     ("conv", setting("labels", "lr"), "labels: 'lr' is no FLOAT or INT64 of 1 to 16 axes"),
     ("conv", setting("labels", None), "inputs, labels and rates are lr, x"),
     ("conv", setting("rates", ["x"]), "rates: 'x' is no FLOAT of 0 axes"),
