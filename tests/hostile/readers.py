@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import re
 import struct
 from collections.abc import Callable
@@ -49,39 +48,6 @@ def _programs(folder: Path) -> list[bytes]:
         program(kind).save(folder / "made.onnx")
         made.append((folder / "made.onnx").read_bytes())
     return made
-
-
-def _of_today(folder: Path, data: bytes) -> bytes:
-    """A kept program as today's compiler describes it, its damage with it: readers get that far."""
-    import onnx
-
-    from rpucc.opset import DOMAIN, VERSION
-    from rpucc.step_contract import LOSSES, SCORES, Metric, StepContract
-
-    try:
-        model = onnx.load_from_string(data)
-        notes = {entry.key: entry.value for entry in model.metadata_props}
-        for imported in model.opset_import:
-            if imported.domain == DOMAIN:
-                imported.version = VERSION
-    except Exception:  # noqa: BLE001  damaged as a whole: it is read as it is
-        return data
-    if "rpucc.input" in notes:  # of before there were step contracts
-        output, loss = notes.get("rpucc.output", ""), notes.get("rpucc.loss", "none")
-        metrics = [Metric("error", output, "labels", SCORES["labels"])]
-        if loss != "none":
-            value = notes.get("rpucc.loss_value")
-            metrics = [Metric("loss", output, loss, LOSSES.get(loss, "samples"), value)]
-        step = StepContract(
-            inputs=(notes["rpucc.input"],),
-            output=output,
-            labels=notes.get("rpucc.labels"),
-            rates=(notes["rpucc.lr"],) if "rpucc.lr" in notes else (),
-            state=json.loads(notes.get("rpucc.updates", "{}")),
-            metrics=tuple(metrics),
-        )
-        model.metadata_props.add(key="rpucc.step", value=step.to_json())
-    return model.SerializeToString()
 
 
 def use_program(path: Path) -> None:
@@ -387,9 +353,7 @@ def use_model(path: Path) -> None:
 
 _FILE = (1, mutate.damage)
 READERS: dict[str, Reader] = {
-    "programs": Reader(
-        "program.onnx", _programs, one_of((8, onnx_fields), _FILE), use_program, _of_today
-    ),
+    "programs": Reader("program.onnx", _programs, one_of((8, onnx_fields), _FILE), use_program),
     "targets": Reader("target.toml", _targets, one_of((3, mutate.toml_tree), _FILE), use_target),
     "plans": Reader(
         "plan.toml",
