@@ -85,6 +85,7 @@ def noting_sessions(backend: Backend) -> tuple[Backend, list[str]]:
 
 
 def check_nodes(
+    backend: Backend,
     nodes: list[onnx.NodeProto],
     inputs: Mapping[str, Array],
     constants: Mapping[str, Array] | None = None,
@@ -93,12 +94,12 @@ def check_nodes(
 ) -> None:
     """Every value that the runtime keeps equals onnxruntime's, on two successive steps.
 
-    native: whether the runtime must do it without a session; None leaves it open.
+    native: whether rpucc's own backend must do it without a session; None leaves it open.
     """
     model = op_model(nodes, inputs, constants, outputs)
-    noting, left = noting_sessions(CPU)
+    noting, left = noting_sessions(backend)
     executor = executor_of(model, outputs, backend=noting)
-    if native is not None:
+    if native is not None and backend is CPU:
         assert bool(left) is not native, left
     other = {name: np.asarray(np.flip(array)) for name, array in inputs.items()}
     for feeds in (inputs, other):
@@ -111,6 +112,7 @@ def check_nodes(
 
 
 def check_op(
+    backend: Backend,
     op: str,
     *inputs: Array | None,
     constants: Mapping[int, Array] | None = None,
@@ -126,6 +128,7 @@ def check_op(
     made = tuple(["y", "y1", "y2"][:outputs])
     node = helper.make_node(op, names, list(made), name=op.lower(), **attributes)
     check_nodes(
+        backend,
         [node],
         {f"x{i}": array for i, array in arrays.items() if i not in fixed},
         {f"x{i}": array for i, array in fixed.items()},

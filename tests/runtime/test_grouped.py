@@ -1,22 +1,25 @@
-"""Grouped layers on real devices: each group is read and pulsed as a grid of its own would be."""
+"""Grouped layers on real devices: each group is read and pulsed as a matrix of its own would be."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.devices.base import Device
+from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
-from rpucc.runtime.instructions.update import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
-from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import seed_key
-from rpucc.runtime.kernels.read import read, read_groups
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.make_array import make_plane
+from rpucc.runtime.make_array import make_array
 from rpucc.runtime.plane import Plane
+
+from .stand import read_array_on, updating_on
+from .tilings import Periphery, Pulsing
 
 G, R, C, N, P = 3, 5, 7, 2, 4
 KEY = seed_key(3)
@@ -30,17 +33,18 @@ class OneByOne(ConstantStep):
 
 
 CONSTANT_STEP = make_device("constant-step", {})
+DEVICES = pytest.mark.parametrize(
+    "device", [CONSTANT_STEP, OneByOne()], ids=["counted", "one by one"]
+)
 
 
-def plane(groups: range, device: Device) -> Plane:
-    """A plane of some of the groups, each cut into 2 by 2 tiles that keep their numbers."""
+def array(groups: range, device: Device) -> Array:
+    """Some of the groups, each cut into 2 by 2 tiles that keep their numbers."""
     rng = np.random.default_rng(0)
     W = rng.uniform(-0.4, 0.4, (G, R, C)).astype(np.float32)[groups.start : groups.stop]
     first = 4 * groups.start
     layout = Layout.of((0, 2, R), (0, 4, C), KEY, first_tile=first, groups=len(groups))
-    made = make_plane("dw", layout, device, pulsed=True)
-    made.program(W.reshape(-1, C))
-    return made
+    return make_array("dw", layout, device, W.reshape(-1, C))
 
 
 def images(columns: int) -> np.ndarray:
@@ -48,21 +52,35 @@ def images(columns: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(N, G, P, columns)).astype(np.float32)
 
 
-@pytest.mark.parametrize("device", [CONSTANT_STEP, OneByOne()], ids=["counted", "one by one"])
-@pytest.mark.parametrize("rows", [(0, G * R), (3, 11)])
-def test_a_pulsed_update(device: Device, rows: tuple[int, int]) -> None:
-    x, d = images(C), images(R)
-    X, D = (a.transpose(1, 0, 2, 3).reshape(G, N * P, -1).copy() for a in (x, d))
-    together = plane(range(G), device)
-    pulses = pulse(together, X, D, *rows)
+@DEVICES
+def test_a_pulsed_update(backend: Backend, device: Device) -> None:
+    x, d, how = images(C), images(R), Pulsing(managed=True)
+    together = array(range(G), device)
+    pulses = updating_on(backend, together, x, d, how)(5)
     alone, expected = 0, []
     for g in range(G):
-        single = plane(range(g, g + 1), device)
-        r0, r1 = (min(max(r - g * R, 0), R) for r in rows)
-        alone += pulse(single, X[g : g + 1], D[g : g + 1], r0, r1)
-        expected.append(single.W)
+        single, one = array(range(g, g + 1), device), slice(g, g + 1)
+        alone += updating_on(backend, single, x[:, one].copy(), d[:, one].copy(), how)(5)
+        expected.append(single.visible)
     assert pulses == alone > 0
-    np.testing.assert_array_equal(together.W, np.concatenate(expected))
+    np.testing.assert_array_equal(together.visible, np.concatenate(expected))
+
+
+@DEVICES
+def test_a_pulsed_update_of_some_rows(device: Device) -> None:
+    """Rows of two groups, one of them in part."""
+    x, d = images(C), images(R)
+    X, D = (a.transpose(1, 0, 2, 3).reshape(G, N * P, -1).copy() for a in (x, d))
+    together = array(range(G), device)
+    pulses = pulse(together.planes[WEIGHT], X, D, 3, 11)
+    alone, expected = 0, []
+    for g in range(G):
+        single = array(range(g, g + 1), device)
+        r0, r1 = (min(max(r - g * R, 0), R) for r in (3, 11))
+        alone += pulse(single.planes[WEIGHT], X[g : g + 1], D[g : g + 1], r0, r1)
+        expected.append(single.visible)
+    assert pulses == alone > 0
+    np.testing.assert_array_equal(together.visible, np.concatenate(expected))
 
 
 def pulse(on: Plane, X: np.ndarray, D: np.ndarray, r0: int, r1: int) -> int:
@@ -77,15 +95,19 @@ def pulse(on: Plane, X: np.ndarray, D: np.ndarray, r0: int, r1: int) -> int:
 
 
 @pytest.mark.parametrize("transpose", [False, True])
-def test_a_managed_read(transpose: bool) -> None:
+def test_a_managed_read(backend: Backend, transpose: bool) -> None:
     """With noise, converters, a bound that is met, and both managements."""
-    together = plane(range(G), CONSTANT_STEP)
+    together = array(range(G), CONSTANT_STEP)
     x = images(R if transpose else C)
-    y, statistics = read_all(together, x, transpose)
+    how = {"sample": 9, "seed": 3, "transpose": transpose}
+    periphery = Periphery(0.06, 0.3, 7, 6, True, 5)
+    y, statistics = read_array_on(backend, together, x, periphery, **how)
+    assert y.shape == (N, G, P, C if transpose else R)
     expected, sums = np.empty_like(y), np.zeros(3, np.int64)
     for g in range(G):
-        single = plane(range(g, g + 1), CONSTANT_STEP)
-        expected[:, g : g + 1], tally = read_all(single, x[:, g : g + 1].copy(), transpose)
+        single, one = array(range(g, g + 1), CONSTANT_STEP), slice(g, g + 1)
+        part, tally = read_array_on(backend, single, x[:, one].copy(), periphery, **how)
+        expected[:, one] = part.reshape(expected[:, one].shape)
         sums += tally
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(statistics, sums)
@@ -93,27 +115,17 @@ def test_a_managed_read(transpose: bool) -> None:
     assert sums[2] > 0  # some were read again
 
 
-def read_all(on: Plane, x: np.ndarray, transpose: bool) -> tuple[np.ndarray, np.ndarray]:
-    """One read of every position: by `read_groups`, and by `read` where there is one group."""
-    inputs, outputs = (R, C) if transpose else (C, R)
-    out_cuts, in_cuts = on.layout.group_cuts, on.layout.col_cuts
-    if transpose:
-        in_cuts, out_cuts = out_cuts, in_cuts
-    tiles = on.layout.group_tiles if transpose else on.layout.group_tiles.transpose(0, 2, 1).copy()
-    X = x.reshape(-1, P, inputs)
-    Y, statistics = np.empty((len(X), P, outputs), np.float32), np.zeros(3, np.int64)
-    f = np.float32
-    block = N * P
-    rest = (
-        P, 9, 1, 0, *KEY, True, 5, f(0), f(0.06), f(0.3), f(63), False, f(0.01), transpose, block,
-        np.empty(2 * block * C, f), np.empty(2 * block * C, f), np.empty(2 * block, f),
-        np.empty((block + 1) * C + 256, f), np.empty(C + 128, np.uint32),
-        np.empty(2 * block, np.int64), statistics,
-    )  # fmt: skip
-    blas = blas_routines()
-    if on.layout.groups > 1:
-        read_groups(0, len(X), blas, on.matrices, X, Y, in_cuts, out_cuts, tiles, *rest)
-    else:
-        flat = (X.reshape(-1, inputs), Y.reshape(-1, outputs))
-        read(0, N * P, blas, on.W, *flat, in_cuts, out_cuts, tiles[0], *rest)
-    return Y.reshape(N, on.layout.groups, P, outputs), statistics
+@pytest.mark.parametrize("transpose", [False, True])
+def test_ideal_products(backend: Backend, transpose: bool) -> None:
+    """A read without periphery, and the exact outer product."""
+    weights = make_array("dw", Layout.of((0, R), (0, C), KEY, groups=G), CONSTANT_STEP,
+                         images(C)[0, :, 0].repeat(R, 0), pulsed=False)  # fmt: skip
+    W = weights.matrices.astype(float)
+    x, d = images(C), images(R)
+    y, _ = read_array_on(backend, weights, d if transpose else x, Periphery(), transpose=transpose)
+    right = np.einsum("ngpr,grc->ngpc", d, W) if transpose else np.einsum("ngpc,grc->ngpr", x, W)
+    np.testing.assert_allclose(y, right, rtol=1e-5, atol=1e-5)
+    assert updating_on(backend, weights, x, d, Pulsing(0.1))(0) == 0
+    np.testing.assert_allclose(
+        weights.matrices, W - 0.1 * np.einsum("ngpr,ngpc->grc", d, x), rtol=1e-5, atol=1e-5
+    )

@@ -11,6 +11,7 @@ import pytest
 
 import rpucc
 from rpucc.models import build
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
 
@@ -44,20 +45,24 @@ def mnist_conv(path: Path, rows: int, cols: int) -> rpucc.Program:
     return ideal(path, rows, cols, input_range=(0.0, 255.0))
 
 
-def step(program: rpucc.Program, batch: int) -> tuple[Executor, dict[str, np.ndarray]]:
+def step(
+    backend: Backend, program: rpucc.Program, batch: int
+) -> tuple[Executor, dict[str, np.ndarray]]:
     """An executor after one training step, and all values of the program on onnxruntime."""
     feeds = training_feeds(program, batch)
-    executor = run_executor(Machine(program), feeds, training_outputs(program), batch)
+    executor = run_executor(
+        Machine(program), feeds, training_outputs(program), batch, backend=backend
+    )
     return executor, stock_values(program.model, feeds)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_lenet_step_is_that_of_onnxruntime_at_every_value(
-    size: tuple[int, int], batch: int
+    backend: Backend, size: tuple[int, int], batch: int
 ) -> None:
     program = lenet(*size)
-    executor, expected = step(program, batch)
+    executor, expected = step(backend, program, batch)
     common = assert_agree(executor, expected)
     assert common >= LENET_VALUES | {"loss", "pool1_out.grad", "conv1.y.grad"}
     assert common >= set(program.updates.values())
@@ -87,7 +92,7 @@ def test_tiled_equals_untiled(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_training_step_equals_a_plain_numpy_step(size: tuple[int, int]) -> None:
+def test_a_training_step_equals_a_plain_numpy_step(backend: Backend, size: tuple[int, int]) -> None:
     program = lenet(*size)
     machine = Machine(program)
     before = {name: machine.arrays[f"{name}.W"].weights.copy() for name in LAYERS}
@@ -109,11 +114,11 @@ def test_a_training_step_equals_a_plain_numpy_step(size: tuple[int, int]) -> Non
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
 def test_mnist_conv_is_exact_at_every_value(
-    shared: Path, size: tuple[int, int], batch: int
+    backend: Backend, shared: Path, size: tuple[int, int], batch: int
 ) -> None:
     path = shared / "models/mnist-conv/model.onnx"
     program = mnist_conv(path, *size)
-    executor, expected = step(program, batch)
+    executor, expected = step(backend, program, batch)
     common = assert_agree(executor, expected)
     assert common >= {program.output, "loss", *program.updates.values()}
 

@@ -291,9 +291,11 @@ def plain_step(plane: Plane, rows: slice, cols: slice) -> Callable[..., float]:
 
 
 def plain_pulse(
-    plane: Plane, X: FloatArray, D: FloatArray, how: Pulsing
+    plane: Plane, X: FloatArray, D: FloatArray, how: Pulsing, counted: bool | None = None
 ) -> tuple[NDArray[np.float64], int]:
     """(weights, pulses) that `pulse` should give, by `reference.update` or `reference.counted`.
+
+    counted: which of them; the kernel's where it is not given.
 
     BL, Cx and Cd are the kernel's (float32): the reference's, in float64, would differ in the
     last bit and so move a threshold by one draw in 2^24. `test_gains` compares them.
@@ -302,7 +304,8 @@ def plain_pulse(
     X, D, positions = _by_train(X, D, how)
     how = replace(how, positions=positions)
     layout = plane.layout
-    plain = _plain_counted if plane.device.counted else _plain_one_by_one
+    counted = plane.device.counted if counted is None else counted
+    plain = _plain_counted if counted else _plain_one_by_one
     for b, rows in enumerate(slice(*cuts) for cuts in pairwise(layout.row_cuts)):
         for s, cols in enumerate(slice(*cuts) for cuts in pairwise(layout.col_cuts)):
             pulses += plain(plane, W[rows, cols], X, D, how, rows, cols, int(layout.tiles[b, s]))

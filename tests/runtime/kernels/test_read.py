@@ -1,4 +1,4 @@
-"""The read kernel against the plain statement, for every combination of its settings.
+"""Reads against the plain statement, for every combination of their settings.
 
 How outcomes are compared: inputs are drawn off the DAC's rounding borders (`off_dac_borders`), so
 float32 and float64 make the same input steps. An output may be off by one ADC step only where the
@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.kernels.read import READS, REREADS, SATURATED
 
+from ..stand import read_on
 from ..tilings import Periphery, PlainRead, Tiling, off_dac_borders, plain_read, read_rows
 
 TILING = Tiling((0, 4, 7, 8), (0, 5, 11), first_tile=3)
@@ -67,7 +69,13 @@ def assert_reads_equal(found: tuple[np.ndarray, np.ndarray], plain: PlainRead) -
 
 @pytest.mark.parametrize(("transpose", "managed", "halvings", "dac", "adc", "noise"), COMBINATIONS)
 def test_read_equals_the_reference(
-    transpose: bool, managed: bool, halvings: int, dac: int, adc: int, noise: float
+    backend: Backend,
+    transpose: bool,
+    managed: bool,
+    halvings: int,
+    dac: int,
+    adc: int,
+    noise: float,
 ) -> None:
     periphery = Periphery(noise, BOUND, dac, adc, managed, halvings)
     W, X = weights(), inputs(periphery, transpose)
@@ -75,25 +83,25 @@ def test_read_equals_the_reference(
     plain = plain_read(W, X, TILING, periphery, **where)
     assert plain.statistics[SATURATED] > 0 or halvings  # the bound plays its part
     assert (plain.statistics[REREADS] > 0) == (halvings > 0)
-    assert_reads_equal(read_rows(W, X, TILING, periphery, **where), plain)
+    assert_reads_equal(read_on(backend, W, X, TILING, periphery, **where), plain)
 
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("dac", [0, 5])
-def test_without_a_bound(transpose: bool, managed: bool, dac: int) -> None:
+def test_without_a_bound(backend: Backend, transpose: bool, managed: bool, dac: int) -> None:
     """No bound and so no ADC; bound management has nothing to do."""
     periphery = Periphery(0.06, 0.0, dac, 0, managed, 4)
     W, X = weights(), inputs(periphery, transpose)
     where = {"positions": POSITIONS, "transpose": transpose}
     plain = plain_read(W, X, TILING, periphery, **where)
     assert plain.statistics[SATURATED] == plain.statistics[REREADS] == 0
-    assert_reads_equal(read_rows(W, X, TILING, periphery, **where), plain)
+    assert_reads_equal(read_on(backend, W, X, TILING, periphery, **where), plain)
 
 
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_tiling_and_shape(data: st.DataObject) -> None:
+def test_any_tiling_and_shape(backend: Backend, data: st.DataObject) -> None:
     def cuts() -> tuple[int, ...]:
         lengths = data.draw(st.lists(st.integers(1, 70), min_size=1, max_size=3))
         return (0, *np.cumsum(lengths).tolist())
@@ -107,7 +115,7 @@ def test_any_tiling_and_shape(data: st.DataObject) -> None:
     X = rng.uniform(-1, 1, (rows, tiling.shape[0 if transpose else 1])).astype(np.float32)
     periphery = Periphery(0.1, 1.5, 0, 0, data.draw(st.booleans()), data.draw(st.integers(0, 2)))
     where = {"positions": positions, "sample": 5, "transpose": transpose}
-    found = read_rows(W, X, tiling, periphery, block=data.draw(st.integers(1, 9)), **where)
+    found = read_on(backend, W, X, tiling, periphery, **where)
     assert_reads_equal(found, plain_read(W, X, tiling, periphery, **where))
 
 
@@ -133,6 +141,7 @@ def test_any_block_and_range_gives_the_same_draws(transpose: bool, block: int) -
     W, X = weights(), inputs(periphery, transpose)
     where = {"positions": POSITIONS, "transpose": transpose}
     Y, statistics = read_rows(W, X, TILING, periphery, **where)
+    assert_reads_equal((Y, statistics), plain_read(W, X, TILING, periphery, **where))
     ranges = [(0, 1), (1, 6), (6, 12)]
     Y2, statistics2 = read_rows(W, X, TILING, periphery, ranges=ranges, block=block, **where)
     np.testing.assert_allclose(Y2, Y, rtol=1e-5, atol=1e-5)
@@ -147,28 +156,30 @@ def test_rows_outside_the_range_are_left_alone() -> None:
     assert not np.any(Y[3:5] == 0.125)
 
 
-def test_a_batch_equals_its_samples_one_by_one() -> None:
+def test_a_batch_equals_its_samples_one_by_one(backend: Backend) -> None:
     periphery = Periphery(0.06, BOUND, 7, 0, True, 3)
     W, X = weights(), inputs(periphery)
-    Y, statistics = read_rows(W, X, TILING, periphery, positions=POSITIONS, sample=20)
+    Y, statistics = read_on(backend, W, X, TILING, periphery, positions=POSITIONS, sample=20)
     total = np.zeros(3, np.int64)
     for i in range(SAMPLES):
         rows = slice(i * POSITIONS, (i + 1) * POSITIONS)
-        one, tally = read_rows(W, X[rows], TILING, periphery, positions=POSITIONS, sample=20 + i)
+        one, tally = read_on(
+            backend, W, X[rows], TILING, periphery, positions=POSITIONS, sample=20 + i
+        )
         np.testing.assert_allclose(one, Y[rows], rtol=1e-5, atol=1e-5)
         total += tally
     np.testing.assert_array_equal(total, statistics)
 
 
-def test_zero_inputs_are_not_read_under_noise_management() -> None:
+def test_zero_inputs_are_not_read_under_noise_management(backend: Backend) -> None:
     """Exactly 0, no read counted, no noise; also for one segment of several."""
     W, X = weights(), np.zeros((4, 11), np.float32)
     X[2, 3] = X[3, 7] = 0.5  # only the first, only the second column segment
-    Y, statistics = read_rows(W, X, TILING, Periphery(0.06, BOUND, 7, 9, True, 3))
+    Y, statistics = read_on(backend, W, X, TILING, Periphery(0.06, BOUND, 7, 9, True, 3))
     assert np.all(Y[:2] == 0)
     assert np.all(Y[2:] != 0)
     assert statistics[READS] == 2 * 3
-    Y, statistics = read_rows(W, X, TILING, Periphery(0.06, BOUND, 0, 0, False, 3))
+    Y, statistics = read_on(backend, W, X, TILING, Periphery(0.06, BOUND, 0, 0, False, 3))
     assert np.all(Y != 0)  # without it they are read, and noisy
     assert statistics[READS] == 4 * 6
 
@@ -187,7 +198,7 @@ def test_what_the_output_held_before_does_not_matter(managed: bool) -> None:
     "largest",
     [1e30, 1e-30, 1e-37, 1e-39, 1e-44],
 )
-def test_noise_management_of_extreme_inputs(largest: float, dac: int) -> None:
+def test_noise_management_of_extreme_inputs(backend: Backend, largest: float, dac: int) -> None:
     """A sample that is learnt leaves errors down to denormals: reads stay finite, and scale.
 
     Denormal inputs may count as 0.
@@ -196,17 +207,17 @@ def test_noise_management_of_extreme_inputs(largest: float, dac: int) -> None:
     W = weights(1, tiling)
     x = np.array([[0, -1, 0.5, 0, 0.25, 1]], np.float32)
     periphery = Periphery(0.0, 12.0, dac, 0, True, 3)
-    Y, _ = read_rows(W, (x * np.float32(largest)).astype(np.float32), tiling, periphery)
+    Y, _ = read_on(backend, W, (x * np.float32(largest)).astype(np.float32), tiling, periphery)
     assert np.all(np.isfinite(Y))
-    unit, _ = read_rows(W, x, tiling, periphery)
+    unit, _ = read_on(backend, W, x, tiling, periphery)
     assert np.all(np.abs(Y - unit * np.float32(largest)) <= max(1e-5 * largest, 2e-38))
 
 
-def test_the_comparison_rejects_other_draws() -> None:
+def test_the_comparison_rejects_other_draws(backend: Backend) -> None:
     """With a neighbour's sample number, purpose or seed the reference no longer agrees."""
     periphery = Periphery(0.06, BOUND, 7, 9, True, 3)
     W, X = weights(), inputs(periphery)
-    Y, _ = read_rows(W, X, TILING, periphery, positions=POSITIONS, sample=7, seed=5)
+    Y, _ = read_on(backend, W, X, TILING, periphery, positions=POSITIONS, sample=7, seed=5)
     for sample, seed, purpose in ((8, 5, 0), (7, 6, 0), (7, 5, 3)):
         plain = plain_read(
             W, X, TILING, periphery, positions=POSITIONS, sample=sample, seed=seed, purpose=purpose
@@ -214,31 +225,31 @@ def test_the_comparison_rejects_other_draws() -> None:
         assert np.mean(np.abs(Y - plain.Y) > 0.01) > 0.5
 
 
-def test_converters_round_to_their_steps() -> None:
+def test_converters_round_to_their_steps(backend: Backend) -> None:
     """One weight of 1, so the output is DAC(x) and then ADC(DAC(x)): 2^bits - 2 steps of range."""
     tiling, W = Tiling((0, 1), (0, 1)), np.ones((1, 1), np.float32)
     X = np.linspace(-1.3, 1.3, 4001, dtype=np.float32)[:, None]
-    Y, _ = read_rows(W, X, tiling, Periphery(0.0, 2.0, 4, 0))
+    Y, _ = read_on(backend, W, X, tiling, Periphery(0.0, 2.0, 4, 0))
     levels = np.unique(Y)
     np.testing.assert_allclose(levels, np.arange(-7, 8) / 7, atol=1e-6)
     assert np.abs(Y - np.clip(X, -1, 1)).max() <= 0.5 / 7 + 1e-6
-    Y, _ = read_rows(2 * W, X, tiling, Periphery(0.0, 2.0, 0, 5))
+    Y, _ = read_on(backend, 2 * W, X, tiling, Periphery(0.0, 2.0, 0, 5))
     np.testing.assert_allclose(np.unique(Y), np.arange(-15, 16) * 2 / 15, atol=1e-6)
     assert np.abs(Y - np.clip(2 * X, -2, 2)).max() <= 1 / 15 + 1e-6
 
 
-def test_saturation_without_and_with_bound_management() -> None:
+def test_saturation_without_and_with_bound_management(backend: Backend) -> None:
     """Outputs of 0.5, 3 and -7 bounds: clipped without BM; exact with it, after 3 halvings."""
     tiling = Tiling((0, 3), (0, 4))
     W = np.repeat(np.array([[0.125], [0.75], [-1.75]], np.float32), 4, axis=1)
     X = np.ones((1, 4), np.float32)
-    Y, statistics = read_rows(W, X, tiling, Periphery(bound=1.0))
+    Y, statistics = read_on(backend, W, X, tiling, Periphery(bound=1.0))
     np.testing.assert_array_equal(Y, [[0.5, 1, -1]])
     np.testing.assert_array_equal(statistics, [1, 1, 0])
-    Y, statistics = read_rows(W, X, tiling, Periphery(bound=1.0, max_halvings=10))
+    Y, statistics = read_on(backend, W, X, tiling, Periphery(bound=1.0, max_halvings=10))
     np.testing.assert_array_equal(Y, [[0.5, 3, -7]])
     np.testing.assert_array_equal(statistics, [1, 0, 3])
     # Too few halvings: 2 of them leave -7 / 4, which is clipped to -1 and multiplied back.
-    Y, statistics = read_rows(W, X, tiling, Periphery(bound=1.0, max_halvings=2))
+    Y, statistics = read_on(backend, W, X, tiling, Periphery(bound=1.0, max_halvings=2))
     np.testing.assert_array_equal(Y, [[0.5, 3, -4]])
     np.testing.assert_array_equal(statistics, [1, 1, 2])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_EVALUATE, READ_FORWARD
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.kernels.read import REREADS, SATURATED
 
 from ..bounds import correlation, deviations
-from ..tilings import Periphery, Tiling, read_rows
+from ..stand import read_on
+from ..tilings import Periphery, Tiling
 
 SIGMA = 0.06
 SIZE = 64  # a square matrix, so that both cycles have as many outputs
@@ -17,14 +18,15 @@ POSITIONS = 1000
 
 
 def noise(
-    tiling: Tiling, *, sample: int = 0, seed: int = 1, purpose: int = READ_FORWARD, batch: int = 1
-) -> np.ndarray:
+    backend: Backend, tiling: Tiling, *, sample: int = 0, seed: int = 1, transpose: bool = False,
+    evaluating: bool = False, batch: int = 1,
+) -> np.ndarray:  # fmt: skip
     """What arrays of weight 0 give, in units of sigma: [batch, positions, outputs]."""
     W = np.zeros(tiling.shape, np.float32)
     X = np.ones((batch * POSITIONS, SIZE), np.float32)
-    Y, _ = read_rows(
-        W, X, tiling, Periphery(noise=SIGMA), positions=POSITIONS, sample=sample, seed=seed,
-        purpose=purpose, transpose=purpose == READ_BACKWARD, block=100,
+    Y, _ = read_on(
+        backend, W, X, tiling, Periphery(noise=SIGMA), positions=POSITIONS, sample=sample,
+        seed=seed, transpose=transpose, evaluating=evaluating,
     )  # fmt: skip
     return Y.reshape(batch, POSITIONS, -1) / SIGMA
 
@@ -36,45 +38,49 @@ WHOLE = Tiling((0, SIZE), (0, SIZE))
     ("tiling", "segments"),
     [(WHOLE, 1), (Tiling((0, 10, 20, 64), (0, SIZE)), 1), (Tiling((0, 30, 64), (0, 9, 17, 64)), 3)],
 )
-def test_size(tiling: Tiling, segments: int) -> None:
+def test_size(backend: Backend, tiling: Tiling, segments: int) -> None:
     """Each tile adds its own noise: the standard deviation grows with √(column segments)."""
-    z = noise(tiling)
+    z = noise(backend, tiling)
     n = z.size
     assert abs(z.mean()) < deviations() * np.sqrt(segments / n)
     assert abs(z.var() / segments - 1) < deviations() * np.sqrt(2 / n)
     assert abs(np.mean(z**4) / segments**2 - 3) < deviations() * np.sqrt(96 / n)
 
 
-def test_scale_of_the_noise_under_noise_management() -> None:
+def test_scale_of_the_noise_under_noise_management(backend: Backend) -> None:
     """Noise enters behind the scaled input, so the output carries sigma * max |x|."""
     W, X = np.zeros((SIZE, SIZE), np.float32), np.full((POSITIONS, SIZE), -0.25, np.float32)
-    Y, _ = read_rows(W, X, WHOLE, Periphery(noise=SIGMA, noise_managed=True), positions=POSITIONS)
+    Y, _ = read_on(
+        backend, W, X, WHOLE, Periphery(noise=SIGMA, noise_managed=True), positions=POSITIONS
+    )
     assert abs(Y.var() / (0.25 * SIGMA) ** 2 - 1) < deviations() * np.sqrt(2 / Y.size)
 
 
 OTHERS = [
     ("next sample", {"sample": 1}),
     ("next seed", {"seed": 2}),
-    ("backward cycle", {"purpose": READ_BACKWARD}),
-    ("evaluation", {"purpose": READ_EVALUATE}),
+    ("backward cycle", {"transpose": True}),
+    ("evaluation", {"evaluating": True}),
 ]
 
 
 @pytest.mark.parametrize(("what", "change"), OTHERS, ids=[what for what, _ in OTHERS])
-def test_other_reads_have_other_noise(what: str, change: dict[str, int]) -> None:
-    base, other = noise(WHOLE), noise(WHOLE, **change)
+def test_other_reads_have_other_noise(backend: Backend, what: str, change: dict[str, int]) -> None:
+    base, other = noise(backend, WHOLE), noise(backend, WHOLE, **change)
     r, error = correlation(base, other)
     assert abs(r) < deviations() * error
-    np.testing.assert_array_equal(base, noise(WHOLE))  # the same read: the same noise
+    np.testing.assert_array_equal(base, noise(backend, WHOLE))  # the same read: the same noise
 
 
-def test_other_tile_other_noise() -> None:
-    r, error = correlation(noise(WHOLE), noise(Tiling((0, SIZE), (0, SIZE), first_tile=1)))
+def test_other_tile_other_noise(backend: Backend) -> None:
+    r, error = correlation(
+        noise(backend, WHOLE), noise(backend, Tiling((0, SIZE), (0, SIZE), first_tile=1))
+    )
     assert abs(r) < deviations() * error
 
 
-def test_independence_of_positions_samples_and_outputs() -> None:
-    z = noise(Tiling((0, 10, 64), (0, SIZE)), batch=4)
+def test_independence_of_positions_samples_and_outputs(backend: Backend) -> None:
+    z = noise(backend, Tiling((0, 10, 64), (0, SIZE)), batch=4)
     pairs = [
         (z[:, 1:], z[:, :-1]),  # neighbouring positions
         (z[1:], z[:-1]),  # neighbouring samples
@@ -87,13 +93,13 @@ def test_independence_of_positions_samples_and_outputs() -> None:
     assert len(np.unique(z)) > 0.98 * z.size  # 24-bit radii and angles: few draws coincide
 
 
-def test_a_re_read_draws_fresh_noise() -> None:
+def test_a_re_read_draws_fresh_noise(backend: Backend) -> None:
     """A first read of exactly the bound plus noise; the re-read's noise must not repeat it."""
     W, X = np.full((SIZE, 1), 1.0, np.float32), np.ones((POSITIONS, 1), np.float32)
     tiling = Tiling((0, SIZE), (0, 1))
-    first, _ = read_rows(W, X, tiling, Periphery(noise=0.01), positions=POSITIONS)
+    first, _ = read_on(backend, W, X, tiling, Periphery(noise=0.01), positions=POSITIONS)
     managed = Periphery(noise=0.01, bound=1.0, max_halvings=1)
-    again, statistics = read_rows(W, X, tiling, managed, positions=POSITIONS)
+    again, statistics = read_on(backend, W, X, tiling, managed, positions=POSITIONS)
     assert statistics[REREADS] == POSITIONS  # 64 outputs around the bound: some is above it
     first_noise, second_noise = (first - 1) / 0.01, (again / 2 - 0.5) / 0.01
     r, error = correlation(first_noise, second_noise)
@@ -102,7 +108,7 @@ def test_a_re_read_draws_fresh_noise() -> None:
 
 
 @pytest.mark.parametrize("bounds", [1.5, 3.0, 6.0])
-def test_bound_management_is_unbiased_beyond_the_bound(bounds: float) -> None:
+def test_bound_management_is_unbiased_beyond_the_bound(backend: Backend, bounds: float) -> None:
     """An output of several bounds: clipped without BM; with BM its mean is right.
 
     Its noise is multiplied back with the signal: standard deviation 2^n sigma after n halvings.
@@ -111,15 +117,15 @@ def test_bound_management_is_unbiased_beyond_the_bound(bounds: float) -> None:
     W = np.full((16, 8), bounds / 8, np.float32)
     X = np.ones((POSITIONS, 8), np.float32)
     sigma, n = 0.03, int(np.ceil(np.log2(bounds)))
-    Y, statistics = read_rows(
-        W, X, tiling, Periphery(sigma, 1.0, max_halvings=10), positions=POSITIONS
+    Y, statistics = read_on(
+        backend, W, X, tiling, Periphery(sigma, 1.0, max_halvings=10), positions=POSITIONS
     )
     assert statistics[SATURATED] == 0
     assert statistics[REREADS] == n * POSITIONS
     error = 2**n * sigma / np.sqrt(Y.size)
     assert abs(Y.mean() - bounds) < deviations() * error
     assert abs(Y.var() / (2**n * sigma) ** 2 - 1) < deviations() * np.sqrt(2 / Y.size)
-    clipped, statistics = read_rows(W, X, tiling, Periphery(sigma, 1.0), positions=POSITIONS)
+    clipped, statistics = read_on(backend, W, X, tiling, Periphery(sigma, 1.0), positions=POSITIONS)
     assert clipped.max() == 1.0
     assert abs(clipped.mean() - bounds) > 100 * error  # what this test would see without BM
     assert statistics[SATURATED] == POSITIONS

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.kernels.read import (
     FEW,
     FIRST_PROBE,
@@ -19,7 +20,8 @@ from rpucc.runtime.kernels.read import (
     SATURATED,
 )
 
-from ..tilings import Periphery, Tiling, plain_read, read_rows
+from ..stand import read_on
+from ..tilings import Periphery, PlainRead, Tiling, plain_read, read_rows
 
 OUTPUTS = FIRST_PROBE + 2 * NEXT_PROBE + 100
 INPUTS = 9
@@ -48,11 +50,19 @@ def rows(quiet: int = 0) -> np.ndarray:
     return np.concatenate([X, calm])
 
 
+def assert_equal(found: tuple[np.ndarray, np.ndarray], plain: PlainRead) -> None:
+    Y, statistics = found
+    np.testing.assert_array_equal(statistics, plain.statistics)
+    np.testing.assert_allclose(Y, plain.Y, rtol=0, atol=1e-5 * np.abs(plain.Y).max())
+
+
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("noise", [0.0, 0.02])
-@pytest.mark.parametrize("quiet", [0, 30])
-def test_equals_the_reference(transpose: bool, managed: bool, noise: float, quiet: int) -> None:
+@pytest.mark.parametrize("quiet", [0, 32])
+def test_equals_the_reference(
+    backend: Backend, transpose: bool, managed: bool, noise: float, quiet: int
+) -> None:
     assert OUTPUTS >= PROBED_OUTPUTS
     W, X = matrix(), rows(quiet)
     if quiet:  # few of a block saturate: what is left is one product
@@ -65,7 +75,14 @@ def test_equals_the_reference(transpose: bool, managed: bool, noise: float, quie
     plain = plain_read(W, X, tiling, periphery, **where)
     assert plain.statistics[SATURATED] >= 2  # those of input 3
     assert plain.statistics[REREADS] > plain.statistics[READS] / (2 if not quiet else 8)
-    for block in (len(X), 12, 5):
-        Y, statistics = read_rows(W, X, tiling, periphery, block=block, **where)
-        np.testing.assert_array_equal(statistics, plain.statistics)
-        np.testing.assert_allclose(Y, plain.Y, rtol=0, atol=1e-5 * np.abs(plain.Y).max())
+    assert_equal(read_on(backend, W, X, tiling, periphery, **where), plain)
+
+
+@pytest.mark.parametrize("quiet", [0, 32])
+@pytest.mark.parametrize("block", [12, 5])
+def test_blocks_of_any_size_equal_the_reference(block: int, quiet: int) -> None:
+    W, X = matrix(), rows(quiet)
+    tiling = Tiling((0, OUTPUTS), (0, 5, INPUTS), first_tile=2)
+    periphery = Periphery(0.02, 0.3, 0, 0, True, 3)
+    plain = plain_read(W, X, tiling, periphery, positions=4)
+    assert_equal(read_rows(W, X, tiling, periphery, positions=4, block=block), plain)

@@ -1,6 +1,6 @@
-"""The compiled pulsed update against the plain statement, draw for draw.
+"""The pulsed update against the plain statement, draw for draw.
 
-The kernel works in float32, the reference in float64, on the same draws: every pulse is the same,
+Backends work in float32, the reference in float64, on the same draws: every pulse is the same,
 and weights agree to the rounding of float32 (1e-6), a thousandth of one pulse.
 """
 
@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.reference.update import gains
 
+from ..stand import check_pulses, pulse_on
 from ..tilings import Pulsing, Tiling, make_plane, plain_pulse, pulse
 
 
@@ -60,16 +62,24 @@ def start(seed: int = 5, tiling: Tiling = TILING) -> np.ndarray:
 @pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize("bl_managed", [False, True])
 def test_update_equals_the_reference(
-    device: Device, bl: int, managed: bool, bl_managed: bool
+    backend: Backend, device: Device, bl: int, managed: bool, bl_managed: bool
 ) -> None:
     plane = make_plane(device, TILING, start(), seed=2**40 + 3)
     X, D = batch(bl)
-    how = Pulsing(0.01, bl, managed, bl_managed, POSITIONS, sample=100, chunk=3)
-    W, pulses = plain_pulse(plane, X, D, how)
+    how = Pulsing(0.01, bl, managed, bl_managed, POSITIONS, sample=100)
     before = plane.W.copy()
+    assert check_pulses(backend, plane, X, D, how) > 50
+    assert np.mean(np.abs(plane.W - before) > 1e-4) > 0.5  # far more than what is tolerated
+
+
+@pytest.mark.parametrize("bl", [1, 10, 31, 40, 62, 70])
+def test_counting_a_few_positions_at_a_time_equals_the_reference(bl: int) -> None:
+    plane = make_plane(COUNTED, TILING, start(), seed=2**40 + 3)
+    X, D = batch(bl)
+    how = Pulsing(0.01, bl, True, True, POSITIONS, sample=100, chunk=3)
+    W, pulses = plain_pulse(plane, X, D, how)
     assert pulse(plane, X, D, how) == pulses > 50
     np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
-    assert np.mean(np.abs(plane.W - before) > 1e-4) > 0.5  # far more than what is tolerated
 
 
 # A narrow tile (rows pulsed often are unpacked), one that is wider, and rows and columns beyond
@@ -92,42 +102,35 @@ def test_every_way_to_apply_pulses_equals_the_reference(
         np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
 
 
-def test_undecided_bytes_settle_with_24_bits() -> None:
+def test_undecided_bytes_settle_with_24_bits(backend: Backend) -> None:
     """Probabilities whose top byte is met often: all of a tie's outcomes are the reference's."""
     tiling = Tiling((0, 20), (0, 45))
     plane = make_plane(IDEAL, tiling)
     X = np.full((4, 45), 0.5 + 0.7 / 256, np.float32)
     D = np.full((4, 20), 0.25 + 0.3 / 256, np.float32)
-    how = Pulsing(0.02, 10, positions=4, chunk=4)  # Cx = Cd = 1
-    W, pulses = plain_pulse(plane, X, D, how)
-    assert pulse(plane, X, D, how) == pulses
-    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-5)
+    how = Pulsing(0.02, 10, positions=4)  # Cx = Cd = 1
+    pulses = check_pulses(backend, plane, X, D, how, atol=2e-5)
     expected = 4 * 10 * 20 * 45 * X[0, 0] * D[0, 0]
     # A slot's rows and columns are drawn once for all: 40 slots of (20, 45) lines: 4 sigma.
     assert abs(pulses / expected - 1) < 0.25
 
 
 @pytest.mark.parametrize("device", [IDEAL, NOISELESS], ids=["ideal", "noiseless"])
-def test_devices_without_pulse_noise(device) -> None:  # type: ignore[no-untyped-def]
+def test_devices_without_pulse_noise(backend: Backend, device: Device) -> None:
     plane = make_plane(device, TILING, start())
     X, D = batch()
-    how = Pulsing(positions=POSITIONS)
-    W, pulses = plain_pulse(plane, X, D, how)
-    assert pulse(plane, X, D, how) == pulses > 50
-    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
+    assert check_pulses(backend, plane, X, D, Pulsing(positions=POSITIONS)) > 50
 
 
 @pytest.mark.parametrize("model", [ConstantStep, OneByOne])
-def test_weights_stop_at_their_bounds(model: type[Device]) -> None:
+def test_weights_stop_at_their_bounds(backend: Backend, model: type[Device]) -> None:
     """Enough pulses in one direction drive every weight onto its own bound, as the reference."""
     device = model(dw_min=0.05, w_max=0.2, w_min=-0.3)
     plane = make_plane(device, TILING)
     X, D = np.ones((4, 11), np.float32), np.ones((4, 7), np.float32)
     D[:, ::2] = -1
     how = Pulsing(0.5, 10, positions=4)
-    W, pulses = plain_pulse(plane, X, D, how)
-    assert pulse(plane, X, D, how) == pulses == 4 * 10 * 77  # probability 1 everywhere
-    np.testing.assert_allclose(plane.W, W, rtol=0, atol=2e-6)
+    assert check_pulses(backend, plane, X, D, how) == 4 * 10 * 77  # probability 1 everywhere
     at_bound = np.where(D[0][:, None] < 0, plane.parameters[2], plane.parameters[3])
     np.testing.assert_allclose(plane.W, at_bound, rtol=0, atol=1e-7)
 
@@ -177,24 +180,24 @@ def test_rows_outside_the_range_are_left_alone() -> None:
     np.testing.assert_array_equal(changed, [False, False, True, True, True, False, False])
 
 
-def test_a_batch_equals_its_samples_one_by_one() -> None:
+def test_a_batch_equals_its_samples_one_by_one(backend: Backend) -> None:
     X, D = batch()
-    how = Pulsing(positions=POSITIONS, sample=40, chunk=5)
+    how = Pulsing(positions=POSITIONS, sample=40)
     whole, single = make_plane(DEVICE, TILING), make_plane(DEVICE, TILING)
-    pulses = pulse(whole, X, D, how)
+    pulses = pulse_on(backend, whole, X, D, how)
     for i in range(SAMPLES):
         rows = slice(i * POSITIONS, (i + 1) * POSITIONS)
-        pulses -= pulse(single, X[rows], D[rows], replace(how, sample=40 + i))
+        pulses -= pulse_on(backend, single, X[rows], D[rows], replace(how, sample=40 + i))
     assert pulses == 0
     np.testing.assert_array_equal(whole.W, single.W)
 
 
-def test_other_samples_seeds_and_tiles_draw_other_pulses() -> None:
+def test_other_samples_seeds_and_tiles_draw_other_pulses(backend: Backend) -> None:
     X, D = np.full((1, 11), 0.5, np.float32), np.full((1, 7), 0.5, np.float32)
 
     def change(sample: int = 0, seed: int = 1, first_tile: int = 2) -> np.ndarray:
         plane = make_plane(IDEAL, replace(TILING, first_tile=first_tile), seed=seed)
-        pulse(plane, X, D, Pulsing(sample=sample))
+        pulse_on(backend, plane, X, D, Pulsing(sample=sample))
         return plane.W
 
     base = change()
@@ -203,11 +206,17 @@ def test_other_samples_seeds_and_tiles_draw_other_pulses() -> None:
         assert np.mean(base != other) > 0.3
 
 
-def test_tiles_share_no_streams() -> None:
+def test_tiles_share_no_streams(backend: Backend) -> None:
     """Equal lines of two tiles of one plane fire in different slots."""
     tiling = Tiling((0, 6, 12), (0, 8, 16))
     plane = make_plane(IDEAL, tiling)
-    pulse(plane, np.full((1, 16), 0.5, np.float32), np.full((1, 12), 0.5, np.float32), Pulsing())
+    pulse_on(
+        backend,
+        plane,
+        np.full((1, 16), 0.5, np.float32),
+        np.full((1, 12), 0.5, np.float32),
+        Pulsing(),
+    )
     tiles = [plane.W[r : r + 6, c : c + 8] for r in (0, 6) for c in (0, 8)]
     for i, a in enumerate(tiles):
         for b in tiles[:i]:

@@ -7,16 +7,20 @@ means over `TRIALS` tiles; bounds are those of all comparisons together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.constant_step import ConstantStep
 
 from ..bounds import deviations
+from ..stand import pulse_on
 from ..tilings import Pulsing, Tiling, make_plane, pulse
 
 TRIALS = 8000
@@ -36,13 +40,19 @@ class OneByOne(ConstantStep):
     counted = False
 
 
-def final_weights(device: Device, how: Pulsing, positions: int) -> NDArray[np.float64]:
+Run = Callable[..., int]
+"""`pulse`, or `pulse_on` of a backend: what updates a plane."""
+
+
+def final_weights(
+    device: Device, how: Pulsing, positions: int, run: Run = pulse
+) -> NDArray[np.float64]:
     """[TRIALS, devices]: the weights of all tiles after the first positions of X and D."""
     rows, columns = START.shape
     tiling = Tiling(tuple(range(0, TRIALS * rows + 1, rows)), (0, columns))
     plane = make_plane(device, tiling, np.tile(START, (TRIALS, 1)), seed=11)
     how = replace(how, positions=positions, chunk=min(how.chunk, positions))
-    pulse(plane, X[:positions], np.tile(D[:positions], TRIALS), how)
+    run(plane, X[:positions], np.tile(D[:positions], TRIALS), how)
     return plane.W.reshape(TRIALS, rows * columns).astype(np.float64)
 
 
@@ -69,18 +79,34 @@ def ks_bound(comparisons: int) -> float:
     return float(np.sqrt(-0.5 * np.log(1e-4 / comparisons / 2)))
 
 
-# One position (all pulses of a device go one way), all three, and three in chunks of two; 31
-# slots need two words of bits, 40 two trains.
-CASES = [(HOW, 1), (HOW, 3), (replace(HOW, chunk=2), 3), (replace(HOW, bl=31, lr=0.1), 1),
-         (replace(HOW, bl=40, lr=0.1, chunk=1), 1)]  # fmt: skip
+# One position (all pulses of a device go one way) and all three; 31 slots need two words of bits,
+# 40 two trains.
+CASES = [(HOW, 1), (HOW, 3), (replace(HOW, bl=31, lr=0.1), 1), (replace(HOW, bl=40, lr=0.1), 1)]
 
 
 @pytest.mark.parametrize(("how", "positions"), CASES)
 @pytest.mark.parametrize("noise", [0.5, 0.0])
-def test_same_distribution_as_one_by_one(how: Pulsing, positions: int, noise: float) -> None:
+def test_same_distribution_as_one_by_one(
+    backend: Backend, how: Pulsing, positions: int, noise: float
+) -> None:
+    """However a backend pulses them, devices of constant step end where the plain pulses lead."""
+    check_same_distribution(how, positions, noise, partial(pulse_on, backend))
+
+
+# Three positions in chunks of two, and a chunk for each train.
+CHUNKS = [(replace(HOW, chunk=2), 3), (replace(HOW, bl=40, lr=0.1, chunk=1), 1)]
+
+
+@pytest.mark.parametrize(("how", "positions"), CHUNKS)
+@pytest.mark.parametrize("noise", [0.5, 0.0])
+def test_same_distribution_by_the_chunk(how: Pulsing, positions: int, noise: float) -> None:
+    check_same_distribution(how, positions, noise, pulse)
+
+
+def check_same_distribution(how: Pulsing, positions: int, noise: float, run: Run) -> None:
     parameters = {**PARAMETERS, "dw_min_std": noise}
-    counted = final_weights(ConstantStep(**parameters), how, positions)
-    plain = final_weights(OneByOne(**parameters), replace(how, sample=1), positions)  # other draws
+    counted = final_weights(ConstantStep(**parameters), how, positions, run)
+    plain = final_weights(OneByOne(**parameters), replace(how, sample=1, chunk=1), positions)
     assert np.median(np.std(counted, axis=0)) > 0.001
     assert distances(counted, plain).max() < ks_bound(START.size)
     assert mean_gaps(counted, plain).max() < deviations(START.size)

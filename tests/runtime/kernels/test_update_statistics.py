@@ -27,10 +27,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import make_device
 
 from ..bounds import deviations, z_score
-from ..tilings import Pulsing, Tiling, make_plane, pulse
+from ..stand import updating_on
+from ..tilings import Pulsing, Tiling, make_plane
 
 STEP, NOISE = 0.001, 0.3
 TILES, CALLS = 500, 400  # 2 x 10^5 trials
@@ -73,7 +76,7 @@ def formulas(
     return Moments(how.bl * STEP * sign * both, covariance)
 
 
-def trials(how: Pulsing) -> NDArray[np.float64]:
+def trials(backend: Backend, how: Pulsing) -> NDArray[np.float64]:
     """The weight changes of single updates, [trials, RC]."""
     device = make_device(
         "constant-step",
@@ -86,10 +89,11 @@ def trials(how: Pulsing) -> NDArray[np.float64]:
     plane = make_plane(
         device, Tiling(tuple(range(0, TILES * rows + 1, rows)), (0, columns)), seed=7
     )
-    d, results = np.tile(D, TILES)[None], []
+    array, results = Array("fc", plane.layout, {WEIGHT: plane}), []
+    update = updating_on(backend, array, X[None, None], np.tile(D, TILES)[None, None], how)
     for call in range(CALLS):
         plane.W[:] = 0
-        pulse(plane, X[None], d, Pulsing(how.lr, how.bl, how.managed, sample=call, chunk=1))
+        update(call)
         results.append(plane.W.reshape(TILES, rows * columns).copy())
     return np.concatenate(results).astype(np.float64)
 
@@ -115,8 +119,8 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("how", SETTINGS, ids=lambda h: f"bl{h.bl}-{'UM' if h.managed else 'no'}")
-def test_moments(how: Pulsing) -> None:
-    changes = trials(how)
+def test_moments(backend: Backend, how: Pulsing) -> None:
+    changes = trials(backend, how)
     assert len(changes) >= 10**5
     moments = formulas(how)
     size = changes.shape[1]
@@ -135,10 +139,10 @@ def test_mean_is_gradient_descent() -> None:
                                    expected[~clipped], rtol=1e-6)  # fmt: skip
 
 
-def test_these_tests_reject_wrong_formulas() -> None:
+def test_these_tests_reject_wrong_formulas(backend: Backend) -> None:
     """A mean off by 2 %, missing pulse noise, independent rows or columns: each is far outside."""
     how = SETTINGS[0]
-    changes, right = trials(how), formulas(how)
+    changes, right = trials(backend, how), formulas(how)
     bound = 2 * deviations(len(PAIRS[0]))
     assert mean_scores(changes, Moments(1.02 * right.mean, right.covariance)).max() > bound
     assert covariance_scores(changes, formulas(how, noise=0.0)).max() > bound
