@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.runtime import aligned
+from rpucc.runtime.devices.compiled import compile_pulse_counts
 from rpucc.runtime.kernels.counted.rows import tightest
+from rpucc.runtime.kernels.update_arguments import Devices, ListScratch
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from rpucc.runtime.spread import Symmetry
 
 FloatArray = NDArray[np.float32]
+
+# Devices that are pulsed side by side: their noise, 16 bytes each, stays in L1.
+LISTED = 256
+
+
+def list_scratch() -> ListScratch:
+    """What `pulse_counts` works in."""
+    rows, columns, left = (np.empty(LISTED, np.int32) for _ in range(3))
+    noise = np.empty((4, LISTED), np.float32)
+    return ListScratch(np.empty(LISTED, np.uint32), rows, columns, left, noise)
 
 
 @dataclass
@@ -64,6 +76,18 @@ class Plane:
             programmed = np.clip(wanted, low, high)
             self.clipped += int(np.count_nonzero(programmed != wanted))
             self.W[rows] = programmed
+
+    def pulse(self, counts: NDArray[np.integer[Any]], sample: int) -> int:
+        """Give every device exactly so many pulses, up where positive; returns how many.
+
+        counts: [R, C]; sample: whose draws the noise of the pulses is. See the kernel,
+        `devices/pulse_counts_template.py.txt`. The devices must be pulsed ones.
+        """
+        rows, columns = self.W.shape
+        return compile_pulse_counts(self.device)(
+            0, rows, 0, columns, self.W, Devices(self.codes, self.ranges, self.constants), counts,
+            self.layout.for_kernels, 0, sample, *self.layout.key, list_scratch(),
+        )  # fmt: skip
 
     @property
     def matrices(self) -> FloatArray:

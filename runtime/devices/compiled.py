@@ -35,6 +35,11 @@ def compile_quiet_pulses(device: Device) -> Callable[..., None]:
     return _compiled("pulses", device, cycle_noise=False)
 
 
+def compile_pulse_counts(device: Device) -> Callable[..., int]:
+    """The compiled `pulse_counts` kernel (see the template for its arguments) of a device model."""
+    return _compiled("pulse_counts", device, device.cycle_noise)
+
+
 def _compiled(kernel: str, device: Device, cycle_noise: bool) -> Callable[..., Any]:
     key = kernel, type(device), cycle_noise
     _check(device)
@@ -59,8 +64,7 @@ def _check(device: Device) -> None:
 
 
 def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
-    fills = _fill_update if kernel == "update" else _fill_pulses
-    text = filled(f"{kernel}_template.py.txt", fills(model, cycle_noise))
+    text = filled(f"{kernel}_template.py.txt", _FILLS[kernel](model, cycle_noise))
     name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
     module = generated(name, text, {"step": model.step}, _source(model) + _own_source())
     compiled: Callable[..., Any] = getattr(module, kernel)
@@ -102,6 +106,22 @@ def _fill_pulses(model: type[Device], cycle_noise: bool) -> dict[str, str]:
     }
 
 
+def _fill_pulse_counts(model: type[Device], cycle_noise: bool) -> dict[str, str]:
+    count, shared = len(model.per_device), len(model.constants)
+    load = "f32(params[{0}, r, c])"
+    if model.packed:
+        load += " * ranges[{0}, 1] + ranges[{0}, 0]"
+    loads = [f"p{i} = {load.format(i)}" for i in range(count)]
+    loads += [f"s{i} = constants[{i}]" for i in range(shared)]
+    values = [f"p{i}" for i in range(count)] + [f"s{i}" for i in range(shared)]
+    draw = "_draw(n, elements, first, word, sample, k0, k1, noise)"
+    return {
+        "$LOADS": "\n            ".join(loads) or "pass",
+        "$DRAW": draw if cycle_noise else "pass",
+        "$ARGUMENTS": ", ".join(["noise[i, k]" if cycle_noise else "f32(0)", *values]),
+    }
+
+
 def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
     count = len(model.per_device)
     loads = [f"p{i} = params[{i}, r, c0:c1]" for i in range(count)]
@@ -134,6 +154,12 @@ def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
         "$FILL": fill if cycle_noise else "pass",
     }
 
+
+_FILLS = {
+    "update": _fill_update,
+    "pulses": _fill_pulses,
+    "pulse_counts": _fill_pulse_counts,
+}
 
 # Pulses' noise to their columns: whole vectors where the processor can, else one by one (stores
 # that narrow delay the vector loads that follow).

@@ -81,6 +81,17 @@ class Span(NamedTuple):
     """Counted updates draw a chunk's noise at once: the sample and number of the first chunk."""
 
 
+class ListScratch(NamedTuple):
+    """For `devices/pulse_counts_template.py.txt`: devices that are pulsed side by side."""
+
+    elements: Words
+    rows: Ints
+    columns: Ints
+    left: Ints
+    noise: FloatArray
+    """[4, listed devices]."""
+
+
 class CountedScratch(NamedTuple):
     """For `counted/update.py`; lines, pairs, width, rows: of one chunk of one tile."""
 

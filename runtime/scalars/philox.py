@@ -34,6 +34,7 @@ CALIBRATE = 10
 REFERENCE = 11
 DAC_ROUNDING = 16  # added to the purpose of the read whose inputs are rounded: 17, 18, 19
 ASSIGN = 20
+PULSE_COUNTS = 24
 
 GROUP = 64
 
