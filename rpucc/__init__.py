@@ -5,6 +5,7 @@
     load_dataset, Dataset       training and test samples, from files, by name or from arrays
     Machine, Trainer            a program on simulated arrays, and what trains and evaluates it
     save_checkpoint, load_checkpoint
+    Array                       a matrix on devices by itself: programmed, read and pulsed
     Device                      the base of device models of your own
 
 What cannot be done raises an RpuccError, a line a problem; a wrong argument is an ArgumentError,
@@ -41,6 +42,7 @@ _LAZY = {
     "load_dataset": ("rpucc.runtime.data", "load_dataset"),
     "load_checkpoint": ("rpucc.runtime.checkpoint", "load_checkpoint"),
     "save_checkpoint": ("rpucc.runtime.checkpoint", "save_checkpoint"),
+    "Array": ("rpucc.runtime.standalone", "StandaloneArray"),
     "Device": ("rpucc.runtime.devices", "Device"),
     "verdict": ("rpucc.runtime.verdict", "verdict"),
     "RpuccError": ("rpucc.errors", "RpuccError"),
@@ -62,6 +64,7 @@ package: importing that would put it in the name's place."""
 
 __all__ = [
     "ArgumentError",
+    "Array",
     "CheckpointError",
     "DataError",
     "DataWarning",
@@ -117,6 +120,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
+    from rpucc.runtime.standalone import StandaloneArray as Array
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict
     from rpucc.target import Target

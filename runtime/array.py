@@ -55,6 +55,11 @@ class Array:
         self._seen_directly = alone
         self.refresh()
 
+    def program(self, W: FloatArray) -> None:
+        """Make the weights these [R, C], as far as the devices can hold them."""
+        self.planes[WEIGHT].program(W)
+        self.refresh()
+
     def refresh(self) -> None:
         """Bring `visible` up to date with the planes; nothing to do where it is one of them."""
         if self._seen_directly:

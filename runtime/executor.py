@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,16 +140,8 @@ class Executor:
         scratch: Callable[[], Any] | None = None,
         piece: int = 1,
     ) -> Instruction:
-        """The instruction that calls run(a, b) for range(total), cut over the threads.
-
-        operations: how much work all of it is; scratch: makes a third argument for each thread;
-        piece: what is not cut.
-        """
-        jobs = [
-            partial(run, a, b) if scratch is None else partial(run, a, b, scratch())
-            for a, b in self.threads.split(total, piece, operations)
-        ]
-        return jobs[0] if len(jobs) == 1 else partial(self.threads.run, jobs)
+        """The instruction that calls run(a, b) for range(total), cut over the threads."""
+        return self.threads.instruction(total, operations, run, scratch, piece)
 
     def shape(self, value: ir.Value) -> tuple[int, ...] | None:
         """The static shape of a value at this batch size, if it is known."""

@@ -24,8 +24,9 @@ def make_array(
 ) -> Array:  # fmt: skip
     """An array of one device a weight that holds W [R, C], as far as its devices can."""
     plane = make_plane(layer, layout, device, pulsed=pulsed, calibration=calibration)
-    plane.program(W)
-    return Array(layer, layout, {WEIGHT: plane})
+    array = Array(layer, layout, {WEIGHT: plane})
+    array.program(W)
+    return array
 
 
 def make_plane(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 Job = Callable[[], None]
 
@@ -48,6 +49,21 @@ class Threads:
     def split(self, total: int, piece: int, operations: float) -> list[tuple[int, int]]:
         """Cut range(total) into at most `count` runs of whole pieces; one run for little work."""
         return cut(total, piece, 1 if operations < MIN_OPERATIONS else self.count)
+
+    def instruction(
+        self, total: int, operations: float, run: Callable[..., None],
+        scratch: Callable[[], Any] | None, piece: int,
+    ) -> Job:  # fmt: skip
+        """The job that calls run(a, b) for range(total), cut over the threads.
+
+        operations: how much work all of it is; scratch: makes a third argument for each thread;
+        piece: what is not cut, because its size is part of the result.
+        """
+        jobs = [
+            partial(run, a, b) if scratch is None else partial(run, a, b, scratch())
+            for a, b in self.split(total, piece, operations)
+        ]
+        return jobs[0] if len(jobs) == 1 else partial(self.run, jobs)
 
     def share(self, works: Sequence[Work]) -> Job:
         """The job that does all works, each on one thread where that balances, else cut.

@@ -1,0 +1,210 @@
+"""An array that is used by itself, without a program: what `rpucc.Array` is.
+
+Checks what a caller hands in, and numbers the calls, so that each draws anew. What happens in a
+read, an update or a pulse is that of a program's (`cycles.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rpucc import arguments
+from rpucc.errors import ArgumentError, TargetError
+from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.array_arguments import (
+    Table,
+    cuts_of,
+    device_table,
+    numbers,
+    table_of,
+    vectors,
+    whole_numbers,
+)
+from rpucc.runtime.cycles import Cycle, ReadCycle, UpdateCycle
+from rpucc.runtime.devices import Device, make_device
+from rpucc.runtime.kernels.philox import seed_key
+from rpucc.runtime.layout import Layout
+from rpucc.runtime.machine import MAX_SEED
+from rpucc.runtime.make_array import make_array
+from rpucc.target import Target
+
+if TYPE_CHECKING:
+    from rpucc.target import LayerPolicy
+
+FloatArray = NDArray[np.float32]
+C = TypeVar("C", bound=Cycle)
+
+NAME = "array"
+MOST_LINES = 65536
+KEPT_CYCLES = 8
+"""Calls of so many different shapes keep their buffers."""
+
+
+class StandaloneArray(Array):
+    """A matrix on simulated devices, by itself: programmed, read and pulsed without a network.
+
+    device: a model's name, a `rpucc.Device`, or the dictionary of a [device] table.
+    rows, columns: R outputs and C inputs, 1 to 65,536 each.
+    seed: 0 to 2^64 - 1; fixes the devices and all noise: the same calls give the same bits.
+    row_cuts, col_cuts: the borders of the tiles that the matrix lies on, [0, .., R] and [0, .., C];
+        one tile unless given.
+    periphery, management, update, variations, calibration: tables of a target, as dictionaries
+        (docs/policies.md): what a read and an update are like, which devices there are. Without
+        them reads are exact, and updates pulse trains of 10 slots.
+
+    Weights have no unit, they start at 0. Raises ArgumentError; TargetError for what tables say.
+
+    >>> import rpucc
+    >>> array = rpucc.Array({"model": "constant-step", "dw_min_std": 0}, 2, 3, seed=1)
+    >>> array.program([[0.1, 0.2, 0.3], [0, -0.1, -0.2]])
+    >>> array.read([1, 0, -1])
+    array([-0.2,  0.2], dtype=float32)
+    >>> array.pulse([[5, 0, 0], [0, 0, -5]])
+    >>> array.weights[0, 0] > 0.1
+    np.True_
+    """
+
+    def __init__(
+        self,
+        device: str | Device | Mapping[str, Any],
+        rows: int,
+        columns: int,
+        seed: int = 0,
+        *,
+        row_cuts: Sequence[int] | None = None,
+        col_cuts: Sequence[int] | None = None,
+        periphery: Table = None,
+        management: Table = None,
+        update: Table = None,
+        variations: Table = None,
+        calibration: Table = None,
+    ) -> None:
+        shape = [arguments.integer(name, value, 1, MOST_LINES)
+                 for name, value in (("rows", rows), ("columns", columns))]  # fmt: skip
+        self.seed = arguments.integer("seed", seed, 0, MAX_SEED)
+        row_borders = cuts_of("row_cuts", row_cuts, shape[0])
+        col_borders = cuts_of("col_cuts", col_cuts, shape[1])
+        tables = {"periphery": periphery, "management": management, "update": update,
+                  "variations": variations, "calibration": calibration}  # fmt: skip
+        self._tables = {name: table_of(name, table) for name, table in tables.items()}
+        own = {"model": "ideal"}  # of no account beside someone's Device
+        self._tables["device"] = own if isinstance(device, Device) else device_table(device)
+        policy = self._policy = self._read_tables({})
+        if not isinstance(device, Device):
+            device = make_device(policy.device.model, policy.device.parameters)
+        made = make_array(
+            NAME,
+            Layout.of(row_borders, col_borders, seed_key(self.seed)),
+            device.without(policy.variations.remove),
+            np.zeros(shape, np.float32),
+            pulsed=policy.update.pulsed,
+            calibration=policy.calibration,
+        )
+        super().__init__(NAME, made.layout, made.planes)
+        self._samples = 0
+        self._cycles: dict[tuple[Any, ...], Any] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(R, C)."""
+        return self.layout.shape
+
+    def program(self, W: ArrayLike) -> None:
+        """Make the weights W [R, C], as near as each device's own bounds allow; `clipped` counts.
+
+        Raises ArgumentError unless W is R by C finite numbers.
+        """
+        super().program(numbers("W", W, [self.shape]))
+
+    def read(self, x: ArrayLike, *, transpose: bool = False, periphery: Table = None) -> FloatArray:
+        """Return what the array puts out: y = W x + noise, or y = Wᵀ x (the backward cycle).
+
+        x: [C], or [N, C] for N reads in turn, or [N, P, C]: samples of P positions; R instead of C
+            when transposed.
+        transpose: feed the rows, and see the columns.
+        periphery: keys of [periphery] for this read, in place of the array's own.
+
+        The result is float32 with R (or C) in place of the last axis. Every read has noise of its
+        own. Raises ArgumentError for other inputs.
+        """
+        transpose = arguments.instance("read(transpose)", transpose, bool, "True or False")
+        inputs = vectors("x", x, self.shape[0 if transpose else 1])
+        policy, own = self._policy, table_of("periphery", periphery)
+        if own:
+            policy = self._read_tables({"periphery": {**self._tables["periphery"], **own}})
+        key = ("read", inputs.shape, transpose, *sorted(own.items()))
+        made = self._cycle(key, lambda: ReadCycle(self, policy, inputs.shape, transpose=transpose))
+        made.x[...] = inputs
+        made.run(self._next(len(inputs)))
+        y = made.y.copy()
+        return y[0] if np.ndim(x) == 1 else y
+
+    def update(self, x: ArrayLike, d: ArrayLike, lr: float) -> int:
+        """Change the weights by -lr d xᵀ, as the update policy and the devices have it.
+
+        x: [C], or [N, C] or [N, P, C] for one update after the other; d: the same with R.
+        lr: the learning rate, above 0.
+
+        Returns the number of pulses; 0 where updates are exact. Raises ArgumentError for other
+        arguments.
+        """
+        inputs, errors = vectors("x", x, self.shape[1]), vectors("d", d, self.shape[0])
+        if inputs.shape[:-1] != errors.shape[:-1]:
+            raise ArgumentError(
+                f"update(x, d): found x {list(np.shape(x))} and d {list(np.shape(d))}; "
+                "allowed: as many vectors of the one as of the other"
+            )
+        rate = arguments.positive("lr", lr) * self._policy.update.lr_scale
+        made = self._cycle(
+            ("update", inputs.shape), lambda: UpdateCycle(self, self._policy, inputs.shape)
+        )
+        made.x[...], made.d[...], made.lr[...] = inputs, errors, rate
+        made.tallies.reset()
+        made.run(self._next(len(inputs)))
+        return made.tallies.pulses
+
+    def pulse(self, counts: ArrayLike) -> None:
+        """Give every device exactly so many pulses: counts [R, C], whole numbers, negative is down.
+
+        Raises ArgumentError for other counts, and where updates are exact and have no devices.
+        """
+        plane = self.planes[WEIGHT]
+        if not plane.pulsed:
+            raise ArgumentError(
+                "pulse(counts): the array has no devices, as its updates are exact; leave out "
+                'update={"pulsed": False}'
+            )
+        plane.pulse(whole_numbers("counts", counts, self.shape), self._next(1))
+
+    def __repr__(self) -> str:
+        plane = self.planes[WEIGHT]
+        devices = f"{plane.device.name} devices" if plane.pulsed else "exact weights"
+        return f"<Array [{self.shape[0]}, {self.shape[1]}] of {devices}, seed {self.seed}>"
+
+    def _next(self, samples: int) -> int:
+        """The number of the first of so many samples, which name the draws of a call."""
+        first = self._samples
+        self._samples += samples
+        return first
+
+    def _cycle(self, key: tuple[Any, ...], make: Callable[[], C]) -> C:
+        """The cycle of this key, made where there is none; those used first are dropped."""
+        if key not in self._cycles:
+            while len(self._cycles) >= KEPT_CYCLES:
+                del self._cycles[next(iter(self._cycles))]
+            self._cycles[key] = make()
+        found: C = self._cycles[key]
+        return found
+
+    def _read_tables(self, changed: Mapping[str, Any]) -> LayerPolicy:
+        """What the tables say, checked as those of a target are."""
+        kind = {"name": NAME, "rows": MOST_LINES, "cols": MOST_LINES, "t_read": 1.0}
+        tables = {name: table for name, table in {**self._tables, **changed}.items() if table}
+        try:
+            return Target.load({"name": NAME, "array": [kind], **tables}).for_layer(NAME)
+        except TargetError as error:  # there is no file or dictionary to name
+            raise TargetError(*(line.partition(": ")[2] for line in error.args)) from None
