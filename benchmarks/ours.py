@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 import rpucc
 from benchmarks import programs
 from benchmarks.clock import reset_peak, resident_bytes, seconds_per_call
+from rpucc.runtime.cycles import ReadCycle, UpdateCycle
 from rpucc.runtime.data import Dataset
-from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
+from rpucc.runtime.standalone import StandaloneArray
 from rpucc.runtime.threads import Threads
 from rpucc.runtime.trainer import Trainer
 
 Result = dict[str, Any]
 EPOCH_SAMPLES = 512
+LR = 0.01
 
 
 def prepare(side: str) -> dict[str, str]:
@@ -98,7 +100,7 @@ def lenet_infer(spec: Result) -> Result:
 
 
 class Tile:
-    """The three cycles of one weight matrix, each an executor with random inputs.
+    """The three cycles of one array, each bound to random inputs.
 
     x is uniform in ±1, d in ±0.1, lr 0.01, as the peers have it. Of two updates in turn the second
     takes -d, so that the weights stay where they are instead of meeting their bounds.
@@ -106,35 +108,41 @@ class Tile:
 
     def __init__(self, spec: Result) -> None:
         R, C = spec["size"]
-        self.program = programs.tile_program(
-            R, C, spec.get("positions", 1), spec.get("update", "bl10_um"), spec.get("bl", 0),
-            spec.get("cuts", 1),
-        )  # fmt: skip
-        self.machine = Machine(self.program, seed=1)
+        update, bl = spec.get("update", "bl10_um"), spec.get("bl", 0)
+        self.array = programs.tile_array(R, C, update, bl, spec.get("cuts", 1))
         self.batch, self.threads = spec.get("batch", 1), Threads(spec.get("threads", 1))
+        positions = spec.get("positions", 1)
+        self._lead = (self.batch, positions) if positions > 1 else (self.batch,)
         self._rng = np.random.default_rng(1)
         self._sample = 0
         self.density = float(spec.get("density", 1.0))
 
-    def cycle(self, op: str) -> tuple[Callable[[], None], Executor]:
-        """A call that runs forward, backward or update once, and its executor."""
-        output = {"forward": "y", "backward": "z", "update": "W2"}[op]
-        executor = Executor(self.machine, self.batch, [output], threads=self.threads)
-        executor["x"][...] = self._uniform(executor["x"].shape)
-        executor["d"][...] = self._uniform(executor["d"].shape) * np.float32(0.1)
+    def cycle(self, op: str) -> tuple[Callable[[], None], ReadCycle | UpdateCycle]:
+        """A call that runs forward, backward or update once, and what it runs."""
+        R, C = self.array.shape
+        x, d = self._uniform(*self._lead, C), self._uniform(*self._lead, R) * np.float32(0.1)
         if self.density < 1:
-            executor["d"][...] *= self._rng.random(executor["d"].shape) < self.density
-        executor["lr"][...] = 0.01
+            d *= self._rng.random(d.shape) < self.density
+        made = self._bound(op, x.shape if op != "backward" else d.shape)
+        made.x[...] = d if op == "backward" else x
+        if isinstance(made, UpdateCycle):
+            made.d[...], made.lr[...] = d, LR
 
         def call() -> None:
-            if op == "update":
-                np.negative(executor["d"], executor["d"])
-            executor.run(self._sample)
+            if isinstance(made, UpdateCycle):
+                np.negative(made.d, made.d)
+            made.run(self._sample)
             self._sample += self.batch
 
-        return call, executor
+        return call, made
 
-    def _uniform(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def _bound(self, op: str, shape: tuple[int, ...]) -> ReadCycle | UpdateCycle:
+        array, how = self.array, {"threads": self.threads}
+        if op == "update":
+            return UpdateCycle(array, array.policy, shape, **how)
+        return ReadCycle(array, array.policy, shape, transpose=op == "backward", **how)
+
+    def _uniform(self, *shape: int) -> NDArray[np.float32]:
         return self._rng.random(shape, np.float32) * np.float32(2) - np.float32(1)
 
 
@@ -143,34 +151,30 @@ def tile(spec: Result) -> Result:
     result: Result = {}
     base = reset_peak()
     made = Tile(spec)
-    # Its initial weights stay in the program, in any network: they count.
     for op in spec["ops"]:
-        call, executor = made.cycle(op)
+        call, bound = made.cycle(op)
         result[f"{op}_seconds"] = seconds_per_call(call, spec["seconds"])
-        state = executor.tallies
-        state.reset()
+        tallies = bound.tallies
+        tallies.reset()
         call()
-        result[f"{op}_pulses"] = int(state.pulses)
-        result[f"{op}_reads"] = [int(n) for n in state.reads]
-        if op == "update":
-            draws = _draws(spec, made, executor)
-            result["update_words"], result["update_normals"] = draws
+        result[f"{op}_pulses"] = int(tallies.pulses)
+        result[f"{op}_reads"] = [int(n) for n in tallies.reads]
+        if isinstance(bound, UpdateCycle):
+            result["update_words"], result["update_normals"] = _draws(made.array, bound)
     weights = spec["size"][0] * spec["size"][1]
     result["resident_per_weight"] = (resident_bytes() - base) / weights
     result["peak_per_weight"] = (resident_bytes("VmHWM") - base) / weights
-    result["state_per_weight"] = made.machine.bytes_per_weight
+    result["state_per_weight"] = made.array.bytes / made.array.size
     return result
 
 
-def _draws(spec: Result, made: Tile, executor: Executor) -> tuple[float, float]:
+def _draws(array: StandaloneArray, bound: UpdateCycle) -> tuple[float, float]:
     """The words and normals that the update must draw (see `floors`)."""
     from benchmarks.floors import expected_draws
 
-    update = made.program.target.for_layer("tile").update
-    dw_min = made.machine.arrays["W"].planes["weight"].device.dw_min
-    x, d = (executor[name].reshape(-1, executor[name].shape[-1]) for name in ("x", "d"))
-    bl = spec.get("bl") or update.bl
-    return expected_draws(x, d, 0.01, dw_min, bl, update.update_management)
+    update, dw_min = array.policy.update, array.planes["weight"].device.dw_min
+    x, d = (a.reshape(-1, a.shape[-1]) for a in (bound.x, bound.d))
+    return expected_draws(x, d, LR, dw_min, update.bl, update.update_management)
 
 
 # ---------------------------------------------------------------- large networks

@@ -1,7 +1,6 @@
-"""What rpucc runs in the benchmarks: single tiles as programs, AlexNet and ResNet-18 as ONNX.
+"""What rpucc runs in the benchmarks: single arrays, AlexNet and ResNet-18 as ONNX.
 
-A tile program holds the three cycles of one weight matrix as bare nodes of the rpu domain, so
-that each of them can be run alone. Not for measuring: that is `ours.py`.
+Not for measuring: that is `ours.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from rpucc.program import Program
-from rpucc.step_contract import StepContract
+from rpucc.runtime.standalone import StandaloneArray
 from rpucc.target import Target
 
 UPDATES: dict[str, tuple[str, ...]] = {
@@ -38,74 +35,24 @@ def target(update: str) -> Target:
     return Target.load("ideal" if update == "ideal" else "rpu-managed", UPDATES[update])
 
 
-def tile_program(
-    R: int, C: int, positions: int = 1, update: str = "bl10_um", bl: int = 0, cuts: int = 1
-) -> Program:
-    """A program of one weight matrix [R, C]: x -> y, d -> z, and the update of (x, d, lr).
+def tile_array(
+    R: int, C: int, update: str = "bl10_um", bl: int = 0, cuts: int = 1
+) -> StandaloneArray:
+    """An array with weights [R, C] within ±0.2; bl: another BL than the policy's.
 
-    positions: P, vectors a sample as a convolution has them; x is [N, P, C]. bl: another BL than
-    the policy's; cuts: row blocks and column segments of the grid.
+    cuts: row blocks and column segments.
     """
     chosen = target(update)
-    policy = chosen.for_layer("tile")
-    row_cuts, col_cuts = [R * i // cuts for i in range(cuts + 1)], _cuts(C, cuts)
-    grid: dict[str, Any] = {
-        "row_cuts": row_cuts, "col_cuts": col_cuts, "first_tile": 0,
-    }  # fmt: skip
-    periphery = policy.periphery
-    read = {
-        **grid,
-        "noise": periphery.read_noise,
-        "bound": periphery.bound,
-        "dac_bits": periphery.dac_bits,
-        "adc_bits": periphery.adc_bits,
-    }
-    managed = policy.management
-
-    def node(op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Any:
-        domain = "" if op == "ReduceSum" else "rpu"
-        name = f"{op}_{outputs[0]}"
-        return helper.make_node(op, inputs, outputs, name=name, domain=domain, **attributes)
-
-    forward = "BoundedRead" if managed.bound_forward else "Read"
-    halvings = {"max_halvings": managed.max_halvings} if managed.bound_forward else {}
-    backward = managed.noise_backward != "never"
-    nodes = [
-        node(forward, ["x", "W"], ["part"], **read, **halvings),
-        node("ReduceSum", ["part", "axes"], ["y"], keepdims=0),
-        *([node("NoiseManage", ["d"], ["ds", "s"], cuts=row_cuts)] if backward else []),
-        node("Read", ["ds" if backward else "d", "W"], ["zpart"], transpose=1, **read),
-        *([node("Rescale", ["zpart", "s"], ["zscaled"])] if backward else []),
-        node("ReduceSum", ["zscaled" if backward else "zpart", "axes"], ["z"], keepdims=0),
-        node(
-            "Update", ["W", "x", "d", "lr"], ["W2"], **grid, pulsed=int(policy.update.pulsed),
-            bl=bl or policy.update.bl, update_management=int(policy.update.update_management),
-            update_bl_management=int(policy.update.update_bl_management),
-        ),
-    ]  # fmt: skip
-    lines = ["N", positions] if positions > 1 else ["N"]
-
-    def info(name: str, shape: Sequence[int | str]) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    weights = (np.random.default_rng(0).random((R, C), np.float32) - 0.5) * np.float32(0.4)
-    graph = helper.make_graph(
-        nodes,
-        "tile",
-        [info("x", [*lines, C]), info("d", [*lines, R]), info("lr", [])],
-        [info("y", [*lines, R]), info("z", [*lines, C]), info("W2", [R, C])],
-        [
-            numpy_helper.from_array(weights, "W"),
-            numpy_helper.from_array(np.array([-2], np.int64), "axes"),
-        ],
-    )
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("rpu", 1)]
-    model = ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=10))
-    model.metadata_props["rpucc.target"] = chosen.to_json()
-    StepContract.inference(model).write(model)
-    for item in model.graph:
-        item.metadata_props["rpucc.layer"] = "tile"
-    return Program(model)
+    # The inputs lie within the range of the converters.
+    overrides = ["management.noise_forward=never", f"update.bl={bl or chosen.update.bl}"]
+    policy = Target.load(chosen, overrides).for_layer("tile")
+    array = StandaloneArray(
+        {"model": policy.device.model, **policy.device.parameters}, R, C, seed=1,
+        row_cuts=_cuts(R, cuts), col_cuts=_cuts(C, cuts), periphery=policy.periphery,
+        management=policy.management, update=policy.update,
+    )  # fmt: skip
+    array.program((np.random.default_rng(0).random((R, C), np.float32) - 0.5) * np.float32(0.4))
+    return array
 
 
 def _cuts(lines: int, pieces: int) -> list[int]:

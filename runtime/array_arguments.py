@@ -68,7 +68,7 @@ def numbers(name: str, values: object, shapes: Sequence[Sequence[int | str]]) ->
     allowed = f"finite float32 numbers, {_or(shapes)}"
     found = _as_array(name, values, allowed, "fiu", shapes)
     with np.errstate(over="ignore"):
-        result = found.astype(np.float32)
+        result: FloatArray = found.astype(np.float32, copy=False)
     _refuse_some(name, found, ~np.isfinite(result), allowed)
     return result
 

@@ -93,7 +93,7 @@ class StandaloneArray(Array):
         self._tables = {name: table_of(name, table) for name, table in tables.items()}
         own = {"model": "ideal"}  # of no account beside someone's Device
         self._tables["device"] = own if isinstance(device, Device) else device_table(device)
-        policy = self._policy = self._read_tables({})
+        policy = self.policy = self._read_tables({})
         if not isinstance(device, Device):
             device = make_device(policy.device.model, policy.device.parameters)
         made = make_array(
@@ -133,7 +133,7 @@ class StandaloneArray(Array):
         """
         transpose = arguments.instance("read(transpose)", transpose, bool, "True or False")
         inputs = vectors("x", x, self.shape[0 if transpose else 1])
-        policy, own = self._policy, table_of("periphery", periphery)
+        policy, own = self.policy, table_of("periphery", periphery)
         if own:
             policy = self._read_tables({"periphery": {**self._tables["periphery"], **own}})
         key = ("read", inputs.shape, transpose, *sorted(own.items()))
@@ -158,9 +158,9 @@ class StandaloneArray(Array):
                 f"update(x, d): found x {list(np.shape(x))} and d {list(np.shape(d))}; "
                 "allowed: as many vectors of the one as of the other"
             )
-        rate = arguments.positive("lr", lr) * self._policy.update.lr_scale
+        rate = arguments.positive("lr", lr) * self.policy.update.lr_scale
         made = self._cycle(
-            ("update", inputs.shape), lambda: UpdateCycle(self, self._policy, inputs.shape)
+            ("update", inputs.shape), lambda: UpdateCycle(self, self.policy, inputs.shape)
         )
         made.x[...], made.d[...], made.lr[...] = inputs, errors, rate
         made.tallies.reset()

@@ -148,21 +148,20 @@ def test_small_cases_run():
     assert ours.measure(infer)["samples_per_second"] > 0
 
 
-def test_a_tile_program_computes_the_three_cycles():
+def test_a_tile_computes_the_three_cycles():
     """In ideal mode they are matrix products, so the cases measure what they say."""
     from benchmarks.ours import Tile
 
     tile = Tile({"size": (6, 9), "batch": 4, "update": "ideal"})
-    before = tile.machine.arrays["W"].weights.copy()
-    products = {}
-    for op, name in (("forward", "y"), ("backward", "z"), ("update", "W2")):
-        call, executor = tile.cycle(op)
+    before = tile.array.weights.copy()
+    for op in ("forward", "backward", "update"):
+        call, bound = tile.cycle(op)
         call()
-        x, d = executor["x"].copy(), executor["d"].copy()
-        products[op] = {
-            "forward": x @ before.T, "backward": d @ before, "update": before - 0.01 * d.T @ x,
-        }[op], executor[name].copy()  # fmt: skip
-    for expected, found in products.values():
+        expected, found = {
+            "forward": lambda b: (b.x @ before.T, b.y),
+            "backward": lambda b: (b.x @ before, b.y),
+            "update": lambda b: (before - 0.01 * b.d.T @ b.x, tile.array.weights),
+        }[op](bound)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 

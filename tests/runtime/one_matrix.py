@@ -10,12 +10,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from rpucc.opset import VERSION
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.pipeline import run_pipeline
 from rpucc.passes.tile import Tile
 from rpucc.program import Program
+from rpucc.step_contract import StepContract
 from rpucc.target import Target
 
 FloatArray = NDArray[np.float32]
@@ -52,9 +54,10 @@ def one_matrix(W: FloatArray, target: Target, positions: int = 0) -> Program:
         ],
         value_info=[info("part", [*lines, 1, R]), info("zpart", [*lines, 1, C])],
     )
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("rpu", 1)]
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("rpu", VERSION)]
     model = ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=10))
     model.metadata_props["rpucc.target"] = target.to_json()
+    StepContract.inference(model).write(model)
     for item in model.graph:
         item.metadata_props["rpucc.layer"] = "matrix"
     passes = [Tile(target), ManageNoise(target), ManageBounds(target), AssignUpdate(target)]
