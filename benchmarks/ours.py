@@ -110,6 +110,7 @@ class Tile:
         R, C = spec["size"]
         update, bl = spec.get("update", "bl10_um"), spec.get("bl", 0)
         self.array = programs.tile_array(R, C, update, bl, spec.get("cuts", 1))
+        self.initial = self.array.weights.copy()  # a program keeps them, in any network: they count
         self.batch, self.threads = spec.get("batch", 1), Threads(spec.get("threads", 1))
         positions = spec.get("positions", 1)
         self._lead = (self.batch, positions) if positions > 1 else (self.batch,)

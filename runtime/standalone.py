@@ -61,7 +61,7 @@ class StandaloneArray(Array):
     >>> import rpucc
     >>> array = rpucc.Array({"model": "constant-step", "dw_min_std": 0}, 2, 3, seed=1)
     >>> array.program([[0.1, 0.2, 0.3], [0, -0.1, -0.2]])
-    >>> array.read([1, 0, -1])
+    >>> array.read([1, 0, -1]).round(3)
     array([-0.2,  0.2], dtype=float32)
     >>> array.pulse([[5, 0, 0], [0, 0, -5]])
     >>> array.weights[0, 0] > 0.1

@@ -42,6 +42,7 @@ WITH_EXAMPLES = [
     "rpucc.runtime.checkpoint",
     "rpucc.runtime.learning_rate",
     "rpucc.runtime.machine",
+    "rpucc.runtime.standalone",
     "rpucc.runtime.trainer",
     "rpucc.runtime.verdict",
 ]
