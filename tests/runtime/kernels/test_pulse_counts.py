@@ -10,6 +10,7 @@ import pytest
 from rpucc.runtime import plane as planes
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.compiled import compile_pulse_counts
+from rpucc.runtime.kernels.generated import generated
 from rpucc.runtime.kernels.update_arguments import Devices
 from rpucc.runtime.plane import Plane, list_scratch
 from rpucc.runtime.reference.pulses import pulse_tile
@@ -97,3 +98,32 @@ def test_pulses_of_samples_differ_and_repeat() -> None:
         weights.append(plane.W)
     np.testing.assert_array_equal(weights[0], weights[1])
     assert np.mean(weights[0][counts != 0] == weights[2][counts != 0]) < 0.1  # at their bounds
+
+
+COLUMN_BY_COLUMN = """
+from rpucc.runtime.kernels.jit import kernel
+
+@kernel
+def pulse_columns(W, devices, counts, layout, sample, k0, k1, scratch):
+    total = 0
+    for c in range(W.shape[1]):
+        total += pulse_counts(
+            2, 6, c, c + 1, W, devices, counts[2:6, c : c + 1], layout, 0, sample, k0, k1, scratch
+        )
+    return total
+"""
+
+
+def test_another_kernel_may_call_it() -> None:
+    """A column at a time, as transfers need it: the same draws, rounded as that kernel does."""
+    counts, device = some_counts(), DEVICES["soft-bounds"]
+    whole, parts = (make_plane(device, TILING, start()) for _ in range(2))
+    total = pulse(whole, counts, 2, 6, 0, 139, 0)
+    kernels = {"pulse_counts": compile_pulse_counts(device)}
+    made = generated("pulse_columns", COLUMN_BY_COLUMN, {}, "", kernels)
+    found = made.pulse_columns(
+        parts.W, Devices(parts.codes, parts.ranges, parts.constants), counts,
+        parts.layout.for_kernels, 9, *parts.layout.key, list_scratch(),
+    )  # fmt: skip
+    assert found == total > 100
+    np.testing.assert_allclose(parts.W, whole.W, rtol=0, atol=1e-6)
