@@ -42,6 +42,7 @@ class Cycle:
         self._buffers: dict[ir.Value, Buffer] = {}
         self._instructions: list[Instruction] = []
         self._works: list[Work] = []
+        self._commits: list[Instruction] = []
 
     def run(self, sample: int) -> None:
         """Do it with what the input buffers hold; sample: the number of the batch's first one."""
@@ -56,9 +57,10 @@ class Cycle:
         return value
 
     def _build(self, instruction: Instruction | None) -> None:
-        """Keep an instruction, and do what it left for the end of the step behind it."""
+        """Keep an instruction, and behind it what its builder left for the end of a step."""
         self._instructions += [] if instruction is None else [instruction]
         self._instructions += [self._threads.share(self._works)] if self._works else []
+        self._instructions += self._commits
 
     # A `Builder`, for the backend's table --------------------------------------------------------
 
@@ -97,8 +99,8 @@ class Cycle:
         return self._threads.instruction(total, operations, run, scratch, piece)
 
     def at_end(self, commit: Instruction) -> None:
-        """Run this behind the instruction."""
-        self._instructions.append(commit)
+        """Run this last."""
+        self._commits.append(commit)
 
     def at_end_together(self, work: Work) -> None:
         """Do this behind the instruction, cut over the threads."""
