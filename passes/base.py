@@ -19,13 +19,17 @@ class RpuPass(ir.passes.InPlacePass):
 
     A program is valid ONNX before and after it. Values keep their names as long as they mean the
     same; a pass that changes what a value means renames it.
+
+    This is `rpucc.Pass`. A pass of your own has a `name` and a `call`, and may have `requires` and
+    `ensures`, which raise where the model that it gets, or leaves, is not as it must be.
     """
 
     name: ClassVar[str] = ""
+    """What dumps and messages call it: letters, digits, _, . and -."""
 
     @abc.abstractmethod
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Change `model` and say whether anything changed; bad input raises ModelError."""
+        """Change `model` and return PassResult(model, modified); bad input raises ModelError."""
 
     @classmethod
     def summary(cls) -> str:

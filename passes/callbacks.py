@@ -1,22 +1,39 @@
 """What may happen between two passes: structure checks, timing, dumps.
 
-A callback is called with a PassEvent (see `pipeline.py`) once for the imported model and once
-after every pass. Not for checks by execution: those are in `verify.py`.
+A callback is called with a PassEvent once for the imported model and once after every pass. Not
+for checks by execution: those are in `verify.py`.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from rpucc.errors import OutputError, VerificationError
 from rpucc.structure import structure_problems
 
-if TYPE_CHECKING:
-    from rpucc.passes.pipeline import PassEvent
+IMPORT = "import"
+"""The name of the event that shows the imported model to the callbacks."""
+
+
+@dataclass(frozen=True)
+class PassEvent:
+    """What a callback gets: a pass has run (index 0: the model has been imported)."""
+
+    index: int
+    name: str
+    model: ir.Model
+    """As the pass left it; the next pass changes it in place, so copy what must last."""
+    seconds: float
+    modified: bool
+
+
+Callback = Callable[[PassEvent], None]
+"""Called once for the imported model and once after every pass; raises to stop the pipeline."""
 
 
 class StructureCheck:

@@ -15,9 +15,11 @@ import onnx_ir as ir
 from rpucc.opset import add_functions
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.base import RpuPass
+from rpucc.passes.callbacks import IMPORT, Callback, PassEvent
 from rpucc.passes.equalise import Equalise
 from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.insertion import Insertion, check_place, with_insertions
 from rpucc.passes.learning.backprop import Differentiate
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
@@ -46,6 +48,8 @@ class Options:
     """What the devices of a layer can hold: only their models know."""
     problems: Problems = field(default_factory=Problems)
     """Raises the first problem; `rpucc check` collects them all."""
+    own: Sequence[Insertion] = ()
+    """Passes of a user's own, which run among the others."""
 
 
 @dataclass(frozen=True)
@@ -89,29 +93,21 @@ PASSES: tuple[Row, ...] = (
 )
 """Every pass, in order; the importer (`rpucc.passes.importer`) comes before them."""
 
-IMPORT = "import"
-"""The name of the event that shows the imported model to the callbacks."""
-
-
-@dataclass(frozen=True)
-class PassEvent:
-    """What a callback gets: a pass has run (index 0: the model has been imported)."""
-
-    index: int
-    name: str
-    model: ir.Model
-    """As the pass left it; the next pass changes it in place, so copy what must last."""
-    seconds: float
-    modified: bool
-
-
-Callback = Callable[[PassEvent], None]
-"""Called once for the imported model and once after every pass; raises to stop the pipeline."""
-
 
 def build_pipeline(options: Options) -> list[RpuPass]:
-    """Make the passes of a compilation: all of PASSES, without the training ones in inference."""
-    return [row.make(options) for row in PASSES if options.training or not row.training_only]
+    """Make the passes of a compilation: all of PASSES, without the training ones in inference.
+
+    The user's own are among them, where they are to run.
+    """
+    ours = [row.make(options) for row in PASSES if options.training or not row.training_only]
+    return with_insertions(ours, options.own)
+
+
+def check_insertions(own: Sequence[Insertion], *, training: bool) -> None:
+    """Raise ArgumentError for a pass of a user's own that has no place, or a name that is taken."""
+    running = [row.name for row in PASSES if training or not row.training_only]
+    for each in own:
+        check_place(each, running, [row.name for row in PASSES])
 
 
 def run_pipeline(

@@ -34,7 +34,7 @@ from rpucc.passes.execute import (
 )
 
 if TYPE_CHECKING:
-    from rpucc.passes.pipeline import PassEvent
+    from rpucc.passes.callbacks import PassEvent
 
 TOLERANCE = 1e-5
 """Largest difference allowed, relative to the largest magnitude of the value."""

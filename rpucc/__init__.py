@@ -1,6 +1,8 @@
 """rpucc: a compiler and a runtime for training neural networks on RPU arrays.
 
-    compile, check_model        an ONNX model and a target -> a Program, or what would become of it
+    compile, check              an ONNX model and a target -> a Program, or what would become of it
+    CompileOptions              how: all of their options as one object
+    Pass, after, before         passes of your own among the compiler's
     Program, Plan, Target       what was compiled, how it lies on the arrays, for which arrays
     load_dataset, Dataset       training and test samples, from files, by name or from arrays
     Machine, Trainer            a program on simulated arrays, and what trains and evaluates it
@@ -29,7 +31,11 @@ if os.path.isfile(os.path.join(_checkout, "pyproject.toml")):
 
 _LAZY = {
     "compile": ("rpucc.compiler", "compile_model"),
-    "check_model": ("rpucc.check", "check_model"),
+    "check": ("rpucc.checking", "check_model"),
+    "CompileOptions": ("rpucc.compile_options", "CompileOptions"),
+    "Pass": ("rpucc.passes.base", "RpuPass"),
+    "after": ("rpucc.passes.insertion", "after"),
+    "before": ("rpucc.passes.insertion", "before"),
     "Program": ("rpucc.program", "Program"),
     "Plan": ("rpucc.plan", "Plan"),
     "Target": ("rpucc.target", "Target"),
@@ -53,6 +59,7 @@ _LAZY = {
     "InfeasibleError": ("rpucc.errors", "InfeasibleError"),
     "ModelError": ("rpucc.errors", "ModelError"),
     "OutputError": ("rpucc.errors", "OutputError"),
+    "PassError": ("rpucc.errors", "PassError"),
     "TargetError": ("rpucc.errors", "TargetError"),
     "UnsupportedError": ("rpucc.errors", "UnsupportedError"),
     "UsageError": ("rpucc.errors", "UsageError"),
@@ -66,6 +73,7 @@ __all__ = [
     "ArgumentError",
     "Array",
     "CheckpointError",
+    "CompileOptions",
     "DataError",
     "DataWarning",
     "Dataset",
@@ -76,6 +84,8 @@ __all__ = [
     "Machine",
     "ModelError",
     "OutputError",
+    "Pass",
+    "PassError",
     "Plan",
     "Program",
     "Progress",
@@ -87,7 +97,9 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "VersionError",
-    "check_model",
+    "after",
+    "before",
+    "check",
     "compile",
     "load_checkpoint",
     "load_dataset",
@@ -96,7 +108,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rpucc.check import check_model
+    from rpucc.checking import check_model as check
+    from rpucc.compile_options import CompileOptions
     from rpucc.compiler import compile_model as compile
     from rpucc.errors import (
         ArgumentError,
@@ -106,6 +119,7 @@ if TYPE_CHECKING:
         InfeasibleError,
         ModelError,
         OutputError,
+        PassError,
         RpuccError,
         TargetError,
         UnsupportedError,
@@ -113,6 +127,8 @@ if TYPE_CHECKING:
         VerificationError,
         VersionError,
     )
+    from rpucc.passes.base import RpuPass as Pass
+    from rpucc.passes.insertion import after, before
     from rpucc.plan import Plan
     from rpucc.program import Program
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rpucc.errors import ArgumentError
 
@@ -88,6 +88,18 @@ def function(name: str, value: object, allowed: str) -> None:
     """Refuse an argument that cannot be called; None, for none, is taken."""
     if value is not None and not callable(value):
         raise wrong(name, value, allowed)
+
+
+def functions(name: str, value: object) -> tuple[Callable[..., Any], ...]:
+    """Return an argument that holds several functions; raises ArgumentError."""
+    allowed = "a list of functions"
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise wrong(name, value, allowed)
+    items = tuple(value)
+    for i, item in enumerate(items):
+        if not callable(item):
+            raise wrong(f"{name}[{i}]", item, "a function")
+    return items
 
 
 def strings(name: str, value: object, allowed: str) -> tuple[str, ...]:

@@ -15,17 +15,17 @@ import onnx_ir as ir
 
 from rpucc.constant_weights import count_of, weights_of
 from rpucc.layers import MATRIX, NO_LAYER
+from rpucc.passes.callbacks import IMPORT
 from rpucc.passes.emit import ANALOG, LAYER
 from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.normalise_products import could_be_layer
-from rpucc.passes.pipeline import IMPORT
 from rpucc.passes.select_analog import is_candidate
 from rpucc.step_contract import StepContract
 from rpucc.target import Target
 
 if TYPE_CHECKING:
-    from rpucc.passes.pipeline import PassEvent
+    from rpucc.passes.callbacks import PassEvent
 
 Fate = Literal["array", "digital", "folded", "removed", "constant", "refused", "undecided"]
 
@@ -96,7 +96,9 @@ class _Track:
 class Trail:
     """Watches a compilation; `fates` says what became of each node."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Iterable[str] = ()) -> None:
+        """`own` are the names of passes of the user's own."""
+        self._own = frozenset(own)
         self.name = ""
         """The name of the model's graph."""
         self.started = False
@@ -170,7 +172,10 @@ class Trail:
 
     def _note_taken_out(self, step: str, model: ir.Model) -> None:
         """Give the nodes that a step has taken out the fate that this means."""
-        if step not in _TAKEN_OUT_BY:
+        meaning = _TAKEN_OUT_BY.get(step)
+        if meaning is None and step in self._own:
+            meaning = ("removed", f"taken out by pass '{step}'")
+        if meaning is None:
             return
         made = {_first_output(node): node for node in model.graph}
         for track in self._under_way():
@@ -180,7 +185,7 @@ class Trail:
             if successor is not None and successor.op_type == track.op:
                 track.node = successor  # an Identity that could not go was made anew
                 continue
-            track.fate, track.why = _TAKEN_OUT_BY[step]
+            track.fate, track.why = meaning
             if track.fate == "folded" and successor is not None:
                 track.into = successor.name or ""
 

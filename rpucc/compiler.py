@@ -5,10 +5,9 @@ Puts importer, pipeline and checks together. Not for the passes themselves (rpuc
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,11 @@ import onnx
 import onnx_ir as ir
 
 from rpucc import __version__, arguments
-from rpucc.errors import ModelError, TargetError, UsageError, VerificationError
+from rpucc.compile_options import SHAPE, CompileOptions, interval, takes_options
+from rpucc.errors import ModelError, PassError, TargetError, VerificationError, one_line
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
-from rpucc.passes.callbacks import check_structure
+from rpucc.passes.callbacks import Callback, check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.fold_batchnorm import is_batch_norm
 from rpucc.passes.frontend.inference import take_as_inference
@@ -35,25 +35,21 @@ from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file, drop_notes
 from rpucc.passes.normalise_products import could_be_layer
-from rpucc.passes.pipeline import Callback, Options, build_pipeline, run_pipeline
+from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline
 from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
 from rpucc.plan_layers import digital_layers
-from rpucc.program import Program, is_program
-from rpucc.target import Target, TargetSource
+from rpucc.program import Program, is_program, problems_of
+from rpucc.target import Target
 from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
-
-ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
-"""Fills the sizes of an input that a file leaves open."""
+    from rpucc.passes.insertion import Insertion
+    from rpucc.target import TargetSource
 
 DEFAULT_INPUT_RANGE = (0.0, 1.0)
 """Where neither the caller nor the model says what range the data have."""
-
-INPUT_RANGE = "two finite numbers"
-INPUT_SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
 
 VERIFY_MACS = 50_000_000
 VERIFY_WEIGHTS = 1_000_000
@@ -62,20 +58,8 @@ costs some ten runs of forward, backward and update on a single thread, and seve
 values."""
 
 
-def compile_model(
-    model: Source,
-    target: TargetSource = "rpu-managed",
-    *,
-    training: bool = True,
-    loss: str = "auto",
-    input_range: tuple[float, float] | None = None,
-    input_shape: Sequence[int] | ShapeOf | None = None,
-    verify: bool | None = None,
-    callbacks: Sequence[Callback] = (),
-    overrides: Sequence[str] = (),
-    problems: Problems | None = None,
-    watch: Watch | None = None,
-) -> Program:
+@takes_options(CompileOptions)
+def compile_model(model: Source, target: TargetSource, options: CompileOptions) -> Program:
     """Compile an ONNX model for a target, for training in situ or for inference alone.
 
     This is `rpucc.compile`. PyTorch, Keras and JAX models are exported to ONNX first.
@@ -85,37 +69,36 @@ def compile_model(
     target: a preset's name (`rpucc targets`), the path of a TOML file, a dictionary with the
         tables of such a file, or a Target. Compiling imports no device of a user's own
         ("module:Class"); a Machine does, and looks beside the target's file first.
-    overrides: changes of the target, as `--set` takes them: ["update.bl=1", "device.dw_min=0.002"].
-    training: whether the program holds loss, backward and update cycles.
-    loss: "cross-entropy", "binary-cross-entropy", "mse" or "auto" (cross-entropy; where the output
-        has one class, binary cross-entropy behind a Sigmoid and mse otherwise); of no effect
-        without `training`.
-    input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
-        mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
-    input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
-        function that gets the sizes that the file states, None for an open one, and returns all,
-        or None to leave them. It is asked only where some are open.
-    verify: run the model before and after every pass and compare all values; None does so for
-        models that are cheap to run. VerificationError would be a bug in rpucc. What onnxruntime
-        does not run is compared in an equal form, or `Program.verification` says why not.
-    callbacks: called after each pass (see `rpucc.passes.pipeline`), before the checks; a check
-        that fails is repeated on other data, and then they see all passes again.
-    problems, watch: what `rpucc.check_model` follows a compilation with: broken rules are
-        collected, the steps of the importer seen; the first problem is raised all the same.
+    options: all that follows as one CompileOptions; what is given beside it as a keyword comes
+        in the place of that field.
+    {options}
 
     Returns a Program: `.plan` prints how the network lies on the arrays, `.save` writes it as ONNX.
     Raises ModelError (file, node), UnsupportedError (an operator), TargetError (key),
-    InfeasibleError (too few arrays; its `report` says what would help), UsageError or, for an
-    argument of a wrong type or value, ArgumentError. One line a problem.
+    InfeasibleError (too few arrays; its `report` says what would help), PassError (a pass of your
+    own), UsageError or, for an argument of a wrong type or value, ArgumentError. One line a
+    problem.
 
     >>> import rpucc
     >>> program = rpucc.compile("lenet", "rpu-managed", overrides=["update.bl=1"])
     >>> program.plan.weights, program.plan.bottleneck
     (80202, 'conv1')
     """
-    chosen = Target.load(target, overrides)
-    if input_shape is not None and not callable(input_shape):
-        input_shape = arguments.integers("input_shape", input_shape, 1, INPUT_SHAPE)
+    return compile_watched(model, options.applied_to(target), options, Problems())
+
+
+def compile_watched(
+    model: Source,
+    chosen: Target,
+    options: CompileOptions,
+    problems: Problems,
+    watch: Watch | None = None,
+) -> Program:
+    """Compile as `compile_model` does, in the sight of a caller that follows each step.
+
+    chosen: the target with all that the options change of it. problems: what becomes of broken
+    rules; the first is raised all the same. watch: sees the steps of the importer.
+    """
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
     if is_program(imported):
@@ -125,50 +108,51 @@ def compile_model(
     drop_notes(imported)
     check_file(imported)  # only a valid model can be cloned
     open_negative_sizes(imported)
+    input_shape = options.input_shape
     if callable(input_shape):
         stated = open_sizes(imported)
         input_shape = None if stated is None else input_shape(stated)
     if input_shape is not None:
-        fix_input_shape(imported, input_shape)
+        fix_input_shape(imported, arguments.integers("input_shape", input_shape, 1, SHAPE))
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     drop_unread_inputs(original)
-    problems = problems or Problems()
     with foreign_errors(label_of(imported)):
         Importer(problems, watch)(imported)
     chosen = _bound(chosen, imported, problems)
-    _describe(imported, chosen, _input_range(imported, input_range))
+    _describe(imported, chosen, _input_range(imported, options.input_range))
     seconds = time.perf_counter() - start
     from rpucc.runtime.devices import weight_bounds
 
-    options = Options(
-        chosen,
-        training=training,
-        loss=loss,
-        bounds=weight_bounds,
-        problems=problems,
+    passes = build_pipeline(
+        Options(
+            chosen,
+            training=options.training,
+            loss=options.loss,
+            bounds=weight_bounds,
+            problems=problems,
+            own=tuple(options.passes),
+        )
     )
-    passes = build_pipeline(options)
 
     def lower(*checks: Callback) -> ir.Model:
-        events = [*callbacks, *checks]
+        events = [*options.callbacks, *checks]
         try:
             with foreign_errors(label_of(imported)):
                 return run_pipeline(imported.clone(), passes, events, import_seconds=seconds)
         except ModelError as error:
-            for each in (error, *options.problems.found):
+            for each in (error, *problems.found):
                 if isinstance(each, ModelError):
                     each.name_model(label_of(imported))
             raise
 
-    if verify is None:
-        verify = _is_cheap(imported)
+    verify = _is_cheap(imported) if options.verify is None else options.verify
     folders = (chosen.folder,) if chosen.folder is not None else ()
     trust = Trust.given(chosen.own_devices, folders)
     if not verify:
         lowered = lower()
         check_structure(lowered, "the last pass")
-        return _checked(Program(lowered, trust=trust))
+        return _checked(Program(lowered, trust=trust), options)
     try:
         proof = lower_and_verify(lower, original, seed=0)
     except VerificationError:
@@ -176,7 +160,7 @@ def compile_model(
         # pass fails on any other draw too.
         proof = lower_and_verify(lower, original, seed=1)
     verified = Program(proof.model, verified=proof.whole, verification=proof.text, trust=trust)
-    return _checked(verified)
+    return _checked(verified, options)
 
 
 def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
@@ -194,12 +178,13 @@ def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
     return target
 
 
-def _checked(program: Program) -> Program:
+def _checked(program: Program, options: CompileOptions) -> Program:
     """Refuse device parameters that the device model does not have, before anything runs.
 
     The target cannot: only the model of the device knows which parameters there are. A model of a
     user's own is imported when a machine is made, and says so there.
     """
+    _check_work_of(options.passes, program)
     from rpucc.runtime.devices import device_of
 
     for layer in program.plan.analog_layers:
@@ -207,6 +192,19 @@ def _checked(program: Program) -> Program:
         if not is_own(policy.device.model):
             device_of(policy)
     return program
+
+
+def _check_work_of(own: Sequence[Insertion], program: Program) -> None:
+    """Raise PassError where passes of a user's own leave what could not be loaded again."""
+    if not own:
+        return
+    names = ", ".join(f"'{each.each.name}'" for each in own)
+    try:
+        problem = next(problems_of(program), None)
+    except Exception as error:  # any damage at all may have been done
+        raise PassError(f"pass {names}: leaves no sound program: {one_line(error)}") from error
+    if problem is not None:
+        raise PassError(f"pass {names}: leaves no sound program: {one_line(problem)}")
 
 
 def _from_zoo(model: Source) -> Source:
@@ -236,24 +234,12 @@ def _describe(model: ir.Model, target: Target, input_range: tuple[float, float])
 
 def _input_range(model: ir.Model, given: tuple[float, float] | None) -> tuple[float, float]:
     """The caller's range, else the model's own, else (0, 1)."""
-    words: Sequence[str | float]
-    if given is None:
-        text = model.metadata_props.get("rpucc.input_range")
-        if text is None:
-            return DEFAULT_INPUT_RANGE
-        where, words = "the model's metadata rpucc.input_range", text.split()
-    else:
-        where, words = "input_range", arguments.numbers("input_range", given, INPUT_RANGE)
-    try:
-        lo, hi = (float(word) for word in words)
-    except ValueError:
-        lo, hi = math.nan, math.nan
-    if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
-        found = " ".join(str(word) for word in words)
-        raise UsageError(
-            f"{where}: needs {INPUT_RANGE}, the lower first, as in 0 1; found {found!r}"
-        )
-    return lo, hi
+    if given is not None:
+        return given
+    text = model.metadata_props.get("rpucc.input_range")
+    if text is None:
+        return DEFAULT_INPUT_RANGE
+    return interval("the model's metadata rpucc.input_range", text.split())
 
 
 def _is_cheap(model: ir.Model) -> bool:

@@ -94,6 +94,10 @@ class VerificationError(RpuccError):
     exit_code = 3
 
 
+class PassError(RpuccError):
+    """A pass of a user's own raises, returns what it must not, or leaves a broken program."""
+
+
 class UnverifiableError(RpuccError):
     """A model cannot be run for a comparison; `reason` says why, without saying where."""
 

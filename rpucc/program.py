@@ -320,15 +320,18 @@ def _check_program(program: Program, where: Path) -> None:
             f"{where}: an ONNX model, but not an rpucc program; compile it first (rpucc compile)"
         )
     try:
-        problem = next(_problems(program, where), None)
+        problem = next(problems_of(program, where), None)
     except Exception as error:  # any damage at all may have been done to a file
         raise ModelError(f"{where}: a damaged program: {one_line(error)}") from error
     if problem is not None:
         raise ModelError(f"{where}: a damaged program: {one_line(problem)}")
 
 
-def _problems(program: Program, where: Path) -> Iterator[str]:
-    """Yield what is wrong, the form first: what comes later relies on it."""
+def problems_of(program: Program, where: Path | None = None) -> Iterator[str]:
+    """Yield what is wrong with a program, the form first: what comes later relies on it.
+
+    where: the file that it was just read from, if any. Damage may make it raise anything.
+    """
     from rpucc.program_check import form_problems, meaning_problems
     from rpucc.structure import structure_problems
 

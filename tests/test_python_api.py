@@ -35,8 +35,8 @@ def test_completion_is_the_same_once_everything_is_loaded():
     """A name that is a module's too would be that module after its import."""
     code = (
         "import rpucc; before = dir(rpucc); "
-        "import rpucc.compiler, rpucc.check, rpucc.cli.main, rpucc.runtime.trainer; "
-        "assert dir(rpucc) == before; assert all(map(callable, (rpucc.compile, rpucc.check_model)))"
+        "import rpucc.compiler, rpucc.checking, rpucc.cli.main, rpucc.runtime.trainer; "
+        "assert dir(rpucc) == before; assert all(map(callable, (rpucc.compile, rpucc.check)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     modules = {path.stem for path in Path(rpucc.__file__).parent.iterdir()}
@@ -79,6 +79,9 @@ def test_a_slip_is_answered_with_the_name():
 
 DOCUMENTED = [
     (rpucc.compile, rpucc.compile),
+    (rpucc.check, rpucc.check),
+    (rpucc.CompileOptions, rpucc.CompileOptions),
+    (rpucc.after, rpucc.after),
     (rpucc.load_dataset, rpucc.load_dataset),
     (rpucc.load_checkpoint, rpucc.load_checkpoint),
     (rpucc.save_checkpoint, rpucc.save_checkpoint),
@@ -163,7 +166,7 @@ WRONG: dict[str, tuple[Call, str]] = {
         lambda p, t: rpucc.compile(LINEAR()),
         r"found a torch.Linear; .* export the network first: torch.onnx.export\(",
     ),
-    "check 5": (lambda p, t: rpucc.check_model(5), "model: found 5"),
+    "check 5": (lambda p, t: rpucc.check(5), "model: found 5"),
     "target set": (
         lambda p, t: rpucc.compile("mlp", target={"update.bl"}),
         "target: found {'update.bl'}; allowed: a preset's name, .* a dictionary",

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rpucc.cli import options
 
+if TYPE_CHECKING:
+    from rpucc.compile_options import CompileOptions
+
 
 @click.command("check")
 @click.argument("model")
 @options.target
-@options.overrides
-@click.option("--inference", is_flag=True, help="Check for inference alone, not for training.")
-@options.loss
-@options.input_range
-@options.input_shape
+@options.compiling()
 @click.option("--all", "every", is_flag=True, help="List every node, not a summary.")
 @options.as_json
 @click.pass_context
-def check(ctx: click.Context, /, **arguments: Any) -> None:
+def check(ctx: click.Context, /, compiling: CompileOptions, **arguments: Any) -> None:
     """Say what would become of every node of an ONNX model.
 
     And why: each lies on arrays, is computed digitally, becomes part of another, is left out, is
     known beforehand, or is refused. MODEL is an ONNX file or the name of a built-in model. Exit
     code 0 where the model would compile, 1 where not.
     """
-    from rpucc.check import check_model
+    from rpucc.checking import check_model
 
-    def run(training: bool) -> Any:
-        return check_model(
-            arguments["model"],
-            arguments["target"],
-            training=training,
-            loss=arguments["loss"],
-            input_range=arguments["input_range"],
-            input_shape=arguments["input_shape"],
-            overrides=arguments["overrides"],
-        )
+    def run(how: CompileOptions) -> Any:
+        return check_model(arguments["model"], arguments["target"], how)
 
-    found = run(training=not arguments["inference"])
+    found = run(compiling)
     # What cannot be trained may still run: the way out that most messages name.
-    instead = run(training=False) if found.training and not found.compiles else None
+    alone = found.training and not found.compiles
+    instead = run(replace(compiling, training=False)) if alone else None
     if arguments["as_json"]:
         from rpucc.cli.output import print_json
 

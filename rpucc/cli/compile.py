@@ -12,22 +12,16 @@ from rpucc.cli import options
 from rpucc.errors import InfeasibleError
 
 if TYPE_CHECKING:
+    from rpucc.compile_options import CompileOptions
     from rpucc.passes.callbacks import Dump, Timing
     from rpucc.program import Program
-    from rpucc.target import Target
 
 
 @click.command("compile")
 @click.argument("model")
 @options.target
-@options.overrides
-@options.plan
+@options.compiling()
 @click.option("-o", "--output", default=None, metavar="FILE.onnx", help="Write the program.")
-@click.option("--inference", is_flag=True, help="Leave out loss, backward and update cycles.")
-@options.loss
-@options.input_range
-@options.input_shape
-@options.verify
 @click.option("--time-passes", is_flag=True, help="Show how long each pass took.")
 @click.option("--dump-passes", default=None, metavar="FOLDER", help="Write the model after each.")
 @options.as_json
@@ -46,14 +40,8 @@ class Arguments:
 
     model: str
     target: str
-    overrides: tuple[str, ...]
-    plan_path: str | None
+    compiling: CompileOptions
     output: str | None
-    inference: bool
-    loss: str
-    input_range: tuple[float, float] | None
-    input_shape: tuple[int, ...] | None
-    verify: bool | None
     time_passes: bool
     dump_passes: str | None
     as_json: bool
@@ -63,7 +51,8 @@ def _compile(arguments: Arguments) -> None:
     from rpucc.cli.output import check_file, check_folder
 
     if arguments.output is not None:
-        check_file(Path(arguments.output), arguments.model, arguments.target, arguments.plan_path)
+        plan = arguments.compiling.plan
+        check_file(Path(arguments.output), arguments.model, arguments.target, plan)
     if arguments.dump_passes is not None:
         check_folder(Path(arguments.dump_passes))
 
@@ -75,14 +64,9 @@ def _compile(arguments: Arguments) -> None:
     try:
         program = compile_model(
             arguments.model,
-            _target(arguments),
-            training=not arguments.inference,
-            loss=arguments.loss,
-            input_range=arguments.input_range,
-            input_shape=arguments.input_shape,
-            verify=arguments.verify,
+            arguments.target,
+            arguments.compiling,
             callbacks=[timing] if dump is None else [timing, dump],
-            overrides=arguments.overrides,
         )
     except InfeasibleError as error:
         if arguments.as_json:
@@ -96,15 +80,6 @@ def _compile(arguments: Arguments) -> None:
         _print_json(program, arguments, timing, dump)
     else:
         _show(program, arguments, timing, dump)
-
-
-def _target(arguments: Arguments) -> str | Target:
-    """The target with the decisions of a plan file; `--set` comes after both."""
-    if arguments.plan_path is None:
-        return arguments.target
-    from rpucc.target import Target
-
-    return Target.load(arguments.target).with_plan(arguments.plan_path)
 
 
 def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:

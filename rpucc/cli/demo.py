@@ -75,14 +75,12 @@ def _checked_folder(output: str, force: bool) -> RunFolder:
 def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: int) -> Machine:
     """Make the run folder as `rpucc train` would, so that it can be resumed."""
     from rpucc.cli import train
+    from rpucc.compile_options import CompileOptions
 
     arguments = train.Arguments(
         model=MODEL,
         target=TARGET,
-        overrides=(),
-        loss="auto",
-        input_range=None,
-        verify=None,
+        compiling=CompileOptions(),
         data=DATA,
         data_dir=None,
         epochs=epochs,

@@ -125,7 +125,7 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
         run.write_arguments(arguments.record())
         run.write_metrics(machine.history)
         return program, machine
-    program = compile_model(task.model, task.target, overrides=task.overrides)
+    program = compile_model(task.model, task.target, arguments.compiling)
     program.trust = Trust(folders=program.trust.folders)  # its target is named by the experiment
     machine = train.start(run, program, arguments)
     write_text(run.path / CONFIGURATION, to_json(task.configuration) + "\n")
@@ -135,14 +135,12 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
 def _arguments(task: Task) -> Any:
     """Return what `rpucc train` would have been given."""
     from rpucc.cli.train import Arguments
+    from rpucc.compile_options import CompileOptions
 
     return Arguments(
         model=task.model,
         target=task.target,
-        overrides=task.overrides,
-        loss="auto",
-        input_range=None,
-        verify=None,
+        compiling=CompileOptions(overrides=task.overrides),
         data=task.data,
         data_dir=task.data_dir,
         epochs=task.epochs,

@@ -1,10 +1,12 @@
 """Options that several commands share, and the checks of single values.
 
-Not for what contradicts what: that is each command's own.
+Those of a compilation are the fields of CompileOptions. Not for what contradicts what: that is
+each command's own.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +14,10 @@ from typing import Any, TypeVar
 
 import click
 
+from rpucc.compile_options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
 from rpucc.errors import RpuccError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_TARGET = "rpu-managed"
-LOSSES = ("auto", "cross-entropy", "binary-cross-entropy", "mse")
 
 
 def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -71,49 +71,6 @@ target = click.option(
     show_default=True,
     metavar="TARGET",
     help="A preset (rpucc targets) or a TOML file.",
-)
-overrides = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one key of the target, as in --set update.bl=1; may be repeated.",
-)
-plan = click.option(
-    "--plan",
-    "plan_path",
-    default=None,
-    metavar="FILE.toml",
-    help="Follow the decisions in a plan file (rpucc inspect --write-plan), edited or not.",
-)
-loss = click.option(
-    "--loss",
-    type=click.Choice(LOSSES),
-    default="auto",
-    show_default=True,
-    help="auto: cross-entropy; of a single output binary-cross-entropy behind a Sigmoid, else mse.",
-)
-input_range = click.option(
-    "--input-range",
-    nargs=2,
-    type=float,
-    default=None,
-    metavar="LO HI",
-    callback=_finite,
-    help="The range of the model's input; stored pixels 0..255 map onto it.  [default: 0 1]",
-)
-input_shape = click.option(
-    "--input-shape",
-    default=None,
-    metavar="C,H,W",
-    callback=_sizes,
-    help="The shape of the model's input without the batch, where the file leaves it open.",
-)
-verify = click.option(
-    "--verify/--no-verify",
-    default=None,
-    help="Run the model before and after every pass and compare all values.  "
-    "[default: for models that are cheap to run]",
 )
 trust = click.option(
     "--trust",
@@ -209,15 +166,51 @@ program = click.option(
 )
 
 
-def compose(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Apply decorators top to bottom, as if written one below the other."""
+# ---------------------------------------------------------------- compiling
 
-    def apply(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
+_FORMS: dict[str, dict[str, Any]] = {
+    "switch": {},
+    "text": {},
+    "texts": {"multiple": True},
+    "choice": {"show_default": True},
+    "interval": {"nargs": 2, "type": float, "callback": _finite},
+    "sizes": {"callback": _sizes},
+}
+"""Form of a Flag -> what click is told of it."""
 
-    return apply
+
+def offered(**fixed: object) -> tuple[str, ...]:
+    """Return the fields of CompileOptions that a command offers: all but those that it fixes."""
+    return tuple(name for name in FLAGS if name not in fixed)
+
+
+def compiling(**fixed: Any) -> Callable[[F], F]:
+    """Give a command the options of a compilation, as one argument `compiling` (CompileOptions).
+
+    fixed: fields that the command decides by itself, and does not offer.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def collected(*positional: Any, **keywords: Any) -> Any:
+            chosen = {name: keywords.pop(name) for name in offered(**fixed)}
+            options = CompileOptions(**fixed, **chosen)
+            return function(*positional, compiling=options, **keywords)
+
+        for name in reversed(offered(**fixed)):  # as if written one below the other
+            collected = _as_option(name, FLAGS[name])(collected)
+        return collected  # type: ignore[return-value]  # click calls it by keywords
+
+    return decorate
+
+
+def _as_option(name: str, flag: Flag) -> Callable[[F], F]:
+    details = dict(_FORMS[flag.form])
+    if flag.form != "texts":
+        details["default"] = getattr(CompileOptions(), name)
+    if flag.form == "choice":
+        details["type"] = click.Choice(flag.choices)
+    return click.option(flag.names, name, metavar=flag.metavar, help=flag.help, **details)
 
 
 def given(ctx: click.Context, *names: str) -> list[str]:
@@ -231,6 +224,7 @@ def flag_of(ctx: click.Context, name: str) -> str:
     """Return a parameter as the user writes it: `--batch-size` for batch_size."""
     for parameter in ctx.command.params:
         if parameter.name == name:
-            longest = max(parameter.opts, key=len)
+            off = parameter.secondary_opts and ctx.params.get(name) is False
+            longest = max(parameter.secondary_opts if off else parameter.opts, key=len)
             return longest if longest.startswith("-") else longest.upper()
     return name

@@ -50,7 +50,7 @@ def _finite(data: object) -> object:
     return data
 
 
-def check_file(path: Path, *reads: str | None) -> None:
+def check_file(path: Path, *reads: str | Path | None) -> None:
     """Raise OutputError unless a file can be written at `path`; leaves nothing behind.
 
     reads: the names of what the command reads, none of which may be replaced.
@@ -65,7 +65,7 @@ def check_file(path: Path, *reads: str | None) -> None:
     _probe(path, path.parent)
 
 
-def _is_same_file(path: Path, name: str) -> bool:
+def _is_same_file(path: Path, name: str | Path) -> bool:
     try:
         return path.samefile(name)
     except OSError:  # at least one of them is not there

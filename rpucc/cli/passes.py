@@ -28,7 +28,8 @@ def list_(as_json: bool) -> None:
 
 def _list(as_json: bool) -> None:
     from rpucc.passes import importer
-    from rpucc.passes.pipeline import IMPORT, PASSES
+    from rpucc.passes.callbacks import IMPORT
+    from rpucc.passes.pipeline import PASSES
 
     first = (importer.__doc__ or "").splitlines()[0].partition(": ")[2].rstrip(".")
     rows = [(IMPORT, f"{first[:1].upper()}{first[1:]}.", False)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rpucc.cli.run_folder import RunFolder
 
 
-NEWER = {"lr_schedule": "constant", "input_shape": None, "origin": None}
+NEWER = {"lr_schedule": "constant", "input_shape": None, "plan": None, "origin": None}
 """Arguments that earlier versions did not know, as they were without."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rpucc.compile_options import CompileOptions
     from rpucc.program import Program
     from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.machine import Machine
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-COMPILING = ("target", "overrides", "input_range", "input_shape")
+FIXED: dict[str, Any] = {"training": False, "loss": "auto"}
+"""What a compilation for inference decides by itself."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,7 @@ class Arguments:
     model: str
     inputs: str
     target: str
-    overrides: tuple[str, ...]
-    input_range: tuple[float, float] | None
-    input_shape: tuple[int, ...] | None
+    compiling: CompileOptions
     program_path: str | None
     seed: int
     batch_size: int | None
@@ -48,9 +48,7 @@ class Arguments:
 @click.argument("model")
 @click.argument("inputs", metavar="INPUT")
 @options.target
-@options.overrides
-@options.input_range
-@options.input_shape
+@options.compiling(**FIXED)
 @options.program
 @options.seed
 @options.eval_batch_size
@@ -86,7 +84,8 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.runtime.data import load_samples
 
     if arguments.output is not None:
-        check_file(Path(arguments.output), arguments.model, arguments.inputs)
+        reads = (arguments.model, arguments.inputs, arguments.target, arguments.compiling.plan)
+        check_file(Path(arguments.output), *reads)
     program, machine = _find_machine(ctx, arguments)
     x = load_samples(arguments.inputs, sample_shapes(program), program.input_range, say)
     if not machine.counters.sample:  # as they were programmed
@@ -150,7 +149,8 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     from rpucc.runtime.machine import Machine
 
     trained = find_trained(arguments.model, arguments.program_path)
-    flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
+    offered = ("target", *options.offered(**FIXED))
+    flags = [options.flag_of(ctx, name) for name in options.given(ctx, *offered)]
     if trained is not None:
         flags += [options.flag_of(ctx, name) for name in options.given(ctx, "seed")]
         refuse_options(flags, f"{arguments.model}, whose arrays are made already")
@@ -167,15 +167,13 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     from rpucc.compiler import compile_model
     from rpucc.runtime.data.sizes import filled_by_inputs
 
+    shape = shape_from(
+        arguments.compiling.input_shape, lambda stated: filled_by_inputs(stated, arguments.inputs)
+    )
     found = compile_model(
         arguments.model,
         arguments.target,
-        training=False,
-        input_range=arguments.input_range,
-        input_shape=shape_from(
-            arguments.input_shape, lambda stated: filled_by_inputs(stated, arguments.inputs)
-        ),
-        overrides=arguments.overrides,
+        replace(arguments.compiling, input_shape=shape),
     )
     say_notes(found)
     admit(found, arguments.model)

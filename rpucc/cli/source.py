@@ -17,7 +17,7 @@ from rpucc.errors import CheckpointError, ModelError, UsageError, VersionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rpucc.compiler import ShapeOf
+    from rpucc.compile_options import ShapeOf
     from rpucc.program import Program
     from rpucc.runtime.checkpoint import Checkpoint
     from rpucc.runtime.data import Dataset
@@ -159,7 +159,7 @@ def _trained_ones(name: str) -> str:
     return "the trained ones are in its run folder's checkpoint"
 
 
-def shape_from(given: tuple[int, ...] | None, of_data: ShapeOf) -> Sequence[int] | ShapeOf:
+def shape_from(given: Sequence[int] | ShapeOf | None, of_data: ShapeOf) -> Sequence[int] | ShapeOf:
     """Return the input's shape for `compile_model`: the user's, else as the data fill open sizes.
 
     Says so where the data decide.

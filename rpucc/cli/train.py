@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import click
 from rpucc import __version__
 from rpucc.cli import options
 from rpucc.cli.run_folder import RunFolder
+from rpucc.compile_options import FLAGS, CompileOptions
 from rpucc.errors import CheckpointError, RpuccError, UsageError
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from rpucc.runtime.verdict import Verdict
 
 RUNS = "rpucc-runs"
-FIXED = (
-    *("target", "overrides", "loss", "input_range", "input_shape"),
-    *("data", "batch_size", "lr", "lr_schedule", "seed"),
-)
+TRAINING = {"training": True}
+"""What a compilation for training decides by itself."""
+COMPILING = ("target", *options.offered(**TRAINING))
+RECORDED = tuple(name for name in COMPILING if name not in FLAGS or FLAGS[name].recorded)
+"""What run.json keeps of how the program was compiled."""
+FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "seed")
 """What a resumed training cannot change."""
-COMPILING = ("target", "overrides", "loss", "input_range", "input_shape", "verify")
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,7 @@ class Arguments:
 
     model: str
     target: str
-    overrides: tuple[str, ...]
-    loss: str
-    input_range: tuple[float, float] | None
-    verify: bool | None
+    compiling: CompileOptions
     data: str
     data_dir: str | None
     epochs: int
@@ -54,31 +53,33 @@ class Arguments:
     force: bool
     fail_above: options.Limit | None
     as_json: bool
-    input_shape: tuple[int, ...] | None = None
     from_run: str | None = None
     origin: dict[str, Any] | None = None
     """Of a training that starts from another: its folder, and what was trained there."""
 
     def record(self) -> dict[str, Any]:
-        """What run.json keeps: enough to resume, with the paths of data and target absolute."""
-        kept = {"rpucc": __version__, **asdict(self)}
-        gone = ("output", "resume", "force", "fail_above", "as_json", "verify", "from_run", "trust")
-        for key in gone:
-            del kept[key]
-        for key in ("data", "data_dir", "target"):
+        """What run.json keeps: enough to resume, with the paths of files absolute."""
+        gone = ("output", "resume", "force", "fail_above", "as_json", "from_run", "trust")
+        kept: dict[str, Any] = {"rpucc": __version__, "model": self.model, "target": self.target}
+        kept |= {name: getattr(self.compiling, name) for name in RECORDED if name in FLAGS}
+        own = (each.name for each in fields(self) if each.name != "compiling")
+        kept |= {name: getattr(self, name) for name in own if name not in gone}
+        for key in ("data", "data_dir", "target", "plan"):
             if kept[key] is not None and _is_path(kept[key], key):
                 kept[key] = str(Path(kept[key]).expanduser().resolve())
         return kept
+
+    def with_record(self, kept: Mapping[str, Any]) -> Arguments:
+        """Return the arguments with what run.json says in the place of theirs."""
+        compiling = {name: value for name, value in kept.items() if name in FLAGS}
+        others = {name: value for name, value in kept.items() if name not in FLAGS}
+        return replace(self, compiling=replace(self.compiling, **compiling), **others)
 
 
 @click.command()
 @click.argument("model", required=False)
 @options.target
-@options.overrides
-@options.loss
-@options.input_range
-@options.input_shape
-@options.verify
+@options.compiling(**TRAINING)
 @click.option(
     "--data",
     default="mnist-mini",
@@ -179,9 +180,7 @@ def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFold
         say_untrained(arguments.model, program)
         target = program.target.name
     else:
-        from rpucc.target import Target
-
-        target = Target.load(arguments.target, arguments.overrides).name
+        target = arguments.compiling.applied_to(arguments.target).name
     run = RunFolder(Path(arguments.output or _default_folder(arguments, target)))
     check_run_folder(run, arguments)
     if program is None:
@@ -223,14 +222,11 @@ def _compiled(arguments: Arguments) -> Program:
         shape = load_dataset(arguments.data, folder).sample_shape
         return filled(stated, shape) if isinstance(shape, tuple) else None
 
+    shape = shape_from(arguments.compiling.input_shape, of_data)
     program = compile_model(
         arguments.model,
         arguments.target,
-        loss=arguments.loss,
-        input_range=arguments.input_range,
-        input_shape=shape_from(arguments.input_shape, of_data),
-        verify=arguments.verify,
-        overrides=arguments.overrides,
+        replace(arguments.compiling, input_shape=shape),
     )
     if program.verification and not program.verified:
         say(f"verified: {program.verification}")
@@ -292,7 +288,7 @@ def _resumed(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argum
             )
     kept = {name: value for name, value in saved.items() if name not in given}
     kept["model"] = saved["model"]
-    return run, replace(arguments, **kept)
+    return run, arguments.with_record(kept)
 
 
 def load_program(run: RunFolder) -> Program:
@@ -304,11 +300,9 @@ def load_program(run: RunFolder) -> Program:
 
 def _named(ctx: click.Context, arguments: Arguments) -> tuple[str, ...]:
     """Return the devices of a user's own that the command line names by itself."""
-    from rpucc.target import Target
-
-    if not options.given(ctx, "target", "overrides"):
+    if not options.given(ctx, "target", "plan", "overrides"):
         return ()
-    return Target.load(arguments.target, arguments.overrides).own_devices
+    return arguments.compiling.applied_to(arguments.target).own_devices
 
 
 def _resume(
@@ -328,7 +322,6 @@ def _resume(
 
 def _folder_to_resume(arguments: Arguments) -> RunFolder:
     from rpucc.cli.source import load_compiled
-    from rpucc.target import Target
 
     if arguments.output is not None:
         run = RunFolder(Path(arguments.output))
@@ -337,7 +330,7 @@ def _folder_to_resume(arguments: Arguments) -> RunFolder:
         target = (
             program.target
             if program is not None
-            else Target.load(arguments.target, arguments.overrides)
+            else arguments.compiling.applied_to(arguments.target)
         )
         run = RunFolder(_default_folder(arguments, target.name))
     if not run.exists():

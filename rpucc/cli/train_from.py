@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.cli import options
 from rpucc.cli.run_folder import RunFolder
-from rpucc.cli.train import COMPILING, check_run_folder
+from rpucc.cli.train import COMPILING, RECORDED, check_run_folder
 from rpucc.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from rpucc.cli.train import Arguments
     from rpucc.runtime.machine import Machine
 
-RECORDED = ("model", "target", "overrides", "loss", "input_range", "input_shape")
-"""What run.json says of the program, which the new one says as well."""
 GOING_ON = ("data", "batch_size")
 """What the new training takes from the run where the user does not say it."""
 
@@ -79,19 +77,6 @@ def _refuse_other_devices(ctx: click.Context, arguments: Arguments, machine: Mac
         )
 
 
-def _check_record(run: RunFolder, saved: dict[str, Any]) -> None:
-    """Raise CheckpointError where run.json says nothing usable of what the new run takes."""
-    size = saved.get("batch_size", 1)
-    usable = {
-        "data": isinstance(saved.get("data", ""), str),
-        "data_dir": isinstance(saved.get("data_dir", ""), str | None),
-        "batch_size": type(size) is int and size > 0,
-    }
-    for key, is_usable in usable.items():
-        if not is_usable:
-            raise CheckpointError(f"{run.record}: is damaged: {key} is {saved[key]!r}")
-
-
 def _completed(
     ctx: click.Context, arguments: Arguments, source: Trained, machine: Machine
 ) -> Arguments:
@@ -99,14 +84,17 @@ def _completed(
 
     The rate is that of the run's last epoch, and stays so unless a schedule is given.
     """
-    saved = source.run.arguments() if source.run is not None and source.run.record.is_file() else {}
+    from rpucc.cli.recorded import recorded
+
     given = set(options.given(ctx, *GOING_ON, "data_dir", "lr"))
     if "data" in given:
         given.add("data_dir")  # that of the run's data
-    if source.run is not None:
-        _check_record(source.run, saved)
-    wanted = [*RECORDED, *(name for name in (*GOING_ON, "data_dir") if name not in given)]
-    kept: dict[str, Any] = {name: saved[name] for name in wanted if name in saved}
+    # The new run.json says of the program what that of the run says.
+    wanted = ["model", *RECORDED, *(n for n in (*GOING_ON, "data_dir") if n not in given)]
+    kept: dict[str, Any] = {}
+    if source.run is not None and source.run.record.is_file():
+        there = source.run.arguments()
+        kept = recorded(source.run, [name for name in wanted if name in there])
     kept.setdefault("model", str(source.program))
     if "lr" not in given and machine.history and machine.history[-1].get("lr"):
         kept["lr"] = machine.history[-1]["lr"]
@@ -115,4 +103,4 @@ def _completed(
         "epochs": machine.counters.epoch,
         "samples": machine.counters.sample,
     }
-    return replace(arguments, **kept, seed=machine.seed, origin=origin)
+    return replace(arguments.with_record(kept), seed=machine.seed, origin=origin)

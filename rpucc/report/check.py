@@ -1,6 +1,6 @@
 """A check as text: nodes by fate, problems and notes in full, and the verdict.
 
-Pure functions of a Check. Not for finding out: that is `rpucc/check.py`.
+Pure functions of a Check. Not for finding out: that is `rpucc/checking.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rpucc.report import units
 from rpucc.report.tables import heading, new_table, pairs
 
 if TYPE_CHECKING:
-    from rpucc.check import Check
     from rpucc.check_trail import NodeFate
+    from rpucc.checking import Check
 
 ORDER = ("refused", "array", "digital", "folded", "removed", "constant", "undecided")
 """Fates as they are listed: what needs attention first."""

@@ -134,14 +134,20 @@ def test_a_run_folder_as_the_model_is_pointed_at_both_ways(cli, run):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("data", 3), ("batch_size", "many"), ("batch_size", 0), ("data_dir", [])]
+    ("key", "value", "why"),
+    [
+        ("data", 3, "found 3, allowed: a text"),
+        ("batch_size", "many", 'found "many", allowed: a whole number from 1 to 1048576'),
+        ("batch_size", 0, "found 0, 0 is not in the range 1<=x<=1048576."),
+        ("data_dir", [], "found [], allowed: a text"),
+        ("loss", 5, "found 5, allowed: one of auto, cross-entropy, binary-cross-entropy, mse"),
+        ("plan", [], "found [], allowed: a text"),
+    ],
 )
-def test_a_damaged_record_is_one_line(cli, run, key, value):
+def test_a_damaged_record_is_one_line(cli, run, key, value, why):
     Path(run, "run.json").write_text(json.dumps({**record(run), key: value}))
     outcome = cli("train", "--from", run, "-o", "new")
-    assert outcome.stderr.splitlines()[-1] == (
-        f"Error: {Path(run, 'run.json')}: is damaged: {key} is {value!r}"
-    )
+    assert outcome.stderr.splitlines()[-1] == (f"Error: {Path(run, 'run.json')}: {key}: {why}")
     assert not Path("new").exists()
 
 

@@ -294,10 +294,11 @@ def use_checkpoint(path: Path) -> None:
 def _run_json(folder: Path) -> list[bytes]:
     from rpucc.cli.output import to_json
     from rpucc.cli.train import Arguments
+    from rpucc.compile_options import CompileOptions
 
     given: dict[str, Any] = {
-        "model": "tiny.onnx", "target": "rpu-managed", "overrides": ("update.bl=3",),
-        "loss": "auto", "input_range": (0.0, 1.0), "verify": None, "data": "mnist-mini",
+        "model": "tiny.onnx", "target": "rpu-managed", "data": "mnist-mini",
+        "compiling": CompileOptions(overrides=("update.bl=3",), input_range=(0.0, 1.0)),
         "data_dir": None, "epochs": 3, "batch_size": 2, "lr": 0.01, "lr_schedule": "step:2:0.5",
         "seed": 1, "threads": 1, "output": None, "resume": False, "force": False, "as_json": False,
         "trust": False, "fail_above": None,
@@ -340,7 +341,7 @@ def _models(folder: Path) -> list[bytes]:
 
 def use_model(path: Path) -> None:
     """Compile a model for training; where that is refused, check it for inference."""
-    from rpucc.check import check_model
+    from rpucc.checking import check_model
     from rpucc.compiler import compile_model
     from rpucc.errors import RpuccError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rpucc
-from rpucc.check import check_model
+from rpucc.checking import check_model
 from rpucc.compiler import compile_model
 from rpucc.passes.execute import random_feeds
 from rpucc.passes.verify import compare_models

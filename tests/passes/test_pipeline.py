@@ -13,8 +13,8 @@ import pytest
 from rpucc.errors import OutputError, VerificationError
 from rpucc.models import build
 from rpucc.passes.base import RpuPass
-from rpucc.passes.callbacks import Dump, StructureCheck, Timing
-from rpucc.passes.pipeline import PASSES, Options, PassEvent, build_pipeline, run_pipeline
+from rpucc.passes.callbacks import Dump, PassEvent, StructureCheck, Timing
+from rpucc.passes.pipeline import PASSES, Options, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify
 from rpucc.step_contract import StepContract
 from rpucc.target import Target

@@ -12,10 +12,10 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import rpucc
-from rpucc.check import check_model
+from rpucc.checking import check_model
 from rpucc.cli.main import cli
 from rpucc.errors import VerificationError
-from rpucc.passes.pipeline import PassEvent
+from rpucc.passes.callbacks import PassEvent
 
 from .importer_models import net
 

@@ -270,7 +270,7 @@ def test_cuts_that_disagree_between_cycles_are_caught_by_structure() -> None:
     model = lowered(build("lenet"), with_arrays((100, 60)), until="place")
     read = _find(model, "Read", "fc1", transpose=1)
     read.attributes["col_cuts"] = ir.AttrInt64s("col_cuts", [0, *ints(read, "col_cuts")[2:]])
-    from rpucc.passes.pipeline import PassEvent
+    from rpucc.passes.callbacks import PassEvent
 
     with pytest.raises(VerificationError, match=r"^after pass 'place': node .*col_cuts.*differ"):
         StructureCheck()(PassEvent(1, "place", model, 0.0, modified=True))

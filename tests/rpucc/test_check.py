@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import rpucc
-from rpucc.check import Check, check_model
 from rpucc.check_trail import FATES
+from rpucc.checking import Check, check_model
 from rpucc.cli.main import cli
 from rpucc.errors import ModelError, RpuccError, TargetError
 from rpucc.layers import analog_layers

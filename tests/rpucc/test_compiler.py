@@ -12,8 +12,7 @@ import rpucc
 from rpucc.compiler import compile_model
 from rpucc.errors import ModelError, RpuccError, TargetError, UsageError, VerificationError
 from rpucc.models import build
-from rpucc.passes.callbacks import Timing
-from rpucc.passes.pipeline import PassEvent
+from rpucc.passes.callbacks import PassEvent, Timing
 from rpucc.passes.verify import Verify, compare_models
 from rpucc.target import Target
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import rpucc
-from rpucc.check import check_model
+from rpucc.checking import check_model
 from rpucc.cli.main import cli
 from rpucc.errors import ModelError
 from rpucc.report.plan import total_lines

@@ -7,19 +7,18 @@ away: what it says is what `compile_model` does. Not for printing: that is `repo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rpucc.check_trail import NodeFate, Trail
-from rpucc.compiler import compile_model
+from rpucc.compile_options import CompileOptions, takes_options
+from rpucc.compiler import compile_watched
 from rpucc.errors import ModelError
 from rpucc.passes.frontend.rules import Problems
-from rpucc.target import Target
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
+    from rpucc.target import TargetSource
 
 
 @dataclass(frozen=True)
@@ -46,42 +45,36 @@ class Check:
         return {**asdict(self), "compiles": self.compiles}
 
 
-def check_model(
-    model: Source,
-    target: str | Path | Target = "rpu-managed",
-    *,
-    training: bool = True,
-    loss: str = "auto",
-    input_range: tuple[float, float] | None = None,
-    input_shape: Sequence[int] | None = None,
-    overrides: Sequence[str] = (),
-) -> Check:
-    """Tell what compiling the model would do with each of its nodes; parameters as `compile_model`.
+@takes_options(CompileOptions)
+def check_model(model: Source, target: TargetSource, options: CompileOptions) -> Check:
+    """Tell what compiling a model would do with each of its nodes.
 
-    Raises ModelError for what is no valid ONNX model at all, TargetError and UsageError for a
-    wrong target or argument: there are no nodes to speak of then.
+    This is `rpucc.check`; model and target are those of `rpucc.compile`, and so are the options,
+    but that nothing is verified unless `verify` is True.
 
-    >>> check = check_model("lenet")
+    model: an ONNX model, or the name of one of the zoo.
+    target: for which arrays.
+    options: all that follows as one CompileOptions; what is given beside it as a keyword comes
+        in the place of that field.
+    {options}
+
+    Raises ModelError for what is no valid ONNX model at all, TargetError, UsageError and PassError
+    for a wrong target, argument or pass of your own: there are no nodes to speak of then.
+
+    >>> import rpucc
+    >>> check = rpucc.check("lenet")
     >>> [node.node for node in check.nodes if node.fate == "array"], check.compiles
     (['conv1', 'conv2', 'fc1', 'fc2'], True)
     """
-    chosen = Target.load(target, overrides)
+    chosen = options.applied_to(target)
     problems = Problems(collect=True)
-    trail = Trail()
+    trail = Trail(insertion.each.name for insertion in options.passes)
+    watched = replace(
+        options, verify=bool(options.verify), callbacks=[trail.lowered, *options.callbacks]
+    )
     notes: tuple[str, ...] = ()
     try:
-        program = compile_model(
-            model,
-            chosen,
-            training=training,
-            loss=loss,
-            input_range=input_range,
-            input_shape=input_shape,
-            verify=False,
-            callbacks=[trail.lowered],
-            problems=problems,
-            watch=trail.imported,
-        )
+        program = compile_watched(model, chosen, watched, problems, trail.imported)
         notes = program.plan.notes
     except ModelError as error:
         if not trail.started:
@@ -95,7 +88,7 @@ def check_model(
     return Check(
         model=trail.name,
         target=chosen.name,
-        training=training,
+        training=options.training,
         nodes=tuple(trail.fates(chosen, texts)),
         problems=texts,
         notes=notes,

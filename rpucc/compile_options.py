@@ -1,0 +1,309 @@
+"""How a model is compiled: the options that `rpucc.compile`, `rpucc.check` and commands share.
+
+One frozen dataclass. Its fields are the keyword arguments of the two functions, and where a field
+has a Flag, an option of every command that compiles (`rpucc/cli/options.py` makes them). Imports
+nothing heavy. Not for what an option does: that is `compiler.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
+
+from rpucc import arguments
+from rpucc.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from rpucc.passes.callbacks import Callback
+    from rpucc.passes.frontend.source import Source
+    from rpucc.passes.insertion import Insertion
+    from rpucc.target import Target, TargetSource
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+DEFAULT_TARGET = "rpu-managed"
+LOSSES = ("auto", "cross-entropy", "binary-cross-entropy", "mse")
+
+INTERVAL = "two finite numbers"
+SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
+
+ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
+"""Fills the sizes of an input that a file leaves open."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How the command line writes an option."""
+
+    names: str
+    """As click takes them: "--set", "--verify/--no-verify"."""
+    form: Literal["switch", "text", "texts", "choice", "interval", "sizes"]
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    recorded: bool = True
+    """Whether it changes the program, so that run.json keeps it."""
+
+
+def _on_command_line(*arguments: Any, **keywords: Any) -> dict[str, Flag]:
+    """The metadata of a field that the command line writes too: the arguments of its Flag."""
+    return {"flag": Flag(*arguments, **keywords)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """How a model is compiled; what its fields may be is checked where it is made.
+
+    overrides: changes of the target, as `--set` takes them: ["update.bl=1", "device.dw_min=0.002"].
+    plan: the path of a plan file (`rpucc inspect --write-plan`), edited or not, whose decisions are
+        followed; `overrides` come after it.
+    training: whether the program holds loss, backward and update cycles.
+    loss: "cross-entropy", "binary-cross-entropy", "mse" or "auto" (cross-entropy; where the output
+        has one class, binary cross-entropy behind a Sigmoid and mse otherwise); of no effect
+        without `training`.
+    input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
+        mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
+    input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
+        function that gets the sizes that the file states, None for an open one, and returns all,
+        or None to leave them. It is asked only where some are open.
+    verify: run the model before and after every pass and compare all values; None does so for
+        models that are cheap to run. VerificationError would be a bug in rpucc (or in a pass of
+        your own). What onnxruntime does not run is compared in an equal form, or
+        `Program.verification` says why not.
+    passes: passes of your own, each with its place: [rpucc.after("tile", MyPass())]; see
+        `rpucc.Pass`.
+    callbacks: called after each pass (see `rpucc.passes.callbacks`), before the checks; a check
+        that fails is repeated on other data, and then they see all passes again.
+
+    Raises ArgumentError for a value that a field does not take.
+
+    >>> options = CompileOptions(overrides=["update.bl=1"], input_range=(-1, 1))
+    >>> options.overrides, options.training
+    (('update.bl=1',), True)
+    """
+
+    overrides: Sequence[str] = field(
+        default=(),
+        metadata=_on_command_line(
+            "--set",
+            "texts",
+            "Change one key of the target, as in --set update.bl=1; may be repeated.",
+            "KEY=VALUE",
+        ),
+    )
+    plan: str | Path | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--plan",
+            "text",
+            "Follow the decisions in a plan file (rpucc inspect --write-plan), edited or not.",
+            "FILE.toml",
+        ),
+    )
+    training: bool = field(
+        default=True,
+        metadata=_on_command_line(
+            "--training/--inference",
+            "switch",
+            "With loss, backward and update cycles, or without.  [default: with]",
+        ),
+    )
+    loss: str = field(
+        default="auto",
+        metadata=_on_command_line(
+            "--loss",
+            "choice",
+            "auto: cross-entropy; of a single output binary-cross-entropy behind a Sigmoid, else "
+            "mse.",
+            choices=LOSSES,
+        ),
+    )
+    input_range: tuple[float, float] | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--input-range",
+            "interval",
+            "The range of the model's input; stored pixels 0..255 map onto it.  [default: 0 1]",
+            "LO HI",
+        ),
+    )
+    input_shape: Sequence[int] | ShapeOf | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--input-shape",
+            "sizes",
+            "The shape of the model's input without the batch, where the file leaves it open.",
+            "C,H,W",
+        ),
+    )
+    verify: bool | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--verify/--no-verify",
+            "switch",
+            "Run the model before and after every pass and compare all values.  [default: where a "
+            "program is made, for models that are cheap to run]",
+            recorded=False,
+        ),
+    )
+    passes: Sequence[Insertion] = ()
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self) -> None:
+        from rpucc.target_load import OVERRIDES
+
+        checked: dict[str, object] = {
+            "overrides": arguments.strings("overrides", self.overrides, OVERRIDES),
+            "plan": None if self.plan is None else arguments.path("plan", self.plan),
+            "training": arguments.instance("training", self.training, bool, "True or False"),
+            "input_range": _interval(self.input_range),
+            "passes": _insertions(self.passes, training=self.training),
+            "callbacks": arguments.functions("callbacks", self.callbacks),
+        }
+        if self.loss not in LOSSES:
+            raise arguments.wrong("loss", self.loss, f"one of {', '.join(LOSSES)}")
+        if self.input_shape is not None and not callable(self.input_shape):
+            checked["input_shape"] = arguments.integers("input_shape", self.input_shape, 1, SHAPE)
+        if self.verify is not None:
+            arguments.instance("verify", self.verify, bool, "True, False or None")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)  # a frozen dataclass has no other way
+
+    def applied_to(self, target: TargetSource) -> Target:
+        """Return the target with the plan's decisions and then the overrides; TargetError."""
+        from rpucc.target import Target
+
+        if self.plan is not None:
+            target = Target.load(target).with_plan(self.plan)
+        return Target.load(target, self.overrides)
+
+
+FLAGS: dict[str, Flag] = {
+    each.name: each.metadata["flag"] for each in fields(CompileOptions) if each.metadata
+}
+"""Field -> how the command line writes it; what only Python can say is left out."""
+
+
+def interval(where: str, words: Sequence[str | float]) -> tuple[float, float]:
+    """Return two finite numbers, the lower first; raises ArgumentError, which starts with `where`.
+
+    >>> interval("input_range", ["0", "2.5"])
+    (0.0, 2.5)
+    """
+    try:
+        low, high = (float(word) for word in words)
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        found = " ".join(map(str, words))
+        raise ArgumentError(
+            f"{where}: needs {INTERVAL}, the lower first, as in 0 1; found {found!r}"
+        )
+    return low, high
+
+
+def _interval(given: object) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    return interval("input_range", arguments.numbers("input_range", given, INTERVAL))
+
+
+def _insertions(given: object, *, training: bool) -> tuple[Insertion, ...]:
+    if given == ():  # most calls: the passes need not be loaded to look at none
+        return ()
+    from rpucc.passes.insertion import Insertion
+    from rpucc.passes.pipeline import check_insertions
+
+    if not isinstance(given, list | tuple):
+        raise arguments.wrong("passes", given, "a list, as in [rpucc.after('tile', MyPass())]")
+    for i, each in enumerate(given):
+        allowed = "rpucc.after(…) or rpucc.before(…)"
+        arguments.instance(f"passes[{i}]", each, Insertion, allowed)
+    check_insertions(given, training=training)
+    return tuple(given)
+
+
+# ---------------------------------------------------------------- functions that take the options
+
+
+class TakesOptions(Protocol[P, R_co]):
+    """A function of a model, a target and CompileOptions, or their fields as keywords."""
+
+    def __call__(
+        self,
+        model: Source,
+        target: TargetSource = DEFAULT_TARGET,
+        options: CompileOptions | None = None,
+        *changes: P.args,
+        **keywords: P.kwargs,
+    ) -> R_co:
+        """Call it; keywords change single fields of the options."""
+
+
+def takes_options(
+    options: Callable[P, CompileOptions],
+) -> Callable[[Callable[[Source, TargetSource, CompileOptions], R_co]], TakesOptions[P, R_co]]:
+    """Let a function's callers write the fields of `options` as keyword arguments.
+
+    The function's signature gets them, and its docstring what CompileOptions says about each, in
+    place of its line "{options}".
+    """
+
+    def decorate(
+        function: Callable[[Source, TargetSource, CompileOptions], R_co],
+    ) -> TakesOptions[P, R_co]:
+        @functools.wraps(function)
+        def called(
+            model: Source,
+            target: TargetSource = DEFAULT_TARGET,
+            options: CompileOptions | None = None,
+            **keywords: Any,
+        ) -> R_co:
+            return function(model, target, _chosen(options, keywords))
+
+        called.__signature__ = _signature(called)  # type: ignore[attr-defined]
+        called.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("{options}", _described())
+        return called  # type: ignore[return-value]  # *changes are none: the fields are keywords
+
+    return decorate
+
+
+def _chosen(options: CompileOptions | None, keywords: dict[str, Any]) -> CompileOptions:
+    """Return the options with the fields that keywords name changed."""
+    known = [each.name for each in fields(CompileOptions)]
+    for name in keywords:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"allowed: options, {', '.join(known)}"
+            raise ArgumentError(f"{name}: no such argument; {hint}")
+    if options is None:
+        return CompileOptions(**keywords)
+    allowed = "a rpucc.CompileOptions, or its fields as keyword arguments"
+    return replace(arguments.instance("options", options, CompileOptions, allowed), **keywords)
+
+
+def _signature(function: Callable[..., object]) -> inspect.Signature:
+    """The signature with the fields in place of `**keywords`."""
+    found = inspect.signature(function, follow_wrapped=False)
+    model, target, options, _ = found.parameters.values()
+    keywords = [
+        inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type
+        )
+        for each in fields(CompileOptions)
+    ]
+    options = options.replace(annotation="CompileOptions | None")
+    return found.replace(parameters=[model, target, options, *keywords])
+
+
+def _described() -> str:
+    """The paragraphs of CompileOptions's docstring, one a field."""
+    text = inspect.cleandoc(CompileOptions.__doc__ or "")
+    return text[text.index("overrides: ") : text.index("\n\nRaises ")]
