@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rpucc.placement import GridSpec, place
-from rpucc.placement.budget import Lever, shortages
+from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import balanced_cuts
+from rpucc.placement.infeasible import Lever
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind

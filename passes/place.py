@@ -16,7 +16,8 @@ from rpucc.layers import MOST_TILES, analog_layers
 from rpucc.passes.base import RpuPass
 from rpucc.passes.levers import find_levers
 from rpucc.placement import place
-from rpucc.placement.budget import Infeasible, layer_needs, shortages
+from rpucc.placement.budget import layer_needs, shortages
+from rpucc.placement.infeasible import Infeasible
 from rpucc.placement.program import grids_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import TargetError
-from rpucc.layer_rules import matches
 from rpucc.layers import CONVOLUTIONS, LAYER_OPS, NO_LAYER
 from rpucc.passes.base import RpuPass
 from rpucc.passes.emit import (
@@ -31,6 +30,7 @@ from rpucc.passes.layer_bias import (
 )
 from rpucc.passes.shared_matrix import note_places, owner_of, share_matrices
 from rpucc.passes.ties import loosen_ties
+from rpucc.patterns import matches
 
 if TYPE_CHECKING:
     from rpucc.target import Target

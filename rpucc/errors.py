@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rpucc.placement.budget import Infeasible
+    from rpucc.placement.infeasible import Infeasible
 
 
 class RpuccError(Exception):

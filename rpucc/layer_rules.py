@@ -1,19 +1,19 @@
 """Which layers a rule of a target is about, and saying so where it is about none.
 
-A rule's pattern is a layer's name or a glob. A network's layers have several names, as the file and
-as its weights call them (`passes/frontend/names.py`): `bound` writes a target's rules for one
-network in the names that its layers go by. Not for what the rules change: `target.py`.
+A rule's pattern is a layer's name or a glob (`patterns.py`). A network's layers have several
+names, as the file and as its weights call them (`passes/frontend/names.py`): `bound` writes a
+target's rules for one network in the names that its layers go by. Not for what the rules change:
+`target.py`.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rpucc.errors import TargetError, one_line
+from rpucc.patterns import matches, pattern_of
 
 if TYPE_CHECKING:
     from rpucc.target import LayerRule, Target
@@ -23,44 +23,6 @@ MAX_NAMES = 24
 
 Names = Mapping[str, Collection[str]]
 """The name that a layer goes by -> its other names."""
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Whether a rule's pattern is a layer's name or a glob that matches it.
-
-    >>> matches("f[0]", "f[0]"), matches("f[0]", "f0"), matches("conv*", "conv1")
-    (True, True, True)
-    """
-    return pattern == name or (_is_glob(pattern) and fnmatchcase(name, pattern))
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(sign in pattern for sign in "*?[")
-
-
-class Matcher:
-    """Finds the rules about a name without a look at each: a plan file has one for every layer."""
-
-    def __init__(self, rules: Sequence[LayerRule]) -> None:
-        self._rules = rules
-        self._globs = [i for i, rule in enumerate(rules) if _is_glob(rule.match)]
-        self._named: dict[str, list[int]] = {}
-        for i, rule in enumerate(rules):
-            self._named.setdefault(rule.match, []).append(i)
-
-    def of(self, name: str) -> list[LayerRule]:
-        """Return the rules that match a layer's name, in their order."""
-        found = {i for i in self._globs if matches(self._rules[i].match, name)}
-        return [self._rules[i] for i in sorted(found.union(self._named.get(name, ())))]
-
-
-def pattern_of(name: str) -> str:
-    """Return the glob that matches this name alone.
-
-    >>> pattern_of("f[0]")
-    'f[[]0]'
-    """
-    return re.sub(r"[*?[]", lambda found: f"[{found[0]}]", name)
 
 
 def bound(target: Target, layers: Names, model: str) -> Target:

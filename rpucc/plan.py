@@ -19,7 +19,7 @@ import onnx_ir as ir
 from rpucc import arguments
 from rpucc.constant_weights import DigitalWeights, digital_weights
 from rpucc.cost.dependencies import array_steps
-from rpucc.cost.network import NetworkCost, network_cost
+from rpucc.cost.network import NetworkCost, Planned, network_cost
 from rpucc.cost.pace import pace_of
 from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
 from rpucc.cost.timing import CYCLES
@@ -123,7 +123,8 @@ class Plan:
             kinds=target.arrays,
             share=target.placement.share,
         )
-        cost = network_cost(model, plan, target)
+        planned = Planned(plan.training, plan.layers, plan.stages, plan.critical_path)
+        cost = network_cost(model, planned, target)
         found = {layer.name: layer for layer in cost.layers}
         rows = tuple(
             dataclasses.replace(

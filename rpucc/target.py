@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from rpucc import arguments, target_load
 from rpucc.errors import TargetError, one_line
-from rpucc.layer_rules import Matcher, matches
+from rpucc.patterns import Matcher, matches
 from rpucc.target_keys import Section, conflict, tables_of
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_sections import (

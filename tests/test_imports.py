@@ -1,4 +1,4 @@
-"""Imports point one way: cli -> (passes, runtime, models) -> core, and help stays light."""
+"""Imports point one way, cli -> (passes, runtime, models) -> core, in no circle; help is light."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import networkx as nx
 import pytest
+
+from .repository import modules
 
 CORE = {"errors", "layers", "light", "node_attributes", "op_shapes", "op_spec", "opset", "plan"}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
 CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
-CORE |= {"program", "step_contract", "target_keys", "trust"}
+CORE |= {"patterns", "program", "step_contract", "target_keys", "trust"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,
@@ -89,6 +92,89 @@ def test_the_check_sees_a_wrong_import(tmp_path):
         "def f():\n    from rpucc.runtime.machine import Machine\n    return Machine\n"
     )
     assert imported_parts(wrong) == {"runtime"}
+
+
+# --- circles -----------------------------------------------------------------------------------
+
+SHOWS_ITSELF = ("__str__", "__repr__", "_repr_html_")
+"""An object asks the reports late how it looks: the only imports that may point back."""
+
+UNTIL_RESOLVED = (
+    "rpucc.runtime.digital",
+    "rpucc.runtime.executor",
+    "rpucc.runtime.fits",
+    "rpucc.runtime.instructions",
+)
+"""Instructions are typed on the executor that makes them: known, to be resolved."""
+
+
+def imported_modules(tree: ast.AST, known: frozenset[str]) -> set[str]:
+    """The modules among the known ones that a file needs: also late, and for types alone.
+
+    A type is something to know about, and a late import is one. Not counted is what an object
+    asks for to show itself.
+    """
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in SHOWS_ITSELF:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports in the package are absolute"
+            inside = (f"{node.module}.{alias.name}" for alias in node.names)
+            found.update(name if name in known else str(node.module) for name in inside)
+        else:
+            found |= imported_modules(node, known)
+    return found & known
+
+
+def circles(files: dict[str, Path]) -> list[set[str]]:
+    """The groups of modules that all need each other."""
+    graph = nx.DiGraph()
+    for name, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        needed = imported_modules(tree, frozenset(files)) - {name}
+        graph.add_edges_from((name, other) for other in needed)
+    return [group for group in nx.strongly_connected_components(graph) if len(group) > 1]
+
+
+def is_known(group: set[str]) -> bool:
+    return all(name.startswith(UNTIL_RESOLVED) for name in group)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """The package's own file is left out: it is a table of names, which load late."""
+    files = {name: path for name, path in modules().items() if name != "rpucc"}
+    found = circles(files)
+    assert [sorted(group) for group in found if not is_known(group)] == []
+    assert len(found) == (1 if UNTIL_RESOLVED else 0), "resolved: empty UNTIL_RESOLVED"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "from p.a import x",
+        "import p.a",
+        "from p import a",
+        "if TYPE_CHECKING:\n    from p.a import x",
+        "def f():\n    from p.a import x",
+    ],
+)
+def test_a_circle_is_found(tmp_path, last):
+    texts = {"p.a": "from p.b import y\n", "p.b": "def f():\n    import p.c\n", "p.c": f"{last}\n"}
+    files = {}
+    for name, text in {**texts, "p.d": "from p.a import x\n"}.items():
+        files[name] = tmp_path / f"{name}.py"
+        files[name].write_text(text)
+    assert circles(files) == [{"p.a", "p.b", "p.c"}]
+    files["p.c"].write_text(
+        "class C:\n    def __str__(self):\n        from p.a import x\n        return x()\n"
+    )
+    assert circles(files) == []
+
+
+# --- what is light -----------------------------------------------------------------------------
 
 
 def test_importing_rpucc_loads_nothing_heavy():

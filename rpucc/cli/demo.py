@@ -74,10 +74,10 @@ def _checked_folder(output: str, force: bool) -> RunFolder:
 
 def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: int) -> Machine:
     """Make the run folder as `rpucc train` would, so that it can be resumed."""
-    from rpucc.cli import train
+    from rpucc.cli import train_start
     from rpucc.compile_options import CompileOptions
 
-    arguments = train.Arguments(
+    arguments = train_start.Arguments(
         model=MODEL,
         target=TARGET,
         compiling=CompileOptions(),
@@ -96,7 +96,7 @@ def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: in
         fail_above=None,
         as_json=False,
     )
-    return train.start(run, program, arguments)
+    return train_start.start(run, program, arguments)
 
 
 def _evaluate(trainer: Trainer, data: Dataset) -> None:

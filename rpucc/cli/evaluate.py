@@ -87,6 +87,7 @@ def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[s
     if trained.run is None or not trained.run.record.is_file():
         raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
     from rpucc.cli.recorded import recorded
+    from rpucc.cli.train import train
 
-    saved = recorded(trained.run, ("data", "data_dir"))
+    saved = recorded(trained.run, train, ("data", "data_dir"))
     return saved["data"], data_dir or saved["data_dir"]

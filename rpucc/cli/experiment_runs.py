@@ -109,7 +109,7 @@ def train_task(task: Task, *, bar: bool) -> float:
 
 def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
     """Load what a checkpoint holds, or compile and start; the folder is in order afterwards."""
-    from rpucc.cli import train
+    from rpucc.cli import train_start
     from rpucc.cli.output import to_json, write_text
     from rpucc.cli.trust import admit
     from rpucc.compiler import compile_model
@@ -118,7 +118,7 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
 
     arguments = _arguments(task)
     if run.checkpoint.is_file():
-        program = train.load_program(run)
+        program = train_start.load_program(run)
         admit(program, task.folder, trusted=task.trust)
         machine = load_checkpoint(run.checkpoint, program)
         run.tidy()
@@ -127,14 +127,14 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
         return program, machine
     program = compile_model(task.model, task.target, arguments.compiling)
     program.trust = Trust(folders=program.trust.folders)  # its target is named by the experiment
-    machine = train.start(run, program, arguments)
+    machine = train_start.start(run, program, arguments)
     write_text(run.path / CONFIGURATION, to_json(task.configuration) + "\n")
     return program, machine
 
 
 def _arguments(task: Task) -> Any:
     """Return what `rpucc train` would have been given."""
-    from rpucc.cli.train import Arguments
+    from rpucc.cli.train_start import Arguments
     from rpucc.compile_options import CompileOptions
 
     return Arguments(
@@ -174,13 +174,14 @@ def read_run(folder: RunFolder) -> Run:
     that it names. Raises RpuccError where a file is missing or damaged.
     """
     from rpucc.cli.recorded import recorded
+    from rpucc.cli.train import train
     from rpucc.experiments.outcome import Run
 
     arguments = folder.arguments()
     if arguments.get("origin") is not None:
         raise CheckpointError(f"{folder.path}: starts from another run (--from), not from a model")
     try:
-        seed, version = recorded(folder, ("seed",))["seed"], str(arguments["rpucc"])
+        seed, version = recorded(folder, train, ("seed",))["seed"], str(arguments["rpucc"])
         configuration = _stored_configuration(folder) or _derived_configuration(folder)
     except KeyError as error:
         raise CheckpointError(f"{folder.record}: is damaged: {error} is missing") from None
@@ -215,10 +216,11 @@ def _stored_configuration(folder: RunFolder) -> dict[str, Any] | None:
 
 def _derived_configuration(folder: RunFolder) -> dict[str, Any]:
     from rpucc.cli.recorded import recorded
+    from rpucc.cli.train import train
     from rpucc.experiments.configuration import TRAINING_KEYS, configuration
 
     wanted = (*TRAINING_KEYS, "lr_schedule", "data", "data_dir")
-    arguments = recorded(folder, wanted)
+    arguments = recorded(folder, train, wanted)
     digest = digest_of(arguments["data"], arguments["data_dir"])
     return configuration(arguments, _target_of(folder.program), digest)
 

@@ -147,7 +147,7 @@ def _measured_rereads(program: Program, state: Checkpoint | None) -> float | Non
     if state is None or not state.history:
         return None
     last = EpochMetrics.from_record(state.history[-1])
-    return measured_rereads(program.plan, last.reads, last.rereads)
+    return measured_rereads(program.plan.analog_layers, last.reads, last.rereads)
 
 
 # ---------------------------------------------------------------- one layer

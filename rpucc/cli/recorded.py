@@ -21,14 +21,12 @@ NEWER = {"lr_schedule": "constant", "input_shape": None, "plan": None, "origin":
 """Arguments that earlier versions did not know, as they were without."""
 
 
-def recorded(run: RunFolder, names: Iterable[str]) -> dict[str, Any]:
+def recorded(run: RunFolder, train: click.Command, names: Iterable[str]) -> dict[str, Any]:
     """Return these arguments of `rpucc train` as run.json has them.
 
-    What older run folders do not have is as it was then. Raises CheckpointError, which names the
-    key, what was found and what is allowed.
+    train: the command, whose options say what is allowed. What older run folders do not have is as
+    it was then. Raises CheckpointError, which names the key, what was found and what is allowed.
     """
-    from rpucc.cli.train import train
-
     found = {**NEWER, **run.arguments()}
     parameters = {str(parameter.name): parameter for parameter in train.params}
     context = click.Context(train)

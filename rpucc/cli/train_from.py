@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.cli import options
 from rpucc.cli.run_folder import RunFolder
-from rpucc.cli.train import COMPILING, RECORDED, check_run_folder
+from rpucc.cli.train_start import COMPILING, RECORDED, check_run_folder
 from rpucc.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     import click
 
     from rpucc.cli.source import Trained
-    from rpucc.cli.train import Arguments
+    from rpucc.cli.train_start import Arguments
     from rpucc.runtime.machine import Machine
 
 GOING_ON = ("data", "batch_size")
@@ -94,7 +94,7 @@ def _completed(
     kept: dict[str, Any] = {}
     if source.run is not None and source.run.record.is_file():
         there = source.run.arguments()
-        kept = recorded(source.run, [name for name in wanted if name in there])
+        kept = recorded(source.run, ctx.command, [name for name in wanted if name in there])
     kept.setdefault("model", str(source.program))
     if "lr" not in given and machine.history and machine.history[-1].get("lr"):
         kept["lr"] = machine.history[-1]["lr"]

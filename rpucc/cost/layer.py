@@ -19,7 +19,7 @@ from rpucc.layers import AnalogLayer, reads_per_sample
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from rpucc.plan import LayerPlan
+    from rpucc.plan_layers import LayerPlan
     from rpucc.target import CostTable, Periphery
 
 

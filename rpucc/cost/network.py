@@ -1,19 +1,18 @@
 """The cost of a whole program: its layers, one image in time, many images, digital work, energy.
 
 Derived from the program and its target whenever it is asked for. Not for how the layers lie on
-the arrays: that is the plan.
+the arrays: that is the plan (`rpucc/plan.py`), which has the cost of a program (`Plan.cost`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from rpucc import arguments
 from rpucc.cost import pipeline
 from rpucc.cost.digital import DigitalWork, digital_work
 from rpucc.cost.energy import Energy, digital_energy
@@ -25,7 +24,7 @@ from rpucc.cost.timing import CYCLES, Cycle
 from rpucc.layers import analog_layers
 
 if TYPE_CHECKING:
-    from rpucc.plan import Plan
+    from rpucc.plan_layers import LayerPlan
     from rpucc.target import CostTable, Target
 
 MODELLED = (
@@ -70,6 +69,16 @@ class Throughput:
         }
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What costs follow from: the plan of a network before anything is known of its cost."""
+
+    training: bool
+    layers: Sequence[LayerPlan]
+    stages: tuple[Stage, ...]
+    critical_path: tuple[str, ...]
+
+
 def _default_table() -> CostTable:
     from rpucc.target import CostTable
 
@@ -96,26 +105,6 @@ class NetworkCost:
     training_pipelined: Throughput | None = None
     """Each layer on another image, so that updates are delayed. None in an inference program."""
 
-    @classmethod
-    def from_model(cls, model: ir.Model, table: CostTable | None = None) -> NetworkCost:
-        """Derive the cost of a compiled model; `table` takes the place of its target's `[cost]`.
-
-        Raises ValueError where the model is damaged, ArgumentError for what is no ir.Model.
-
-        >>> import rpucc
-        >>> cost = NetworkCost.from_model(rpucc.compile("lenet", "rpu-managed").model)
-        >>> round(cost.inference.images_per_second), cost.inference.bottleneck
-        (173611, 'conv1')
-        """
-        from rpucc.plan import Plan
-        from rpucc.target import Target
-
-        arguments.instance("NetworkCost.from_model(model)", model, ir.Model, "program.model")
-        target = Target.from_json(model.metadata_props["rpucc.target"])
-        if table is not None:
-            target = target.model_copy(update={"cost": table})
-        return Plan.from_model(model, target).cost
-
     @property
     def latency_seconds(self) -> float:
         """One image alone, forward."""
@@ -140,28 +129,28 @@ class NetworkCost:
         }
 
 
-def network_cost(model: ir.Model, plan: Plan, target: Target) -> NetworkCost:
-    """Return the cost of a compiled model. plan: its layers and stages."""
-    layers = _layers(model, plan, target)
+def network_cost(model: ir.Model, planned: Planned, target: Target) -> NetworkCost:
+    """Return the cost of a compiled model. planned: what is known of its plan."""
+    layers = _layers(model, planned.layers, target)
     digital, uncounted = digital_work(model)
     energy = {cycle: _energy(layers, digital, target.cost, cycle) for cycle in CYCLES}
     trained = total_energy(energy.values())
-    whole = pipeline.finish(plan.stages)
+    whole = pipeline.finish(planned.stages)
     return NetworkCost(
         table=target.cost,
         layers=layers,
-        stages=plan.stages,
-        critical_path=plan.critical_path,
+        stages=planned.stages,
+        critical_path=planned.critical_path,
         digital=digital,
         uncounted=uncounted,
-        inference=_pipelined(plan.stages, "forward", energy["forward"]),
-        training_serial=Throughput(whole, None, trained) if plan.training else None,
-        training_pipelined=_pipelined(plan.stages, None, trained) if plan.training else None,
+        inference=_pipelined(planned.stages, "forward", energy["forward"]),
+        training_serial=Throughput(whole, None, trained) if planned.training else None,
+        training_pipelined=_pipelined(planned.stages, None, trained) if planned.training else None,
     )
 
 
-def _layers(model: ir.Model, plan: Plan, target: Target) -> tuple[LayerCost, ...]:
-    planned = {layer.name: layer for layer in plan.analog_layers}
+def _layers(model: ir.Model, layers: Sequence[LayerPlan], target: Target) -> tuple[LayerCost, ...]:
+    planned = {layer.name: layer for layer in layers if layer.analog}
     batch = batch_of(model)
     return tuple(
         LayerCoster(
@@ -191,15 +180,15 @@ def _pipelined(stages: Sequence[Stage], cycle: Cycle | None, energy: Energy) -> 
     return Throughput(busy[slowest] if slowest is not None else 0.0, slowest, energy)
 
 
-def measured_rereads(plan: Plan, reads: int, rereads: int) -> float | None:
+def measured_rereads(layers: Iterable[LayerPlan], reads: int, rereads: int) -> float | None:
     """Return the re-reads of a read under bound management, from what a run counted over all reads.
 
-    reads, rereads: tile reads, and repetitions of them, of a training run (its metrics). What
-    noise management skips (an input of zeros) is not counted there, so this is a lower bound.
-    None where nothing is managed or nothing was read. For `cost.expected_rereads`.
+    layers: those on arrays. reads, rereads: tile reads, and repetitions of them, of a training run
+    (its metrics). What noise management skips (an input of zeros) is not counted there, so this is
+    a lower bound. None where nothing is managed or nothing was read. For `cost.expected_rereads`.
     """
     tiles = {True: 0, False: 0}
-    for layer in plan.analog_layers:
+    for layer in layers:
         tiles[layer.bound_forward] += layer.tiles * layer.reads_forward
         tiles[layer.bound_backward] += layer.tiles * layer.reads_backward
     managed = reads * tiles[True] / (sum(tiles.values()) or 1)

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rpucc.layer_rules import pattern_of
+from rpucc.patterns import pattern_of
 from rpucc.placement import ranges
 from rpucc.report import units
 from rpucc.target_values import MAX_PINS

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rpucc.placement.budget import Infeasible, LayerNeed
+from rpucc.placement.infeasible import Infeasible, LayerNeed
 from rpucc.report import units
 from rpucc.report.tables import heading, new_table
 

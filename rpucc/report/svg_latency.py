@@ -28,7 +28,7 @@ def cycle_seconds(plan: Plan) -> dict[str, tuple[float, ...]]:
     """Return the time of each layer's forward, backward and update cycles for one sample.
 
     >>> import rpucc
-    >>> times = cycle_seconds(rpucc.compile("lenet", "rpu-managed").plan)
+    >>> times = cycle_seconds(rpucc.compile("lenet", "rpu-managed", verify=False).plan)
     >>> [round(seconds * 1e6, 2) for seconds in times["conv1"]]
     [5.76, 0.0, 5.76]
     """

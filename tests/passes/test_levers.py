@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from rpucc.passes.levers import find_levers
 from rpucc.placement import GridSpec, place
-from rpucc.placement.budget import Lever, shortages
+from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import balanced_cuts
+from rpucc.placement.infeasible import Lever
 from rpucc.target import ArrayKind
 
 SMALL = ArrayKind(name="small", rows=8, cols=8, t_read=1e-8, count=4)

@@ -49,7 +49,8 @@ def test_alexnet_matrices_reads_and_macs(alexnet: ir.Model) -> None:
 
 
 def test_alexnet_on_both_kinds_is_bounded_by_k2(alexnet: ir.Model) -> None:
-    plan, cost = Plan.from_model(alexnet), NetworkCost.from_model(alexnet)
+    plan = Plan.from_model(alexnet)
+    cost = plan.cost
     assert [la.array for la in plan.layers] == ["small"] + ["large"] * 7
     assert plan.layers[0].seconds == pytest.approx(30.25e-6)
     assert cost.inference.bottleneck == "K2"
@@ -239,10 +240,10 @@ def test_expected_rereads_stretch_managed_reads_only(lenet: Program) -> None:
 
 def test_measured_rereads_count_managed_reads_only(lenet: Program) -> None:
     # one sample reads 642 tiles forward, managed, and 66 backward
-    assert measured_rereads(lenet.plan, 708 * 1000, 64_200) == pytest.approx(0.1)
+    assert measured_rereads(lenet.plan.analog_layers, 708 * 1000, 64_200) == pytest.approx(0.1)
     unmanaged = compile_model("mlp", "rpu-baseline", verify=False).plan
-    assert measured_rereads(unmanaged, 1000, 0) is None
-    assert measured_rereads(lenet.plan, 0, 0) is None
+    assert measured_rereads(unmanaged.analog_layers, 1000, 0) is None
+    assert measured_rereads(lenet.plan.analog_layers, 0, 0) is None
 
 
 def test_exact_updates_take_no_pulses() -> None:

@@ -17,6 +17,7 @@ from rpucc.cost.energy import (
     update_energy,
 )
 from rpucc.errors import TargetError
+from rpucc.plan import Plan
 from rpucc.target import CostTable, Target
 
 TABLE = CostTable(
@@ -107,10 +108,9 @@ def test_a_wrong_value_is_one_line(override: str, message: str) -> None:
 def test_every_part_of_the_table_is_used() -> None:
     """Doubling any one energy of the table changes a training program's energy."""
     from rpucc.compiler import compile_model
-    from rpucc.cost.network import NetworkCost
 
-    model = compile_model("lenet", "rpu-managed", verify=False).model
-    usual = NetworkCost.from_model(model)
+    program = compile_model("lenet", "rpu-managed", verify=False)
+    usual = program.cost
     assert usual.training_serial is not None
     before = usual.training_serial.energy
     assert all(astuple(before))
@@ -118,6 +118,7 @@ def test_every_part_of_the_table_is_used() -> None:
     for key in keys:
         value = usual.table.model_dump()[key]
         table = usual.table.model_copy(update={key: 2 * value or 0.5})
-        after = NetworkCost.from_model(model, table).training_serial
+        target = program.target.model_copy(update={"cost": table})
+        after = Plan.from_model(program.model, target).cost.training_serial
         assert after is not None
         assert after.energy.total > before.total, key

@@ -12,7 +12,8 @@ from onnx import helper
 import rpucc
 from rpucc.cli.main import cli
 from rpucc.errors import TargetError
-from rpucc.layer_rules import bound, matches, pattern_of
+from rpucc.layer_rules import bound
+from rpucc.patterns import matches, pattern_of
 from rpucc.target import Target
 
 IDEAL = Target.load("ideal")

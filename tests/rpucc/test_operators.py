@@ -33,7 +33,7 @@ def test_the_command_writes_the_page() -> None:
 
 
 def test_every_rule_is_in_the_rulebook() -> None:
-    """A rule is a public function of support.py or layers.py that returns `str | None`."""
+    """A rule is a public function that returns `str | None`."""
     listed = {rule for _, rules in RULEBOOK for rule in rules}
     for module in (support, layers):
         for name, function in inspect.getmembers(module, inspect.isfunction):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from rpucc.placement.budget import Infeasible, LayerNeed, Lever, Shortage
+from rpucc.placement.infeasible import Infeasible, LayerNeed, Lever, Shortage
 from rpucc.report.infeasible import tables
 
 LAYERS = tuple(
