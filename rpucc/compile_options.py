@@ -57,7 +57,7 @@ def _on_command_line(*arguments: Any, **keywords: Any) -> dict[str, Flag]:
     return {"flag": Flag(*arguments, **keywords)}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CompileOptions:
     """How a model is compiled; what its fields may be is checked where it is made.
 
@@ -85,8 +85,10 @@ class CompileOptions:
     Raises ArgumentError for a value that a field does not take.
 
     >>> options = CompileOptions(overrides=["update.bl=1"], input_range=(-1, 1))
-    >>> options.overrides, options.training
-    (('update.bl=1',), True)
+    >>> options
+    CompileOptions(overrides=('update.bl=1',), input_range=(-1.0, 1.0))
+    >>> options.training
+    True
     """
 
     overrides: Sequence[str] = field(
@@ -175,6 +177,11 @@ class CompileOptions:
             arguments.instance("verify", self.verify, bool, "True, False or None")
         for name, value in checked.items():
             object.__setattr__(self, name, value)  # a frozen dataclass has no other way
+
+    def __repr__(self) -> str:
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        said = (f"{each.name}={value!r}" for each, value in values if value != each.default)
+        return f"CompileOptions({', '.join(said)})"
 
     def applied_to(self, target: TargetSource) -> Target:
         """Return the target with the plan's decisions and then the overrides; TargetError."""
