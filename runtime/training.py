@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,11 @@ from rpucc.runtime.scoring import Scoring
 if TYPE_CHECKING:
     from rpucc.runtime.callbacks import Callbacks
     from rpucc.runtime.data import Dataset
-    from rpucc.runtime.feed import Rows
+    from rpucc.runtime.data.dataset import Samples
+    from rpucc.runtime.feed import Feed, Rows
+    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.metrics import Evaluation
     from rpucc.runtime.step import Step
-    from rpucc.runtime.trainer import Trainer
 
 Array = NDArray[Any]
 
@@ -47,11 +49,24 @@ class Settings:
     checkpoint: Path | None
 
 
+class Steps(Protocol):
+    """What epochs ask of a trainer."""
+
+    machine: Machine
+    feed: Feed
+
+    def step(self, batch: int) -> Step:
+        """Return the training step of this many samples."""
+
+    def evaluate(self, data: Samples, y: Array) -> Evaluation:
+        """Return loss and error over samples."""
+
+
 class Training:
     """Trains a machine, in place, from where it stands."""
 
     def __init__(
-        self, trainer: Trainer, dataset: Dataset, settings: Settings, callbacks: Callbacks
+        self, trainer: Steps, dataset: Dataset, settings: Settings, callbacks: Callbacks
     ) -> None:
         """Take a data set that fits the program; raises an error where it cannot be trained on."""
         self.trainer, self.machine = trainer, trainer.machine

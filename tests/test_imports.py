@@ -99,13 +99,8 @@ def test_the_check_sees_a_wrong_import(tmp_path):
 SHOWS_ITSELF = ("__str__", "__repr__", "_repr_html_")
 """An object asks the reports late how it looks: the only imports that may point back."""
 
-UNTIL_RESOLVED = (
-    "rpucc.runtime.digital",
-    "rpucc.runtime.executor",
-    "rpucc.runtime.fits",
-    "rpucc.runtime.instructions",
-)
-"""Instructions are typed on the executor that makes them: known, to be resolved."""
+UNTIL_RESOLVED = ("rpucc.runtime.checkpoint", "rpucc.runtime.machine")
+"""A machine saves itself as a checkpoint, which makes machines: known, to be resolved."""
 
 
 def imported_modules(tree: ast.AST, known: frozenset[str]) -> set[str]:
