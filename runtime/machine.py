@@ -6,17 +6,23 @@ Not for running it: that is the executor's (`executor.py`) and the trainer's (`t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments
-from rpucc.errors import RpuccError
+from rpucc import arguments, run_files
+from rpucc.errors import CheckpointError, RpuccError
 from rpucc.layers import analog_layers
 from rpucc.program import Program
 from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.checkpoint_file import (
+    Checkpoint,
+    program_beside,
+    read_checkpoint,
+    write_folder,
+)
+from rpucc.runtime.counters import MAX_SEED, Counters
 from rpucc.runtime.devices import device_of
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
@@ -26,34 +32,7 @@ if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
     from rpucc.runtime.spread import Symmetry
 
-MAX_SEED = 2**64 - 1
 PROGRAM = "a Program, as rpucc.compile(model, target) makes and rpucc.Program.load(path) reads"
-MOST_DRAWS = 2**32
-"""Samples, and epochs, that have a random draw of their own (`scalars/philox.py`)."""
-
-
-@dataclass
-class Counters:
-    """Where training stands, and what the epoch under way has seen so far.
-
-    `epoch` epochs are complete; `done` samples of the next one are trained; `sample` samples were
-    trained in all (it addresses every random draw), `earlier` epochs were begun before the first
-    that is counted here (with `epoch`, it addresses the order of the samples).
-    """
-
-    epoch: int = 0
-    done: int = 0
-    sample: int = 0
-    loss_sum: float = 0.0
-    errors: int = 0
-    pulses: int = 0
-    reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
-    """Tile reads, saturated ones, re-reads."""
-    earlier: int = 0
-
-    def next_epoch(self) -> Counters:
-        """Where training stands after the epoch under way."""
-        return Counters(epoch=self.epoch + 1, sample=self.sample, earlier=self.earlier)
 
 
 class Machine:
@@ -152,9 +131,7 @@ class Machine:
         Each file appears whole or not at all. Raises OutputError where it cannot be written, or
         where the folder holds another program; ArgumentError for what is no path.
         """
-        from rpucc.runtime.checkpoint import save_machine
-
-        save_machine(self, path)
+        write_folder(self.checkpoint(), self.program, arguments.path("Machine.save(path)", path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], program: Program | None = None) -> Machine:
@@ -177,12 +154,29 @@ class Machine:
         ...     rpucc.Machine.load(folder).seed
         5
         """
-        from rpucc.runtime.checkpoint import load_checkpoint
-
         place = arguments.path("Machine.load(path)", path)
-        if program is not None:
-            arguments.instance("Machine.load(program)", program, Program, "a Program, or None")
-        return load_checkpoint(place, program)
+        if place.is_dir():
+            place = place / run_files.CHECKPOINT
+        if program is None:
+            program = program_beside(place)
+        arguments.instance("Machine.load(program)", program, Program, "a Program, or None")
+        found = read_checkpoint(place, program)
+        machine = cls(program, found.seed)
+        machine.counters, machine.history = found.counters, found.history
+        for name, array in machine.state().items():
+            np.copyto(array, found.weights[name])
+        for name, held in machine.arrays.items():
+            held.refresh()
+            if (far := held.farthest()) is not None:
+                raise CheckpointError(
+                    f"{place}: weight '{name}' holds {far:g}, which lies beyond the bounds of its "
+                    "device"
+                )
+        return machine
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what `save` writes: the arrays themselves, no copies."""
+        return Checkpoint(self.seed, self.counters, self.history, self.state())
 
     def begin_anew(self) -> None:
         """Count epochs from here on: weights and devices stay, and no random draw comes again."""

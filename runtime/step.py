@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rpucc.runtime.feed import fill
 
 if TYPE_CHECKING:
+    from rpucc.runtime.counters import Counters
     from rpucc.runtime.executor import Executor
     from rpucc.runtime.feed import Feed, Rows
-    from rpucc.runtime.machine import Counters
     from rpucc.runtime.scoring import Scoring
     from rpucc.step_contract import StepContract
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rpucc import arguments
 from rpucc.errors import DataError, RpuccError
 from rpucc.runtime.callbacks import Callback, Callbacks
+from rpucc.runtime.checkpoint_file import checkpoint_place
 from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
@@ -130,8 +131,6 @@ class Trainer:
         schedule = parse_schedule(lr_schedule)
         place = None
         if checkpoint is not None:
-            from rpucc.runtime.checkpoint import checkpoint_place
-
             place = checkpoint_place(checkpoint)
         settings = Settings(
             epochs=arguments.integer("epochs", epochs, 1),

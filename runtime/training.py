@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import DataError, RpuccError
+from rpucc.runtime.checkpoint_file import write_checkpoint
+from rpucc.runtime.counters import MOST_DRAWS
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.learning_rate import check_rate
-from rpucc.runtime.machine import MOST_DRAWS
 from rpucc.runtime.metrics import EpochMetrics, Progress
 from rpucc.runtime.scoring import Scoring
 
@@ -184,6 +185,5 @@ class Training:
 
     def _save(self) -> None:
         if self.settings.checkpoint is not None:
-            from rpucc.runtime.checkpoint import save_checkpoint
-
-            save_checkpoint(self.machine, self.settings.checkpoint)
+            machine = self.machine
+            write_checkpoint(machine.checkpoint(), machine.program, self.settings.checkpoint)

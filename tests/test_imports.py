@@ -99,9 +99,6 @@ def test_the_check_sees_a_wrong_import(tmp_path):
 SHOWS_ITSELF = ("__str__", "__repr__", "_repr_html_")
 """An object asks the reports late how it looks: the only imports that may point back."""
 
-UNTIL_RESOLVED = ("rpucc.runtime.checkpoint", "rpucc.runtime.machine")
-"""A machine saves itself as a checkpoint, which makes machines: known, to be resolved."""
-
 
 def imported_modules(tree: ast.AST, known: frozenset[str]) -> set[str]:
     """The modules among the known ones that a file needs: also late, and for types alone.
@@ -134,16 +131,10 @@ def circles(files: dict[str, Path]) -> list[set[str]]:
     return [group for group in nx.strongly_connected_components(graph) if len(group) > 1]
 
 
-def is_known(group: set[str]) -> bool:
-    return all(name.startswith(UNTIL_RESOLVED) for name in group)
-
-
 def test_no_modules_import_each_other_in_a_circle():
     """The package's own file is left out: it is a table of names, which load late."""
     files = {name: path for name, path in modules().items() if name != "rpucc"}
-    found = circles(files)
-    assert [sorted(group) for group in found if not is_known(group)] == []
-    assert len(found) == (1 if UNTIL_RESOLVED else 0), "resolved: empty UNTIL_RESOLVED"
+    assert [sorted(group) for group in circles(files)] == []
 
 
 @pytest.mark.parametrize(

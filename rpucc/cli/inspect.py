@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rpucc.cli.source import Trained
     from rpucc.plan import LayerPlan
     from rpucc.program import Program
-    from rpucc.runtime.checkpoint import Checkpoint
+    from rpucc.runtime.checkpoint_file import Checkpoint
 
 
 @click.command("inspect")

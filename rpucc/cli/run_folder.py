@@ -3,7 +3,7 @@
 program.onnx (what was trained, with the weights as they were before), run.json (the arguments),
 metrics.csv (one row an epoch, the same bytes for the same seed), calibration.csv (one row a
 zero-shifted layer), checkpoint.safetensors (the state after the last epoch, or where it was
-interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint.
+interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint_file.
 """
 
 from __future__ import annotations

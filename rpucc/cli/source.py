@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rpucc.compile_options import ShapeOf
     from rpucc.program import Program
-    from rpucc.runtime.checkpoint import Checkpoint
+    from rpucc.runtime.checkpoint_file import Checkpoint
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
 
@@ -51,7 +51,7 @@ class Trained:
 
     def read_checkpoint(self, program: Program) -> Checkpoint:
         """Read the checkpoint to look at it: nothing of its devices is made or imported."""
-        from rpucc.runtime.checkpoint import read_checkpoint
+        from rpucc.runtime.checkpoint_file import read_checkpoint
 
         return read_checkpoint(self.checkpoint, program)
 

@@ -262,7 +262,7 @@ def _checkpoints(folder: Path) -> list[bytes]:
 def _of_this_program(folder: Path, data: bytes) -> bytes:
     """A checkpoint names its program by a digest."""
     from rpucc.program import Program
-    from rpucc.runtime.checkpoint import program_digest
+    from rpucc.runtime.checkpoint_file import program_digest
 
     digest = program_digest(Program.load(folder / "program.onnx"))
     return re.sub(rb"(program[^0-9a-f]{1,12})[0-9a-f]{64}", rb"\g<1>" + digest.encode(), data)

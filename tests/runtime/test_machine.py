@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rpucc.errors import RpuccError
-from rpucc.runtime.machine import MAX_SEED, Machine
+from rpucc.runtime.counters import MAX_SEED
+from rpucc.runtime.machine import Machine
 
 from .small import tiny
 

@@ -1,0 +1,240 @@
+"""The file of a checkpoint: a machine's state as safetensors, the same bytes for the same state.
+
+Holds what training changes (weights, counters, history) and the seed; device parameters are made
+again from the seed. Not the program: a checkpoint names it by its digest and is refused with
+another one. Not for machines, which read and write it: `machine.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rpucc import arguments, run_files
+from rpucc.errors import CheckpointError, OutputError, one_line
+from rpucc.files import write_whole
+from rpucc.layers import analog_layers
+from rpucc.program import Program
+from rpucc.runtime.counters import MAX_SEED, MOST_DRAWS, Counters
+from rpucc.runtime.metrics import EpochMetrics
+
+FORMAT = "rpucc-checkpoint-1"
+SUFFIX = ".safetensors"
+
+
+def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
+    """Write a state of a program's machine, whole or not at all; raises OutputError."""
+    from safetensors.numpy import save
+
+    counters = asdict(found.counters)
+    counters["reads"] = found.counters.reads.tolist()
+    if not counters["earlier"]:
+        del counters["earlier"]  # most trainings have none, and earlier versions knew none
+    metadata = {
+        "format": FORMAT,
+        "program": program_digest(program),
+        "seed": str(found.seed),
+        "counters": json.dumps(counters),
+        "history": json.dumps(found.history),
+    }
+    tensors = {name: np.ascontiguousarray(a) for name, a in sorted(found.weights.items())}
+    metadata["tensors"] = tensors_digest(tensors)
+    # One string of metadata: safetensors does not keep the order of several.
+    data = save(tensors, {"rpucc": json.dumps(metadata)})
+    try:
+        write_whole(path, lambda stream: stream.write(data))
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: the checkpoint cannot be written: {reason}") from error
+
+
+def write_folder(found: Checkpoint, program: Program, place: Path) -> None:
+    """Write a state and its program: a folder that has both, or a checkpoint alone.
+
+    Raises OutputError.
+    """
+    if place.suffix == SUFFIX and not place.is_dir():
+        write_checkpoint(found, program, checkpoint_place(place))
+        return
+    beside = place / run_files.PROGRAM
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{place}: the folder cannot be made: {reason}") from error
+    if not beside.exists():
+        program.save(beside)
+    elif program_digest(Program.load(beside)) != program_digest(program):
+        raise OutputError(
+            f"{place}: its {run_files.PROGRAM} is another program, which the checkpoint there may "
+            "belong to; save the machine into another folder"
+        )
+    write_checkpoint(found, program, place / run_files.CHECKPOINT)
+
+
+def checkpoint_place(checkpoint: object) -> Path:
+    """The path of a checkpoint that can be written after an epoch, which may take hours."""
+    place = arguments.path("checkpoint", checkpoint)
+    if place.is_dir() or not place.parent.is_dir():
+        wrong = "is a folder" if place.is_dir() else f"there is no folder {place.parent}"
+        raise OutputError(f"checkpoint {place}: {wrong}; give a file in a folder that is there")
+    return place
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds: the state of a machine, without its devices."""
+
+    seed: int
+    counters: Counters
+    history: list[dict[str, Any]]
+    weights: dict[str, NDArray[Any]]
+    """What `Machine.state` gives: analog weights and digital parameters by initializer name."""
+
+
+def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
+    """Read a checkpoint to look at it; fabricates and imports nothing.
+
+    Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's.
+    """
+    path = Path(path)
+    metadata, tensors = _read(path)
+    if metadata["program"] != program_digest(program):
+        raise CheckpointError(
+            f"{path}: the checkpoint belongs to another program; use the program.onnx that was "
+            "written beside it"
+        )
+    try:
+        seed = _seed(metadata["seed"])
+        counters, history = _counters(metadata["counters"]), _history(metadata["history"])
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: the checkpoint's metadata is damaged: {one_line(error)}"
+        ) from error
+    _check_tensors(program, tensors, path)
+    if metadata.get("tensors", tensors_digest(tensors)) != tensors_digest(tensors):
+        raise CheckpointError(
+            f"{path}: the checkpoint's weights are not those that were written (their SHA-256 is "
+            "another); the file is damaged: copy it again, or train again"
+        )
+    return Checkpoint(seed, counters, history, tensors)
+
+
+def program_beside(path: Path) -> Program:
+    """The program in the checkpoint's folder, where `rpucc train` puts it."""
+    place = path.with_name(run_files.PROGRAM)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    if not place.is_file():
+        raise CheckpointError(
+            f"{path}: there is no {run_files.PROGRAM} beside it; give the program that it belongs "
+            "to: load_checkpoint(path, program)"
+        )
+    return Program.load(place)
+
+
+def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(json.dumps([name, array.dtype.str, list(array.shape)]).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _seed(text: object) -> int:
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20):
+        raise ValueError("the seed is no number")
+    seed = int(text)
+    if seed > MAX_SEED:
+        raise ValueError(f"seed {seed}")
+    return seed
+
+
+def _counters(text: str) -> Counters:
+    """Counters from their JSON; raises ValueError, TypeError or KeyError where it is damaged."""
+    found = json.loads(text)
+    loss = found.get("loss_sum", 0.0) if isinstance(found, dict) else None
+    whole = [*found["reads"], *(v for k, v in found.items() if k not in ("reads", "loss_sum"))]
+    if (
+        not all(type(value) is int and 0 <= value < 2**63 for value in whole)
+        or len(found["reads"]) != 3
+        or type(loss) is not float
+        or max(found.get(key, 0) for key in ("epoch", "done", "sample", "earlier")) > MOST_DRAWS
+    ):
+        raise ValueError("its counters are none")
+    return Counters(**{**found, "reads": np.array(found["reads"], np.int64)})
+
+
+def _history(text: str) -> list[dict[str, Any]]:
+    """The metrics of the epochs from their JSON; raises as `_counters`."""
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+        raise TypeError("its history is none")
+    return [EpochMetrics.from_record(record).reproducible() for record in found]
+
+
+def program_digest(program: Program) -> str:
+    """SHA-256 of the program as it is saved (its weights included)."""
+    import onnx_ir as ir
+
+    proto = ir.to_proto(program.model)
+    return hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            outer = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = json.loads(outer["rpucc"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of rpucc, or damaged ({type(error).__name__})"
+        ) from error
+    needed = ("format", "program", "seed", "counters", "history")
+    if not isinstance(metadata, dict) or any(key not in metadata for key in needed):
+        raise CheckpointError(f"{path}: not a checkpoint of rpucc")
+    if metadata["format"] != FORMAT:
+        found = one_line(metadata["format"])
+        raise CheckpointError(f"{path}: checkpoint format '{found}', this rpucc reads '{FORMAT}'")
+    return metadata, tensors
+
+
+def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> None:
+    state = _state_of(program)
+    if set(state) != set(tensors):
+        raise CheckpointError(f"{path}: the checkpoint's weights are not this program's")
+    for name, (shape, dtype) in state.items():
+        loaded = tensors[name]
+        if loaded.shape != shape or loaded.dtype != dtype:
+            raise CheckpointError(
+                f"{path}: weight '{name}' is {loaded.dtype}{list(loaded.shape)}, the program's is "
+                f"{dtype}{list(shape)}"
+            )
+        if not np.all(np.isfinite(loaded)):
+            raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
+
+
+def _state_of(program: Program) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """The shape and type of what `Machine.state` gives, by initializer name."""
+    analog = {str(layer.weight.name) for layer in analog_layers(program.model)}
+    return {
+        name: (
+            tuple(value.const_value.shape.numpy()),
+            np.dtype(np.float32) if name in analog else value.const_value.numpy().dtype,
+        )
+        for name, value in program.model.graph.initializers.items()
+        if value.const_value is not None and (name in analog or name in program.updates)
+    }

@@ -1,0 +1,39 @@
+"""Where a training stands, which addresses every random draw of it.
+
+Not for the draws themselves: `scalars/philox.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SEED = 2**64 - 1
+MOST_DRAWS = 2**32
+"""Samples, and epochs, that have a random draw of their own (`scalars/philox.py`)."""
+
+
+@dataclass
+class Counters:
+    """Where training stands, and what the epoch under way has seen so far.
+
+    `epoch` epochs are complete; `done` samples of the next one are trained; `sample` samples were
+    trained in all (it addresses every random draw), `earlier` epochs were begun before the first
+    that is counted here (with `epoch`, it addresses the order of the samples).
+    """
+
+    epoch: int = 0
+    done: int = 0
+    sample: int = 0
+    loss_sum: float = 0.0
+    errors: int = 0
+    pulses: int = 0
+    reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
+    """Tile reads, saturated ones, re-reads."""
+    earlier: int = 0
+
+    def next_epoch(self) -> Counters:
+        """Where training stands after the epoch under way."""
+        return Counters(epoch=self.epoch + 1, sample=self.sample, earlier=self.earlier)
