@@ -1,9 +1,10 @@
 """The target: which arrays, converters, devices and policies a model is compiled for.
 
-Holds a target as a whole and how its layer rules merge. Its tables are in `target_sections.py`,
-the types of single values in `target_values.py`; reading files, presets, `--set` and the wording of
-errors in `target_load.py`. Not for what the values do: the passes read the policies, and the
-runtime checks a device's parameters (only the device model knows which it has).
+Holds a target as a whole and what its layer rules make of a layer. Its tables are in
+`target_sections.py`, what tables have in common in `target_keys.py`, the types of single values in
+`target_values.py`; files and presets in `target_load.py`, `--set` in `target_overrides.py`, the
+wording of errors in `target_messages.py`. Not for what the values do: the passes read the policies,
+and the runtime checks a device's parameters (only the device model knows which it has).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from rpucc import arguments, target_load
+from rpucc import arguments, target_load, target_messages, target_overrides
 from rpucc.errors import TargetError, one_line
 from rpucc.patterns import Matcher, matches
 from rpucc.target_keys import Section, conflict, tables_of
@@ -121,7 +122,7 @@ class Target(LayerTables, _Machine):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.arrays:
-            raise conflict("array", [], target_load.NEEDED["array"])
+            raise conflict("array", [], target_messages.NEEDED["array"])
         names = [kind.name for kind in self.arrays]
         for i, name in enumerate(names):
             if name in AUTOMATIC_KINDS:
@@ -130,7 +131,7 @@ class Target(LayerTables, _Machine):
             if name in names[:i]:
                 raise conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
-            raise conflict("device.model", None, target_load.NEEDED["model"])
+            raise conflict("device.model", None, target_messages.NEEDED["model"])
         self.check("", self._kinds)
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
@@ -200,7 +201,7 @@ class Target(LayerTables, _Machine):
         if not overrides:
             return target
         data = json.loads(target.to_json())
-        touched = target_load.apply_overrides(data, overrides, _TABLES)
+        touched = target_overrides.apply_overrides(data, overrides, _TABLES)
         changed = cls._validated(data, source, touched)
         changed._folder = target._folder
         return changed
@@ -215,7 +216,7 @@ class Target(LayerTables, _Machine):
         try:
             plan = Decisions.model_validate(data)
         except ValidationError as error:
-            raise TargetError(*target_load.describe(error, source, _PLAN_TABLES, {})) from None
+            raise TargetError(*target_messages.describe(error, source, _PLAN_TABLES, {})) from None
         merged = self.model_copy(
             update={
                 "placement": self.placement.overridden(plan.placement),
@@ -244,12 +245,12 @@ class Target(LayerTables, _Machine):
 
     @classmethod
     def _validated(
-        cls, data: object, source: str, touched: target_load.Touched | None = None
+        cls, data: object, source: str, touched: target_messages.Touched | None = None
     ) -> Target:
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            found = target_load.describe(error, source, _TABLES, touched or {})
+            found = target_messages.describe(error, source, _TABLES, touched or {})
             raise TargetError(*found) from None
 
     def to_json(self) -> str:
@@ -268,7 +269,7 @@ class Target(LayerTables, _Machine):
         except PydanticCustomError as error:
             raise TargetError(
                 f"target {self.name}: layer {name!r} after all its rules: "
-                f"{(error.context or {})['key']}: {target_load.conflict_text(error.context)}"
+                f"{(error.context or {})['key']}: {target_messages.conflict_text(error.context)}"
             ) from None
         return policy
 

@@ -28,7 +28,7 @@ from rpucc.runtime.cycles import Cycle, ReadCycle, UpdateCycle
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.machine import MAX_SEED
+from rpucc.runtime.counters import MAX_SEED
 from rpucc.runtime.make_array import make_array
 from rpucc.target import Target
 

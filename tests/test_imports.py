@@ -17,7 +17,8 @@ CORE = {"errors", "layers", "light", "node_attributes", "op_shapes", "op_spec", 
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
 CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
-CORE |= {"patterns", "program", "step_contract", "target_keys", "trust"}
+CORE |= {"patterns", "program", "step_contract", "target_keys", "target_messages"}
+CORE |= {"target_overrides", "trust"}
 ALLOWED = {
     "core": CORE,
     "cost": CORE,

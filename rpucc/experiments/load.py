@@ -17,7 +17,8 @@ from rpucc.errors import ExperimentError, TargetError, one_line
 from rpucc.experiments import schema
 from rpucc.experiments.schema import Experiment
 from rpucc.target_keys import tables_of
-from rpucc.target_load import describe, parse_toml
+from rpucc.target_load import parse_toml
+from rpucc.target_messages import describe
 
 SUFFIX = ".toml"
 

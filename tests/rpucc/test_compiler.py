@@ -12,6 +12,7 @@ import rpucc
 from rpucc.compiler import compile_model
 from rpucc.errors import ModelError, RpuccError, TargetError, UsageError, VerificationError
 from rpucc.models import build
+from rpucc.opset import VERSION
 from rpucc.passes.callbacks import PassEvent, Timing
 from rpucc.passes.verify import Verify, compare_models
 from rpucc.target import Target
@@ -64,7 +65,7 @@ def test_metadata() -> None:
     assert set(program.updates) == {"conv1.W", "conv2.W", "fc1.W", "fc2.W"}
     assert (program.step.labels, program.step.rates) == ("labels", ("lr",))
     assert program.model.ir_version >= 10
-    assert program.model.opset_imports["rpu"] == 1
+    assert program.model.opset_imports["rpu"] == VERSION
 
 
 def test_loss_is_passed_on() -> None:

@@ -24,7 +24,8 @@ from rpucc.target_keys import (
     tables_of,
     with_backward,
 )
-from rpucc.target_load import apply_overrides, describe
+from rpucc.target_messages import describe
+from rpucc.target_overrides import apply_overrides
 from rpucc.target_sections import Device, LayerTables
 from rpucc.target_values import Flag, Sigma, choice, integer
 
