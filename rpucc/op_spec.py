@@ -68,6 +68,9 @@ class OpSpec:
     """What bounds its first output; None where nothing is known."""
     matrix: Literal["read", "update"] | None = None
     """What it does with the matrix of a layer, if it works on one."""
+    exact: bool = False
+    """Whether the machine, too, does exactly what the body says: what has no faster way to run it
+    runs the body."""
     local: bool = False
     """Whether it only lays out or scales what a read gets, at the array, before it is counted as
     moved (`rpucc/cost/traffic.py`)."""

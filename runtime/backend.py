@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.errors import RpuccError
+from rpucc.opset import DOMAIN, OPS
 from rpucc.runtime.builder import Builder, Instruction, Shapes
 from rpucc.runtime.chains import Chain
 
@@ -37,6 +39,7 @@ class Backend:
     """A table of builders.
 
     rpu: by the operators of the rpu domain, but for Read and its neighbours: they occur in chains.
+    One without a row that is `exact` is its ideal body, made by `other`.
     standard: by ONNX's operators; what has no row, or a case that its row declines, is made by
     `other`, which takes every operator.
     chains: by the kind of chain; `ReadChain` is needed, Turn and Slope go together, and a program
@@ -51,7 +54,12 @@ class Backend:
 
     def builder_of(self, shapes: Shapes, node: ir.Node) -> BuildNode | None:
         """What makes the instruction of a node outside chains; None if `other` has to."""
-        if node.domain == "rpu":
-            return self.rpu[node.op_type]
+        if node.domain == DOMAIN:
+            build = self.rpu.get(node.op_type)
+            if build is None and not OPS[node.op_type].exact:
+                raise RpuccError(
+                    f"node '{node.name}' ({node.op_type}): the backend {self.name} cannot run it"
+                )
+            return build
         row = self.standard.get(node.op_type) if node.domain == "" else None
         return row.build if row is not None and row.accepts(shapes, node) else None

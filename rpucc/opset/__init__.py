@@ -53,6 +53,7 @@ __all__ = [
     "VERSION",
     "OpSpec",
     "add_functions",
+    "function",
     "functions",
     "register_schemas",
 ]
@@ -90,10 +91,11 @@ _BODY_OF = "rpucc.body_of"
 
 
 @functools.cache
-def _function(name: str, opset_version: int) -> onnx.FunctionProto:
-    function = onnx.parser.parse_function(OPS[name].function_text(opset_version))
-    function.doc_string = OPS[name].doc
-    return function
+def function(name: str, opset_version: int) -> onnx.FunctionProto:
+    """Return the ideal body of an op against "" opset `opset_version` (>= 18); do not change it."""
+    found = onnx.parser.parse_function(OPS[name].function_text(opset_version))
+    found.doc_string = OPS[name].doc
+    return found
 
 
 def functions(opset_version: int = OPSET) -> list[onnx.FunctionProto]:
@@ -105,7 +107,7 @@ def functions(opset_version: int = OPSET) -> list[onnx.FunctionProto]:
     copies = []
     for name in OPS:
         copy = onnx.FunctionProto()
-        copy.CopyFrom(_function(name, opset_version))
+        copy.CopyFrom(function(name, opset_version))
         copies.append(copy)
     return copies
 
@@ -136,11 +138,11 @@ def add_functions(model: ir.Model) -> None:
     opset_version = model.opset_imports.get("", OPSET)
     for name in OPS:
         if name in used:
-            function = there.get((DOMAIN, name, ""))
-            if function is None or function.meta.get(_BODY_OF) != opset_version:
-                function = ir.serde.deserialize_function(_function(name, opset_version))
-                function.meta[_BODY_OF] = opset_version
-            model.functions[function.identifier()] = function
+            body = there.get((DOMAIN, name, ""))
+            if body is None or body.meta.get(_BODY_OF) != opset_version:
+                body = ir.serde.deserialize_function(function(name, opset_version))
+                body.meta[_BODY_OF] = opset_version
+            model.functions[body.identifier()] = body
 
 
 def register_schemas() -> None:

@@ -41,5 +41,6 @@ APPEND_ONE = OpSpec(
     body=_BODY,
     shapes=append_one,
     interval=_interval,
+    exact=True,
     local=True,
 )

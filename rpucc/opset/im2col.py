@@ -141,5 +141,6 @@ IM2COL = OpSpec(
     body=_BODY,
     shapes=im2col,
     interval=_interval,
+    exact=True,
     local=True,
 )

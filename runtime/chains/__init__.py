@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from rpucc.layers import READS
 from rpucc.runtime.chains.chain import Chain
 from rpucc.runtime.chains.graph import Graph, drops_last, initial, integers
 from rpucc.runtime.chains.heads import Head, find_heads
@@ -88,7 +89,7 @@ def find_chains(
 
 
 def _read_chain(node: ir.Node, graph: Graph) -> Chain | None:
-    if node.domain != "rpu" or node.op_type not in ("Read", "BoundedRead"):
+    if node.domain != "rpu" or node.op_type not in READS:
         return None
     nodes = [node]
     before = node.inputs[0].producer() if node.inputs[0] is not None else None

@@ -1,4 +1,4 @@
-"""Any other standard operator: a one-op onnxruntime session."""
+"""Any other operator: a one-op onnxruntime session, of an rpu op with its ideal body."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
+from rpucc.opset import DOMAIN, VERSION, function
 from rpucc.runtime.builder import Builder, Instruction
 
 Array = NDArray[Any]
@@ -94,6 +95,10 @@ def _one_op_model(builder: Builder, node: ir.Node, feeds: Mapping[str, Array]) -
     proto = ir.to_proto(node)
     del proto.metadata_props[:]
     graph = onnx.helper.make_graph([proto], node.name or node.op_type, inputs, outputs)
+    opset, rpu = onnx.helper.make_opsetid("", builder.opset), node.domain == DOMAIN
     return onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", builder.opset)], ir_version=10
+        graph,
+        opset_imports=[opset, *([onnx.helper.make_opsetid(DOMAIN, VERSION)] if rpu else [])],
+        functions=[function(node.op_type, builder.opset)] if rpu else [],
+        ir_version=10,
     )

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import rpucc
+from rpucc.errors import RpuccError
+from rpucc.opset import OPS
 from rpucc.runtime.chains import Chain, FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.machine import Machine
@@ -71,3 +73,27 @@ def test_the_table_is_where_instructions_come_from() -> None:
     x = np.zeros((1, 1, 28, 28), np.float32)
     run_executor(Machine(program), {"x": x}, [program.output], 1, backend=backend)
     assert len(ran) == len(program.plan.layers)
+
+
+def test_an_exact_rpu_operator_without_a_row_is_its_body() -> None:
+    program = rpucc.compile("lenet", "ideal", overrides=["mapping.bias=array"], verify=False)
+    assert {"Im2Col", "AppendOne"} <= {node.op_type for node in program.model.graph}
+    outputs, feeds = training_outputs(program), training_feeds(program, 2)
+    whole = run_executor(Machine(program), feeds, outputs, 2)
+    rows = {op: build for op, build in CPU.rpu.items() if not OPS[op].exact}
+    assert len(rows) < len(CPU.rpu)
+    chains = {ReadChain: CPU.chains[ReadChain]}
+    part = run_executor(
+        Machine(program), feeds, outputs, 2, backend=replace(CPU, rpu=rows, chains=chains)
+    )
+    assert set(outputs) <= assert_agree(part, {name: whole[name] for name in whole.names()})
+
+
+def test_any_other_rpu_operator_needs_a_row() -> None:
+    program = rpucc.compile("mlp", "ideal", verify=False)
+    rows = {op: build for op, build in CPU.rpu.items() if op != "Update"}
+    with pytest.raises(RpuccError, match=r"\(Update\): the backend cpu cannot run it"):
+        run_executor(
+            Machine(program), training_feeds(program, 1), training_outputs(program), 1,
+            backend=replace(CPU, rpu=rows),
+        )  # fmt: skip
