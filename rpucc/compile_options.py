@@ -159,7 +159,7 @@ class CompileOptions:
     callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
-        from rpucc.target_load import OVERRIDES
+        from rpucc.target_overrides import OVERRIDES
 
         checked: dict[str, object] = {
             "overrides": arguments.strings("overrides", self.overrides, OVERRIDES),

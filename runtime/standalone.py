@@ -24,11 +24,11 @@ from rpucc.runtime.array_arguments import (
     vectors,
     whole_numbers,
 )
+from rpucc.runtime.counters import MAX_SEED
 from rpucc.runtime.cycles import Cycle, ReadCycle, UpdateCycle
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.counters import MAX_SEED
 from rpucc.runtime.make_array import make_array
 from rpucc.target import Target
 

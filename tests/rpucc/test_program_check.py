@@ -13,7 +13,11 @@ import pytest
 
 import rpucc
 from rpucc.errors import ModelError
+from rpucc.node_attributes import policy_attributes
+from rpucc.opset import OPS
 from rpucc.program import Program, write_model
+from rpucc.program_check.attributes import attribute_problems
+from rpucc.stamps import set_attributes
 from rpucc.target import preset_names
 
 from ..hostile.networks import KINDS, program
@@ -32,6 +36,53 @@ def test_the_zoo_is_sound_on_every_preset(model: str, target: str, tmp_path: Pat
     Program.load(tmp_path / "p.onnx")
 
 
+# ---------------------------------------------------------------- every attribute, every key
+
+
+def attributes_of_ops() -> list[tuple[str, str]]:
+    return [(op, key) for op, spec in OPS.items() for key in spec.attributes]
+
+
+VALUES: dict[str, list[object]] = {
+    "INT": [-(2**40), 2**40, 1.5, "1", [1]],
+    "FLOAT": [-1.0, float("nan"), float("inf"), 3, "1"],
+    "STRING": ["nothing", 1],
+    "INTS": [[-(2**40)], [2**40, 1], [-1], 1, 1.5],
+}
+"""Type of an attribute -> values that none of that type may have, and values of other types."""
+
+
+@pytest.mark.parametrize(("op", "key"), attributes_of_ops())
+def test_an_attribute_of_another_type_or_out_of_its_range_is_named(op: str, key: str) -> None:
+    spec = OPS[op]
+    for value in VALUES[spec.attributes[key].kind]:
+        graph = ir.Graph([], [], nodes=[ir.node(op, [], {key: value}, domain="rpu", name="n")])
+        found = [*attribute_problems(ir.Model(graph, ir_version=10))]
+        named = [line for line in found if line.startswith(f"node 'n' ({op}): {key} = ")]
+        assert len(named) == 1, value
+        assert named[0].endswith(f": allowed is {spec.attributes[key].allowed.text}")
+
+
+def attributes_of_policies() -> list[tuple[str, str]]:
+    """(op, attribute) of all that a target decides."""
+    return [(op, each.name) for op, spec in OPS.items() for each in policy_attributes(spec.carries)]
+
+
+@pytest.mark.parametrize(("op", "key"), attributes_of_policies())
+def test_a_node_that_contradicts_the_target_is_refused(op: str, key: str, tmp_path: Path) -> None:
+    """Whatever it says that is legal by itself."""
+    kinds = (kind for kind in KINDS if any(n.op_type == op for n in program(kind).model.graph))
+    model = program(next(kinds)).model.clone()
+    changed = node(model, op)
+    found, allowed = changed.attributes[key].value, OPS[op].attributes[key].allowed
+    legal = (v for v in (1, 0, 2, 0.25, 7, 3.5) if allowed.test(v))
+    other = next(v for v in legal if v != found and isinstance(v, type(found)))
+    set_attributes(changed, {key: other})
+    write_model(model, tmp_path / "bad.onnx")
+    with pytest.raises(ModelError, match=rf"{key} = {other}; the target has"):
+        Program.load(tmp_path / "bad.onnx")
+
+
 Change = Callable[[ir.Model], None]
 
 
@@ -43,7 +94,7 @@ def attribute(op: str, key: str, value: int | float | list[int], index: int = 0)
     def change(model: ir.Model) -> None:
         make = ir.AttrInt64s if isinstance(value, list) else ir.AttrInt64
         make = ir.AttrFloat32 if isinstance(value, float) else make  # type: ignore[assignment]
-        node(model, op, index).attributes[key] = make(key, value)  # type: ignore[arg-type]
+        node(model, op, index).attributes[key] = make(key, value)
 
     return change
 
