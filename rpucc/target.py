@@ -83,7 +83,9 @@ class LayerRule(LayerPolicy, _Match):
 
     @model_serializer(mode="plain")
     def _set_keys(self) -> dict[str, Any]:
-        values = {key: getattr(self, key) for key in self.keys() if key in self.model_fields_set}
+        values = {
+            key: getattr(self, key) for key in self.key_names() if key in self.model_fields_set
+        }
         return {
             k: v.model_dump(exclude_unset=True) if isinstance(v, Section) else v
             for k, v in values.items()
@@ -136,10 +138,14 @@ class Target(LayerTables, _Machine):
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.
         matcher = Matcher(self.layers)
+        seen: set[tuple[str, str]] = set()
         for i, rule in enumerate(self.layers):
-            policy = self._merged(matcher.of(rule.match))
-            for table in rule.model_fields_set.intersection(LayerTables.model_fields):
-                getattr(policy, table).check(f"layer.{i}.{table}", self._kinds)
+            for table in _CHECKED:
+                place = rule.match, table
+                if table in rule.model_fields_set and place not in seen:
+                    seen.add(place)  # other rules of the pattern are merged alike
+                    merged = self._merged(table, matcher.of(rule.match))
+                    merged.check(f"layer.{i}.{table}", self._kinds)
         return self
 
     @property
@@ -263,7 +269,9 @@ class Target(LayerTables, _Machine):
         A rule that names another device model starts from that model's own defaults. Raises
         TargetError where the rules that meet on this layer contradict each other.
         """
-        policy = self._merged(rule for rule in self.layers if matches(rule.match, name))
+        rules = [rule for rule in self.layers if matches(rule.match, name)]
+        keys = {key: self._merged(key, rules) for key in _POLICY_KEYS}
+        policy = LayerPolicy.model_construct(**keys)
         try:
             policy.check("", self._kinds)
         except PydanticCustomError as error:
@@ -273,17 +281,25 @@ class Target(LayerTables, _Machine):
             ) from None
         return policy
 
-    def _merged(self, rules: Iterable[LayerRule]) -> LayerPolicy:
-        """Merge without the check of the whole, for `for_layer` and validation."""
-        tables = {key: getattr(self, key) for key in LayerTables.model_fields}
-        policy = LayerPolicy.model_construct(**tables)
+    def _merged(self, key: str, rules: Iterable[LayerRule]) -> Any:
+        """Merge one key of a policy, without the check of the whole."""
+        found = _OF_LAYERS[key] if key in _OF_LAYERS else getattr(self, key)
         for rule in rules:
-            policy = policy.overridden(rule)
-        return policy
+            if key in rule.model_fields_set:
+                value = getattr(rule, key)
+                found = found.overridden(value) if isinstance(value, Section) else value
+        return found
 
 
 TargetSource = str | os.PathLike[str] | dict[str, Any] | Target
 """What a Python caller may give as a target; see `Target.load`."""
 
+_CHECKED = tuple(
+    table for table, section in LayerTables() if type(section).check is not Section.check
+)
+"""Tables that can contradict themselves."""
+_POLICY_KEYS = tuple(LayerPolicy.model_fields)
+_OF_LAYERS = {key: field.default for key, field in _Place.model_fields.items()}
+"""What only single layers have -> what holds without a rule."""
 _TABLES = tables_of(Target)
 _PLAN_TABLES = tables_of(Decisions)

@@ -84,7 +84,7 @@ class Section(BaseModel):
     """Whether it takes keys beside its own, which a model of its checks."""
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def key_names(cls) -> tuple[str, ...]:
         """Return its keys as files write them, the names of tables in it too."""
         return tuple(field.alias or key for key, field in cls.model_fields.items())
 
@@ -114,10 +114,9 @@ class Section(BaseModel):
         pairs = {key: f"{key}{BACKWARD}" for key in fields if f"{key}{BACKWARD}" in fields}
         if not pairs:
             return self
-        twins = set(pairs.values())
-        values = {key: getattr(self, key) for key in fields if key not in twins}
         own = {key: getattr(self, pair) for key, pair in pairs.items()}
-        return type(self)(**values | {key: v for key, v in own.items() if v != SAME})
+        own = {key: value for key, value in own.items() if value != SAME}
+        return self.model_copy(update={**own, **dict.fromkeys(pairs.values(), SAME)})
 
 
 class ModelSection(Section):
@@ -133,9 +132,9 @@ class ModelSection(Section):
     """What the model takes, by its names; the model itself checks names and ranges."""
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def key_names(cls) -> tuple[str, ...]:
         """Return `model` and the tables in it; parameters have the model's names."""
-        found = super().keys()
+        found = super().key_names()
         return tuple(key for key in found if key != "parameters")
 
     def overridden(self, over: Section) -> Self:
@@ -154,7 +153,7 @@ class ModelSection(Section):
         """Every key beside its own is a parameter."""
         if not isinstance(data, dict):
             return data
-        own = cls.keys()
+        own = cls.key_names()
         given = data.get("parameters", {})  # how Python code writes them; a file has them flat
         if not isinstance(given, dict):
             return {key: data[key] for key in (*own, "parameters") if key in data}
@@ -169,7 +168,7 @@ class ModelSection(Section):
 
     @model_serializer(mode="plain")
     def _flat(self) -> dict[str, Any]:
-        own = {key: getattr(self, key) for key in self.keys() if key in self.model_fields_set}
+        own = {key: getattr(self, key) for key in self.key_names() if key in self.model_fields_set}
         return {**own, **self.parameters}
 
 
@@ -269,7 +268,7 @@ def tables_of(model: type[BaseModel]) -> Tables:
 
 def _keys(model: type[BaseModel]) -> tuple[str, ...]:
     if issubclass(model, Section):
-        return model.keys()
+        return model.key_names()
     return tuple(field.alias or key for key, field in model.model_fields.items())
 
 

@@ -69,7 +69,7 @@ def keys() -> tuple[Key, ...]:
 
 def _keys(table: str, cls: type[BaseModel]) -> Iterator[Key]:
     texts = _texts(cls)
-    names = cls.keys() if issubclass(cls, Section) else tuple(cls.model_fields)
+    names = cls.key_names() if issubclass(cls, Section) else tuple(cls.model_fields)
     for name in names:
         field = cls.model_fields[name]
         if table_of(field) is not None:

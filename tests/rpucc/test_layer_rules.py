@@ -1,6 +1,7 @@
 """Rules about layers: which names they know, and what is said of a rule that is about none."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -282,3 +283,16 @@ def test_a_long_list_of_names_is_cut() -> None:
     layers = {f"layer{i}": () for i in range(100)}
     with pytest.raises(TargetError, match=r"layer23 and 76 more"):
         bound(with_rules("nothing"), layers, "net")
+
+
+@pytest.mark.parametrize("pattern", ["conv1", "conv{}", "c*"])
+@pytest.mark.parametrize("table", ["mapping", "update"])
+def test_a_thousand_rules_are_read_in_no_time(pattern: str, table: str) -> None:
+    """A plan file has one for every layer; a damaged one may have the same one many times."""
+    value = {"mapping": {"bias": "array"}, "update": {"bl": 3}}[table]
+    rules = [{"match": pattern.format(i), table: value} for i in range(1000)]
+    data = json.loads(Target.load("rpu-managed").to_json())
+    started = time.process_time()
+    target = Target.load({**data, "layer": rules})
+    assert time.process_time() - started < 1.0
+    assert getattr(target.for_layer("conv1"), table).model_dump().items() >= value.items()
