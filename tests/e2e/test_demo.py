@@ -17,7 +17,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     part = Dataset(
         "few", full.x_train[:300], full.y_train[:300], full.x_test[:50], full.y_test[:50]
     )
-    monkeypatch.setattr("rpucc.runtime.data.load_dataset", lambda *_: part)
+    monkeypatch.setattr("rpucc.runtime.data.load_dataset", lambda *_, **__: part)
 
 
 @pytest.mark.usefixtures("few_digits")
