@@ -51,7 +51,7 @@ class Callbacks:
         for i, each in enumerate(given):
             methods = {event: getattr(each, event) for event in EVENTS if hasattr(each, event)}
             for event, method in (methods or {"on_epoch": each}).items():
-                if not callable(method):
+                if not callable(method) or isinstance(each, type):
                     raise arguments.wrong(f"callbacks[{i}]", each, ALLOWED)
                 self._told[event].append(method)
 

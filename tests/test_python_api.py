@@ -257,6 +257,7 @@ WRONG: dict[str, tuple[Call, str]] = {
         "callbacks: found a .*Told; allowed: a list",
     ),
     "callbacks text": (fit(callbacks="print"), "callbacks: found the str 'print'; allowed: a list"),
+    "callback class": (fit(callbacks=[Told]), r"callbacks\[0\]: found the class Told; allowed"),
     "callback None": (
         fit(callbacks=[print, None]),
         r"callbacks\[1\]: found None; allowed: a functi",

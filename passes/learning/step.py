@@ -129,11 +129,12 @@ class StepWriter:
         appended and nothing uses go.
         """
         labels, rate = self._labels, self._rate
+        assert rate is not None, "what changes has a rate"
         contract = StepContract(
             inputs=self._inputs,
             output=str(output.name),
             labels=None if labels is None else str(labels.name),
-            rates=() if rate is None else (str(rate.name),),
+            rates=(str(rate.name),),
             state={name: str(value.name) for name, value in self._state.items()},
             metrics=metrics,
         )
