@@ -194,7 +194,7 @@ def cuts_wrongly(model: ir.Model) -> Result:
 
 
 def writes_rubbish(model: ir.Model) -> Result:
-    model.metadata_props["rpucc.updates"] = "{"
+    model.metadata_props["rpucc.step"] = "{"
     return Result(model, True)
 
 
@@ -239,7 +239,7 @@ BROKEN = "pass 'mine': leaves a broken program: "
         (loses_names, "tile", BROKEN + "a node of op Read has no name"),
         (drops_an_output, "import", BROKEN + "output 'y' is gone"),
         (cuts_wrongly, "tile", BROKEN + "node 'hidden.read': row_cuts [0, 1] do not rise"),
-        (writes_rubbish, "differentiate", BROKEN + "JSONDecodeError: "),
+        (writes_rubbish, "differentiate", BROKEN + "metadata rpucc.step: is no valid JSON"),
         (loses_a_constant, "unroll", BROKEN + "AssertionError"),
         (an_op_that_there_is_not, "import", BROKEN + "the rpu domain has no op 'MatMul'"),
         (unmarks, "tile", "pass 'mine': leaves "),
