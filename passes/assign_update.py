@@ -1,4 +1,4 @@
-"""Give each update cycle its policy: pulsed or exact, BL, UM, UBLM.
+"""Give each update cycle its policy: pulsed or exact, BL, UM, UBLM, and what its cell is.
 
 Source of update management: Gokmen, Onen & Haensch 2017 (arXiv 1705.08014). Not for the pulses
 themselves: the runtime draws them (physics.md section 3).
@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
+from rpucc.passes.cell_updates import give_state
 from rpucc.stamps import set_attributes, stamp_of
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 class AssignUpdate(RpuPass):
     """Stamp the layer's update policy on its Update nodes.
 
-    Requires: a training graph. Leaves behind: on every Update the keys that are `OnNode("Update")`:
-    pulsed, bl, update_management and update_bl_management. With pulsed = 0 the update is exact and
-    the other three are 0: nothing reads them.
+    Requires: a tiled training graph. Leaves behind: on every Update the keys that are
+    `OnNode("Update")`: pulsed, bl, update_management and update_bl_management. With pulsed = 0 the
+    update is exact and the other three are 0: nothing reads them. A layer whose cell has a state
+    gets the op of the cell, with the cell's keys (`cell_updates.py`).
 
         before: W2 = Update(W, x, d, lr)
         after:  W2 = Update(W, x, d, lr) pulsed=1 bl=10 update_management=0 update_bl_management=0
@@ -40,7 +42,9 @@ class AssignUpdate(RpuPass):
         changed = False
         for layer in analog_layers(model):
             policy = self.target.for_layer(layer.name)
-            for node in layer.updates:
+            cell = policy.cell.settings
+            for update in layer.updates:
                 changed = True
+                node = give_state(model, update, cell) if cell.state else update
                 set_attributes(node, stamp_of(policy, node))
         return ir.passes.PassResult(model, modified=changed)

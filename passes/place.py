@@ -30,9 +30,9 @@ class Place(RpuPass):
 
     Requires: tiled Reads. Leaves behind: `first_tile` on every Read and Update, the same in all
     three cycles of a matrix. The tiles of a layer follow it, row-major over [group, row block,
-    column segment]; they address the random draws. Which physical arrays they lie on is not
-    stored: it follows from the grids and the target. The tiles fit the arrays that the target has,
-    and layer rules that name arrays can be followed.
+    column segment], plane by plane where its cell has several; they address the random draws. Which
+    physical arrays they lie on is not stored: it follows from the grids and the target. The tiles
+    fit the arrays that the target has, and layer rules that name arrays can be followed.
 
         before: Read(x, W) row_cuts=[0, 32] col_cuts=[0, 201, 401]
         after:  Read(x, W) row_cuts=[0, 32] col_cuts=[0, 201, 401] first_tile=1
@@ -52,14 +52,15 @@ class Place(RpuPass):
         check_arrays(model, self.target)
         layers = analog_layers(model)
         first = 0
-        for layer in layers:
+        for layer, grid in zip(layers, grids_of(model, self.target), strict=True):
             for node in layer.nodes:
                 node.attributes["first_tile"] = ir.AttrInt64("first_tile", first)
-            first += layer.tiles
+            tiles = layer.tiles * grid.planes
+            first += tiles
             if first > MOST_TILES:
                 raise UnsupportedError(
                     f"layer {layer.name!r}: the network needs more than {MOST_TILES:,} tiles up to "
-                    f"here, {layer.tiles:,} for this layer alone; use larger arrays"
+                    f"here, {tiles:,} for this layer alone; use larger arrays"
                 )
         return ir.passes.PassResult(model, modified=bool(layers))
 

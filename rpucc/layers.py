@@ -14,6 +14,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.cells import CELLS
+
 LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """The ONNX ops that are layers: with constant weights, what can live on arrays."""
 
@@ -25,6 +27,12 @@ OTHER_NAMES = "rpucc.other_names"
 
 READS = ("Read", "BoundedRead")
 """The rpu ops that read a matrix."""
+
+FIRST_STATE = 4
+"""Inputs of an update before its state: W, x, d, lr."""
+
+UPDATES = tuple(dict.fromkeys(cell.op for cell in CELLS.values()))
+"""The rpu ops that change one: Update, and those of cells with a state of their own."""
 
 OP = "rpucc.op"
 """Node metadata: the op that the layer was, Conv, ConvTranspose, Gemm or MatMul."""
@@ -140,6 +148,24 @@ class AnalogLayer:
         return self.matrices * segments(row_cuts) * segments(col_cuts)
 
     @property
+    def state(self) -> dict[str, str]:
+        """What its cells hold besides the weights -> the initializer that it is; empty without."""
+        if not self.updates or len(self.updates[0].inputs) == FIRST_STATE:
+            return {}
+        op, states = self.updates[0].op_type, self.updates[0].inputs[FIRST_STATE:]
+        cell = next(cell for cell in CELLS.values() if cell.op == op)
+        names = (value.name if value is not None else None for value in states)
+        return dict(zip(cell.model_construct().state, map(str, names), strict=True))
+
+    def state_name(self, key: str) -> str:
+        """Return what a part of its state is called; the weight itself is "".
+
+        A plane that the program does not have, because reads see a sum that it does have, is
+        called by its own name behind the weight's.
+        """
+        return self.state.get(key, f"{self.weight.name}.{key}") if key else str(self.weight.name)
+
+    @property
     def nodes(self) -> list[ir.Node]:
         """All nodes that touch the matrix."""
         return [*self.forward, *self.backward, *self.updates]
@@ -149,14 +175,14 @@ def analog_layers(model: ir.Model) -> list[AnalogLayer]:
     """Return the layers on arrays, in the order of their first forward Read."""
     layers: dict[str, AnalogLayer] = {}
     for node in model.graph:
-        if node.domain != "rpu" or node.op_type not in (*READS, "Update"):
+        if node.domain != "rpu" or node.op_type not in (*READS, *UPDATES):
             continue
         weight = weight_of(node)
         name = weight.name or ""
         if name not in layers:
             layers[name] = AnalogLayer(node.metadata_props.get("rpucc.layer") or name, weight)
         layer = layers[name]
-        if node.op_type == "Update":
+        if node.op_type in UPDATES:
             layer.updates.append(node)
         elif cycle_of(node) == "backward":
             layer.backward.append(node)
@@ -185,10 +211,10 @@ def cycle_of(read: ir.Node) -> str:
 
 def weight_of(node: ir.Node) -> ir.Value:
     """Return the initializer that a Read or Update works on, through a chain of Updates."""
-    value = node.inputs[0 if node.op_type == "Update" else 1]
+    value = node.inputs[0 if node.op_type in UPDATES else 1]
     while value is not None:
         producer = value.producer()
-        if producer is None or producer.op_type != "Update":
+        if producer is None or producer.op_type not in UPDATES:
             return value
         value = producer.inputs[0]
     raise ValueError(f"node {node.name!r}: its weight input is absent")
@@ -216,7 +242,7 @@ def reads_per_sample(node: ir.Node) -> int:
     read at once and count as one, copies that learn on their own do their shares. Raises
     ValueError where a dimension is not static.
     """
-    x = node.inputs[1 if node.op_type == "Update" else 0]
+    x = node.inputs[1 if node.op_type in UPDATES else 0]
     if x is None or x.shape is None:
         raise ValueError(f"node {node.name!r}: its input has no shape")
     dims = list(x.shape)[1:-1]

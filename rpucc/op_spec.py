@@ -62,6 +62,8 @@ class OpSpec:
     """Its attributes but for those that a target decides."""
     carries: tuple[str, ...] = ()
     """The ops that `OnNode` names whose keys it carries as attributes: its own name, mostly."""
+    integers: tuple[str, ...] = ()
+    """Inputs that are int64, as is what comes of them; all else is float or double."""
     work: Rule | None = None
     """Digital operations of a node; None where it takes none."""
     interval: IntervalRule | None = None
@@ -79,6 +81,10 @@ class OpSpec:
     def attributes(self) -> dict[str, Attribute]:
         """All its attributes by their names."""
         return {each.name: each for each in (*self.own, *policy_attributes(self.carries))}
+
+    def is_integer(self, name: str) -> bool:
+        """Whether one of its inputs or outputs is int64."""
+        return name.removesuffix("2") in self.integers
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from rpucc.layers import cycle_of
+from rpucc.cells import CELLS, Cell
+from rpucc.cells.base import CELL
+from rpucc.layers import UPDATES, cycle_of
 from rpucc.node_attributes import Value, carried
 from rpucc.opset import OPS
 from rpucc.target_keys import Section
@@ -40,7 +42,17 @@ def stamp_of(policy: LayerPolicy, node: ir.Node) -> Stamp:
             if keys and is_transposed(node):
                 section = section.backward
             stamp |= {each.attribute.name: each.of_section(section) for each in keys}
+    if node.op_type in UPDATES:
+        cell = policy.cell.settings
+        keys = carried(type(cell), CELL)
+        stamp |= {each.attribute.name: each.of_section(cell) for each in keys}
     return stamp
+
+
+def settings_of(update: ir.Node) -> Cell:
+    """Return the cell that an update op is of, with the settings that the node carries."""
+    cell = next(cell for cell in CELLS.values() if cell.op == update.op_type)
+    return cell(**{each.key: each.of_node(update) for each in carried(cell, CELL)})
 
 
 def is_to_be_bounded(policy: LayerPolicy, read: ir.Node) -> bool:

@@ -13,7 +13,7 @@ import onnx.checker
 import onnx.shape_inference
 import onnx_ir as ir
 
-from rpucc.layers import analog_layers
+from rpucc.layers import UPDATES, analog_layers
 from rpucc.light import light_proto
 from rpucc.opset import DOMAIN, register_schemas
 from rpucc.step_contract import STEP, StepContract
@@ -110,7 +110,7 @@ def _grid_problems(model: ir.Model) -> Iterator[str]:
             for key in ("row_cuts", "col_cuts"):
                 ours = tuple(node.attributes.get_ints(key, ()))
                 theirs = tuple(first.attributes.get_ints(key, ()))
-                untiled = node.op_type == "Update" and not ours
+                untiled = node.op_type in UPDATES and not ours
                 if ours != theirs and not untiled:
                     yield (
                         f"node {node.name!r}: {key} {list(ours)} differ from {list(theirs)} of "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from rpucc.cells.table import CellTable, with_planes
 from rpucc.target_keys import (
     BACKWARD,
     ActsOn,
@@ -256,6 +257,14 @@ class Device(ModelSection):
     """The device of each crosspoint: one of rpucc's, or "module:Class" of your own."""
 
 
+@with_planes(Device)
+class Cell(CellTable):
+    """What a weight is made of (`[cell]`): a model and that model's own keys (docs/cells.md).
+
+    Tables in it are the devices of single planes; what they leave out is as in `[device]`.
+    """
+
+
 class VariationPolicy(Section):
     """Which variations the devices are built without (`[variations]`; docs/physics.md section 4).
 
@@ -293,6 +302,7 @@ class LayerTables(Section):
     mapping: Mapping = Mapping()
     periphery: Periphery = Periphery()
     device: Device = Device()
+    cell: Cell = Cell()
     variations: VariationPolicy = VariationPolicy()
     management: Management = Management()
     update: Update = Update()

@@ -6,12 +6,13 @@ Not for how devices are fabricated and calibrated: `make_array.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.runtime import aligned
+from rpucc.runtime.kernels.products import add_plane
 
 if TYPE_CHECKING:
     from rpucc.runtime.layout import Layout
@@ -30,7 +31,7 @@ class Array:
     layer: the name of its layer; layout: where it lies, of a read's draws.
     planes: the conductances by name; each has a layout of its own, with other tile ids.
     gains: γ_k of each plane in what a read sees; not given, there is one plane, which is seen.
-    buffers: digital state by name, [R, C] or [C] each.
+    buffers: digital state by name, of any shape.
     visible: float32 [R, C], what a read sees: the sum of γ_k times plane k. Of one plane with
     γ = 1 it is the plane's own W, else `refresh` brings it up to date.
     """
@@ -41,7 +42,7 @@ class Array:
         layout: Layout,
         planes: Mapping[str, Plane],
         gains: Mapping[str, float] | None = None,
-        buffers: Mapping[str, FloatArray] | None = None,
+        buffers: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.layer, self.layout = layer, layout
         self.planes, self.buffers = dict(planes), dict(buffers or {})
@@ -64,11 +65,21 @@ class Array:
         """Bring `visible` up to date with the planes; nothing to do where it is one of them."""
         if self._seen_directly:
             return
-        for rows in self.layout.row_blocks():
-            total = np.zeros((rows.stop - rows.start, self.layout.shape[1]), np.float32)
-            for name, gain in self._gains.items():
-                total += np.float32(gain) * self.planes[name].W[rows]
-            self.visible[rows] = total
+        for i, (name, gain) in enumerate(self._gains.items()):
+            add_plane(self.visible, self.planes[name].W, np.float32(gain), i > 0)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What training changes: "" what a read sees, and planes and buffers by their names.
+
+        A plane that a read sees directly is not there a second time, nor is one that nothing
+        pulses.
+        """
+        planes = {
+            name: plane.W
+            for name, plane in self.planes.items()
+            if plane.W is not self.visible and plane.learns
+        }
+        return {"": self.visible, **planes, **self.buffers}
 
     @property
     def weights(self) -> FloatArray:
@@ -76,6 +87,11 @@ class Array:
         view = self.visible.view()
         view.flags.writeable = False
         return view
+
+    @property
+    def main(self) -> Plane:
+        """The plane that weights are programmed to, the first."""
+        return next(iter(self.planes.values()))
 
     @property
     def matrices(self) -> FloatArray:

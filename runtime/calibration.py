@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 
+ZERO_SHIFT = "calibration.zero_shift"
+"""The key of a target that asks for it."""
+
+
 def zero_shift(
-    layer: str, layout: Layout, device: Device, calibration: Calibration
+    layer: str, layout: Layout, device: Device, calibration: Calibration, key: str = ZERO_SHIFT
 ) -> tuple[FloatArray, Symmetry]:
     """What the reference array of a plane comes to hold, float32 [R, C], and how well that fits.
 
     Symmetry points are the model's own, else searched (`devices/symmetry.py`). Raises TargetError,
-    which names the layer, where the devices have none, or cannot be shifted.
+    which names the layer and the key that asked for it, where the devices have none.
     """
+    where = f"layer '{layer}': {key}"
     reference, symmetry = np.empty(layout.shape, np.float32), Symmetry()
     for rows in layout.row_blocks():
         fabricated = draw_devices(layout, device, rows)
@@ -47,11 +52,11 @@ def zero_shift(
         points = symmetry_points(device, fabricated, shape)
         if not points.exists.any():
             raise _refusal(
-                layer, device, "has no symmetry point: " + _nowhere(device, fabricated, points)
+                where, device, "has no symmetry point: " + _nowhere(device, fabricated, points)
             )
         if np.isnan(points.weights).any():
             raise _refusal(
-                layer, device, "has devices without a symmetry point, and no bounds to stop them"
+                where, device, "has devices without a symmetry point, and no bounds to stop them"
             )
         point = points.weights
         found = _alternated(layout, device, rows, fabricated, calibration.pairs)
@@ -61,7 +66,7 @@ def zero_shift(
             device.shifted(tuple(a[:0] for a in fabricated), found[:0])
         except NotImplementedError:
             raise _refusal(
-                layer, device, "does not say how it looks shifted (Device.shifted)"
+                where, device, "does not say how it looks shifted (Device.shifted)"
             ) from None
         reference[rows] = found
         symmetry.before.add(point)
@@ -79,10 +84,9 @@ def _nowhere(device: Device, fabricated: tuple[FloatArray, ...], points: Symmetr
     return f"an up and a down pulse without noise cancel at no weight{where}"
 
 
-def _refusal(layer: str, device: Device, why: str) -> TargetError:
+def _refusal(where: str, device: Device, why: str) -> TargetError:
     return TargetError(
-        f"layer '{layer}': calibration.zero_shift: device '{device.name}' {why}; "
-        "soft-bounds and linear-step devices can be shifted"
+        f"{where}: device '{device.name}' {why}; soft-bounds and linear-step devices can be shifted"
     )
 
 

@@ -44,7 +44,7 @@ def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
         "counters": json.dumps(counters),
         "history": json.dumps(found.history),
     }
-    tensors = {name: np.ascontiguousarray(a) for name, a in sorted(found.weights.items())}
+    tensors = {name: np.asarray(a, order="C") for name, a in sorted(found.weights.items())}
     metadata["tensors"] = tensors_digest(tensors)
     # One string of metadata: safetensors does not keep the order of several.
     data = save(tensors, {"rpucc": json.dumps(metadata)})
@@ -214,6 +214,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
 
 def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> None:
     state = _state_of(program)
+    hidden = {name: state[weight] for name, weight in _hidden(program).items() if name in tensors}
+    state |= hidden
     if set(state) != set(tensors):
         raise CheckpointError(f"{path}: the checkpoint's weights are not this program's")
     for name, (shape, dtype) in state.items():
@@ -225,6 +227,19 @@ def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> Non
             )
         if not np.all(np.isfinite(loaded)):
             raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
+
+
+def _hidden(program: Program) -> dict[str, str]:
+    """Planes that no initializer is of -> the weights, which have their shape.
+
+    Whether a machine keeps them follows from its devices, too.
+    """
+    return {
+        layer.state_name(plane): str(layer.weight.name)
+        for layer in analog_layers(program.model)
+        for plane in program.target.for_layer(layer.name).cell.settings.planes
+        if plane not in layer.state
+    }
 
 
 def _state_of(program: Program) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:

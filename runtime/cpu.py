@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from rpucc.layers import UPDATES
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.chains import FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
 from rpucc.runtime.digital import NATIVE
 from rpucc.runtime.digital.session import build_session
+from rpucc.runtime.instructions.cell_update import build_cell_update
 from rpucc.runtime.instructions.fused import build_slope, build_turn
 from rpucc.runtime.instructions.head import build_head
 from rpucc.runtime.instructions.read import build_read
@@ -26,6 +28,7 @@ CPU = Backend(
         "Assign": build_assign,
         "Collect": build_collect,
         "Update": build_update,
+        **dict.fromkeys((op for op in UPDATES if op != "Update"), build_cell_update),
     },
     standard=NATIVE,
     other=build_session,

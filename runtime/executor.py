@@ -164,8 +164,8 @@ class Executor:
 
     def _bind_initializers(self) -> None:
         for name, value in self.graph.initializers.items():
-            if name in self.machine.arrays:
-                self._arrays[value] = self.machine.arrays[name].visible
+            if name in self.machine.held:
+                self._arrays[value] = self.machine.held[name]
             elif name in self.machine.values:
                 self._arrays[value] = self.machine.values[name]
                 if name not in self.machine.updates:
@@ -239,7 +239,7 @@ class Executor:
     def _commit_digital(self, node: ir.Node) -> None:
         """Copy the new value of a digital parameter into its place at the end of the step."""
         for name, next_name in self.machine.updates.items():
-            if name in self.machine.arrays:
+            if name in self.machine.held:
                 continue
             for output in node.outputs:
                 if output.name == next_name:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.array import WEIGHT
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.symmetry import symmetry_points
 
@@ -88,7 +87,7 @@ def layer_figures(machine: Machine, lr: float) -> list[LayerFigures]:
         before = program.model.graph.initializers[name].const_value
         assert before is not None  # a machine was made of it
         policy = program.target.for_layer(array.layer)
-        plane, plan = array.planes[WEIGHT], plans[array.layer]
+        plane, plan = array.main, plans[array.layer]
         found.append(_figures(plane, before.numpy(), plan, policy, lr))
     return found
 

@@ -6,7 +6,7 @@ Not for what the devices hold: that is a plane (`plane.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,10 @@ class Layout:
         shape = len(rows) - 1, len(columns) - 1
         tiles = first_tile + np.arange(shape[0] * shape[1], dtype=np.int64).reshape(shape)
         return cls(rows, columns, tiles, key, groups)
+
+    def numbered_on(self, times: int) -> Layout:
+        """The same matrix on other tiles, whose ids follow after so many times its number."""
+        return replace(self, tiles=self.tiles + times * self.tiles.size)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ Not for running it: that is the executor's (`executor.py`) and the trainer's (`t
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from rpucc import arguments, run_files
 from rpucc.errors import CheckpointError, RpuccError
 from rpucc.layers import analog_layers
 from rpucc.program import Program
-from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.array import Array
+from rpucc.runtime.cells.make import make_cells
 from rpucc.runtime.checkpoint_file import (
     Checkpoint,
     program_beside,
@@ -26,7 +28,6 @@ from rpucc.runtime.counters import MAX_SEED, Counters
 from rpucc.runtime.devices import device_of
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.make_array import make_array
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
@@ -64,12 +65,16 @@ class Machine:
         self.counters = Counters()
         self.history: list[dict[str, Any]] = []
         self.arrays: dict[str, Array] = {}
+        self.held: dict[str, NDArray[Any]] = {}
+        """What arrays hold, by the initializers that it is of: weights, and the state of cells."""
         for layer in analog_layers(program.model):
-            self.arrays[str(layer.weight.name)] = self._make_array(layer)
+            weight = str(layer.weight.name)
+            self.arrays[weight] = array = self._make_array(layer)
+            self.held |= {layer.state_name(key): held for key, held in array.state().items()}
         self.values: dict[str, NDArray[Any]] = {
             name: np.array(value.const_value.numpy())
             for name, value in program.model.graph.initializers.items()
-            if name not in self.arrays and value.const_value is not None
+            if name not in self.held and value.const_value is not None
         }
         """Every other initializer: constants and digital weights."""
         self.updates = program.step.state
@@ -86,13 +91,15 @@ class Machine:
             first_tile=attributes.get_int("first_tile", 0),
             groups=layer.matrices,
         )
-        return make_array(
+        return make_cells(
             layer.name,
             layout,
-            device_of(policy, self.program.trust),
+            policy.cell.settings,
+            lambda plane: device_of(policy, self.program.trust, plane),
             layer.weight.const_value.numpy(),
             pulsed=policy.update.pulsed,
             calibration=policy.calibration,
+            training=bool(layer.updates),
         )
 
     @property
@@ -163,10 +170,13 @@ class Machine:
         found = read_checkpoint(place, program)
         machine = cls(program, found.seed)
         machine.counters, machine.history = found.counters, found.history
-        for name, array in machine.state().items():
-            np.copyto(array, found.weights[name])
+        missing = sorted(machine.state().keys() - found.weights.keys())
+        if missing:
+            raise CheckpointError(
+                f"{place}: the checkpoint lacks what its cells hold: '{missing[0]}'"
+            )
+        machine.set_state(found.weights)
         for name, held in machine.arrays.items():
-            held.refresh()
             if (far := held.farthest()) is not None:
                 raise CheckpointError(
                     f"{place}: weight '{name}' holds {far:g}, which lies beyond the bounds of its "
@@ -194,7 +204,14 @@ class Machine:
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What training changes, by initializer name: analog weights and digital parameters."""
+        """What training changes, by initializer name: what arrays hold, and digital parameters.
+
+        Planes that are no initializer, as reads see a sum that is one, follow their weight's name.
+        """
         digital = {name: self.values[name] for name in self.updates if name in self.values}
-        analog = {name: array.planes[WEIGHT].W for name, array in self.arrays.items()}
-        return {**analog, **digital}
+        return {**self.held, **digital}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what `state` gave, of the same names and shapes."""
+        for name, array in self.state().items():
+            np.copyto(array, state[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rpucc.runtime.array import WEIGHT, Array
-from rpucc.runtime.calibration import zero_shift
+from rpucc.runtime.calibration import ZERO_SHIFT, zero_shift
 from rpucc.runtime.fabrication import fabricate
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ def make_array(
 
 def make_plane(
     layer: str, layout: Layout, device: Device, *, pulsed: bool,
-    calibration: Calibration | None = None,
+    calibration: Calibration | None = None, key: str = ZERO_SHIFT,
 ) -> Plane:  # fmt: skip
     """Fabricated devices, zero-shifted where the calibration says so; all weights are 0.
 
-    layer: named where the devices cannot be shifted. Raises TargetError.
+    layer, key: named where the devices cannot be shifted. Raises TargetError.
     """
     if not pulsed or calibration is None or not calibration.zero_shift:
         return fabricate(layout, device, pulsed=pulsed)
-    reference, symmetry = zero_shift(layer, layout, device, calibration)
+    reference, symmetry = zero_shift(layer, layout, device, calibration, key)
     plane = fabricate(layout, device, pulsed=pulsed, reference=reference)
     plane.symmetry = symmetry
     return plane

@@ -56,6 +56,8 @@ class Plane:
     ranges: FloatArray
     constants: FloatArray
     reference: FloatArray | None = None
+    learns: bool = True
+    """False for one that stays as it was programmed."""
     symmetry: Symmetry | None = None
     """What zero-shifting found and left."""
     clipped: int = field(init=False, default=0)

@@ -62,8 +62,7 @@ def warm_up(trainer: Trainer, batch_size: int = 1, *, train: bool = True) -> Non
         _warm_batches(machine.key)
     finally:
         machine.counters = counters
-        for name, array in machine.state().items():
-            np.copyto(array, saved[name])
+        machine.set_state(saved)
 
 
 def _warm_batches(key: tuple[np.uint32, np.uint32]) -> None:

@@ -16,6 +16,7 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `BoundedRead(x, W) -> y` | as Read |
 | `Rescale(y, s) -> rescaled` | y [.., S, R], s [.., S] -> [.., S, R] |
 | `Update(W, x, d, lr) -> W2` | W [R, C], x [.., C], d [.., R], lr [] -> [R, C] |
+| `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
 
 N is the batch, C the columns (inputs) and R the rows (outputs) of a weight matrix, P the positions
 of a kernel, K its size, S the column (for `transpose`, row) segments of a grid.
@@ -38,6 +39,7 @@ import onnx_ir as ir
 from rpucc.errors import ModelError
 from rpucc.op_spec import DOMAIN, OpSpec
 from rpucc.opset.append_one import APPEND_ONE
+from rpucc.opset.cell_updates import CELL_UPDATES
 from rpucc.opset.im2col import IM2COL
 from rpucc.opset.noise_manage import NOISE_MANAGE, RESCALE
 from rpucc.opset.read import BOUNDED_READ, READ
@@ -82,6 +84,7 @@ OPS: dict[str, OpSpec] = {
         BOUNDED_READ,
         RESCALE,
         UPDATE,
+        *CELL_UPDATES,
     )
 }
 """Every op of the domain, in the order of a layer's three cycles."""

@@ -34,13 +34,17 @@ def _schema(spec: OpSpec, version: int) -> OpSchema:
         DOMAIN,
         version,
         spec.doc,
-        inputs=[parameter(each, "T") for each in spec.inputs],
-        outputs=[parameter(each, "T") for each in spec.outputs],
+        inputs=[parameter(each, _type(spec, each)) for each in spec.inputs],
+        outputs=[parameter(each, _type(spec, each)) for each in spec.outputs],
         type_constraints=[("T", _TYPES, "real numbers")],
         attributes=[_attribute(each) for each in spec.attributes.values()],
     )
     schema.set_type_and_shape_inference_function(_inference(spec))
     return schema
+
+
+def _type(spec: OpSpec, name: str) -> str:
+    return "tensor(int64)" if spec.is_integer(name) else "T"
 
 
 def _attribute(attribute: Attribute) -> OpSchema.Attribute:
@@ -71,7 +75,9 @@ def _inference(spec: OpSpec) -> Callable[[InferenceContext], None]:
         except ValueError as error:
             raise onnx.shape_inference.InferenceError(f"{DOMAIN}.{spec.name}: {error}") from error
         for i, shape in enumerate(outputs):
-            typed = onnx.helper.make_tensor_type_proto(types[0].elem_type, shape)
+            whole = _type(spec, spec.outputs[i]) != "T"
+            kind = onnx.TensorProto.INT64 if whole else types[0].elem_type
+            typed = onnx.helper.make_tensor_type_proto(kind, shape)
             context.set_output_type(i, typed)
 
     return infer

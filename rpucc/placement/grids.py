@@ -27,12 +27,19 @@ class GridSpec:
     groups: int = 1
     """Independent matrices of that shape: more than one for a grouped convolution."""
     copies: int = 1
-    """Replicas of the whole layer."""
+    """Sets of arrays that hold the whole layer: each plane of each of its replicas."""
+    planes: int = 1
+    """Planes of a cell, which a replica has one copy of each of."""
     devices: int = 1
     """Devices a weight: the rows of a group's matrix are so many times its outputs."""
     pins: tuple[int, ...] = ()
     """The arrays that the user chose: one id a tile in the order of `Placement.blocks`, or one id
     an array where groups lie side by side. Empty leaves the choice to `place`."""
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of the layer, which share out its reads."""
+        return self.copies // self.planes
 
     @property
     def shape(self) -> tuple[int, int]:

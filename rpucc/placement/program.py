@@ -22,14 +22,16 @@ def grids_of(model: ir.Model, target: Target) -> tuple[GridSpec, ...]:
 
 
 def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
-    read = layer.forward[0]
+    read, policy = layer.forward[0], target.for_layer(layer.name)
+    planes = len(policy.cell.settings.arrays(training=bool(layer.updates)))
     return GridSpec(
         layer=layer.name,
         kind=read.metadata_props[ARRAY_KIND],
         row_cuts=tuple(read.attributes.get_ints("row_cuts", ())),
         col_cuts=tuple(read.attributes.get_ints("col_cuts", ())),
         groups=layer.groups,
-        copies=layer.replicas,
+        copies=layer.replicas * planes,
+        planes=planes,
         devices=layer.devices,
-        pins=target.for_layer(layer.name).arrays,
+        pins=policy.arrays,
     )

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.cells import COUNT
 from rpucc.layers import (
     ARRAY_KIND,
     BEYOND_BOUNDS,
     CONVOLUTIONS,
     DEVICES,
+    FIRST_STATE,
     LAYER_OPS,
     LR_SCALE,
     MOST_TILES,
@@ -25,11 +27,13 @@ from rpucc.layers import (
     PER_SAMPLE,
     READS,
     REPLICAS,
+    UPDATES,
     WEIGHT_SCALE,
     AnalogLayer,
     analog_layers,
     cycle_of,
     reads_per_sample,
+    static_shape,
     weight_scale,
 )
 from rpucc.node_attributes import Value
@@ -60,7 +64,8 @@ def layer_problems(model: ir.Model, target: Target) -> Iterator[str]:
         if problem is not None:
             yield problem
             return  # what follows would only repeat it
-        first += layer.tiles
+        planes = target.for_layer(layer.name).cell.settings.arrays(training=bool(layer.updates))
+        first += layer.tiles * len(planes)
     if first > MOST_TILES:
         yield f"has {first:,} tiles, more than there are numbers for ({MOST_TILES:,})"
         return
@@ -82,9 +87,9 @@ def _node_problems(model: ir.Model, layers: list[AnalogLayer]) -> Iterator[str]:
         cycle = node.metadata_props.get("rpucc.cycle", "forward")
         if cycle not in CYCLES:
             yield f"node {node.name!r}: metadata rpucc.cycle is {cycle!r}, none of {CYCLES}"
-        if node.domain == "rpu" and node.op_type in (*READS, "Update") and node not in known:
+        if node.domain == "rpu" and node.op_type in (*READS, *UPDATES) and node not in known:
             yield f"node {node.name!r} ({node.op_type}): its matrix has no forward read"
-        if node.op_type == "Update" and state.get(_name(node.inputs[0])) != node.outputs[0].name:
+        if node.op_type in UPDATES and state.get(_name(node.inputs[0])) != node.outputs[0].name:
             yield f"node {node.name!r} (Update): its result is no next value of the step's state"
 
 
@@ -120,6 +125,7 @@ def _problems(
     for node in (*layer.forward, *layer.backward):
         yield from _read_problems(node, policy)
     for node in layer.updates:
+        yield from _cell_problems(node, policy)
         yield from _stamp_problems(node, policy)
         yield from _rate_problems(node, policy, rates)
 
@@ -227,6 +233,28 @@ def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
         yield f"{where}: {WEIGHT_SCALE}: {value.name!r} does not hold positive numbers"
     elif not any(user.op_type == "Mul" for user in value.consumers()):
         yield f"{where}: {WEIGHT_SCALE}: nothing is multiplied by {value.name!r}"
+
+
+def _cell_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
+    """An update is that of the layer's cell, and its state starts as nothing."""
+    cell, where = policy.cell.settings, f"node {node.name!r} ({node.op_type})"
+    if node.op_type != cell.op:
+        yield f"{where}: the target's cell is {cell.model}, whose update is {cell.op}"
+        return
+    weight = node.inputs[0]
+    for name, value in zip(cell.state, node.inputs[FIRST_STATE:], strict=True):
+        tensor = value.const_value if value is not None and value.is_initializer() else None
+        plane = name != COUNT
+        if tensor is None or (plane and list(tensor.shape) != list(_shape_of(weight))):
+            yield f"{where}: its state {name!r} is no constant of the weight's shape"
+        elif not plane and tensor.size != 1:
+            yield f"{where}: its state {name!r} is no single number"
+        elif bool(np.any(tensor.numpy())):
+            yield f"{where}: its state {name!r} does not start at zero"
+
+
+def _shape_of(value: ir.Value | None) -> tuple[int, ...]:
+    return () if value is None else static_shape(value)
 
 
 def _rate_problems(node: ir.Node, policy: LayerPolicy, rates: tuple[str, ...]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from rpucc.step_contract import METRICS, STEP, Metric, StepContract
 FIXED_BATCH = "rpucc.fixed_batch"
 
 _FLOAT = (ir.DataType.FLOAT,)
+_STATES = (ir.DataType.FLOAT, ir.DataType.INT64)
 _LABELS = (ir.DataType.FLOAT, ir.DataType.INT64)
 
 
@@ -110,8 +111,8 @@ def _state_problems(
             yield (f"state: {next_name!r}, the next {name!r}, is no graph output that a node makes")
         elif new.shape is None or list(new.shape) != list(old.const_value.shape):
             yield f"state: {name!r} is {old.const_value.shape}, its next value is {new.shape}"
-        elif new.dtype != old.const_value.dtype or new.dtype != ir.DataType.FLOAT:
-            yield f"state: {name!r} and its next value must be FLOAT"
+        elif new.dtype != old.const_value.dtype or new.dtype not in _STATES:
+            yield f"state: {name!r} and its next value must be FLOAT, or INT64 if they count"
 
 
 def fit_problems(model: ir.Model) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx.defs
 import onnx_ir as ir
 
-from rpucc.opset import DOMAIN, OPSET
+from rpucc.opset import DOMAIN, OPS, OPSET
 
 NEWEST_OPSET = onnx.defs.onnx_opset_version()
 MOST_AXES = 16
@@ -65,12 +65,15 @@ def _shape_problems(value: ir.Value) -> Iterator[str]:
 
 
 def _rpu_type_problems(node: ir.Node) -> Iterator[str]:
-    for value in (*node.inputs, *node.outputs):
-        if value is not None and value.name and value.dtype != ir.DataType.FLOAT:
+    spec = OPS[node.op_type]
+    formal = (*zip(node.inputs, spec.inputs), *zip(node.outputs, spec.outputs))  # noqa: B905
+    for value, name in formal:
+        wanted = ir.DataType.INT64 if spec.is_integer(name) else ir.DataType.FLOAT
+        if value is not None and value.name and value.dtype != wanted:
             found = "none" if value.dtype is None else value.dtype.name
             yield (
                 f"node {node.name!r} ({node.op_type}): {value.name!r} has the type {found}; arrays "
-                "work on FLOAT"
+                f"work on FLOAT, and count in INT64: here {wanted.name}"
             )
 
 

@@ -69,7 +69,7 @@ def _mapping(grid: GridSpec) -> Iterator[str]:
             yield f"# mapping.{key}: left to rpucc, more than {MAX_CUTS}"
         else:
             yield _list(f"mapping.{key}", map(str, cuts))
-    yield f"mapping.replicas = {grid.copies}"
+    yield f"mapping.replicas = {grid.replicas}"
     yield f"mapping.devices_per_weight = {grid.devices}"
 
 

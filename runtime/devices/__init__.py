@@ -50,19 +50,20 @@ def make_device(
     return DEVICES[model](**parameters)
 
 
-def device_of(policy: LayerPolicy, trust: Trust = NO_TRUST) -> Device:
-    """The device of a layer, without the variations that its policy removes.
+def device_of(policy: LayerPolicy, trust: Trust = NO_TRUST, plane: str = "") -> Device:
+    """The device of a layer, or of one plane of its cells, without the variations that are removed.
 
     Raises TargetError as `make_device`, for a kind of which the model says nothing, and for a
     model of a user's own that `trust` does not allow to be imported.
     """
-    model = policy.device.model
+    section = policy.cell.of_plane(plane, policy.device)
+    model = section.model
     if not trust.allows(model):
         raise TargetError(
             f"device.model = '{model}': running it imports the module '{module_of(model)}', which "
             "only the program's file names; if you know it: Program.load(PATH, trust=True)"
         )
-    device = make_device(model, policy.device.parameters, trust.folders)
+    device = make_device(model, section.parameters, trust.folders)
     return device.without(policy.variations.remove)
 
 

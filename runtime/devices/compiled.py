@@ -66,7 +66,7 @@ def _check(device: Device) -> None:
 def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
     text = filled(f"{kernel}_template.py.txt", _FILLS[kernel](model, cycle_noise))
     name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
-    module = generated(name, text, {"step": model.step}, _source(model) + _own_source())
+    module = generated(name, text, {"step": model.step}, step_source(model) + _own_source())
     compiled: Callable[..., Any] = getattr(module, kernel)
     return compiled
 
@@ -81,7 +81,7 @@ def _own_source() -> str:
     return Path(__file__).read_text(encoding="utf-8")
 
 
-def _source(model: type[Device]) -> str:
+def step_source(model: type[Device]) -> str:
     """The source of the module that defines `step`, with all that the step may use in it."""
     try:
         return Path(inspect.getfile(model.step)).read_text(encoding="utf-8")

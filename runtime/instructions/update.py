@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
-from rpucc.runtime.array import WEIGHT
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.fits import require
@@ -42,14 +41,14 @@ def build_update(executor: Builder, node: ir.Node) -> Instruction | None:
     The instruction, if there is one, copies the positions as the update takes them before.
     """
     array = executor.matrix(weight_of(node))
-    plane = array.planes[WEIGHT]
+    plane = array.main
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
-    _check(executor, plane, node, x, d, lr)
-    executor.bind(node.outputs[0], plane.W)
+    check_update(executor, plane, node, x, d, lr)
+    executor.bind(node.outputs[0], array.visible)
     before = None
     if plane.pulsed:
         trains = -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS)
-        X, D, before = _by_group(executor, plane.layout.groups, trains, x, d)
+        X, D, before = by_group(executor, plane.layout.groups, trains, x, d)
         work = _pulsed(executor, array.layer, plane, node, X, D, lr)
     elif plane.layout.groups > 1:
         work = _exact_groups(plane, x, d, lr)
@@ -57,10 +56,12 @@ def build_update(executor: Builder, node: ir.Node) -> Instruction | None:
         X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
         work = _exact(plane, X, D, lr)
     executor.at_end_together(work)
+    if array.visible is not plane.W:
+        executor.at_end(array.refresh)
     return before
 
 
-def _check(
+def check_update(
     executor: Builder, plane: Plane, node: ir.Node, x: NDArray[Any], d: NDArray[Any],
     lr: NDArray[Any],
 ) -> None:  # fmt: skip
@@ -77,7 +78,7 @@ def _check(
     require(node, alike, f"pulsed = {int(pulsed)} and bl = {bl} are not what its devices can do")
 
 
-def _by_group(
+def by_group(
     executor: Builder, groups: int, trains: int, x: NDArray[Any], d: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], Instruction | None]:
     """All positions of all samples by group: [N, G, P, C] as [G, N·P·trains, C].
@@ -167,7 +168,7 @@ def _pulsed(
         tallies.pulse_counts.append(counts)
         return [job(a, b, count) for (a, b), count in zip(rows, counts, strict=True)]
 
-    return Work(_operations(total, *W.shape), parts, plane)
+    return Work(operations(total, *W.shape), parts, plane)
 
 
 def beyond_float32(layer: str, device: Device, rate: float, bl: int) -> RpuccError:
@@ -178,7 +179,7 @@ def beyond_float32(layer: str, device: Device, rate: float, bl: int) -> RpuccErr
     )
 
 
-def _operations(positions: int, rows: int, columns: int) -> float:
+def operations(positions: int, rows: int, columns: int) -> float:
     """Roughly what a pulsed update costs; measured, because its pulses are not known yet."""
     lines = positions * (1.5 * rows + 0.5 * columns)
     coincidences = positions * rows * columns

@@ -49,3 +49,32 @@ def subtract_outers(g0, g1, blas, W, X, D, lr):
     for g in range(g0, g1):
         for q in range(g, X.shape[0], groups):
             subtract_outer(0, W.shape[1], blas, W[g], X[q], D[q], lr)
+
+
+@kernel
+def subtract_span(r0, r1, W, blas, X, D, lr, policy, tiles, where, span, scratch):
+    """`subtract_outer` of rows r0 .. r1 - 1 with rows span.first .. span.last - 1 of X and D.
+
+    Shapes and arguments are those of a pulsed update (`update_arguments.py`), of which blas takes
+    the place of the devices; policy, tiles, where and scratch play no part. Returns 0, the pulses.
+    """
+    rows = D.shape[2]
+    r = r0
+    while r < r1:
+        group = r // rows
+        base = group * rows
+        end = min(r1, base + rows)
+        subtract_outer(
+            r - base, end - base, blas, W[base : base + rows], X[group, span.first : span.last],
+            D[group, span.first : span.last], lr,
+        )  # fmt: skip
+        r = end
+    return 0
+
+
+@kernel
+def add_plane(visible, W, gain, more):
+    """Let visible [R, C] be gain * W, or add that to it where there is `more` in it already."""
+    out, plane = visible.reshape(-1), W.reshape(-1)
+    for i in range(out.shape[0]):
+        out[i] = (out[i] if more else f32(0)) + gain * plane[i]

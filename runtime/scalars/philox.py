@@ -35,6 +35,9 @@ REFERENCE = 11
 DAC_ROUNDING = 16  # added to the purpose of the read whose inputs are rounded: 17, 18, 19
 ASSIGN = 20
 PULSE_COUNTS = 24
+TRANSFER_READ = 21
+TRANSFER_ROW = 22
+TRANSFER_NOISE = 23
 
 GROUP = 64
 

@@ -1,0 +1,70 @@
+"""What a cell is: the planes of conductances that a weight is made of, and how they learn.
+
+A cell model is a subclass of `Cell` in a file of its own, with one row in the table of
+`rpucc.cells`: its fields are its keys in `[cell]`. Not for how planes are simulated: that is
+`rpucc.runtime`, which compiles the cell's `transfer` into its kernels.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rpucc.target_keys import Section
+
+
+class Cell(Section):
+    """What a weight is made of, with the settings of one layer.
+
+    Subclasses set `model`, `summary`, `planes` and, where several planes learn, `op`, `body` and
+    `transfer`.
+    """
+
+    model: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str] = ""
+    """The paper that it is from."""
+
+    planes: ClassVar[tuple[str, ...]]
+    """Their names; the first is the one that initial weights are programmed to, the others start
+    at zero. Each takes the devices of `[cell.<name>]` where there are some, else `[device]`."""
+
+    op: ClassVar[str] = "Update"
+    """The rpu op of its update cycle."""
+    body: ClassVar[str] = ""
+    """The op's ideal semantics in standard operators, in braces (`rpucc.op_spec.OpSpec.body`): from
+    W, x, d, lr and the state to W2 and each state's next value, whose name ends in 2. Empty where
+    the op is Update."""
+    pulsed: ClassVar[str]
+    """The plane that the pulses of x and d go to."""
+
+    reference: ClassVar[str] = ""
+    """The plane that is subtracted and stays as it was programmed; "" where there is none."""
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """What a read sees: γ of each plane that plays a part in it."""
+        return {self.planes[0]: 1.0}
+
+    @property
+    def shifted(self) -> tuple[str, ...]:
+        """The planes that always count from their devices' symmetry points."""
+        return ()
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """What an update changes besides the weights that a read sees: further inputs of its op.
+
+        The names of planes, and COUNT.
+        """
+        return ()
+
+    def arrays(self, *, training: bool) -> tuple[str, ...]:
+        """The planes that have arrays of their own: without training, those that a read sees."""
+        return self.planes if training else tuple(self.gains)
+
+
+CELL = "cell"
+"""What `OnNode` names for keys that the update op of their own cell carries."""
+
+COUNT = "count"
+"""The state that counts what transfers come after a number of: int64 []."""

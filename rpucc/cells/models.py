@@ -1,0 +1,11 @@
+"""The table of cells."""
+
+from __future__ import annotations
+
+from rpucc.cells.base import Cell
+from rpucc.cells.plain import Plain
+from rpucc.cells.reference import Reference
+from rpucc.cells.tiki_taka import TikiTaka
+
+CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in (Plain, Reference, TikiTaka)}
+"""Every model by its name."""

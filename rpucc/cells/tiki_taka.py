@@ -1,0 +1,139 @@
+"""Tiki-Taka, version 1: a fast array takes the gradients and hands them on to a slow one.
+
+Gokmen & Haensch 2020 (doi 10.3389/fnins.2020.00103). Each pair of vectors:
+
+    U(A, x, d, lr_A)                                        lr_A = fast_lr · lr
+    every so often:  v = read(A, k),  U(W, u_k, -v, lr_T),  k = k + 1       lr_T = transfer_lr · lr
+
+A has to count from its devices' symmetry points, so that what no further gradients confirm decays
+there. With gamma above 0 reads see W + gamma A: residual learning (arXiv 2502.06309).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rpucc.cells.transferred import Transferred
+
+
+class TikiTaka(Transferred):
+    """Two devices a weight: pulses of x and d go to the fast one, columns of it to the slow one."""
+
+    model: ClassVar[str] = "tiki-taka"
+    summary: ClassVar[str] = "a fast array learns, and goes over to a slow one column by column"
+    source: ClassVar[str] = "Gokmen & Haensch 2020, doi 10.3389/fnins.2020.00103"
+    op: ClassVar[str] = "TikiTakaUpdate"
+
+    @staticmethod
+    def transfer(value: float, rate: float, dw_min: float) -> float:
+        """How many pulses the slow device should get for what was read off the fast one.
+
+        Any number: it is their mean, in `transfer_bl` slots at most.
+        """
+        return rate * value / dw_min
+
+    body: ClassVar[str] = """
+{
+  zero      = Constant <value_int = 0> ()
+  one       = Constant <value_int = 1> ()
+  first     = Constant <value_ints = [0]> ()
+  second    = Constant <value_ints = [1]> ()
+  any       = Constant <value_ints = [-1]> ()
+  end       = Constant <value_ints = [9223372036854775807]> ()
+  many      = Constant <value_int: int = @groups> ()
+  group     = Unsqueeze (many, first)
+  columns   = Shape <start = 1> (W)
+  all_rows  = Shape <end = 1> (W)
+  rows      = Div (all_rows, group)
+  places    = Shape <start = -2, end = -1> (x)
+  x_shape   = Concat <axis = 0> (any, group, places, columns)
+  d_shape   = Concat <axis = 0> (any, group, places, rows)
+  samples_x = Reshape (x, x_shape)
+  samples_d = Reshape (d, d_shape)
+  vectors_x = Transpose <perm = [0, 2, 1, 3]> (samples_x)
+  vectors_d = Transpose <perm = [0, 2, 1, 3]> (samples_d)
+  in_shape  = Concat <axis = 0> (any, group, columns)
+  out_shape = Concat <axis = 0> (any, group, rows)
+  inputs    = Reshape (vectors_x, in_shape)
+  errors    = Reshape (vectors_d, out_shape)
+  by_group  = Concat <axis = 0> (group, rows, columns)
+  weights   = Reshape (W, by_group)
+  A         = Reshape (fast, by_group)
+
+  gamma     = Constant <value_float: float = @gamma> ()
+  share     = CastLike (gamma, W)
+  seen      = Mul (share, A)
+  slow      = Sub (weights, seen)
+  fast_lr   = Constant <value_float: float = @fast_lr> ()
+  slow_lr   = Constant <value_float: float = @transfer_lr> ()
+  fast_k    = CastLike (fast_lr, W)
+  slow_k    = CastLike (slow_lr, W)
+  fast_rate = Mul (lr, fast_k)
+  slow_rate = Mul (lr, slow_k)
+  every     = Constant <value_int: int = @transfer_every> ()
+  reads     = Constant <value_int: int = @transfer_columns> ()
+  reset     = Constant <value_int: int = @reset_fast> ()
+  emptied   = CastLike (reset, W)
+  by_batch  = Constant <value_int: int = @transfer_by_minibatch> ()
+
+  cut       = Constant <value_ints: ints = @col_cuts> ()
+  starts    = Slice (cut, first, any)
+  ends      = Slice (cut, second, end)
+  widths    = Sub (ends, starts)
+  C         = Squeeze (columns)
+  column    = Range (zero, C, one)
+  column_c  = Unsqueeze (column, one)
+  passed    = GreaterOrEqual (column_c, ends)
+  passed_n  = Cast <to = 7> (passed)
+  segment   = ReduceSum <keepdims = 0> (passed_n, any)
+  start     = Gather (starts, segment)
+  width     = Gather (widths, segment)
+  place     = Sub (column, start)
+
+  taken     = Shape <end = 1> (inputs)
+  M         = Squeeze (taken)
+  number    = Range (zero, M, one)
+  last      = Sub (M, one)
+  is_last   = Equal (number, last)
+  is_last_n = Cast <to = 7> (is_last)
+  by_vector = Sub (one, by_batch)
+  ticks     = Max (is_last_n, by_vector)
+
+  slow_end, fast_end, count2 = Scan <num_scan_inputs = 3, body =
+    vector (S, F, n, x_m, d_m, tick) => (S_next, F_next, n_next)
+    {
+      x_axis     = Constant <value_ints = [1]> ()
+      x_row      = Unsqueeze (x_m, x_axis)
+      d_column   = Unsqueeze (d_m, any)
+      gradient   = Mul (d_column, x_row)
+      step       = Mul (fast_rate, gradient)
+      F_new      = Sub (F, step)
+      n_next     = Add (n, tick)
+      rest       = Mod (n_next, every)
+      is_whole   = Equal (rest, zero)
+      is_whole_n = Cast <to = 7> (is_whole)
+      due        = Mul (is_whole_n, tick)
+      periods    = Div (n_next, every)
+      event      = Sub (periods, one)
+      cursor     = Mul (event, reads)
+      ahead      = Sub (place, cursor)
+      turn       = Mod (ahead, width)
+      here       = Less (turn, reads)
+      here_n     = Cast <to = 7> (here)
+      moved      = Mul (here_n, due)
+      mask       = CastLike (moved, F)
+      value      = Mul (F_new, mask)
+      transfer   = Mul (slow_rate, value)
+      S_next     = Add (S, transfer)
+      gone       = Mul (emptied, value)
+      F_next     = Sub (F_new, gone)
+    }
+  > (slow, A, count, inputs, errors, ticks)
+
+  fast_seen = Mul (share, fast_end)
+  total     = Add (slow_end, fast_seen)
+  W_shape   = Shape (W)
+  W2        = Reshape (total, W_shape)
+  fast2     = Reshape (fast_end, W_shape)
+}
+"""

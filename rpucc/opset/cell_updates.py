@@ -1,0 +1,51 @@
+"""The update ops of cells with a state of their own, made of the table of cells.
+
+Not for Update itself, nor for what the ops compute: that is in each cell's file (`rpucc/cells/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rpucc.cells import CELLS, COUNT, Cell
+from rpucc.cells.base import CELL
+from rpucc.node_attributes import carried, cuts
+from rpucc.op_shapes import Attributes, Shape, agree
+from rpucc.op_spec import CUTS, GROUPS, OpSpec
+from rpucc.opset.update import UPDATE
+
+GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS)
+
+
+def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
+    """W, x, d, lr as in Update, then the state: planes [R, C], counts []; all keep their shapes."""
+    found = UPDATE.shapes(attributes, inputs[:4])
+    for state in inputs[4:]:
+        if len(state) not in (0, 2):
+            raise ValueError(f"a state must be [R, C] or [], found rank {len(state)}")
+        for left, right in zip(state, inputs[0] if state else [], strict=True):
+            agree("a plane is not of W's shape", left, right)
+    return [*found, *(list(state) for state in inputs[4:])]
+
+
+def spec_of(cell: type[Cell]) -> OpSpec:
+    """Return the update op of a cell."""
+    state = cell.model_construct().state
+    return OpSpec(
+        name=cell.op,
+        doc=f"The update cycle of a {cell.model} cell: {cell.summary}. Here with exact updates and "
+        "reads.",
+        inputs=(*UPDATE.inputs, *state),
+        outputs=(*UPDATE.outputs, *(f"{name}2" for name in state)),
+        own=(*GRID, *(each.attribute for each in carried(cell, CELL))),
+        carries=("Update", "Read"),
+        body=cell.body,
+        shapes=shapes,
+        integers=(COUNT,),
+        work=UPDATE.work,
+        matrix="update",
+    )
+
+
+CELL_UPDATES = tuple(spec_of(cell) for cell in CELLS.values() if cell.body)
+"""One a cell that has one."""

@@ -1,0 +1,1 @@
+"""Cells of several planes at work: their compiled updates. What cells there are: `rpucc.cells`."""

@@ -1,0 +1,125 @@
+"""The update cycle of cells whose fast plane is transferred to a slow one, as an instruction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc.cells import COUNT
+from rpucc.layers import weight_of
+from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
+from rpucc.runtime.cells.compiled import compile_cell
+from rpucc.runtime.instructions.read import Periphery
+from rpucc.runtime.instructions.update import (
+    LARGEST_GAIN,
+    PULSED_PIECE_ROWS,
+    beyond_float32,
+    by_group,
+    check_update,
+    operations,
+)
+from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.threads import Work, cut
+from rpucc.stamps import settings_of
+
+if TYPE_CHECKING:
+    from rpucc.cells.transferred import Transferred
+    from rpucc.runtime.builder import Builder, Instruction
+    from rpucc.runtime.plane import Plane
+
+
+def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
+    """Change the planes of a layer's cells in place, after everything else of the step.
+
+    The instruction, if there is one, copies the positions as the update takes them before.
+    """
+    array = executor.matrix(weight_of(node))
+    cell = cast("Transferred", settings_of(node))
+    slow, fast = (array.planes[name] for name in cell.planes)
+    x, d, lr = (executor.array(value) for value in node.inputs[1:4])
+    check_update(executor, slow, node, x, d, lr)
+    count: NDArray[np.int64] = array.buffers[COUNT]
+    held: list[NDArray[Any]] = [array.visible, fast.W, count]
+    for value, buffer in zip(node.outputs, held, strict=True):
+        executor.bind(value, buffer)
+    bl = node.attributes.get_int("bl", 1)
+    trains = -(-bl // TRAIN_SLOTS) if slow.pulsed else 1
+    X, D, before = by_group(executor, slow.layout.groups, trains, x, d)
+    total = X.shape[1]
+    kernel = compile_cell(type(cell), fast.device, slow.device, pulsed=slow.pulsed)
+    pulse = PulsePolicy(
+        np.float32(fast.device.dw_min if fast.pulsed else 1),
+        bl,
+        bool(node.attributes.get_int("update_management", 0)),
+        bool(node.attributes.get_int("update_bl_management", 0)),
+    )
+    slow_dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
+    most = LARGEST_GAIN * min(float(pulse.dw_min), float(slow_dw_min))
+    most /= max(cell.fast_lr, cell.transfer_lr, 1.0)
+    p = Periphery.of(node, noise_managed=False)
+    read = TransferRead(p.noise, p.bound, p.adc_step)
+    address = Address(total // executor.batch, *executor.address.key)
+    tiles = slow.layout.for_kernels, fast.layout.for_kernels
+    slow_state = device_state(slow)
+    fast_state = device_state(fast) if fast.pulsed else blas_routines()
+    where, tallies = executor.address, executor.tallies
+
+    def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
+        pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
+        scratch = _scratch(slow, cell.transfer_bl)
+
+        def run() -> None:
+            rate = float(lr)
+            if not 0 <= rate <= most:
+                raise beyond_float32(array.layer, fast.device, rate, bl)
+            rates = Rates(
+                np.float32(rate * cell.fast_lr),
+                np.float32(rate * cell.transfer_lr),
+                slow_dw_min,
+                cell.transfer_bl if slow.pulsed else 0,
+                cell.reset_fast,
+            )
+            timing = Timing(
+                int(count),
+                cell.transfer_every,
+                cell.transfer_columns,
+                cell.transfer_by_minibatch,
+                trains,
+            )
+            pulses[0] += kernel(
+                a, b, slow.W, fast.W, slow_state, fast_state, X, D, rates, pulse, *tiles,
+                address, timing, where.sample, read, pulsing, scratch,
+            )  # fmt: skip
+
+        return run
+
+    def parts(threads: int) -> list[Instruction]:
+        rows = cut(len(slow.W), PULSED_PIECE_ROWS, threads)
+        counts = np.zeros((len(rows), 1), np.int64)  # one for each job: they run side by side
+        tallies.pulse_counts.append(counts)
+        return [job(a, b, count) for (a, b), count in zip(rows, counts, strict=True)]
+
+    def finish() -> None:
+        count[...] += 1 if cell.transfer_by_minibatch else total // trains
+        array.refresh()
+
+    executor.at_end_together(Work(operations(total, *slow.W.shape), parts, array))
+    executor.at_end(finish)
+    return before
+
+
+def _scratch(slow: Plane, bl: int) -> TransferScratch:
+    """For one column of one tile."""
+    rows = int(np.max(np.diff(slow.layout.row_cuts)))
+    return TransferScratch(
+        values=np.empty(rows, np.float32),
+        normals=np.empty(rows + 128, np.float32),
+        words=np.empty(bl + 128, np.uint32),
+        noise=np.empty(bl + 128, np.float32),
+    )

@@ -1,0 +1,307 @@
+"""The compiled update of a cell against its plain statement, draw for draw; Tiki-Taka's laws."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from rpucc.cells.tiki_taka import TikiTaka
+from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
+from rpucc.runtime.cells.compiled import compile_cell
+from rpucc.runtime.devices import Device, make_device
+from rpucc.runtime.devices.constant_step import ConstantStep
+from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.plane import Plane
+from rpucc.runtime.reference.transfer import columns, read_column, write_column
+from rpucc.runtime.reference.update import trains, update_tile
+
+from ..tilings import Pulsing, Tiling, _gains_of, make_plane, plain_step
+
+R, C, POSITIONS, SAMPLES = 7, 11, 5, 3
+SLOW = Tiling((0, 3, R), (0, 4, 9, C), first_tile=2)
+FAST = replace(SLOW, first_tile=20)
+
+
+class OneByOne(ConstantStep):
+    """The same device, pulsed one by one as devices without a counted update are."""
+
+    name = "one-by-one"
+    counted = False
+
+
+@dataclass(frozen=True)
+class How:
+    """Settings of a cell's update."""
+
+    lr: float = 0.05
+    bl: int = 10
+    every: int = 2
+    columns: int = 2
+    by_minibatch: bool = False
+    transfer_lr: float = 0.5
+    transfer_bl: int = 31
+    reset: bool = False
+    noise: float = 0.06
+    bound: float = 0.0
+    adc_bits: int = 0
+    sample: int = 100
+    before: int = 7
+
+
+def data(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (POSITIONS * SAMPLES, C)).astype(np.float32)
+    D = rng.uniform(-0.8, 0.8, (POSITIONS * SAMPLES, R)).astype(np.float32)
+    return X, np.where(rng.random(D.shape) < 0.5, D, np.float32(0))
+
+
+def planes(device: Device, seed: int = 5) -> tuple[Plane, Plane]:
+    start = np.random.default_rng(seed).uniform(-0.3, 0.3, (R, C)).astype(np.float32)
+    return make_plane(device, SLOW, start, seed=seed), make_plane(device, FAST, seed=seed)
+
+
+def run(
+    slow: Plane, fast: Plane, how: How, ranges: tuple[tuple[int, int], ...] = ((0, R),),
+    vectors: tuple[np.ndarray, np.ndarray] | None = None, positions: int = POSITIONS,
+) -> int:  # fmt: skip
+    """The kernel, a range of rows after the other; the pulses."""
+    X, D = vectors or data()
+    count = len(trains(how.bl, how.bl))
+    X, D = (np.repeat(a, count, axis=0)[None] for a in (X, D))
+    dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
+    rates = Rates(
+        np.float32(how.lr), np.float32(how.transfer_lr), dw_min,
+        how.transfer_bl if slow.pulsed else 0, how.reset,
+    )  # fmt: skip
+    step = 2 * how.bound / (2**how.adc_bits - 2) if how.adc_bits else 0
+    read = TransferRead(
+        np.float32(how.noise), np.float32(how.bound or np.finfo(np.float32).max), np.float32(step)
+    )
+    scratch = TransferScratch(
+        np.empty(4, np.float32), np.empty(4 + 128, np.float32),
+        np.empty(how.transfer_bl + 128, np.uint32), np.empty(how.transfer_bl + 128, np.float32),
+    )  # fmt: skip
+    kernel = compile_cell(TikiTaka, fast.device, slow.device, pulsed=slow.pulsed)
+    pulses = 0
+    for r0, r1 in ranges:
+        pulsing = update_scratch(fast, X.shape[1], positions, how.bl, r1 - r0, 3)
+        pulses += kernel(
+            r0, r1, slow.W, fast.W, device_state(slow),
+            device_state(fast) if fast.pulsed else blas_routines(), X, D, rates,
+            PulsePolicy(dw_min, how.bl, True, False), slow.layout.for_kernels,
+            fast.layout.for_kernels, Address(positions * count, *slow.layout.key),
+            Timing(how.before, how.every, how.columns, how.by_minibatch, count), how.sample, read,
+            pulsing if fast.pulsed else (), scratch,
+        )  # fmt: skip
+    return pulses
+
+
+def column_step(slow: Plane, rows: slice, cols: slice, k: int) -> Callable[..., float]:
+    """The `step` of the devices of one column, by their row."""
+    step = plain_step(slow, rows, cols)
+    return lambda w, direction, noise, r: step(w, direction, noise, r, k)
+
+
+def plain(slow: Plane, fast: Plane, how: How) -> tuple[np.ndarray, np.ndarray, int]:
+    """(W, A, pulses) that `run` should give, one pulse after the other in float64."""
+    X, D = data()
+    W, A, pulses, n = slow.W.astype(float), fast.W.astype(float), 0, how.before
+    slots = len(trains(how.bl, how.bl))
+    key = (int(slow.layout.key[0]), int(slow.layout.key[1]))
+    pulsing = Pulsing(how.lr, how.bl, True, False, POSITIONS * slots, how.sample)
+    counts: dict[int, np.ndarray] = {}
+    for v in range(len(X)):
+        for train in range(slots):
+            m = v * slots + train
+            many = np.repeat(X, slots, axis=0), np.repeat(D, slots, axis=0)
+            bl, cx, cd = _gains_of(fast, *many, m, pulsing)
+            position, sample = m % (POSITIONS * slots), how.sample + m // (POSITIONS * slots)
+            for tile, rows, cols in FAST.blocks():
+                if position == 0:
+                    counts[tile] = np.zeros(rows.stop - rows.start, np.int64)
+                pulses += update_tile(
+                    A[rows, cols], X[v, cols], D[v, rows], position, counts[tile],
+                    plain_step(fast, rows, cols), tile, sample, key, bl, cx, cd,
+                )  # fmt: skip
+        n += 1 if not how.by_minibatch or v == len(X) - 1 else 0
+        if n % how.every or (how.by_minibatch and v < len(X) - 1):
+            continue
+        for (slow_tile, rows, cols), (fast_tile, _, _) in zip(
+            SLOW.blocks(), FAST.blocks(), strict=True
+        ):
+            width = cols.stop - cols.start
+            for turn, k in enumerate(columns(n // how.every - 1, width, how.columns)):
+                c = cols.start + k
+                read = read_column(
+                    A[rows, c], turn, position, (fast_tile, sample), key, noise=how.noise,
+                    bound=how.bound, adc_bits=how.adc_bits,
+                )  # fmt: skip
+                wanted = how.transfer_lr * read / slow.device.dw_min
+                pulses += write_column(
+                    W[rows, c], wanted, column_step(slow, rows, cols, k), turn, position,
+                    (slow_tile, sample), key, how.transfer_bl,
+                )  # fmt: skip
+                if how.reset:
+                    A[rows, c] = 0
+    return W, A, pulses
+
+
+SOFT = make_device("soft-bounds", {"dw_min": 0.005})
+
+
+@pytest.mark.parametrize(
+    ("device", "how"),
+    [
+        (SOFT, How()),
+        (OneByOne(dw_min=0.005), How()),
+        (SOFT, How(every=1, columns=1, before=0)),
+        (SOFT, How(every=4, columns=20, reset=True)),
+        (SOFT, How(by_minibatch=True, every=2, columns=3)),
+        (SOFT, How(noise=0.0, bound=0.05, adc_bits=5, bl=40)),
+    ],
+    ids=["vectors", "packed", "each", "all-and-reset", "minibatch", "converters"],
+)
+def test_equals_the_plain_statement(device: Device, how: How) -> None:
+    slow, fast = planes(device)
+    before = slow.W.copy()
+    W, A, pulses = plain(slow, fast, how)
+    assert run(slow, fast, how) == pulses > 100
+    np.testing.assert_allclose(fast.W, A, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(slow.W, W, rtol=0, atol=2e-6)
+    assert np.mean(np.abs(slow.W - before) > 1e-4) > 0.05
+
+
+@pytest.mark.parametrize("name", ["constant-step", "soft-bounds"])
+def test_rows_in_parts_give_the_same_bits(name: str) -> None:
+    device = make_device(name, {"dw_min": 0.005})
+    whole, parts = planes(device), planes(device)
+    assert run(*whole, How()) == run(*parts, How(), ((0, 2), (2, 5), (5, R)))
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one.W, other.W)
+
+
+def test_counted_devices_move_as_those_that_are_pulsed_one_by_one() -> None:
+    """A counted fast plane draws its noise otherwise: the distribution is the same."""
+    found = []
+    for device in (make_device("constant-step", {"dw_min": 0.005}), OneByOne(dw_min=0.005)):
+        runs = []
+        for seed in range(200):
+            slow, fast = planes(device, seed)
+            run(slow, fast, replace(How(), sample=1000 * seed))
+            runs.append(np.stack([slow.W, fast.W]).astype(float))
+        found.append(np.array(runs))
+    means, variances = (
+        [each.reshape(200, -1).mean(axis=0) for each in found],
+        [each.reshape(200, -1).var(axis=0, ddof=1) for each in found],
+    )
+    z = (means[0] - means[1]) / np.sqrt((variances[0] + variances[1]) / 200 + 1e-12)
+    # 154 devices: the largest of so many |z| is beyond 4.6 once in 1600.
+    assert np.max(np.abs(z)) < 4.6
+    ratio = np.mean(variances[0]) / np.mean(variances[1])
+    assert abs(ratio - 1) < 0.1  # 154 variances of 200 runs each: 4 standard deviations
+
+
+def exact(how: How, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """(W, A) after exact updates of ideal devices."""
+    device = make_device("ideal", {})
+    slow = make_plane(device, SLOW, np.full((R, C), 0.1, np.float32), pulsed=False)
+    fast = make_plane(device, FAST, pulsed=False)
+    for step in range(steps):
+        run(slow, fast, replace(how, before=step * POSITIONS * SAMPLES))
+    return slow.W, fast.W
+
+
+def test_exact_updates_are_float_arithmetic() -> None:
+    """A loop in NumPy; sums of the outer product are rounded in another order."""
+    how = How(noise=0.0, every=4, columns=2, before=0)
+    W, A = np.full((R, C), 0.1), np.zeros((R, C))
+    X, D = data()
+    n = 0
+    for _ in range(3):
+        for x, d in zip(X, D, strict=True):
+            A -= how.lr * np.outer(d, x)
+            n += 1
+            if n % how.every == 0:
+                for _, rows, cols in SLOW.blocks():
+                    width = cols.stop - cols.start
+                    for k in columns(n // how.every - 1, width, how.columns):
+                        c = cols.start + k
+                        W[rows, c] += how.transfer_lr * A[rows, c]
+    slow, fast = exact(how, 3)
+    np.testing.assert_allclose(fast, A, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(slow, W, rtol=0, atol=1e-6)
+
+
+def test_reset_after_each_transfer_of_the_whole_is_minibatch_descent() -> None:
+    how = How(noise=0.0, every=POSITIONS * SAMPLES, columns=20, reset=True, before=0)
+    slow, fast = exact(how, 2)
+    X, D = data()
+    descent = 0.1 - 2 * how.transfer_lr * how.lr * D.T.astype(float) @ X
+    np.testing.assert_allclose(slow, descent, rtol=0, atol=1e-6)
+    assert not fast.any()
+
+
+def closed_loop(a: float, b: float, gamma: float, steps: int) -> np.ndarray:
+    """(W + gamma A - W*, A) [steps, 2] of one weight that descends e²/2, transferred every step.
+
+    lr_A = a, lr_T = b; from e = 0.7.
+    """
+    device, one = make_device("ideal", {}), Tiling((0, 1), (0, 1))
+    slow = make_plane(device, one, np.full((1, 1), 0.7, np.float32), pulsed=False)
+    fast = make_plane(device, replace(one, first_tile=1), pulsed=False)
+    how = How(lr=a, transfer_lr=b, every=1, columns=1, noise=0.0, before=0)
+    seen = np.empty((steps, 2))
+    for step in range(steps):
+        seen[step] = slow.W[0, 0] + gamma * fast.W[0, 0], fast.W[0, 0]
+        error = np.full((1, 1), seen[step, 0], np.float32)
+        run(slow, fast, how, ((0, 1),), (np.ones((1, 1), np.float32), error), positions=1)
+    return seen
+
+
+def test_without_gamma_ideal_devices_oscillate_for_ever() -> None:
+    """Spec: a symplectic Euler oscillator, both eigenvalues on the unit circle for a b < 4."""
+    seen = closed_loop(0.1, 0.1, 0.0, 10_000)
+    early, late = np.max(np.abs(seen[:100, 0])), np.max(np.abs(seen[-100:, 0]))
+    assert abs(early - 0.7) < 2e-3
+    assert abs(late - 0.7) < 2e-3
+    steps, results = seen[:-1], seen[1:]
+    matrix, *_ = np.linalg.lstsq(steps, results, rcond=None)
+    np.testing.assert_allclose(np.abs(np.linalg.eigvals(matrix)), 1, rtol=0, atol=1e-6)
+
+
+def test_gamma_damps_as_stated() -> None:
+    """Spec: determinant 1 - gamma a, trace 2 - (gamma + b) a."""
+    a, b, gamma = 0.1, 0.05, 0.4
+    seen = closed_loop(a, b, gamma, 60)
+    matrix, *_ = np.linalg.lstsq(seen[:-1], seen[1:], rcond=None)
+    assert abs(np.linalg.det(matrix) - (1 - gamma * a)) < 1e-5
+    assert abs(np.trace(matrix) - (2 - (gamma + b) * a)) < 1e-5
+
+
+@pytest.mark.slow
+def test_bits_are_the_same_where_kernels_come_from_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """The process that compiles runs the code that later ones load."""
+    code = (
+        "from tests.runtime.kernels.test_cells import *;"
+        "found = [];"
+        "[(run(*(p := planes(make_device(name, {'dw_min': 0.005}))), How()),"
+        " found.extend(each.W.tobytes().hex() for each in p))"
+        " for name in ('constant-step', 'soft-bounds')]; print(hash(tuple(found)))"
+    )
+    caches = {"RPUCC_CACHE": str(tmp_path / "own"), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    both = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **caches, "PYTHONHASHSEED": "0"},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for _ in range(2)
+    ]  # fmt: skip
+    assert both[0] == both[1]
