@@ -245,7 +245,7 @@ class Plan:
         """A layer as plain data, with the cuts of its matrix and where its tiles lie."""
         data = dataclasses.asdict(layer)
         data |= {"grid": list(layer.grid), "array_size": list(layer.array_size)}
-        data["weight_scale"] = list(layer.weight_scale)
+        data |= {"weight_scale": list(layer.weight_scale), "planes": list(layer.planes)}
         cuts = {grid.layer: (grid.row_cuts, grid.col_cuts) for grid in self.grids}
         rows, columns = cuts.get(layer.name, ((), ()))
         data |= {"row_cuts": list(rows), "col_cuts": list(columns)}

@@ -52,7 +52,7 @@ class LayerPlan:
     array_size: tuple[int, int]
     """Rows and columns of that kind."""
     tiles: int
-    """Tiles of all groups and copies."""
+    """Tiles of all groups, copies and planes."""
     utilisation: float
     """Devices by crosspoints of the arrays that hold tiles of the layer, 0 to 1."""
     reads_forward: int
@@ -80,6 +80,11 @@ class LayerPlan:
     """Copies of the layer that share out its reads; each holds all of its weights."""
     devices_per_weight: int = 1
     """Devices, one below the other, whose mean is a weight."""
+    cell: str = ""
+    """The model of its cells (`rpucc cells`); "" for a digital layer."""
+    planes: tuple[str, ...] = ()
+    """The planes of a cell that have arrays; each holds every weight. Only those that a read sees
+    where nothing is trained."""
     arrays: int = 0
     """Arrays that hold tiles of the layer; where tiles share arrays, other layers may be there."""
     joules: float = 0.0
@@ -109,8 +114,8 @@ class LayerPlan:
 
     @property
     def devices(self) -> int:
-        """Devices of all copies."""
-        return self.weights * self.devices_per_weight * self.replicas
+        """Devices of all copies and planes."""
+        return self.weights * self.devices_per_weight * self.replicas * len(self.planes)
 
 
 def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:
@@ -126,7 +131,8 @@ def analog_plan(
     grid = segments(spec.row_cuts), segments(spec.col_cuts)
     R, C = layer.group_rows // layer.devices, layer.columns
     arrays = len(placement.arrays_of(layer.name))
-    devices = layer.group_rows * layer.groups * C * layer.replicas
+    cell = target.for_layer(layer.name).cell.settings
+    planes = cell.arrays(training=bool(layer.updates))
     forward = sum(reads_per_sample(node) for node in layer.forward)
     backward = sum(reads_per_sample(node) for node in layer.backward)
     updates = sum(reads_per_sample(node) for node in layer.updates)
@@ -143,7 +149,7 @@ def analog_plan(
         array=kind.name,
         array_size=(kind.rows, kind.cols),
         tiles=spec.tiles,
-        utilisation=devices / (arrays * kind.rows * kind.cols),
+        utilisation=spec.weights / (arrays * kind.rows * kind.cols),
         reads_forward=forward,
         reads_backward=backward,
         updates=updates,
@@ -158,6 +164,8 @@ def analog_plan(
         groups=layer.groups,
         replicas=layer.replicas,
         devices_per_weight=layer.devices,
+        cell=cell.model,
+        planes=planes,
         arrays=arrays,
         weight_scale=layer.weight_scale,
         clipped=layer.beyond_bounds,

@@ -18,9 +18,10 @@ CORE |= {"structure", "target", "target_load", "target_values", "targets", "repo
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
 CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
 CORE |= {"patterns", "program", "step_contract", "target_keys", "target_messages"}
-CORE |= {"target_overrides", "trust"}
+CORE |= {"cells", "target_overrides", "trust"}
 ALLOWED = {
     "core": CORE,
+    "cells": {"cells", "target_keys", "target_values"},
     "cost": CORE,
     "opset": CORE,
     "program_check": CORE,
@@ -40,6 +41,7 @@ def package_files() -> list[tuple[str, Path]]:
         "passes",
         "runtime",
         "models",
+        "cells",
         "cost",
         "opset",
         "placement",
@@ -48,7 +50,7 @@ def package_files() -> list[tuple[str, Path]]:
     ):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]
-    for name in sorted(CORE - {"targets", "report", "cost", "opset", "placement", "program_check"}):
+    for name in sorted(CORE - set(ALLOWED) - {"targets", "report"}):
         found.append(("core", Path(find_spec(f"rpucc.{name}").origin)))
     return found
 

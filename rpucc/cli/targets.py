@@ -73,7 +73,8 @@ def keys(table: str | None, as_json: bool) -> None:
     from rpucc.cli.console import show
     from rpucc.report import lists
 
-    show(lists.keys((f"{key.table}.{key.name}", key.values, key.text) for key in found))
+    names = (f"{key.table}.{key.name}" + (f" of {key.model}" if key.model else "") for key in found)
+    show(lists.keys((n, key.values, key.text) for n, key in zip(names, found, strict=True)))
 
 
 @targets.command()

@@ -26,8 +26,8 @@ PLACES = frozenset({"array_ids", "places_digest"})
 PARTS = ("target", "policies", "cost", "digests")
 """Parts of a program beside its plan."""
 
-OPEN = frozenset({"array", "batch_norms", "device", "operations"})
-"""Tables with names of the user: what only one side has there is a difference."""
+OPEN = frozenset({"array", "batch_norms", "cell", "device", "operations"})
+"""Tables with names of the user or of a model: what only one side has there is a difference."""
 
 WRITTEN = ("program.model", "program.version", "target.")
 """Settings that act through what else is compared, or not at all: where only these differ, two
@@ -182,7 +182,8 @@ class _Comparison:
     ) -> Iterator[Change]:
         """Yield what differs between two tables, with keys of inner tables joined.
 
-        free: keys are the user's; else a key that one side lacks is one of another version.
+        free: keys are the user's or a model's, in inner tables too; else a key that one side lacks
+        is one of another version.
         """
         for key in dict.fromkeys((*before, *after)):
             if key in FOLLOWS:
@@ -191,8 +192,10 @@ class _Comparison:
                 self.missing[key] = None
                 continue
             one, other = before.get(key), after.get(key)
-            if isinstance(one, Mapping) and isinstance(other, Mapping) and one and other:
-                inner = self.changes(one, other, separator, free=key in OPEN)
+            within = free or key in OPEN
+            filled = within or (one and other)
+            if filled and isinstance(one, Mapping) and isinstance(other, Mapping):
+                inner = self.changes(one, other, separator, free=within)
                 yield from (replace(c, key=f"{key}{separator}{c.key}") for c in inner)
             elif differs(one, other):
                 yield Change(key, one, other)

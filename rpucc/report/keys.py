@@ -5,7 +5,8 @@ in docs/ are written from here, each behind a line that names its table (`with_t
 
     python -m rpucc.report.keys docs/policies.md docs/mapping.md
 
-Not for device models' parameters: those are the models' own (docs/devices.md).
+A table's models may have keys of their own, `<!-- keys of cell tiki-taka -->`. Not for
+device models' parameters: those are the models' own (docs/devices.md).
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from rpucc.cells import CELLS
 from rpucc.target import Target
 from rpucc.target_keys import Section, mark, table_of, tables_of
 from rpucc.target_values import Allowed
 
 MARK = "<!-- keys of {table} -->"
-"""Stands before a table in a page."""
+"""Stands before a table in a page; it names the table, and the model if the keys are a model's."""
+
+MODELS = {"cell": CELLS}
+"""Table -> its models, where those are sections too."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,13 @@ class Key:
     choices: tuple[bool | str, ...]
     """All values, where they are few."""
     text: str
+    model: str = ""
+    """The model that has it; "" for a key of the table itself."""
+
+    @property
+    def place(self) -> str:
+        """What the mark of its table names: "update", "cell tiki-taka"."""
+        return f"{self.table} {self.model}".rstrip()
 
     @property
     def values(self) -> str:
@@ -57,17 +69,24 @@ class Key:
 
 
 def keys() -> tuple[Key, ...]:
-    """Return every key, table by table, in the order of a target's sections."""
+    """Return every key, table by table, in the order of a target's sections.
+
+    A table in another that is of a class before it, `[cell.fast]`, has the keys of that one.
+    """
     tables = tables_of(Target)
-    return tuple(
-        key
-        for name, cls in tables.classes.items()
-        if name in (*tables.single, *tables.lists)
-        for key in _keys(name, cls)
-    )
+    first: dict[type[BaseModel], str] = {}
+    for name, cls in tables.classes.items():
+        if name in (*tables.single, *tables.lists):
+            first.setdefault(cls, name)
+    found: list[Key] = []
+    for cls, name in first.items():
+        found += _keys(name, cls)
+        for model, settings in MODELS.get(name, {}).items():
+            found += _keys(name, settings, model)
+    return tuple(found)
 
 
-def _keys(table: str, cls: type[BaseModel]) -> Iterator[Key]:
+def _keys(table: str, cls: type[BaseModel], model: str = "") -> Iterator[Key]:
     texts = _texts(cls)
     names = cls.key_names() if issubclass(cls, Section) else tuple(cls.model_fields)
     for name in names:
@@ -77,7 +96,7 @@ def _keys(table: str, cls: type[BaseModel]) -> Iterator[Key]:
         allowed = mark(field, Allowed)
         assert allowed is not None, f"{table}.{name} has no range"
         text = field.description or texts.get(name, "")
-        yield Key(table, name, _default(field), allowed.text, allowed.choices, text)
+        yield Key(table, name, _default(field), allowed.text, allowed.choices, text, model)
 
 
 def _default(field: FieldInfo) -> Any:
@@ -120,16 +139,16 @@ def _below_fields(cls: ast.ClassDef) -> Iterator[tuple[str, str]]:
 # ---------------------------------------------------------------- pages
 
 
-def as_markdown(table: str) -> str:
-    """Return the keys of a table as one of Markdown."""
+def as_markdown(place: str) -> str:
+    """Return the keys of a table, or of one of its models ("cell tiki-taka"), as Markdown."""
     rows = [
-        f"| `{key.name if table == 'layer' else f'{table}.{key.name}'}` | {_cell(key.values)} | "
-        f"{_cell(key.text)} |"
+        f"| `{key.name if key.table == 'layer' else f'{key.table}.{key.name}'}` "
+        f"| {_cell(key.values)} | {_cell(key.text)} |"
         for key in keys()
-        if key.table == table
+        if key.place == place
     ]
     if not rows:
-        raise ValueError(f"a target has no table {table!r}")
+        raise ValueError(f"a target has no table {place!r}")
     return "\n".join(
         ["| key | values, default first | what it does |", "| --- | --- | --- |", *rows]
     )
@@ -141,7 +160,7 @@ def _cell(text: str) -> str:
 
 def with_tables(page: str) -> str:
     """Return the text of a page with every table of keys written anew."""
-    pattern = re.compile(MARK.replace("{table}", r"(\w+)") + r"\n(?:\|[^\n]*\n)*")
+    pattern = re.compile(MARK.replace("{table}", r"(\w+(?: [\w-]+)?)") + r"\n(?:\|[^\n]*\n)*")
     return pattern.sub(
         lambda found: f"{MARK.format(table=found[1])}\n{as_markdown(found[1])}\n", page
     )

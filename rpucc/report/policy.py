@@ -5,7 +5,7 @@ Not for what the plan alone knows: that is plan.py.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rpucc.report.plan import which_cycles
@@ -14,6 +14,7 @@ from rpucc.target_sections import LayerTables
 from rpucc.target_values import SAME
 
 if TYPE_CHECKING:
+    from rpucc.cells import Cell
     from rpucc.plan import LayerPlan
     from rpucc.target import LayerPolicy, Periphery
 
@@ -31,7 +32,8 @@ def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
     10
     """
     ops = {"Read"} | ({"BoundedRead"} if plan.bound_forward or plan.bound_backward else set())
-    calibrated = policy.calibration.zero_shift
+    cell = policy.cell.settings
+    calibrated = policy.calibration.zero_shift or cell.shifted
     return {
         **{
             table: _acting(getattr(policy, table), ops, backward=plan.reads_backward > 0)
@@ -39,9 +41,20 @@ def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
             if table not in _IN_PLAN and _has_acting(getattr(policy, table))
         },
         "device": {"model": policy.device.model, **policy.device.parameters},
+        "cell": _cell_data(policy, cell, plan.planes),
         "variations": {"remove": sorted(policy.variations.remove)},
         "calibration": policy.calibration.model_dump() if calibrated else {},
         "replica_updates": policy.mapping.replica_updates if plan.replicas > 1 else "",
+    }
+
+
+def _cell_data(policy: LayerPolicy, cell: Cell, planes: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of a cell and the devices of its planes."""
+    devices = {plane: policy.cell.of_plane(plane, policy.device) for plane in planes}
+    return {
+        "model": cell.model,
+        **cell.model_dump(),
+        **{plane: {"model": d.model, **d.parameters} for plane, d in devices.items()},
     }
 
 

@@ -100,7 +100,7 @@ def test_rounding_is_no_difference(before: Data) -> None:
 
 OTHER: dict[str, Any] = {
     "name": "another", "description": "another", "array": "large", "count": 5,
-    "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129], "remove": ["dtod"],
+    "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129], "remove": ["dtod"], "model": "reference",
 }  # fmt: skip
 """Key of a target -> another legal value, where the range of the key does not give one."""
 
@@ -109,6 +109,7 @@ START = (
     "layer.conv1.mapping.replicas=4", "layer.conv1.mapping.replica_updates=shared",
     "layer.conv2.management.bound_mode=worst-case", "layer.conv2.mapping.weight_scaling=0.1",
     "batch_norm.policy=fold",
+    "layer.fc1.cell.model=tiki-taka",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
 """A target on which as many keys as possible have an effect."""
@@ -135,19 +136,27 @@ def keys_of_a_target() -> Iterator[tuple[str, str, Any]]:
             yield "", name, OTHER[name]
         elif name == "arrays":
             yield from _keys_of("array.small", section[0])
+        elif name == "device":
+            yield from _keys_of_devices(name, section)
+        elif name == "cell":
+            yield name, "model", OTHER["model"]
+            cell = start.for_layer("fc1").cell
+            yield from _keys_of("layer.fc1.cell", cell.settings)
+            yield from _keys_of_devices("layer.fc1.cell.fast", start.device)
         elif isinstance(section, Section):
             yield from _keys_of(name, section)
 
 
+def _keys_of_devices(table: str, section: ModelSection) -> Iterator[tuple[str, str, Any]]:
+    values = {**section.parameters, "dw_min": 0.002}
+    yield from ((table, key, 1.5 * value or 0.1) for key, value in values.items())
+
+
 def _keys_of(table: str, section: Section) -> Iterator[tuple[str, str, Any]]:
-    if isinstance(section, ModelSection):
-        values = {**section.parameters, "dw_min": 0.002}
-        yield from ((table, key, 1.5 * value or 0.1) for key, value in values.items())
-        return
     policy = Target.load("soft-bounds", START)
     for key, field in type(section).model_fields.items():
-        place = RULES.get(key, table).split(".")
-        of_layer = getattr(policy.for_layer(place[1]), table) if place[0] == "layer" else section
+        place = RULES.get(key, "").split(".")
+        of_layer = getattr(policy.for_layer(place[1]), table) if place[0] else section
         allowed = mark(field, Allowed)
         assert allowed is not None
         yield table, key, OTHER[key] if key in OTHER else other(getattr(of_layer, key), allowed)
@@ -174,7 +183,7 @@ def start() -> Data:
 def test_every_key_of_a_target_that_acts_is_a_difference(
     table: str, key: str, other: Any, start: Data
 ) -> None:
-    place = RULES.get(key, table)
+    place = table if table.startswith("layer.") else RULES.get(key, table)
     path = f"{place}.{key}" if place else key
     found = diff(start, start_of(f"{path}={json.dumps(other)}"))
     written = "target.layer" if place.startswith("layer.") else f"target.{path}"

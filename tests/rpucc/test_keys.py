@@ -7,8 +7,9 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
+from rpucc.cells import CELLS
 from rpucc.cli.main import cli
-from rpucc.report.keys import MARK, as_markdown, keys, with_tables
+from rpucc.report.keys import MARK, MODELS, as_markdown, keys, with_tables
 from rpucc.target import Target
 
 
@@ -30,6 +31,7 @@ def test_the_command_lists_every_key_and_its_text() -> None:
         "choices": [],
         "text": "How often bound management reads again before it gives up; worst-case once at "
         "most.",
+        "model": "",
     }
     text = " ".join(run("update").stdout.split())
     assert "update.bl 10; an integer from 1 to 255" in text
@@ -54,15 +56,23 @@ def test_what_a_default_and_the_values_look_like() -> None:
 
 
 def test_a_default_is_what_a_short_file_gets() -> None:
-    data = json.loads(Target.load("ideal").to_json())
     array = {"name": "a", "rows": 4, "cols": 4, "t_read": 1e-9}
-    short = json.loads(
-        Target.load({"name": "t", "array": [array], "device": data["device"]}).to_json()
-    )
+    short = Target.load({"name": "t", "array": [array], "device": {"model": "ideal"}})
     for key in keys():
-        table = short["array"][0] if key.table == "array" else short.get(key.table, {})
-        if key.default is not None and key.table != "layer":
-            assert table[key.name] == key.default, key
+        if key.default is None or key.table == "layer":
+            continue
+        table = short.arrays[0] if key.table == "array" else getattr(short, key.table)
+        found = getattr(MODELS[key.table][key.model]() if key.model else table, key.name)
+        assert (list(found) if isinstance(found, tuple) else found) == key.default, key
+
+
+def test_models_of_a_table_have_keys_of_their_own() -> None:
+    own = {key.name for key in keys() if key.place == "cell tiki-taka"}
+    assert own == set(CELLS["tiki-taka"].model_fields)
+    assert {key.table for key in keys() if "." in key.table} == set()
+    text = " ".join(run("cell").stdout.split())
+    assert "cell.model plain, reference, tiki-taka" in text
+    assert "cell.gamma of tiki-taka 0; a number from 0 to 1e6" in text
 
 
 def test_a_page_gets_the_tables_that_its_marks_name() -> None:
