@@ -31,7 +31,7 @@ class Cell(Section):
     op: ClassVar[str] = "Update"
     """The rpu op of its update cycle."""
     body: ClassVar[str] = ""
-    """The op's ideal semantics in standard operators, in braces (`rpucc.op_spec.OpSpec.body`): from
+    """The op's ideal semantics in standard operators, in braces (`rpucc/op_spec.py`): from
     W, x, d, lr and the state to W2 and each state's next value, whose name ends in 2. Empty where
     the op is Update."""
     pulsed: ClassVar[str]

@@ -44,6 +44,12 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "scaled": ("grouped", "rpu-managed", ("mapping.weight_scaling=0.1",), {}),
     "unscaled": ("conv", "rpu-managed", ("mapping.weight_scaling=off", "mapping.bias=array"), {}),
     "soft bounds": ("dense", "soft-bounds", (), {}),
+    "tiki-taka": (
+        "conv",
+        "soft-bounds-asymmetric",
+        ("cell.model=tiki-taka", "calibration.pairs=20", "cell.gamma=0.5", "array.small.cols=5"),
+        {},
+    ),
     "fixed batch": ("mixed", "rpu-managed", (), {}),
     "binary": ("dense", "rpu-managed", (), {"loss": "binary-cross-entropy"}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),
