@@ -8,8 +8,6 @@ so one counter serves 16 slots or columns, and the other 16 bits are drawn when 
 
 from __future__ import annotations
 
-import math
-
 import numba as nb
 import numpy as np
 
@@ -17,6 +15,7 @@ from rpucc.runtime.kernels.floats import float_of
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.philox import UPDATE_COLUMN, UPDATE_ROW, philox
 from rpucc.runtime.kernels.pulse_lanes import fire16, keep16, largest16, levels16, list16
+from rpucc.runtime.scalars import pulses as scalars
 
 f32 = nb.float32
 i32 = nb.int32
@@ -38,28 +37,13 @@ def _largest(values):
     return float_of(high)
 
 
-@inlined
-def _gains(x_max, d_max, lr, dw_min, bl_max, managed, bl_managed):
-    bl = i32(bl_max)
-    if bl_managed:
-        needed = lr * x_max * d_max / dw_min
-        whole = i32(min(needed, f32(bl_max)))
-        whole += i32(1) if f32(whole) < needed else i32(0)
-        bl = min(i32(bl_max), max(i32(1), whole))
-    used = d_max != f32(0) and (x_max != f32(0) or not (managed or bl_managed))
-    ratio = math.sqrt(d_max / x_max) if managed else f32(1)
-    k = math.sqrt(lr / (f32(bl) * dw_min))
-    return bl if used else i32(0), k * ratio if used else f32(0), k / ratio if used else f32(0)
+_gains = inlined(scalars.gains)
+_first_byte = inlined(scalars.first_byte)
 
 
 @kernel
 def pulse_gains(x, d, lr, dw_min, bl_max, managed, bl_managed):
-    """(BL, Cx, Cd) of one update; BL = 0 where nothing can fire.
-
-    k = sqrt(lr / (BL dw_min)); Cx = Cd = k, or with update management
-    Cx = k sqrt(d_max / x_max), Cd = k sqrt(x_max / d_max); update BL management takes the
-    smallest BL that can carry lr x_max d_max (Gokmen et al. 2017).
-    """
+    """(BL, Cx, Cd) of one update, as `scalars.pulses.gains` has them."""
     return _gains(_largest(x), _largest(d), lr, dw_min, bl_max, managed, bl_managed)
 
 
@@ -87,12 +71,6 @@ def all_gains(X, D, m, length, lr, dw_min, bl_max, managed, bl_managed, gains, l
         lengths[i] = min(max(bl - before, i32(0)), i32(TRAIN_SLOTS))
         cx[i] = x_gain
         cd[i] = d_gain
-
-
-@inlined
-def _first_byte(level):
-    """A draw whose top byte is below this fires; one that equals it needs its other 16 bits."""
-    return min(level >> i32(16), i32(255))
 
 
 @inlined

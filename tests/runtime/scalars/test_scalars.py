@@ -22,7 +22,8 @@ from rpucc.runtime.kernels import bits
 from rpucc.runtime.kernels import floats as fast_floats
 from rpucc.runtime.kernels import normals as fast_normals
 from rpucc.runtime.kernels import philox as fast_philox
-from rpucc.runtime.scalars import activations, floats, normals, philox
+from rpucc.runtime.kernels import pulses as fast_pulses
+from rpucc.runtime.scalars import activations, floats, normals, philox, pulses
 
 COUNT = 3000
 INTRINSICS = {floats.bits_of: bits.bits_of, floats.float_of: bits.float_of}
@@ -69,6 +70,7 @@ CASES: dict[str, tuple[Callable[..., Any], list[np.ndarray]]] = {
     "box_muller": (normals.box_muller, [words(1), words(2)]),
     "floor": (floats.floor, [numbers(3, 1000.0)]),
     "magnitude_bits": (floats.magnitude_bits, [numbers(4)]),
+    "first_byte": (pulses.first_byte, [words(8).view(np.int32)]),
     "tanh": (activations.tanh, [numbers(5)]),
     "relu": (activations.relu, [numbers(6)]),
     "sigmoid": (activations.sigmoid, [numbers(7)]),
@@ -117,6 +119,26 @@ def test_below_plain_equals_compiled() -> None:
     assert np.all((plain >= 0) & (plain < counts))
     a, b, c = arguments[9]
     assert plain[9] == (int(a) << 32 | int(b)) % c
+
+
+@pytest.mark.parametrize("managed", [False, True])
+@pytest.mark.parametrize("bl_managed", [False, True])
+def test_gains_plain_equals_compiled(managed: bool, bl_managed: bool) -> None:
+    """BL is the same, the gains are; where nothing can fire all are 0."""
+    rng = np.random.default_rng(1)
+    x, d, lr, dw_min = rng.uniform(0, 1, (4, COUNT)).astype(np.float32)
+    x[:20], d[10:30] = 0, 0
+    columns = zip(x, d, lr, dw_min * np.float32(0.01) + np.float32(1e-4), strict=True)
+    arguments = [(*each, 1 + i % 31, managed, bl_managed) for i, each in enumerate(columns)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plain = each(pulses.gains, arguments)
+    np.testing.assert_array_equal(each(strict(pulses.gains), arguments), plain)
+    assert np.all((plain[:, 0] >= 1) | ~plain.any(axis=1))
+    assert np.all(plain[10:30] == 0)
+    for given, expected in zip(arguments[:500], plain, strict=False):
+        largest = (np.array([value], np.float32) for value in given[:2])
+        fast = fast_pulses.pulse_gains(*largest, *given[2:])
+        np.testing.assert_allclose(fast, expected, rtol=1e-6)
 
 
 def test_integer_functions_take_whole_arrays() -> None:
