@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.opset import DOMAIN, VERSION
 from rpucc.runtime.array import WEIGHT, Array
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import make_device
@@ -74,7 +75,7 @@ class Stand:
         return made.outputs[0]
 
     def rpu(self, op: str, *inputs: ir.Value, outputs: int = 1, **attributes: Any) -> ir.Value:
-        return self.node(op, inputs, outputs, "rpu", **attributes)
+        return self.node(op, inputs, outputs, DOMAIN, **attributes)
 
     def executor(
         self, backend: Backend, *outputs: ir.Value, batch: int = 1, seed: int = 1,
@@ -83,7 +84,7 @@ class Stand:
         """An executor whose inputs hold what they were made with."""
         graph = ir.Graph(
             self._values, outputs, nodes=self.nodes, initializers=self._fixed,
-            opset_imports={"": 21, "rpu": 1},
+            opset_imports={"": 21, DOMAIN: VERSION},
         )  # fmt: skip
         machine: Any = SimpleNamespace(
             program=SimpleNamespace(fixed_batch=None, model=ir.Model(graph, ir_version=10)),
