@@ -102,14 +102,18 @@ def _like(name: str, array: NDArray[Any]) -> ir.Value:
     return ir.Value(name=name, shape=ir.Shape(array.shape), type=kind)
 
 
+def quiet_array(W: FloatArray, tiling: Tiling, seed: int = 1) -> Array:
+    """An array that holds exactly W."""
+    return make_array("fc", tiling.layout(seed), make_device("ideal", {}), W, pulsed=False)
+
+
 def read_on(
     backend: Backend, W: FloatArray, X: FloatArray, tiling: Tiling, periphery: Periphery, *,
     positions: int = 1, sample: int = 0, seed: int = 1, transpose: bool = False,
     evaluating: bool = False,
 ) -> tuple[FloatArray, NDArray[np.int64]]:  # fmt: skip
     """(Y, statistics) of a Read of all rows of X, forward or backward."""
-    ideal = make_device("ideal", {})
-    array = make_array("fc", tiling.layout(seed), ideal, W, pulsed=False)
+    array = quiet_array(W, tiling, seed)
     x = X.reshape(-1, positions, X.shape[1])
     Y, statistics = read_array_on(
         backend, array, x, periphery, sample=sample, seed=seed, transpose=transpose,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.machine import Machine
 
 from .stock import (
@@ -113,18 +114,19 @@ def model(layer: Layer) -> onnx.ModelProto:
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
-    layers(),
-    st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    st.integers(1, 3),
-    st.sampled_from(["auto", "array", "digital"]),
+    layer=layers(),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    batch=st.integers(1, 3),
+    bias=st.sampled_from(["auto", "array", "digital"]),
 )
 def test_a_training_step_is_that_of_onnxruntime(
-    layer: Layer, size: tuple[int, int], batch: int, bias: str
+    backend: Backend, layer: Layer, size: tuple[int, int], batch: int, bias: str
 ) -> None:
     overrides = [f"array.rows={size[0]}", f"array.cols={size[1]}", f"mapping.bias={bias}"]
     program = rpucc.compile(model(layer), "ideal", verify=False, overrides=overrides)
     feeds = training_feeds(program, batch)
-    executor = run_executor(Machine(program), feeds, training_outputs(program), batch)
+    outputs = training_outputs(program)
+    executor = run_executor(Machine(program), feeds, outputs, batch, backend=backend)
     agreed = assert_agree(executor, stock_values(program.model, feeds))
     assert agreed >= {"c", "logits", "loss", "p.W.next", "c.W.next", "fc.W.next"}
     original = stock_values(model(layer), feeds)  # and the program is what the user gave

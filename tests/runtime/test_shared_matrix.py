@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
 from rpucc.passes.execute import random_feeds
+from rpucc.runtime.backend import Backend
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.machine import Machine
 
@@ -66,13 +67,16 @@ def test_a_transposed_read_has_noise_of_its_own_too():
 
 @pytest.mark.parametrize("size", [(100, 60), (7, 5)])
 @pytest.mark.parametrize("name", TIED)
-def test_an_ideal_step_is_that_of_onnxruntime(name: str, size: tuple[int, int]) -> None:
+def test_an_ideal_step_is_that_of_onnxruntime(
+    backend: Backend, name: str, size: tuple[int, int]
+) -> None:
     habit = TIED[name]
     program = ideal(habit.build(), *size, loss=habit.loss)
     feeds = random_feeds(program.model, seed=1)
-    executor = run_executor(Machine(program), feeds, training_outputs(program), 2)
+    outputs = training_outputs(program)
+    executor = run_executor(Machine(program), feeds, outputs, 2, backend=backend)
     compared = assert_agree(executor, stock_values(program.model, feeds))
-    assert set(training_outputs(program)) <= compared
+    assert set(outputs) <= compared
 
 
 def test_pulses_move_a_shared_matrix_as_far_as_its_exact_update_does() -> None:

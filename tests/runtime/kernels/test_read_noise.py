@@ -9,7 +9,7 @@ from rpucc.runtime.backend import Backend
 from rpucc.runtime.kernels.read import REREADS, SATURATED
 
 from ..bounds import correlation, deviations
-from ..stand import read_on
+from ..stand import Stand, quiet_array, read_on
 from ..tilings import Periphery, Tiling
 
 SIGMA = 0.06
@@ -76,6 +76,31 @@ def test_other_tile_other_noise(backend: Backend) -> None:
     r, error = correlation(
         noise(backend, WHOLE), noise(backend, Tiling((0, SIZE), (0, SIZE), first_tile=1))
     )
+    assert abs(r) < deviations() * error
+
+
+@pytest.mark.parametrize(("evaluating", "transpose"), [(False, False), (True, False), (True, True)])
+def test_each_place_that_reads_a_matrix_has_noise_of_its_own(
+    backend: Backend, evaluating: bool, transpose: bool
+) -> None:
+    """Also the two directions in an evaluation, which draw for one purpose."""
+    stand = Stand()
+    weight = stand.weight("W", quiet_array(np.zeros(WHOLE.shape, np.float32), WHOLE))
+    x = stand.value("x", np.ones((1, POSITIONS, SIZE), np.float32))
+    reads = []
+    for turned in (False, transpose):
+        reads.append(stand.rpu("Read", x, weight, noise=SIGMA, transpose=int(turned)))
+        if evaluating:
+            stand.nodes[-1].metadata_props["rpucc.cycle"] = "forward"
+    ends = [stand.node("ReduceSum", [read]) for read in reads]
+    executor = stand.executor(backend, *ends, evaluating=evaluating)
+    executor.run()
+    first, second = (executor[str(end.name)] / SIGMA for end in ends)
+    np.testing.assert_array_equal(  # the place of a matrix that is read once is the first
+        first.reshape(1, POSITIONS, SIZE), noise(backend, WHOLE, evaluating=evaluating)
+    )
+    assert abs(second.var() - 1) < deviations() * np.sqrt(2 / second.size)
+    r, error = correlation(first, second)
     assert abs(r) < deviations() * error
 
 
