@@ -88,7 +88,8 @@ class Stand:
         )  # fmt: skip
         machine: Any = SimpleNamespace(
             program=SimpleNamespace(fixed_batch=None, model=ir.Model(graph, ir_version=10)),
-            arrays=self.arrays, values=self.constants, updates={}, key=seed_key(seed),
+            arrays=self.arrays, held={name: a.visible for name, a in self.arrays.items()},
+            values=self.constants, updates={}, key=seed_key(seed),
         )  # fmt: skip
         names = [str(value.name) for value in outputs]
         made = Executor(machine, batch, names, evaluating=evaluating, fuse=fuse, backend=backend)
