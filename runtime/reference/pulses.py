@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.kernels.philox import PULSE_COUNTS
 from rpucc.runtime.reference.counted import four_normals
+from rpucc.runtime.scalars.philox import PULSE_COUNTS
 
 
 def pulse_tile(
