@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.kernels.philox import TRANSFER_NOISE, TRANSFER_READ, TRANSFER_ROW
 from rpucc.runtime.reference.philox import normals, words
+from rpucc.runtime.scalars.philox import TRANSFER_NOISE, TRANSFER_READ, TRANSFER_ROW
 
 Array = NDArray[np.float64]
 
