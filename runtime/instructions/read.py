@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,10 @@ from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.fits import require
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import multiply, multiply_groups
-from rpucc.runtime.kernels.read import UNBOUNDED, read, read_groups
+from rpucc.runtime.kernels.read import read, read_groups
+from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Draws, Lines, Scratch, Settings
 
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
@@ -26,42 +27,28 @@ if TYPE_CHECKING:
 BLOCK_OUTPUTS = 32768
 
 
-@dataclass(frozen=True)
-class Periphery:
-    """The analog part of a Read node, in the kernel's terms (see `kernels.read.read`)."""
+def settings_of(node: ir.Node, noise_managed: bool) -> Settings:
+    """What the attributes of a Read or BoundedRead say, in the kernels' terms."""
+    attributes = node.attributes
+    bound = attributes.get_float("bound", 0.0)
+    dac_bits, adc_bits = attributes.get_int("dac_bits", 0), attributes.get_int("adc_bits", 0)
+    max_halvings = attributes.get_int("max_halvings", 0)
+    assumed_w_max = attributes.get_float("assumed_w_max", 0.0)
+    return Settings(
+        noise_managed=noise_managed,
+        max_halvings=min(max_halvings, 1) if assumed_w_max else max_halvings,
+        worst_case=np.float32(assumed_w_max / bound if bound > 0 else 0),
+        noise=np.float32(attributes.get_float("noise", 0.0)),
+        bound=np.float32(bound if bound > 0 else UNBOUNDED),
+        dac_levels=np.float32(2 ** (dac_bits - 1) - 1 if dac_bits else 0),
+        dac_stochastic=bool(dac_bits and attributes.get_int("dac_stochastic", 0)),
+        adc_step=np.float32(2 * bound / (2**adc_bits - 2) if adc_bits else 0),
+    )
 
-    noise_managed: bool
-    max_halvings: int
-    worst_case: np.float32
-    noise: np.float32
-    bound: np.float32
-    dac_levels: np.float32
-    dac_stochastic: bool
-    adc_step: np.float32
 
-    @classmethod
-    def of(cls, node: ir.Node, noise_managed: bool) -> Periphery:
-        """From the attributes of a Read or BoundedRead."""
-        attributes = node.attributes
-        bound = attributes.get_float("bound", 0.0)
-        dac_bits, adc_bits = attributes.get_int("dac_bits", 0), attributes.get_int("adc_bits", 0)
-        max_halvings = attributes.get_int("max_halvings", 0)
-        assumed_w_max = attributes.get_float("assumed_w_max", 0.0)
-        return cls(
-            noise_managed=noise_managed,
-            max_halvings=min(max_halvings, 1) if assumed_w_max else max_halvings,
-            worst_case=np.float32(assumed_w_max / bound if bound > 0 else 0),
-            noise=np.float32(attributes.get_float("noise", 0.0)),
-            bound=np.float32(bound if bound > 0 else UNBOUNDED),
-            dac_levels=np.float32(2 ** (dac_bits - 1) - 1 if dac_bits else 0),
-            dac_stochastic=bool(dac_bits and attributes.get_int("dac_stochastic", 0)),
-            adc_step=np.float32(2 * bound / (2**adc_bits - 2) if adc_bits else 0),
-        )
-
-    @property
-    def ideal(self) -> bool:
-        """Whether a read is nothing but a matrix product."""
-        return not (self.noise or self.dac_levels or self.adc_step or self.bound < UNBOUNDED)
+def _is_ideal(s: Settings) -> bool:
+    """Whether a read is nothing but a matrix product."""
+    return not (s.noise or s.dac_levels or s.adc_step or s.bound < UNBOUNDED)
 
 
 def build_read(executor: Builder, chain: ReadChain) -> Instruction:
@@ -88,18 +75,24 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
     fits = fits and (layout.groups == 1 or (x.ndim == 4 and x.shape[1] == layout.groups))
     require(node, fits, f"its input {list(x.shape)} does not fit its matrix")
     y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
-    periphery = Periphery.of(node, managed)
+    settings = settings_of(node, managed)
     grouped = layout.groups > 1
     lead = x.shape[-2:-1] if grouped else ()  # of groups the positions stay an axis
     X, Y = x.reshape(-1, *lead, inputs), y.reshape(-1, *lead, outputs)
-    if periphery.ideal:
+    if _is_ideal(settings):
         build = _ideal_groups if grouped else _ideal
         return build(executor, array, X, Y, transpose)
-    positions = lead[0] if grouped else len(X) // executor.batch
-    place = _place(node, executor.address.evaluating)
-    return _analog(
-        executor, array, X, Y, periphery, in_cuts, out_cuts, tiles, positions, place, transpose
+    address = executor.address
+    lines = Lines(in_cuts, out_cuts, tiles if grouped else tiles[0], transpose)
+    purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
+    draws = Draws(
+        positions=lead[0] if grouped else len(X) // executor.batch,
+        purpose=philox.READ_EVALUATE if address.evaluating else purpose,
+        place=_place(node, address.evaluating),
+        k0=address.key[0],
+        k1=address.key[1],
     )
+    return _analog(executor, array, X, Y, lines, settings, draws)
 
 
 def _ideal(
@@ -127,41 +120,27 @@ def _ideal_groups(
 
 
 def _analog(
-    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], periphery: Periphery,
-    in_cuts: NDArray[np.int64], out_cuts: NDArray[np.int64], tiles: NDArray[np.int64],
-    positions: int, place: int, transpose: bool,
+    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], lines: Lines,
+    settings: Settings, draws: Draws,
 ) -> Instruction:  # fmt: skip
-    longest, widest = int(np.max(np.diff(in_cuts))), int(np.max(np.diff(out_cuts)))
+    longest = int(np.max(np.diff(lines.in_cuts)))
+    widest = int(np.max(np.diff(lines.out_cuts)))
     grouped = X.ndim == 3
-    block = min(_block(widest), positions if grouped else len(X))
-    purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
-    address, tallies, blas = executor.address, executor.tallies, blas_routines()
-    purpose = philox.READ_EVALUATE if address.evaluating else purpose
-    k0, k1 = address.key
-    run_kernel, W = (read_groups, array.matrices) if grouped else (read, array.visible)
-    tiles = tiles if grouped else tiles[0]
-    p = periphery
-
+    block = min(_block(widest), draws.positions if grouped else len(X))
+    kernel, W = (read_groups, array.matrices) if grouped else (read, array.visible)
+    bound = blas_routines(), W, X, Y, lines, settings, draws
+    address, tallies = executor.address, executor.tallies
+    example = Scratch.of(1, 1, 1), np.zeros(3, np.int64)
+    code = machine_code(kernel, 0, 1, address.sample, *bound, *example)
     counts: list[NDArray[np.int64]] = []
 
-    def scratch() -> tuple[NDArray[Any], ...]:
-        xs = np.empty(2 * block * longest, np.float32)
-        zs = np.empty(2 * block * widest, np.float32)
-        scales = np.empty(2 * block, np.float32)
-        normals = np.empty((block + 1) * widest + 4 * philox.GROUP, np.float32)
-        words = np.empty(longest + 2 * philox.GROUP, np.uint32)
-        rows_again = np.empty(2 * block, np.int64)
-        statistics = np.zeros(3, np.int64)
-        counts.append(statistics)
-        return xs, zs, scales, normals, words, rows_again, statistics
+    def scratch() -> tuple[Scratch, NDArray[np.int64]]:
+        counts.append(np.zeros(3, np.int64))
+        return Scratch.of(block, longest, widest), counts[-1]
 
-    def run(a: int, b: int, arrays: tuple[NDArray[Any], ...]) -> None:
-        arrays[-1][:] = 0
-        run_kernel(
-            a, b, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, address.sample, purpose,
-            place, k0, k1, p.noise_managed, p.max_halvings, p.worst_case, p.noise, p.bound,
-            p.dac_levels, p.dac_stochastic, p.adc_step, transpose, block, *arrays,
-        )  # fmt: skip
+    def run(a: int, b: int, own: tuple[Scratch, NDArray[np.int64]]) -> None:
+        own[1][:] = 0
+        code(a, b, address.sample, *bound, *own)
 
     read_all = executor.split(len(X), X.size * Y.shape[-1], run, scratch, 1 if grouped else block)
 

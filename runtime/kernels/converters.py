@@ -49,21 +49,18 @@ def _convert_by_chance(x, out, inverse, dac_levels, words):
 
 
 @kernel
-def convert_row(
-    x, out, inverse, dac_levels, dac_stochastic, words, row, positions, sample0, index, tile_word,
-    k0, k1,
-):  # fmt: skip
-    """The DACs of one tile convert one row; index: place << 8 | which of its reads."""
-    if not dac_stochastic:
-        convert(x, out, inverse, dac_levels)
+def convert_row(x, out, inverse, settings, words, row, sample0, draws, retry, tile_word):
+    """The DACs of one tile convert one row; retry: which of its reads it is."""
+    if not settings.dac_stochastic:
+        convert(x, out, inverse, settings.dac_levels)
         return
-    sample = row // positions
-    first = (row - sample * positions) * x.shape[0]
+    sample = row // draws.positions
+    first = (row - sample * draws.positions) * x.shape[0]
     fill_words(
-        words, first, x.shape[0], index, i64(tile_word) + (DAC_ROUNDING << 24), sample0 + sample,
-        i64(k0), i64(k1),
+        words, first, x.shape[0], draws.place << 8 | retry,
+        i64(tile_word) + (DAC_ROUNDING << 24), sample0 + sample, i64(draws.k0), i64(draws.k1),
     )  # fmt: skip
-    _convert_by_chance(x, out, inverse, dac_levels, words[first & 63 :])
+    _convert_by_chance(x, out, inverse, settings.dac_levels, words[first & 63 :])
 
 
 @inlined

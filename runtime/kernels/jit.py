@@ -78,3 +78,14 @@ def _is_scalar(what: object) -> bool:
 @cache
 def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
     return _INTRINSICS.get(function) or inlined(function)
+
+
+def machine_code(compiled: Callable[..., Any], *arguments: object) -> Callable[..., Any]:
+    """The code of a kernel for arguments of these types, compiled where it is not yet.
+
+    Calling it spares Numba's look at every argument, which takes longer than a small kernel. All
+    arguments must be of the same types again: nothing checks that.
+    """
+    kinds = tuple(numba.typeof(argument) for argument in arguments)
+    code: Callable[..., Any] = compiled.compile(kinds)  # type: ignore[attr-defined]
+    return code

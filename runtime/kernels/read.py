@@ -8,7 +8,6 @@ the plain statement of the same computation is `rpucc.runtime.reference.read`.
 from __future__ import annotations
 
 import numba as nb
-import numpy as np
 
 from rpucc.runtime.kernels.blas import address, gemm
 from rpucc.runtime.kernels.converters import (
@@ -19,19 +18,16 @@ from rpucc.runtime.kernels.converters import (
     reduction,
 )
 from rpucc.runtime.kernels.floats import largest_magnitude
-from rpucc.runtime.kernels.jit import kernel
+from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import fill_normals
+from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Lines, Tile
 
 f32 = nb.float32
-i32 = nb.int32
 i64 = nb.int64
 u32 = nb.uint32
 
 # Outputs that get their noise and are finished together: 16 KiB, so that they stay in L1.
 RUN_OUTPUTS = 4096
-
-# A bound that no float32 exceeds (not inf: kernels are compiled for finite numbers).
-UNBOUNDED = np.finfo(np.float32).max
 
 # Rows of so many outputs fill whole vectors when they are finished one by one.
 LONG_ROW = 128
@@ -48,6 +44,32 @@ FEW = 8
 READS, SATURATED, REREADS = 0, 1, 2
 
 
+@inlined
+def product(rows, blas, W, tile, transpose, xs, zs, first, width):
+    """Outputs first .. first + width - 1 of a tile for rows of xs, into zs [rows, outputs]."""
+    ld_w = W.shape[1]
+    offset = first if transpose else first * ld_w
+    gemm(
+        blas, address(zs, first), tile.outputs, address(xs, 0), tile.inputs,
+        tile.address + 4 * offset, ld_w, rows, tile.inputs, width, transpose, f32(1), f32(0),
+    )  # fmt: skip
+
+
+@inlined
+def measure(z, tile, settings, draws, normals, element, sample, retry):
+    """What the integrators see of outputs z of one sample: noise is added; returns the largest |z|.
+
+    element: which of the sample's outputs z begins with; retry: which of its reads it is.
+    """
+    if settings.noise > f32(0):
+        fill_normals(
+            normals, element, z.shape[0], draws.place << 8 | retry, i64(tile.word), sample,
+            i64(draws.k0), i64(draws.k1),
+        )  # fmt: skip
+        return add_noise(z, normals[element & 63 :], settings.noise)
+    return largest_magnitude(z)
+
+
 @kernel
 def _find_saturated(zs, outputs, first_row, run, scales, bound, rows, count):
     """Append to rows[count:] the rows of a run of reads that saturate; returns the new count."""
@@ -61,49 +83,40 @@ def _find_saturated(zs, outputs, first_row, run, scales, bound, rows, count):
 
 @kernel
 def _read_again(
-    count, rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs, zs_again, normals,
-    scales, factors, positions, sample0, place, tile_word, k0, k1, max_halvings, worst_case, noise,
-    bound, dac_levels, dac_stochastic, words, transpose, statistics,
-):  # fmt: skip
+    count, blas, W, X, b0, sample0, tile, transpose, settings, draws, scratch, statistics
+):
     """Bound management: read the saturated rows of a block again, with a reduced input.
 
-    rows[:count] are the saturated rows of the block zs [rows, outputs]; every re-read is one
-    matrix product of those that still saturate, with fresh noise, until none does. Their last
-    read is left in zs, and factors[row] is multiplied by its reduction.
+    scratch.rows_again[:count] are the saturated rows of the block zs [rows, outputs]; every
+    re-read is one matrix product of those that still saturate, with fresh noise, until none does.
+    Their last read is left in zs, and factors[row] is multiplied by its reduction.
     """
+    rows, zs, normals = scratch.rows_again, scratch.zs, scratch.normals
+    inputs, outputs, positions = tile.inputs, tile.outputs, draws.positions
+    scales, factors = scratch.scales, scratch.scales[scratch.block :]
+    xs, zs_again = scratch.xs[scratch.block * inputs :], zs[scratch.block * outputs :]
     n = 0
-    while count > 0 and n < max_halvings:
+    while count > 0 and n < settings.max_halvings:
         n += 1
         statistics[REREADS] += count
         for k in range(count):
             row = rows[k]
-            x = X[b0 + row, i0 : i0 + inputs]
-            factors[row] = scales[row] * reduction(x, scales[row], n, worst_case)
+            x = X[b0 + row, tile.i0 : tile.i0 + inputs]
+            factors[row] = scales[row] * reduction(x, scales[row], n, settings.worst_case)
             convert_row(
-                x, xs[k * inputs : (k + 1) * inputs], f32(1) / factors[row], dac_levels,
-                dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
-                k0, k1,
+                x, xs[k * inputs : (k + 1) * inputs], f32(1) / factors[row], settings,
+                scratch.words, b0 + row, sample0, draws, n, tile.word,
             )  # fmt: skip
-        gemm(
-            blas, address(zs_again, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
-            count, inputs, outputs, transpose, f32(1), f32(0),
-        )  # fmt: skip
+        product(count, blas, W, tile, transpose, xs, zs_again, 0, outputs)
         left = 0
         for k in range(count):
             row = rows[k]
             z = zs[row * outputs : (row + 1) * outputs]
             z[:] = zs_again[k * outputs : (k + 1) * outputs]
-            if noise > f32(0):
-                sample = (b0 + row) // positions
-                first = ((b0 + row) - sample * positions) * outputs
-                fill_normals(
-                    normals, first, outputs, place << 8 | n, i64(tile_word), sample0 + sample,
-                    i64(k0), i64(k1),
-                )  # fmt: skip
-                largest = add_noise(z, normals[first & 63 :], noise)
-            else:
-                largest = largest_magnitude(z)
-            if largest >= bound:
+            sample = (b0 + row) // positions
+            first = ((b0 + row) - sample * positions) * outputs
+            largest = measure(z, tile, settings, draws, normals, first, sample0 + sample, n)
+            if largest >= settings.bound:
                 rows[left] = row
                 left += 1
         count = left
@@ -112,17 +125,18 @@ def _read_again(
 
 @kernel
 def _read_probing(
-    rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs, xs_again, zs_again, normals,
-    scales, factors, alive, positions, sample0, place, tile_word, k0, k1, max_halvings, worst_case,
-    noise, bound, dac_levels, dac_stochastic, words, transpose, statistics,
-):  # fmt: skip
+    rows, blas, W, X, b0, sample0, tile, transpose, settings, draws, scratch, statistics
+):
     """Read a block's rows through a large tile, each at the first scale that does not saturate.
 
     The same reads with the same noise as the plain way (a product, then `_read_again`), but of a
-    read that saturates only the outputs up to the block that shows it. xs: the converted inputs;
-    zs [rows, outputs] and factors get the results. Scratch: xs_again, zs_again: rows side by
-    side, alive[2 rows].
+    read that saturates only the outputs up to the block that shows it. scratch.xs: the converted
+    inputs; zs [rows, outputs] and factors get the results. xs_again, zs_again: rows side by side.
     """
+    alive, xs, zs, normals = scratch.rows_again, scratch.xs, scratch.zs, scratch.normals
+    inputs, outputs, positions = tile.inputs, tile.outputs, draws.positions
+    scales, factors = scratch.scales, scratch.scales[scratch.block :]
+    xs_again, zs_again = xs[scratch.block * inputs :], zs[scratch.block * outputs :]
     waiting = alive[rows:]
     count = 0
     for i in range(rows):
@@ -134,17 +148,16 @@ def _read_probing(
             zs[i * outputs : (i + 1) * outputs] = f32(0)
     n = 0
     while count > 0:
-        last = n == max_halvings
+        last = n == settings.max_halvings
         direct = n == 0 and count == rows  # the inputs lie side by side already
         for k in range(count):
             row = alive[k] = waiting[k]
             if n > 0:
-                x = X[b0 + row, i0 : i0 + inputs]
-                factor = scales[row] * reduction(x, scales[row], n, worst_case)
+                x = X[b0 + row, tile.i0 : tile.i0 + inputs]
+                factor = scales[row] * reduction(x, scales[row], n, settings.worst_case)
                 convert_row(
-                    x, xs_again[k * inputs : (k + 1) * inputs], f32(1) / factor, dac_levels,
-                    dac_stochastic, words, b0 + row, positions, sample0, place << 8 | n, tile_word,
-                    k0, k1,
+                    x, xs_again[k * inputs : (k + 1) * inputs], f32(1) / factor, settings,
+                    scratch.words, b0 + row, sample0, draws, n, tile.word,
                 )  # fmt: skip
             elif not direct:
                 xs_again[k * inputs : (k + 1) * inputs] = xs[row * inputs : (row + 1) * inputs]
@@ -152,31 +165,20 @@ def _read_probing(
         done, width = 0, FIRST_PROBE
         while done < outputs and left > 0:
             width, before = min(width, outputs - done), left
-            offset = done if transpose else done * ld_w
-            source = address(xs if direct else xs_again, 0)
-            gemm(
-                blas, address(zs_again, done), outputs, source, inputs,
-                w_address + 4 * offset, ld_w, left, inputs, width, transpose, f32(1), f32(0),
-            )  # fmt: skip
+            source = xs if direct else xs_again
+            product(left, blas, W, tile, transpose, source, zs_again, done, width)
             kept = 0
             for k in range(left):
                 row = alive[k]
                 z = zs_again[k * outputs + done : k * outputs + done + width]
-                if noise > f32(0):
-                    sample = (b0 + row) // positions
-                    first = ((b0 + row) - sample * positions) * outputs + done
-                    fill_normals(
-                        normals, first, width, place << 8 | n, i64(tile_word), sample0 + sample,
-                        i64(k0), i64(k1),
-                    )  # fmt: skip
-                    largest = add_noise(z, normals[first & 63 :], noise)
-                else:
-                    largest = largest_magnitude(z)
-                if largest >= bound and not last:
+                sample = (b0 + row) // positions
+                first = ((b0 + row) - sample * positions) * outputs + done
+                largest = measure(z, tile, settings, draws, normals, first, sample0 + sample, n)
+                if largest >= settings.bound and not last:
                     waiting[again] = row
                     again += 1
                     continue
-                if largest >= bound:
+                if largest >= settings.bound:
                     factors[row] = f32(-1)  # saturates at the last scale: kept, and counted below
                 if kept < k:  # rows that go on stay side by side
                     alive[kept] = row
@@ -198,8 +200,8 @@ def _read_probing(
             row = alive[k]
             zs[row * outputs : (row + 1) * outputs] = zs_again[k * outputs : (k + 1) * outputs]
             statistics[SATURATED] += 1 if factors[row] < f32(0) else 0
-            x = X[b0 + row, i0 : i0 + inputs]
-            factors[row] = scales[row] * reduction(x, scales[row], n, worst_case)
+            x = X[b0 + row, tile.i0 : tile.i0 + inputs]
+            factors[row] = scales[row] * reduction(x, scales[row], n, settings.worst_case)
         statistics[REREADS] += again
         count = again
         n += 1
@@ -227,63 +229,50 @@ def _add_up(zs, Y, row, run, o0, outputs, factors, accumulate, bound, adc_step):
 
 
 @kernel
-def read(
-    m0, m1, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
-    noise_managed, max_halvings, worst_case, noise, bound, dac_levels, dac_stochastic, adc_step,
-    transpose, block, xs, zs, scales, normals, words, rows_again, statistics,
-):  # fmt: skip
+def read(m0, m1, sample0, blas, W, X, Y, lines, settings, draws, scratch, statistics):
     """Read rows m0 .. m1 - 1 of X through all tiles of W, into Y.
 
-    W: float32 [R, C]. X: [M, inputs], Y: [M, outputs]; (inputs, outputs) is (C, R), or (R, C)
-    when `transpose` (the backward cycle). Row m is position m % positions of sample
-    sample0 + m // positions. in_cuts [S + 1], out_cuts [B + 1]: the tile borders;
-    tiles: int64 [S, B], the tile ids that address the noise.
-    noise_managed: scale each row of each segment by its max |x| (0: nothing is read, Y = 0).
-    max_halvings: bound management's limit, 0 for none; worst_case: see `reduction`.
-    noise: sigma. bound: alpha, or UNBOUNDED. dac_levels: 2^(bits - 1) - 1,
-    adc_step: 2 alpha / (2^bits - 2); 0 for no converter. dac_stochastic: the DACs of every tile
-    round by chance. place: which of the layer's places in the network reads (a shared matrix has
-    several); with purpose, tile, sample, position and retry it addresses the draws.
-    Scratch: xs [2 * block * longest segment], zs [2 * block * most outputs of a tile],
-    scales [2 * block], normals [(block + 1) * most outputs of a tile + 256],
-    words uint32 [longest segment + 128], rows_again int64 [2 * block].
+    W: float32 [R, C]. X: [M, inputs], Y: [M, outputs]. Row m is position m % positions of sample
+    sample0 + m // positions. lines, settings, draws, scratch: see `read_arguments`.
     statistics: int64 [3] += tile reads, saturated ones, re-reads.
     """
     ld_w = W.shape[1]
+    in_cuts, out_cuts, transpose = lines.in_cuts, lines.out_cuts, lines.transpose
+    block, positions, bound, adc_step = (
+        scratch.block, draws.positions, settings.bound, settings.adc_step
+    )  # fmt: skip
+    xs, zs, scales, rows_again = scratch.xs, scratch.zs, scratch.scales, scratch.rows_again
     factors = scales[block:]
     for b0 in range(m0, m1, block):
         rows = min(block, m1 - b0)
         for s in range(in_cuts.shape[0] - 1):
             i0 = in_cuts[s]
             inputs = in_cuts[s + 1] - i0
-            convert_rows(X, b0, rows, i0, inputs, noise_managed, dac_levels, xs, scales)
+            convert_rows(
+                X, b0, rows, i0, inputs, settings.noise_managed, settings.dac_levels, xs, scales
+            )
             for t in range(out_cuts.shape[0] - 1):
                 o0 = out_cuts[t]
                 outputs = out_cuts[t + 1] - o0
-                w_address = address(W, i0 * ld_w + o0 if transpose else o0 * ld_w + i0)
-                tile_word = u32(purpose << 24 | tiles[s, t])
-                if dac_stochastic:  # each tile has its own DACs
+                tile = Tile(
+                    address(W, i0 * ld_w + o0 if transpose else o0 * ld_w + i0), i0, inputs, o0,
+                    outputs, u32(draws.purpose << 24 | lines.tiles[s, t]),
+                )  # fmt: skip
+                if settings.dac_stochastic:  # each tile has its own DACs
                     for i in range(rows):
                         inverse = f32(1) / scales[i] if scales[i] > f32(0) else f32(0)
                         convert_row(
                             X[b0 + i, i0 : i0 + inputs], xs[i * inputs : (i + 1) * inputs],
-                            inverse, dac_levels, True, words, b0 + i, positions, sample0,
-                            place << 8, tile_word, k0, k1,
+                            inverse, settings, scratch.words, b0 + i, sample0, draws, 0, tile.word,
                         )  # fmt: skip
-                if max_halvings > 0 and bound < UNBOUNDED and outputs >= PROBED_OUTPUTS:
+                if settings.max_halvings > 0 and bound < UNBOUNDED and outputs >= PROBED_OUTPUTS:
                     _read_probing(
-                        rows, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs, xs,
-                        xs[block * inputs :], zs[block * outputs :], normals, scales, factors,
-                        rows_again, positions, sample0, place, tile_word, k0, k1, max_halvings,
-                        worst_case, noise, bound, dac_levels, dac_stochastic, words, transpose,
+                        rows, blas, W, X, b0, sample0, tile, transpose, settings, draws, scratch,
                         statistics,
                     )  # fmt: skip
                     _add_up(zs, Y, b0, rows, o0, outputs, factors, s > 0, bound, adc_step)
                     continue
-                gemm(
-                    blas, address(zs, 0), outputs, address(xs, 0), inputs, w_address, ld_w,
-                    rows, inputs, outputs, transpose, f32(1), f32(0),
-                )  # fmt: skip
+                product(rows, blas, W, tile, transpose, xs, zs, 0, outputs)
                 done = again = waiting = 0
                 factors[:rows] = scales[:rows]
                 while done < rows:  # runs of rows that belong to one sample and fit in L1
@@ -291,15 +280,9 @@ def read(
                     p0 = (b0 + done) - sample * positions
                     run = min(rows - done, positions - p0, max(1, RUN_OUTPUTS // outputs))
                     z = zs[done * outputs : (done + run) * outputs]
-                    if noise > f32(0):
-                        first = p0 * outputs
-                        fill_normals(
-                            normals, first, run * outputs, place << 8, i64(tile_word),
-                            sample0 + sample, i64(k0), i64(k1),
-                        )  # fmt: skip
-                        largest = add_noise(z, normals[first & 63 :], noise)
-                    else:
-                        largest = largest_magnitude(z)
+                    largest = measure(
+                        z, tile, settings, draws, scratch.normals, p0 * outputs, sample0 + sample, 0
+                    )
                     if largest >= bound:  # finished below, when all of the block have been seen
                         again = _find_saturated(
                             z, outputs, done, run, scales[done:], bound, rows_again, again
@@ -315,10 +298,8 @@ def read(
                     done += run
                 if waiting > 0:
                     _read_again(
-                        again, rows_again, blas, w_address, ld_w, X, b0, i0, inputs, zs, outputs,
-                        xs[block * inputs :], zs[block * outputs :], normals, scales, factors,
-                        positions, sample0, place, tile_word, k0, k1, max_halvings, worst_case,
-                        noise, bound, dac_levels, dac_stochastic, words, transpose, statistics,
+                        again, blas, W, X, b0, sample0, tile, transpose, settings, draws, scratch,
+                        statistics,
                     )  # fmt: skip
                     for i in range(waiting):
                         row = rows_again[block + i]
@@ -331,22 +312,17 @@ def read(
 
 
 @kernel
-def read_groups(
-    q0, q1, blas, W, X, Y, in_cuts, out_cuts, tiles, positions, sample0, purpose, place, k0, k1,
-    noise_managed, max_halvings, worst_case, noise, bound, dac_levels, dac_stochastic, adc_step,
-    transpose, block, xs, zs, scales, normals, words, rows_again, statistics,
-):  # fmt: skip
+def read_groups(q0, q1, sample0, blas, W, X, Y, lines, settings, draws, scratch, statistics):
     """`read` of G independent matrices: W [G, R, C], X [N·G, P, inputs], Y [N·G, P, outputs].
 
     Image q of X belongs to sample sample0 + q // G and goes through matrix q % G; q0 .. q1 - 1 are
-    read. tiles: int64 [G, S, B]; positions = P; the cuts are those of one matrix.
+    read. lines.tiles: [G, S, B], the cuts those of one matrix; draws.positions = P.
     """
     groups = W.shape[0]
     for q in range(q0, q1):
         g = q % groups
+        of_one = Lines(lines.in_cuts, lines.out_cuts, lines.tiles[g], lines.transpose)
         read(
-            0, positions, blas, W[g], X[q], Y[q], in_cuts, out_cuts, tiles[g], positions,
-            sample0 + q // groups, purpose, place, k0, k1, noise_managed, max_halvings, worst_case,
-            noise, bound, dac_levels, dac_stochastic, adc_step, transpose, block, xs, zs, scales,
-            normals, words, rows_again, statistics,
+            0, draws.positions, sample0 + q // groups, blas, W[g], X[q], Y[q], of_one, settings,
+            draws, scratch, statistics,
         )  # fmt: skip

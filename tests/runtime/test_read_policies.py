@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from rpucc.layers import analog_layers
-from rpucc.runtime.instructions.read import Periphery
-from rpucc.runtime.kernels.read import UNBOUNDED
+from rpucc.runtime.instructions.read import settings_of
+from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Settings
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 
 from .small import tiny, tiny_data, train
 
 
-def peripheries(*overrides: str) -> tuple[Periphery, Periphery]:
+def peripheries(*overrides: str) -> tuple[Settings, Settings]:
     """Of the forward and the backward read of the dense layer."""
     layers = {
         layer.name: layer for layer in analog_layers(tiny("rpu-managed", "", *overrides).model)
     }
     forward, backward = layers["fc"].forward[0], layers["fc"].backward[0]
-    return Periphery.of(forward, False), Periphery.of(backward, True)
+    return settings_of(forward, False), settings_of(backward, True)
 
 
 def test_values_of_a_cycle_are_in_its_reads_alone() -> None:

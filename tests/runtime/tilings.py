@@ -20,7 +20,8 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
-from rpucc.runtime.kernels.read import UNBOUNDED, read
+from rpucc.runtime.kernels.read import read
+from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Draws, Lines, Scratch, Settings
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.layout import Layout
 from rpucc.runtime.make_array import make_plane as fabricated_plane
@@ -127,17 +128,18 @@ def read_rows(
     Y = np.full((len(X), int(out_cuts[-1])), start, np.float32)
     statistics = np.zeros(3, np.int64)
     p, guarded = periphery, Guarded()
+    settings = Settings(
+        p.noise_managed, p.max_halvings, np.float32(p.worst_case), np.float32(p.noise),
+        np.float32(p.bound or UNBOUNDED),
+        np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), p.dac_stochastic,
+        np.float32(p.adc_step),
+    )  # fmt: skip
+    purpose = purpose or (READ_BACKWARD if transpose else READ_FORWARD)
     for m0, m1 in ranges or [(0, len(X))]:
         read(
-            m0, m1, blas_routines(), W, X, Y, in_cuts, out_cuts, tiles, positions, sample,
-            purpose or (READ_BACKWARD if transpose else READ_FORWARD), 0, *seed_key(seed),
-            p.noise_managed, p.max_halvings, np.float32(p.worst_case), np.float32(p.noise),
-            np.float32(p.bound or UNBOUNDED),
-            np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), p.dac_stochastic,
-            np.float32(p.adc_step), transpose, block, guarded(2 * block * longest, np.float32),
-            guarded(2 * block * widest, np.float32), guarded(2 * block, np.float32),
-            guarded((block + 1) * widest + 256, np.float32), guarded(longest + 128, np.uint32),
-            guarded(2 * block, np.int64), statistics,
+            m0, m1, sample, blas_routines(), W, X, Y, Lines(in_cuts, out_cuts, tiles, transpose),
+            settings, Draws(positions, purpose, 0, *seed_key(seed)),
+            Scratch.of(block, longest, widest, guarded), statistics,
         )  # fmt: skip
     guarded.check()
     return Y, statistics
