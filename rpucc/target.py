@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from rpucc import arguments, target_load, target_messages, target_overrides
 from rpucc.errors import TargetError, one_line
 from rpucc.patterns import Matcher, matches
+from rpucc.stages import Periphery
 from rpucc.target_keys import Section, conflict, tables_of
 from rpucc.target_load import list_presets, preset_names
 from rpucc.target_sections import (
@@ -33,7 +34,6 @@ from rpucc.target_sections import (
     LayerTables,
     Management,
     Mapping,
-    Periphery,
     PlacementPolicy,
     Update,
     VariationPolicy,

@@ -8,19 +8,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from rpucc.cells.table import CellTable, with_planes
+from rpucc.stages import Periphery
 from rpucc.target_keys import (
-    BACKWARD,
     ActsOn,
     ModelSection,
     OnNode,
-    PerCycle,
     Section,
     conflict,
-    with_backward,
 )
 from rpucc.target_values import (
-    Bits,
-    Bound,
     Count,
     Cuts,
     Extent,
@@ -69,38 +65,6 @@ class PlacementPolicy(Section):
     share: Flag = False
     """Let tiles of any layers share an array, on disjoint rows and columns; else one tile an array
     (the groups of a grouped convolution lie side by side either way)."""
-
-
-@with_backward
-class Periphery(Section):
-    """What stands between an array and the digital part (`[periphery]`, physics.md section 2).
-
-    The keys that end in _backward are those of the backward cycle; "same", their default, takes
-    the forward cycle's value, also where a layer rule has changed that.
-    """
-
-    read_noise: Annotated[Sigma, OnNode("Read", "noise"), PerCycle()] = 0.0
-    """Standard deviation σ of the noise on every output of a read, in units of the output."""
-    bound: Annotated[Bound, OnNode("Read"), PerCycle()] = 0.0
-    """Signal bound α at which the integrators saturate; 0 is unbounded."""
-    dac_bits: Annotated[Bits, OnNode("Read"), PerCycle()] = 0
-    """Input converter over [-1, 1]; 0 is none."""
-    adc_bits: Annotated[Bits, OnNode("Read"), PerCycle()] = 0
-    """Output converter over [-α, α]; 0 is none, anything else needs a bound."""
-    dac_stochastic: Annotated[Flag, OnNode("Read", where=lambda p: p.dac_bits)] = False
-    """The DACs of both cycles round by chance, up with the fraction of a step as its probability,
-    so that the mean stays; false: to the nearest."""
-
-    def check(self, where: str, kinds: tuple[str, ...]) -> None:
-        """Refuse an ADC without a bound, in either cycle; the error names the cycle's own key."""
-        for cycle, end in ((self, ""), (self.backward, BACKWARD)):
-            if cycle.adc_bits and not cycle.bound:
-                raise conflict(
-                    f"{where}.adc_bits{end}",
-                    cycle.adc_bits,
-                    f"0 where bound{end} = 0 (an ADC converts the range [-bound, bound]: give both "
-                    "or neither)",
-                )
 
 
 class Mapping(Section):

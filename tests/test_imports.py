@@ -18,13 +18,14 @@ CORE |= {"structure", "target", "target_load", "target_values", "targets", "repo
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
 CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
 CORE |= {"patterns", "program", "step_contract", "target_keys", "target_messages"}
-CORE |= {"cells", "target_overrides", "trust"}
+CORE |= {"cells", "stages", "target_overrides", "trust"}
 ALLOWED = {
     "core": CORE,
     "cells": {"cells", "target_keys", "target_values"},
     "cost": CORE,
     "opset": CORE,
     "program_check": CORE,
+    "stages": CORE,
     "experiments": CORE | {"experiments"},
     "placement": CORE,
     "passes": CORE | {"passes"},
@@ -47,6 +48,7 @@ def package_files() -> list[tuple[str, Path]]:
         "placement",
         "experiments",
         "program_check",
+        "stages",
     ):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]

@@ -102,7 +102,7 @@ def periphery_text(periphery: Periphery) -> str:
 
     >>> from rpucc.target import Periphery
     >>> periphery_text(Periphery(read_noise=0.06, read_noise_backward=0))
-    'read_noise 0.06, bound 0, dac_bits 0, adc_bits 0, dac_stochastic 0; backward: read_noise 0'
+    'dac_bits 0, dac_stochastic 0, read_noise 0.06, bound 0, adc_bits 0; backward: read_noise 0'
     """
     backward = periphery.backward
     keys = [key for key in type(periphery).model_fields if not key.endswith(BACKWARD)]

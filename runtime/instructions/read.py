@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -10,21 +10,34 @@ from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
 from rpucc.layers import READS, cycle_of, weight_of
+from rpucc.node_attributes import carried
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.fits import require
 from rpucc.runtime.kernels import philox
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.composed import Stages, read_kernels
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import multiply, multiply_groups
-from rpucc.runtime.kernels.read import read, read_groups
 from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Draws, Lines, Scratch, Settings
+from rpucc.stages import PRODUCT_STAGES, ProductStage
 
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
 
 # Outputs of a block of rows: 128 KiB of float32, so that they and their normals stay in cache.
 BLOCK_OUTPUTS = 32768
+
+
+def stages_of(node: ir.Node) -> dict[type[ProductStage], tuple[np.float32, ...]]:
+    """The stages behind the product that a Read or BoundedRead has on, with their keys' values."""
+    found = {}
+    for stage in PRODUCT_STAGES:
+        keys = carried(stage, "Read")
+        values = [key.of_node(node) for key in keys]
+        if values != [key.attribute.default for key in keys]:
+            found[stage] = tuple(np.float32(cast(float, value)) for value in values)
+    return found
 
 
 def settings_of(node: ir.Node, noise_managed: bool) -> Settings:
@@ -43,12 +56,13 @@ def settings_of(node: ir.Node, noise_managed: bool) -> Settings:
         dac_levels=np.float32(2 ** (dac_bits - 1) - 1 if dac_bits else 0),
         dac_stochastic=bool(dac_bits and attributes.get_int("dac_stochastic", 0)),
         adc_step=np.float32(2 * bound / (2**adc_bits - 2) if adc_bits else 0),
+        stages=tuple(value for values in stages_of(node).values() for value in values),
     )
 
 
 def _is_ideal(s: Settings) -> bool:
     """Whether a read is nothing but a matrix product."""
-    return not (s.noise or s.dac_levels or s.adc_step or s.bound < UNBOUNDED)
+    return not (s.noise or s.dac_levels or s.adc_step or s.bound < UNBOUNDED or s.stages)
 
 
 def build_read(executor: Builder, chain: ReadChain) -> Instruction:
@@ -92,7 +106,7 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
         k0=address.key[0],
         k1=address.key[1],
     )
-    return _analog(executor, array, X, Y, lines, settings, draws)
+    return _analog(executor, array, X, Y, lines, settings, draws, tuple(stages_of(node)))
 
 
 def _ideal(
@@ -121,14 +135,16 @@ def _ideal_groups(
 
 def _analog(
     executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], lines: Lines,
-    settings: Settings, draws: Draws,
+    settings: Settings, draws: Draws, stages: Stages,
 ) -> Instruction:  # fmt: skip
     longest = int(np.max(np.diff(lines.in_cuts)))
     widest = int(np.max(np.diff(lines.out_cuts)))
     grouped = X.ndim == 3
     block = min(_block(widest), draws.positions if grouped else len(X))
+    read, read_groups = read_kernels(stages)
     kernel, W = (read_groups, array.matrices) if grouped else (read, array.visible)
     bound = blas_routines(), W, X, Y, lines, settings, draws
+    sums = max((stage.sums() for stage in stages), default=0)
     address, tallies = executor.address, executor.tallies
     example = Scratch.of(1, 1, 1), np.zeros(3, np.int64)
     code = machine_code(kernel, 0, 1, address.sample, *bound, *example)
@@ -136,7 +152,7 @@ def _analog(
 
     def scratch() -> tuple[Scratch, NDArray[np.int64]]:
         counts.append(np.zeros(3, np.int64))
-        return Scratch.of(block, longest, widest), counts[-1]
+        return Scratch.of(block, longest, widest, sums), counts[-1]
 
     def run(a: int, b: int, own: tuple[Scratch, NDArray[np.int64]]) -> None:
         own[1][:] = 0

@@ -1,6 +1,7 @@
 """What stands between digital numbers and an array: DAC, read noise, bound, ADC.
 
-Row by row, without the matrix product and the management around it: those are in `read.py`.
+The scalar functions of the stages (`rpucc/stages/`) row by row, without the matrix product and the
+management around it: those are in `read.py`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from rpucc.runtime.kernels.floats import float_of, floor, largest_magnitude, magnitude_bits
+from rpucc.runtime.kernels.floats import float_of, largest_magnitude, magnitude_bits
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.philox import DAC_ROUNDING, fill_words
+from rpucc.stages.adc import Adc
+from rpucc.stages.dac import Dac
+from rpucc.stages.read_noise import ReadNoise
+from rpucc.stages.signal_bound import SignalBound
 
 f32 = nb.float32
 i32 = nb.int32
@@ -21,14 +26,19 @@ u32 = nb.uint32
 TINY = np.finfo(np.float32).tiny
 
 
+_nearest, _by_chance = inlined(Dac.nearest), inlined(Dac.by_chance)
+_with_noise = inlined(ReadNoise.noisy)
+_clipped = inlined(SignalBound.clipped)
+_to_level = inlined(Adc.nearest)
+
+
 @inlined
 def convert(x, out, inverse, dac_levels):
-    """out = DAC(x * inverse): clip to ±1 and round to steps of 1 / dac_levels; 0 levels: no DAC."""
+    """out = DAC(x * inverse), to the nearest of its levels; 0 levels: no DAC."""
     if dac_levels > f32(0):
         step = f32(1) / dac_levels
         for c in range(x.shape[0]):
-            v = min(max(x[c] * inverse, f32(-1)), f32(1))
-            out[c] = floor(v * dac_levels + f32(0.5)) * step
+            out[c] = _nearest(x[c] * inverse, dac_levels, step)
     else:
         for c in range(x.shape[0]):
             out[c] = x[c] * inverse
@@ -36,16 +46,14 @@ def convert(x, out, inverse, dac_levels):
 
 @inlined
 def _convert_by_chance(x, out, inverse, dac_levels, words):
-    """As `convert`, but rounded up with a probability of what is above the level below.
+    """As `convert`, but rounded by chance.
 
     words: a uniform uint32 an input, of which the upper 24 bits count.
     """
     step = f32(1) / dac_levels
     for c in range(x.shape[0]):
-        v = min(max(x[c] * inverse, f32(-1)), f32(1)) * dac_levels
-        below = floor(v)
         uniform = f32(i32(words[c] >> u32(8))) * f32(2.0**-24)
-        out[c] = (below + (f32(1) if uniform < v - below else f32(0))) * step
+        out[c] = _by_chance(x[c] * inverse, dac_levels, step, uniform)
 
 
 @kernel
@@ -83,7 +91,7 @@ def add_noise(z, normals, noise):
     """Z += noise * normals; returns the largest |z| afterwards."""
     largest = i32(0)
     for r in range(z.shape[0]):
-        v = z[r] + noise * normals[r]
+        v = _with_noise(z[r], normals[r], noise)
         z[r] = v
         largest = max(largest, magnitude_bits(v))
     return float_of(largest)
@@ -95,11 +103,10 @@ def digitise(z, y, bound, adc_step, factor):
     if adc_step > f32(0):
         inverse = f32(1) / adc_step
         for r in range(z.shape[0]):
-            v = min(max(z[r], -bound), bound)
-            y[r] = floor(v * inverse + f32(0.5)) * adc_step * factor
+            y[r] = _to_level(_clipped(z[r], bound), inverse, adc_step) * factor
     else:
         for r in range(z.shape[0]):
-            y[r] = min(max(z[r], -bound), bound) * factor
+            y[r] = _clipped(z[r], bound) * factor
 
 
 @kernel

@@ -20,6 +20,7 @@ from rpucc.runtime.kernels.converters import (
 from rpucc.runtime.kernels.floats import largest_magnitude
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import fill_normals
+from rpucc.runtime.kernels.product_stages import after_product
 from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Lines, Tile
 
 f32 = nb.float32
@@ -45,14 +46,18 @@ READS, SATURATED, REREADS = 0, 1, 2
 
 
 @inlined
-def product(rows, blas, W, tile, transpose, xs, zs, first, width):
-    """Outputs first .. first + width - 1 of a tile for rows of xs, into zs [rows, outputs]."""
+def product(rows, blas, W, tile, transpose, xs, zs, first, width, settings, scratch):
+    """Outputs first .. first + width - 1 of a tile for rows of xs, into zs [rows, outputs].
+
+    What the stages behind the product leave of it.
+    """
     ld_w = W.shape[1]
     offset = first if transpose else first * ld_w
     gemm(
         blas, address(zs, first), tile.outputs, address(xs, 0), tile.inputs,
         tile.address + 4 * offset, ld_w, rows, tile.inputs, width, transpose, f32(1), f32(0),
     )  # fmt: skip
+    after_product(rows, W, tile, transpose, xs, zs, first, width, settings.stages, scratch.sums)
 
 
 @inlined
@@ -107,7 +112,7 @@ def _read_again(
                 x, xs[k * inputs : (k + 1) * inputs], f32(1) / factors[row], settings,
                 scratch.words, b0 + row, sample0, draws, n, tile.word,
             )  # fmt: skip
-        product(count, blas, W, tile, transpose, xs, zs_again, 0, outputs)
+        product(count, blas, W, tile, transpose, xs, zs_again, 0, outputs, settings, scratch)
         left = 0
         for k in range(count):
             row = rows[k]
@@ -166,7 +171,9 @@ def _read_probing(
         while done < outputs and left > 0:
             width, before = min(width, outputs - done), left
             source = xs if direct else xs_again
-            product(left, blas, W, tile, transpose, source, zs_again, done, width)
+            product(
+                left, blas, W, tile, transpose, source, zs_again, done, width, settings, scratch
+            )
             kept = 0
             for k in range(left):
                 row = alive[k]
@@ -272,7 +279,7 @@ def read(m0, m1, sample0, blas, W, X, Y, lines, settings, draws, scratch, statis
                     )  # fmt: skip
                     _add_up(zs, Y, b0, rows, o0, outputs, factors, s > 0, bound, adc_step)
                     continue
-                product(rows, blas, W, tile, transpose, xs, zs, 0, outputs)
+                product(rows, blas, W, tile, transpose, xs, zs, 0, outputs, settings, scratch)
                 done = again = waiting = 0
                 factors[:rows] = scales[:rows]
                 while done < rows:  # runs of rows that belong to one sample and fit in L1

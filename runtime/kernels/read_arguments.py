@@ -50,6 +50,8 @@ class Settings(NamedTuple):
     """The DACs of every tile round by chance."""
     adc_step: np.float32
     """2 alpha / (2^bits - 2), or 0 for no converter."""
+    stages: tuple[np.float32, ...] = ()
+    """The keys of the stages behind the product that the kernel is compiled with (`composed`)."""
 
 
 class Draws(NamedTuple):
@@ -82,10 +84,14 @@ class Scratch(NamedTuple):
     """[longest segment + 128]"""
     rows_again: Indices
     """[2 · block]"""
+    sums: Floats
+    """[most sums of a stage · most outputs of a tile]"""
 
     @classmethod
-    def of(cls, block: int, longest: int, widest: int, make: Any = np.empty) -> Scratch:
-        """For tiles of at most `longest` inputs and `widest` outputs.
+    def of(
+        cls, block: int, longest: int, widest: int, sums: int = 0, make: Any = np.empty
+    ) -> Scratch:
+        """For tiles of at most `longest` inputs and `widest` outputs, and stages with `sums`.
 
         make: what allocates, called with a length and a type.
         """
@@ -97,6 +103,7 @@ class Scratch(NamedTuple):
             normals=make((block + 1) * widest + 256, np.float32),
             words=make(longest + 128, np.uint32),
             rows_again=make(2 * block, np.int64),
+            sums=make(sums * widest, np.float32),
         )
 
 

@@ -6,8 +6,8 @@ and ends in guard values, so that a kernel which writes past its scratch fails t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,9 +18,9 @@ from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.composed import read_kernels
 from rpucc.runtime.kernels.philox import READ_BACKWARD, READ_FORWARD, seed_key
 from rpucc.runtime.kernels.pulses import pulse_gains
-from rpucc.runtime.kernels.read import read
 from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Draws, Lines, Scratch, Settings
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.layout import Layout
@@ -29,6 +29,7 @@ from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
+from rpucc.stages.base import ProductStage
 from rpucc.target import Calibration
 
 FloatArray = NDArray[np.float32]
@@ -106,6 +107,8 @@ class Periphery:
     max_halvings: int = 0
     worst_case: float = 0.0
     dac_stochastic: bool = False
+    further: Mapping[type[ProductStage], tuple[float, ...]] = field(default_factory=dict)
+    """Stages behind the product, with the values of their keys."""
 
     @property
     def adc_step(self) -> float:
@@ -132,14 +135,16 @@ def read_rows(
         p.noise_managed, p.max_halvings, np.float32(p.worst_case), np.float32(p.noise),
         np.float32(p.bound or UNBOUNDED),
         np.float32(2 ** (p.dac_bits - 1) - 1 if p.dac_bits else 0), p.dac_stochastic,
-        np.float32(p.adc_step),
+        np.float32(p.adc_step), tuple(np.float32(v) for keys in p.further.values() for v in keys),
     )  # fmt: skip
+    read, _ = read_kernels(tuple(p.further))
+    sums = max((stage.sums() for stage in p.further), default=0)
     purpose = purpose or (READ_BACKWARD if transpose else READ_FORWARD)
     for m0, m1 in ranges or [(0, len(X))]:
         read(
             m0, m1, sample, blas_routines(), W, X, Y, Lines(in_cuts, out_cuts, tiles, transpose),
             settings, Draws(positions, purpose, 0, *seed_key(seed)),
-            Scratch.of(block, longest, widest, guarded), statistics,
+            Scratch.of(block, longest, widest, sums, guarded), statistics,
         )  # fmt: skip
     guarded.check()
     return Y, statistics
@@ -166,6 +171,8 @@ def plain_read(
     purpose = purpose or (READ_BACKWARD if transpose else READ_FORWARD)
     key = (seed & 0xFFFFFFFF, seed >> 32)
     settings = dict(vars(periphery), noise=float(np.float32(periphery.noise)))
+    for stage, values in settings.pop("further").items():
+        settings |= zip(stage.model_fields, values, strict=True)
     Y = np.zeros((len(X), tiling.shape[1 if transpose else 0]))
     slack, statistics = np.zeros_like(Y), np.zeros(3, np.int64)
     for tile, rows, cols in tiling.blocks():
