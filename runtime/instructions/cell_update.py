@@ -12,7 +12,7 @@ from rpucc.cells import COUNT
 from rpucc.layers import weight_of
 from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
-from rpucc.runtime.instructions.read import Periphery
+from rpucc.runtime.instructions.read import settings_of as read_settings
 from rpucc.runtime.instructions.update import (
     LARGEST_GAIN,
     PULSED_PIECE_ROWS,
@@ -62,7 +62,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     slow_dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
     most = LARGEST_GAIN * min(float(pulse.dw_min), float(slow_dw_min))
     most /= max(cell.fast_lr, cell.transfer_lr, 1.0)
-    p = Periphery.of(node, noise_managed=False)
+    p = read_settings(node, noise_managed=False)
     read = TransferRead(p.noise, p.bound, p.adc_step)
     address = Address(total // executor.batch, *executor.address.key)
     tiles = slow.layout.for_kernels, fast.layout.for_kernels
