@@ -9,6 +9,7 @@ from __future__ import annotations
 from rpucc.stages.adc import Adc
 from rpucc.stages.base import ProductStage, Stage
 from rpucc.stages.dac import Dac
+from rpucc.stages.ir_drop import IrDrop
 from rpucc.stages.read_noise import ReadNoise
 from rpucc.stages.signal_bound import SignalBound
 from rpucc.target_keys import BACKWARD, conflict, with_backward
@@ -16,7 +17,7 @@ from rpucc.target_keys import BACKWARD, conflict, with_backward
 __all__ = ["PRODUCT_STAGES", "STAGES", "Periphery", "ProductStage", "Stage"]
 
 
-class _Stages(Adc, SignalBound, ReadNoise, Dac):
+class _Stages(Adc, SignalBound, ReadNoise, IrDrop, Dac):
     """All of them: from the outputs back to the inputs, so that the keys come in a read's order."""
 
 

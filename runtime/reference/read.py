@@ -32,10 +32,19 @@ def convert(
     return np.asarray((np.floor(steps) + up) / levels)
 
 
+def wire_loss(W: Array, x: Array) -> Array:
+    """What nominal wires take from W x (`rpucc.stages.ir_drop`)."""
+    n = len(x)
+    a = n * 0.35 * 5e-6 * (np.abs(W) @ np.abs(x))
+    far = W @ (x * (1 - (1 - np.arange(n) / n) ** 2))
+    return np.asarray((0.05 * a**3 - 0.2 * a**2 + 0.5 * a) * far)
+
+
 def read_tile(
     W: Array, x: Array, position: int, address: tuple[int, int], key: tuple[int, int], *,
     noise: float, bound: float, dac_bits: int, adc_bits: int, noise_managed: bool,
     max_halvings: int, worst_case: float = 0.0, dac_stochastic: bool = False, place: int = 0,
+    ir_drop: float = 0.0,
 ) -> tuple[Array, int, bool]:  # fmt: skip
     """Read W [R, C] with x [C] at a position: (y [R], re-reads, whether it still saturates).
 
@@ -52,7 +61,8 @@ def read_tile(
         x_dac = x / s / factor
         if dac_bits:
             x_dac = convert(x_dac, dac_bits, dac_stochastic, inputs, index, address, key)
-        a = W @ x_dac + noise * normals(outputs, index, *address, key)
+        a = W @ x_dac - ir_drop * wire_loss(W, x_dac)
+        a += noise * normals(outputs, index, *address, key)
         saturated = bool(np.any(np.abs(a) >= alpha))
         if not saturated:
             break

@@ -51,6 +51,16 @@ def test_train_eval_run(cli, tiny_model, tiny_data):
     assert np.mean(np.array(classes) == data["y"][-30:]) > 0.7
 
 
+def test_a_target_with_ir_drop(cli, tiny_model, tiny_data):
+    how = ("--data", tiny_data, "--epochs", 1, "--lr", 0.05)
+    dropped = cli("train", tiny_model, *how, "--set", "periphery.ir_drop=1e4", "-o", "dropped")
+    assert dropped.code == 0, dropped.stderr
+    assert cli("train", tiny_model, *how, "-o", "plain").code == 0
+    assert metrics("dropped") != metrics("plain")
+    shown = cli("inspect", "dropped", "--layer", "hidden")
+    assert "ir_drop 10000" in shown.stdout
+
+
 def test_train_json(cli, tiny_model, tiny_data):
     outcome = cli("train", tiny_model, "--data", tiny_data, "--epochs", 2, "-o", "run", "--json")
     assert outcome.code == 0, outcome.stderr
