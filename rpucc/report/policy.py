@@ -31,7 +31,7 @@ def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
     >>> as_data(conv1, program.target.for_layer("conv1"))["management"]["max_halvings"]
     10
     """
-    ops = {"Read"} | ({"BoundedRead"} if plan.bound_forward or plan.bound_backward else set())
+    ops = _ops(plan)
     cell = policy.cell.settings
     calibrated = policy.calibration.zero_shift or cell.shifted
     return {
@@ -75,6 +75,37 @@ def _acting(section: Section, ops: Container[str], *, backward: bool) -> dict[st
         own = getattr(section.backward, key)
         values[f"{key}{BACKWARD}"] = own if backward and own != values[key] else SAME
     return values
+
+
+def _ops(plan: LayerPlan) -> set[str]:
+    """The ops that keys act on, as far as the layer has them."""
+    bounded = plan.bound_forward or plan.bound_backward
+    return {"Read", *(["BoundedRead"] if bounded else []), *(["Update"] if plan.updates else [])}
+
+
+_IN_WORDS = frozenset(
+    {*("bound_mode", "assumed_w_max", "pulsed", "bl", "update_management", "update_bl_management")}
+)
+"""Keys that a line of their own tells of, as do all of the periphery."""
+
+
+def other_settings(plan: LayerPlan, policy: LayerPolicy) -> str:
+    """Return the keys that act on a layer, are not at their default, and have no line of their own.
+
+    >>> import rpucc
+    >>> program = rpucc.compile("lenet", "rpu-managed", overrides=["management.max_halvings=3"],
+    ...     verify=False)
+    >>> other_settings(program.plan.layers[0], program.target.for_layer("conv1"))
+    'management.max_halvings 3'
+    """
+    found = {
+        f"{table}.{key}": value
+        for table in LayerTables.model_fields
+        if table != "periphery"
+        for key, value in _acting(getattr(policy, table), _ops(plan), backward=False).items()
+        if key not in _IN_WORDS and value != type(getattr(policy, table)).model_fields[key].default
+    }
+    return section(found)
 
 
 def section(values: Mapping[str, object]) -> str:

@@ -20,6 +20,7 @@ from rpucc.report.policy import (
     bound_management,
     calibration_text,
     device_text,
+    other_settings,
     periphery_text,
 )
 from rpucc.report.tables import heading, pairs
@@ -149,6 +150,8 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     yield "update", update_policy(plan)
     yield "periphery", periphery_text(policy.periphery)
     yield "device", device_text(policy)
+    if settings := other_settings(plan, policy):
+        yield "other settings", settings
     if calibration := calibration_text(policy):
         yield "calibration", calibration
 

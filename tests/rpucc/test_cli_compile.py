@@ -117,6 +117,16 @@ def test_compile_shows_groups_copies_and_devices():
     assert f"bottleneck {slowest}" in lines
 
 
+def test_a_setting_without_words_of_its_own_is_shown_where_it_acts():
+    """Every key that acts is: a new one needs no line in the report."""
+    for target, acts in (("rpu-managed", True), ("rpu-baseline", False)):  # which has no BM
+        sets = ["--set", "management.max_halvings=3", "--no-verify"]
+        assert rpucc("compile", "lenet", "-t", target, *sets, "-o", "l.onnx").exit_code == 0
+        shown = rpucc("inspect", "l.onnx", "--layer", "fc1").stdout
+        assert ("other settings    management.max_halvings 3" in shown) == acts
+        assert ("other settings" in shown) == acts
+
+
 def test_inspect_layer():
     assert rpucc("compile", "lenet", "-o", "l.onnx", "--set", "array.rows=20").exit_code == 0
     shown = rpucc("inspect", "l.onnx", "--layer", "fc1")
