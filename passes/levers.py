@@ -44,9 +44,13 @@ def _whole_levers(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iter
     """Changes that concern the target or all layers alike."""
     if not share:
         yield _lever("placement.share = true", grids, kinds, share=True)
-    if any(grid.copies > 1 for grid in grids):
-        single = [replace(grid, copies=1) for grid in grids]
+    if any(grid.replicas > 1 for grid in grids):
+        single = [grid.with_replicas(1) for grid in grids]
         yield _lever("one copy of each layer (replicas = 1)", single, kinds, share=share)
+    if any(len(grid.planes) > 1 for grid in grids):
+        plain = [replace(grid, copies=grid.replicas, planes=grid.planes[:1]) for grid in grids]
+        change = 'one array in the place of all planes (cell.model = "plain")'
+        yield _lever(change, plain, kinds, share=share)
     if any(grid.devices > 1 for grid in grids):
         named = {kind.name: kind for kind in kinds}
         bare = [_one_device(grid, named[grid.kind]) for grid in grids]

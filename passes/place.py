@@ -55,7 +55,7 @@ class Place(RpuPass):
         for layer, grid in zip(layers, grids_of(model, self.target), strict=True):
             for node in layer.nodes:
                 node.attributes["first_tile"] = ir.AttrInt64("first_tile", first)
-            tiles = layer.tiles * grid.planes
+            tiles = layer.tiles * len(grid.planes)
             first += tiles
             if first > MOST_TILES:
                 raise UnsupportedError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
@@ -136,7 +136,7 @@ def next_useful(reads: int, copies: int) -> int | None:
 def _fits(
     grids: Sequence[GridSpec], copies: Sequence[int], kinds: Sequence[ArrayKind], *, share: bool
 ) -> bool:
-    chosen = [replace(grid, copies=n) for grid, n in zip(grids, copies, strict=True)]
+    chosen = [grid.with_replicas(n) for grid, n in zip(grids, copies, strict=True)]
     return not shortages(place(chosen, kinds, share=share).arrays, kinds)
 
 

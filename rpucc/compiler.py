@@ -189,8 +189,9 @@ def _checked(program: Program, options: CompileOptions) -> Program:
 
     for layer in program.plan.analog_layers:
         policy = program.target.for_layer(layer.name)
-        if not is_own(policy.device.model):
-            device_of(policy)
+        for plane, device in policy.plane_devices.items():
+            if not is_own(device.model):
+                device_of(policy, plane=plane)
     return program
 
 

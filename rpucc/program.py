@@ -93,8 +93,11 @@ class Program:
         """The devices of a user's own, "module:Class", that its layers have; each once."""
         from rpucc.layers import analog_layers
 
-        names = (layer.name for layer in analog_layers(self.model))
-        models = (self.target.for_layer(name).device.model for name in names)
+        models: list[str] = []
+        for layer in analog_layers(self.model):
+            policy = self.target.for_layer(layer.name)
+            planes = policy.cell.settings.arrays(training=bool(layer.updates))
+            models += [policy.plane_devices[plane].model for plane in planes]
         return tuple(dict.fromkeys(model for model in models if is_own(model)))
 
     @property

@@ -77,6 +77,12 @@ class _Place(Section):
 class LayerPolicy(LayerTables, _Place):
     """What holds for one layer: the target's tables with every matching rule merged in."""
 
+    @property
+    def plane_devices(self) -> dict[str, Device]:
+        """The devices of each plane of its cells."""
+        planes = self.cell.settings.planes
+        return {plane: self.cell.of_plane(plane, self.device) for plane in planes}
+
 
 class LayerRule(LayerPolicy, _Match):
     """Overrides for the layers whose names match (`[[layer]]`); only the keys that are set."""
@@ -167,7 +173,9 @@ class Target(LayerTables, _Machine):
     @property
     def own_devices(self) -> tuple[str, ...]:
         """The devices of a user's own, "module:Class", that it names; each once."""
-        sections = [self.device, *(rule.device for rule in self.layers)]
+        sections: list[Device] = []
+        for tables in (self, *self.layers):
+            sections += [tables.device, *tables.cell.devices]
         named = [each.model for each in sections if "model" in each.model_fields_set]
         return tuple(dict.fromkeys(model for model in named if is_own(model)))
 

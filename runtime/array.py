@@ -124,4 +124,7 @@ class Array:
         """Bytes of all planes, of the buffers, and of what a read sees where that is no plane."""
         seen = 0 if self._seen_directly else self.visible.nbytes
         buffers = sum(buffer.nbytes for buffer in self.buffers.values())
-        return sum(plane.bytes for plane in self.planes.values()) + buffers + seen
+        planes = self.planes.values()
+        # A reference that is a plane itself is there once.
+        twice = sum(a.W.nbytes for a in planes for b in planes if b.reference is a.W)
+        return sum(plane.bytes for plane in planes) - twice + buffers + seen

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rpucc.cells import COUNT
 from rpucc.cost.sizes import batch_of, elements
 from rpucc.layers import analog_layers
+from rpucc.runtime.cells.make import seen_directly
 from rpucc.runtime.devices import device_of
 from rpucc.trust import is_own
 
@@ -21,42 +23,57 @@ EVALUATED_TOGETHER = 100
 """Samples that are evaluated at once, where their values fit in VALUES_BYTES."""
 VALUES_BYTES = 1 << 28
 
+COUNT_BYTES = 8
 REFERENCE_BYTES = 4
 """What a zero-shifted weight is counted from, float32."""
 
 
-def device_bytes(device: Device, pulsed: bool) -> int:
+def device_bytes(device: Device, *, pulsed: bool, learns: bool = True) -> int:
     """Bytes a device of a layer takes: its float32 weight and what is stored of it.
 
     Where updates are exact no device property plays a part and none is stored.
     """
     stored = len(device.per_device) * (2 if device.packed else 4)
-    stored += 1 if device.counted else 0  # `Plane.limits`
+    stored += 1 if device.counted and learns else 0  # `Plane.limits`
     return WEIGHT_BYTES + (stored if pulsed else 0)
 
 
-def bytes_per_weight(policy: LayerPolicy) -> int | None:
-    """The same for a layer of a target; None for a user's own device, which is not imported."""
-    if is_own(policy.device.model):
+def bytes_per_weight(policy: LayerPolicy, *, training: bool) -> int | None:
+    """The same for a weight of a layer: all planes of its cell, and what they are counted from.
+
+    training: without it only the planes that a read sees are there. None for a user's own device,
+    which is not imported.
+    """
+    cell, pulsed = policy.cell.settings, policy.update.pulsed
+    planes = cell.arrays(training=training)
+    if any(is_own(policy.plane_devices[plane].model) for plane in planes):
         return None
-    device = device_of(policy)
-    shifted = policy.calibration.zero_shift and policy.update.pulsed
-    return device_bytes(device, policy.update.pulsed) + (REFERENCE_BYTES if shifted else 0)
+    devices = {plane: device_of(policy, plane=plane) for plane in planes}
+    total = sum(
+        device_bytes(device, pulsed=pulsed, learns=plane != cell.reference)
+        for plane, device in devices.items()
+    )
+    shifted = {*cell.shifted, *([cell.planes[0]] if policy.calibration.zero_shift else [])}
+    if pulsed and not cell.reference:
+        total += REFERENCE_BYTES * len(shifted & devices.keys())
+    return total + (0 if seen_directly(cell, devices, pulsed=pulsed) else WEIGHT_BYTES)
 
 
 def state_bytes(program: Program) -> int | None:
-    """Bytes of the weights on arrays and their devices in a simulation of the program.
+    """Bytes of the weights on arrays, their devices and what cells count in a simulation.
 
     Each tile's few ranges of packed parameters are not counted. None where a layer has a device of
     a user's own: what looks at a program imports nothing.
     """
     total = 0
     for layer in analog_layers(program.model):
-        each = bytes_per_weight(program.target.for_layer(layer.name))
+        policy, training = program.target.for_layer(layer.name), bool(layer.updates)
+        each = bytes_per_weight(policy, training=training)
         if each is None or layer.weight.shape is None:
             return None
         rows, columns = (int(d) for d in layer.weight.shape)  # type: ignore[arg-type]
         total += each * rows * columns
+        total += COUNT_BYTES if training and COUNT in policy.cell.settings.state else 0
     return total
 
 

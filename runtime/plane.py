@@ -146,6 +146,6 @@ class Plane:
     @property
     def bytes(self) -> int:
         """Bytes of weights and device parameters, with the limits that a training needs."""
-        counted = self.W.size if self.pulsed and self.device.counted else 0
+        counted = self.W.size if self.pulsed and self.device.counted and self.learns else 0
         reference = 0 if self.reference is None else self.reference.nbytes
         return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + counted + reference

@@ -38,6 +38,14 @@ class CellTable(ModelSection):
         a target holds that there is none."""
         return CELLS[self.model](**self.parameters)
 
+    @property
+    def devices(self) -> tuple[ModelSection, ...]:
+        """The tables of devices that are set in it."""
+        own = (
+            getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set
+        )
+        return tuple(each for each in own if isinstance(each, ModelSection))
+
     def of_plane(self, plane: str, device: D) -> D:
         """Return the devices of a plane, where the layer's are `device`."""
         own = getattr(self, plane, None)

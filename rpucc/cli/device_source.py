@@ -86,9 +86,22 @@ def _of_target(name: str, settings: Sequence[str], layer: str | None) -> list[Sh
     wanted = dict(_policies(target)) if layer is None else {layer: target.for_layer(layer)}
     folders = [target.folder] if target.folder is not None else []
     trust = Trust.given(True, [*folders, Path.cwd()])
-    models = (policy.device.model for policy in wanted.values())
+    found = [
+        (where, policy, plane) for where, policy in wanted.items() for plane in _planes(policy)
+    ]
+    models = (policy.cell.of_plane(plane, policy.device).model for _, policy, plane in found)
     announce(dict.fromkeys(model for model in models if is_own(model)), trust)
-    return [Shown(device_of(policy, trust), where) for where, policy in wanted.items()]
+    return [
+        Shown(device_of(policy, trust, plane), f"{where}, {plane} plane" if plane else where)
+        for where, policy, plane in found
+    ]
+
+
+def _planes(policy: LayerPolicy) -> list[str]:
+    """Return the planes of a layer's cells that have other devices each; [""] where all are alike."""
+    devices = policy.plane_devices
+    alike = all(device == policy.device for device in devices.values())
+    return [""] if alike else list(devices)
 
 
 def _as_override(setting: str) -> str:
@@ -101,7 +114,7 @@ def _policies(target: Target) -> Iterator[tuple[str, LayerPolicy]]:
     every = "layers without a rule of their own" if target.layers else "all layers"
     yield every, target.model_copy(update={"layers": ()}).for_layer("")
     for rule in target.layers:
-        if rule.model_fields_set & {"device", "variations"}:
+        if rule.model_fields_set & {"device", "variations", "cell"}:
             alone = rule.model_copy(update={"match": "*"})
             yield (
                 f"layers {rule.match}",

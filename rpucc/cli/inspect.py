@@ -161,9 +161,10 @@ def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_j
 
     found = tiles(program.plan, plan.name)
     policy = program.target.for_layer(plan.name)
+    each = bytes_per_weight(policy, training=bool(plan.updates)) if plan.analog else None
     weights = weight_statistics(program, state, plan.name) if state is not None else {}
     if not as_json:
-        show(layer_details(plan, policy, found, weights, bytes_per_weight(policy)))
+        show(layer_details(plan, policy, found, weights, each))
         return
     from rpucc.cli.output import print_json
 
@@ -171,8 +172,13 @@ def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_j
         **dataclasses.asdict(plan),
         "periphery": policy.periphery.model_dump(),
         "management": policy.management.model_dump(),
-        "bytes_per_weight": bytes_per_weight(policy) if plan.analog else None,
+        "bytes_per_weight": each,
         "device": {"model": policy.device.model, **policy.device.parameters},
+        "cell_keys": policy.cell.settings.model_dump(),
+        "plane_devices": {
+            plane: {"model": device.model, **device.parameters}
+            for plane, device in policy.plane_devices.items()
+        },
         "variations": policy.variations.model_dump(),
         "calibration": policy.calibration.model_dump(),
         "tile_list": as_data(found),

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),
     "operators": ("rpucc.cli.operators:operators", "List the operators and rules of the compiler."),
     "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),
+    "cells": ("rpucc.cli.cells:cells", "List what a weight may be made of, or show one cell."),
     "devices": ("rpucc.cli.devices:devices", "List the device models, or show one."),
 }
 """Command -> (module:function, one line of help)."""

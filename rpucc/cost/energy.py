@@ -79,6 +79,23 @@ def update_energy(
     )
 
 
+def transfer_energy(
+    columns: float, lines: Lines, *, bl: int, t_pulse: float, table: CostTable
+) -> Energy:
+    """Return the energy of pulsing so many columns, whose line is on in all BL slots.
+
+    lines: those of one column. Rows fire in p of the slots.
+
+    pulses = columns · BL · (columns' lines + p · rows) · E_pulse
+    arrays = columns · BL · p · crosspoints · P · t_pulse
+    """
+    slots, p = columns * bl, table.pulse_density
+    return Energy(
+        arrays=slots * p * lines.crosspoints * table.crosspoint_power * t_pulse,
+        pulses=slots * (lines.columns + p * lines.rows) * table.pulse_energy,
+    )
+
+
 def digital_energy(operations: Operations, table: CostTable) -> Energy:
     """Return the energy of digital operations."""
     return Energy(

@@ -11,7 +11,14 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from rpucc.cost.energy import Energy, Lines, movement_energy, read_energy, update_energy
+from rpucc.cost.energy import (
+    Energy,
+    Lines,
+    movement_energy,
+    read_energy,
+    transfer_energy,
+    update_energy,
+)
 from rpucc.cost.timing import Cycle, Pace
 from rpucc.cost.traffic import incoming, partial_sums
 from rpucc.layers import AnalogLayer, reads_per_sample
@@ -30,6 +37,9 @@ class CycleCost:
     cycle: Cycle
     count: int
     """Reads, or updates, of the whole layer; replicas share them."""
+    transfers: float
+    """Columns of a fast array that are read and pulsed into a slow one, in the update cycle; all
+    tiles take theirs at once. Where minibatches are counted, of minibatches of one sample."""
     rereads: float
     """Expected re-reads beyond them."""
     seconds: float
@@ -72,6 +82,8 @@ class LayerCoster:
     pace: Pace
     periphery: Periphery
     table: CostTable
+    visible: int
+    """Planes of its cells that a read sees."""
     batch: int | str | None
     """The batch axis of the program's values."""
 
@@ -124,12 +136,13 @@ class LayerCoster:
         bits = sum(incoming(n, self.batch).bits(periphery.dac_bits, value_bits) for n in nodes)
         bits += partial_sums(count, results, segments) * (periphery.adc_bits or value_bits)
         electric = read_energy(
-            repeated, inputs, outputs, lines.crosspoints, t_read=self.pace.t_read,
+            repeated, inputs, outputs, lines.crosspoints * self.visible, t_read=self.pace.t_read,
             dac_bits=periphery.dac_bits, adc_bits=periphery.adc_bits, table=self.table,
         )  # fmt: skip
         return CycleCost(
             cycle=cycle,
             count=count,
+            transfers=0.0,
             rereads=rereads,
             seconds=sum(self.pace.seconds(cycle, each) for each in counts),
             dac_conversions=repeated * inputs if periphery.dac_bits else 0.0,
@@ -140,19 +153,35 @@ class LayerCoster:
 
     def _update(self) -> CycleCost:
         counts = [reads_per_sample(node) for node in self.layer.updates]
-        count, pace = sum(counts), self.pace
-        everywhere = count * (pace.replicas if pace.shared_updates else 1)
+        count, pace, periphery = sum(counts), self.pace, self.periphery
+        copies = pace.replicas if pace.shared_updates else 1
+        energy = update_energy(
+            count * copies, self._lines, bl=pace.bl, t_pulse=pace.t_pulse, table=self.table
+        )
+        transfers = columns = 0.0
+        found, rows = pace.transfers, self._rows
+        # What one column of every tile in a row of tiles drives.
+        one = Lines(rows=rows, columns=self.plan.groups * self.plan.grid[0], crosspoints=rows)
+        if found is not None:
+            transfers = found.of(count) * found.columns
+            columns = found.of(count) * found.everywhere * copies
+            energy += read_energy(
+                columns, one.columns, one.rows, one.crosspoints, t_read=pace.t_read,
+                dac_bits=periphery.dac_bits, adc_bits=periphery.adc_bits, table=self.table,
+            )  # fmt: skip
+            energy += transfer_energy(
+                columns, one, bl=found.bl, t_pulse=pace.t_pulse, table=self.table
+            )
         return CycleCost(
             cycle="update",
             count=count,
+            transfers=transfers,
             rereads=0.0,
             seconds=sum(pace.seconds("update", each) for each in counts),
-            dac_conversions=0.0,
-            adc_conversions=0.0,
+            dac_conversions=columns * one.columns if periphery.dac_bits else 0.0,
+            adc_conversions=columns * rows if periphery.adc_bits else 0.0,
             moved_bytes=0.0,
-            energy=update_energy(
-                everywhere, self._lines, bl=pace.bl, t_pulse=pace.t_pulse, table=self.table
-            ),
+            energy=energy,
         )
 
 
@@ -165,6 +194,7 @@ def _together(one: CycleCost, other: CycleCost) -> CycleCost:
     return CycleCost(
         cycle=one.cycle,
         count=one.count + other.count,
+        transfers=one.transfers + other.transfers,
         rereads=one.rereads + other.rereads,
         seconds=one.seconds + other.seconds,
         dac_conversions=one.dac_conversions + other.dac_conversions,

@@ -159,6 +159,7 @@ def _layers(model: ir.Model, layers: Sequence[LayerPlan], target: Target) -> tup
             pace_of(layer, target),
             target.for_layer(layer.name).periphery,
             target.cost,
+            len(target.for_layer(layer.name).cell.settings.gains),
             batch,
         ).run()
         for layer in analog_layers(model)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc.cost.timing import Pace
+from rpucc.cost.transfers import transfers_of
 from rpucc.layers import ARRAY_KIND, LR_SCALE, AnalogLayer
 from rpucc.node_attributes import Value, carried
 from rpucc.target_sections import Update
@@ -31,6 +32,7 @@ def pace_of(layer: AnalogLayer, target: Target) -> Pace:
         rereads_backward=again if is_bound_managed(layer.backward) else 0.0,
         replicas=layer.replicas,
         shared_updates=layer.learners == 1,
+        transfers=transfers_of(layer.updates[0]) if layer.updates else None,
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rpucc.cost.transfers import Transfers
+
 Cycle = Literal["forward", "backward", "update"]
 
 CYCLES: tuple[Cycle, ...] = ("forward", "backward", "update")
@@ -35,6 +37,8 @@ class Pace:
     """Copies of the whole layer, which read different positions at the same time."""
     shared_updates: bool = True
     """Every copy does all updates, so that copies stay equal; else each does those of its reads."""
+    transfers: Transfers | None = None
+    """Of cells in which a fast array goes over to a slow one."""
 
     def rereads(self, cycle: Cycle) -> float:
         """Return the mean number of repetitions of a read in `cycle`."""
@@ -45,10 +49,19 @@ class Pace:
 
             read cycles: ceil(count / replicas) · t_read · (1 + rereads)
             update:      count · BL · t_pulse, or ceil(count / replicas) of them
+            transfers:   transfers · columns · (t_read + their BL · t_pulse), in the update cycle
 
         A grid waits for its slowest tile; the mean of the re-reads of one tile is what counts here.
         """
         share = -(-count // self.replicas)
         if cycle == "update":
-            return (count if self.shared_updates else share) * self.bl * self.t_pulse
+            updates = count if self.shared_updates else share
+            return updates * self.bl * self.t_pulse + self.transfer_seconds(updates)
         return share * self.t_read * (1 + self.rereads(cycle))
+
+    def transfer_seconds(self, updates: int) -> float:
+        """Return the time of the transfers that come with so many updates of one sample."""
+        found = self.transfers
+        if found is None:
+            return 0.0
+        return found.of(updates) * found.columns * (self.t_read + found.bl * self.t_pulse)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from rpucc.cells import CELLS, COUNT, Cell
 from rpucc.cells.base import CELL
+from rpucc.cost.operations import Node, Operations
+from rpucc.cost.transfers import transfers_of
 from rpucc.node_attributes import carried, cuts
 from rpucc.op_shapes import Attributes, Shape, agree
 from rpucc.op_spec import CUTS, GROUPS, OpSpec
@@ -28,6 +30,16 @@ def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     return [*found, *(list(state) for state in inputs[4:])]
 
 
+def work(node: Node) -> Operations:
+    """What Update's does, and one multiplication for each value that a transfer reads."""
+    found = transfers_of(node.node)
+    assert found is not None
+    assert UPDATE.work is not None
+    updates = node.input(1) / node.dim(1, -1)
+    values = found.of(updates) * found.everywhere * node.dim(0, 0)
+    return UPDATE.work(node) + Operations(multiplies=values)
+
+
 def spec_of(cell: type[Cell]) -> OpSpec:
     """Return the update op of a cell."""
     state = cell.model_construct().state
@@ -42,7 +54,7 @@ def spec_of(cell: type[Cell]) -> OpSpec:
         body=cell.body,
         shapes=shapes,
         integers=(COUNT,),
-        work=UPDATE.work,
+        work=work,
         matrix="update",
     )
 

@@ -33,9 +33,10 @@ def layer_needs(placement: Placement) -> tuple[LayerNeed, ...]:
             grid.kind,
             *grid.shape,
             grid.groups,
-            grid.copies,
+            grid.replicas,
             grid.tiles,
             placement.count_of(grid.layer),
+            len(grid.planes),
         )
         for grid in placement.grids
     )

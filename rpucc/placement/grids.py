@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -28,8 +28,8 @@ class GridSpec:
     """Independent matrices of that shape: more than one for a grouped convolution."""
     copies: int = 1
     """Sets of arrays that hold the whole layer: each plane of each of its replicas."""
-    planes: int = 1
-    """Planes of a cell, which a replica has one copy of each of."""
+    planes: tuple[str, ...] = ("weight",)
+    """The planes of its cells. The copies are those of the first plane, then of the next."""
     devices: int = 1
     """Devices a weight: the rows of a group's matrix are so many times its outputs."""
     pins: tuple[int, ...] = ()
@@ -39,7 +39,16 @@ class GridSpec:
     @property
     def replicas(self) -> int:
         """Replicas of the layer, which share out its reads."""
-        return self.copies // self.planes
+        return self.copies // len(self.planes)
+
+    def plane_of(self, copy: int) -> tuple[str, int]:
+        """Return which plane a copy is, and of which replica."""
+        plane, replica = divmod(copy, self.replicas)
+        return self.planes[plane], replica
+
+    def with_replicas(self, count: int) -> GridSpec:
+        """Return the grid of a layer with so many replicas."""
+        return replace(self, copies=count * len(self.planes))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -66,7 +75,7 @@ class GridSpec:
 
     @property
     def tiles(self) -> int:
-        """Tiles of all groups and copies."""
+        """Tiles of all groups, copies and planes."""
         return self.copies * self.groups * self.cells[0] * self.cells[1]
 
     def positions(self) -> Iterator[tuple[int, int, int, int]]:

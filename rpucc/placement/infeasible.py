@@ -40,10 +40,13 @@ class LayerNeed:
     """One group's matrix."""
     groups: int
     copies: int
+    """Replicas."""
     tiles: int
-    """Of all groups and copies."""
+    """Of all groups, copies and planes."""
     arrays: int
     """Arrays that hold tiles of it; where tiles share arrays, other layers may be on them too."""
+    planes: int = 1
+    """Planes of its cells."""
 
 
 @dataclass(frozen=True)

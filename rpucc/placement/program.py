@@ -23,14 +23,14 @@ def grids_of(model: ir.Model, target: Target) -> tuple[GridSpec, ...]:
 
 def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
     read, policy = layer.forward[0], target.for_layer(layer.name)
-    planes = len(policy.cell.settings.arrays(training=bool(layer.updates)))
+    planes = policy.cell.settings.arrays(training=bool(layer.updates))
     return GridSpec(
         layer=layer.name,
         kind=read.metadata_props[ARRAY_KIND],
         row_cuts=tuple(read.attributes.get_ints("row_cuts", ())),
         col_cuts=tuple(read.attributes.get_ints("col_cuts", ())),
         groups=layer.groups,
-        copies=layer.replicas * planes,
+        copies=layer.replicas * len(planes),
         planes=planes,
         devices=layer.devices,
         pins=policy.arrays,

@@ -124,15 +124,16 @@ def _cycles(cost: NetworkCost) -> Iterator[tuple[str, CycleCost]]:
 
 def layer_table(cost: NetworkCost) -> Table:
     """Return what each layer does in each cycle, and for how long."""
-    table = new_table(
-        "layer", "cycle", "reads or\nupdates", "array\ntime", "DAC", "ADC", "moved",
-        numeric=(2, 3, 4, 5, 6),
-    )  # fmt: skip
+    transfers = any(each.transfers for layer in cost.layers for each in layer.cycles)
+    more = ["transfers"] if transfers else []
+    headings = ["layer", "cycle", "reads or\nupdates", *more, "array\ntime", "DAC", "ADC", "moved"]
+    table = new_table(*headings, numeric=range(2, len(headings)))
     for name, each in _cycles(cost):
         table.add_row(
             name,
             each.cycle,
             units.count(each.count),
+            *([f"{each.transfers:.4g}" if each.transfers else units.NONE] if transfers else []),
             units.seconds(each.seconds),
             units.large(each.dac_conversions) if each.dac_conversions else units.NONE,
             units.large(each.adc_conversions) if each.adc_conversions else units.NONE,

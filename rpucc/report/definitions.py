@@ -42,8 +42,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "tiles",
         "tiles",
-        "Blocks of the matrix, row blocks · column segments, of all groups and copies; each lies "
-        "on an array.",
+        "Blocks of the matrix, row blocks · column segments, of all groups, copies and planes of "
+        "cells; each lies on an array.",
     ),
     Definition("arrays", "arrays", "Physical arrays that hold tiles of the layer."),
     Definition(
@@ -62,6 +62,12 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Devices, in rows of their own, whose mean is a weight.",
     ),
     Definition(
+        "cell",
+        "cell",
+        "What a weight is made of (docs/cells.md): plain is one device; other cells have several "
+        "planes of devices, each on arrays of its own.",
+    ),
+    Definition(
         "scale",
         "scale",
         "What the layer's outputs are multiplied by digitally; the weights on the devices are "
@@ -77,9 +83,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "weights",
         "weights",
-        "R · C of all groups; copies and several devices a weight do not count again. Digital ones "
-        "are of layers, biases, norms, tables and the like; of those that are in no layer most are "
-        "not trained.",
+        "R · C of all groups; copies, planes and several devices a weight do not count again. "
+        "Digital ones are of layers, biases, norms, tables and the like; of those that are in no "
+        "layer most are not trained.",
     ),
     Definition(
         "reads-forward",
@@ -111,7 +117,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "update-time",
         "update time",
-        "Updates of one sample × BL pulse slots × t_pulse of the kind.",
+        "Updates of one sample × BL pulse slots × t_pulse of the kind. Where a fast array is "
+        "transferred to a slow one, the reads and pulses of that too.",
     ),
     Definition(
         "training-time",

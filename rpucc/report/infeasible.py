@@ -60,7 +60,8 @@ def _layers(found: Infeasible) -> Table:
 
 def _matrix(layer: LayerNeed) -> str:
     text = units.matrix(layer.R, layer.C, layer.groups)
-    return f"{text}, {units.count(layer.copies)} copies" if layer.copies > 1 else text
+    copies = f", {units.count(layer.copies)} copies" if layer.copies > 1 else ""
+    return f"{text}{copies}{f', {layer.planes} planes' if layer.planes > 1 else ''}"
 
 
 def _levers(found: Infeasible) -> Table:

@@ -58,9 +58,31 @@ def operators(rows: Iterable[tuple[str, bool, str, str, str]]) -> Table:
     return table
 
 
+def cells(rows: Iterable[tuple[str, str, str]]) -> Table:
+    """Return the cells: name, summary, source."""
+    return _models("cell", rows)
+
+
+def cell(
+    name: str,
+    summary: str,
+    source: str,
+    planes: Sequence[str],
+    rows: Sequence[tuple[str, str, str]],
+) -> RenderableType:
+    """Return one cell with its planes and its keys: name, values, what it does."""
+    facts = [("planes", ", ".join(planes)), *([("source", source)] if source else [])]
+    parts: list[RenderableType] = [heading(name, f": {summary}"), pairs(facts), Text()]
+    return Group(*parts, keys(rows) if rows else Text("It has no keys."))
+
+
 def devices(rows: Iterable[tuple[str, str, str]]) -> Table:
     """Return the device models: name, summary, source."""
-    table = new_table("device", "what it is", folds=(1,))
+    return _models("device", rows)
+
+
+def _models(kind: str, rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = new_table(kind, "what it is", folds=(1,))
     for name, summary, source in rows:
         text = Text(summary)
         if source:

@@ -61,6 +61,7 @@ PLACE = (
         right=True,
         shown=lambda la: la.devices_per_weight > 1,
     ),
+    Column("cell", lambda la: la.cell or units.NONE, shown=lambda la: is_cell(la)),
     Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: is_scaled(la)),
     Column("clipped", lambda la: clipped(la), right=True, shown=lambda la: la.clipped > 0),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
@@ -121,6 +122,11 @@ def weight_scale(layer: LayerPlan) -> str:
         return units.NONE
     low, high = (f"{factor:.3g}" for factor in layer.weight_scale)
     return f"× {low}" if low == high else f"× {low} to {high}"
+
+
+def is_cell(layer: LayerPlan) -> bool:
+    """Tell whether the layer's weights are more than one device each."""
+    return layer.cell not in ("", "plain")
 
 
 def is_scaled(layer: LayerPlan) -> bool:

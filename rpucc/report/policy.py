@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rpucc.cells import Cell
     from rpucc.plan import LayerPlan
     from rpucc.target import LayerPolicy, Periphery
+    from rpucc.target_sections import Device
 
 
 def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
 
 def _cell_data(policy: LayerPolicy, cell: Cell, planes: Sequence[str]) -> dict[str, Any]:
     """Return the keys of a cell and the devices of its planes."""
-    devices = {plane: policy.cell.of_plane(plane, policy.device) for plane in planes}
+    devices = {plane: policy.plane_devices[plane] for plane in planes}
     return {
         "model": cell.model,
         **cell.model_dump(),
@@ -150,12 +151,28 @@ def calibration_text(policy: LayerPolicy) -> str:
     >>> calibration_text(target.for_layer("fc1"))
     'zero-shifted by 10,000 pairs of pulses'
     """
-    calibration = policy.calibration
-    if not calibration.zero_shift:
+    calibration, cell = policy.calibration, policy.cell.settings
+    planes = [*([cell.planes[0]] if calibration.zero_shift else []), *cell.shifted]
+    if not planes:
         return ""
     error = calibration.reference_std
     reference = f", reference programmed to ± {error:g}" if error else ""
-    return f"zero-shifted by {calibration.pairs:,} pairs of pulses{reference}"
+    which = f"{' and '.join(planes)} " if len(cell.planes) > 1 else ""
+    return f"{which}zero-shifted by {calibration.pairs:,} pairs of pulses{reference}"
+
+
+def cell_text(policy: LayerPolicy) -> str:
+    """Return what a layer's weights are made of; "" for one device each.
+
+    >>> from rpucc.target import Target
+    >>> cell_text(Target.load("ideal", ["cell.model=tiki-taka"]).for_layer("fc1"))[:43]
+    'tiki-taka (slow, fast): fast_lr 1, transfer'
+    """
+    cell = policy.cell.settings
+    if len(cell.planes) == 1:
+        return ""
+    keys = section(cell.model_dump())
+    return f"{cell.model} ({', '.join(cell.planes)}){f': {keys}' if keys else ''}"
 
 
 def device_text(policy: LayerPolicy) -> str:
@@ -166,7 +183,13 @@ def device_text(policy: LayerPolicy) -> str:
     >>> device_text(target.for_layer("fc1"))
     'constant-step; variations removed: dtod, ctoc, asymmetry, bounds'
     """
-    device, removed = policy.device, policy.variations.remove
-    given = section(device.parameters)
-    text = f"{device.model}: {given}" if given else device.model
+    removed, devices = policy.variations.remove, policy.plane_devices
+    shared = policy.device if policy.device in devices.values() else None
+    own = [f"{plane}: {_named(d)}" for plane, d in devices.items() if d != policy.device]
+    text = "; ".join([*([_named(shared)] if shared is not None else []), *own])
     return f"{text}; variations removed: {', '.join(removed)}" if removed else text
+
+
+def _named(device: Device) -> str:
+    given = section(device.parameters)
+    return f"{device.model}: {given}" if given else device.model

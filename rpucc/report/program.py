@@ -19,12 +19,14 @@ from rpucc.report.policy import (
     as_data,
     bound_management,
     calibration_text,
+    cell_text,
     device_text,
     other_settings,
     periphery_text,
 )
 from rpucc.report.tables import heading, pairs
 from rpucc.report.tiles import Tile, tile_table
+from rpucc.trust import is_own
 
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan
@@ -103,7 +105,8 @@ def layer_details(
     parts: list[RenderableType] = [heading(plan.name, f" ({plan.op})"), Text()]
     facts = list(_facts(plan, policy))
     if plan.analog:
-        unknown = f"bytes a weight unknown: {policy.device.model} not imported"
+        own = sorted({d.model for d in policy.plane_devices.values() if is_own(d.model)})
+        unknown = f"bytes a weight unknown: {', '.join(own)} not imported"
         known = f"{bytes_per_weight} bytes a weight"
         facts.append(("simulation", unknown if bytes_per_weight is None else known))
     parts.append(pairs(facts))
@@ -148,6 +151,8 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     yield "noise management", which_cycles(plan.noise_forward, plan.noise_backward)
     yield "bound management", bound_management(plan, policy)
     yield "update", update_policy(plan)
+    if cell := cell_text(policy):
+        yield "cell", f"{cell}; {units.count(plan.devices)} devices"
     yield "periphery", periphery_text(policy.periphery)
     yield "device", device_text(policy)
     if settings := other_settings(plan, policy):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from rpucc.placement import Block
+from rpucc.placement import Block, GridSpec
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, number, tag
 from rpucc.report.scene import Scene
@@ -218,11 +218,20 @@ def caption(scene: Scene, picture: ArrayPicture) -> str:
     more = len(picture.layers) - NAMES_SHOWN
     names += f" and {more} more layers" if more > 0 else ""
     full = units.significant_percent(picture.fill / (kind.rows * kind.cols))
-    copies = f" in {units.count(picture.copies)} copies" if picture.copies > 1 else ""
+    copies = "" if picture.copies == 1 else _copies(scene, picture)
     text = f"{units.counted(len(picture.arrays), 'array')} {kind.name}{copies}, {full} used"
     if picture.left_out:
         text += f"; {units.large(picture.left_out)} more tiles are not drawn"
     return f"{names}: {text}"
+
+
+def _copies(scene: Scene, picture: ArrayPicture) -> str:
+    """Say what the copies of a picture are: replicas, planes of cells, or both."""
+    layer = scene.layer(picture.layers[0])
+    if len(layer.planes) == 1:
+        return f" in {units.count(picture.copies)} copies"
+    each = f" of {units.count(layer.replicas)} copies each" if layer.replicas > 1 else ""
+    return f" in planes {', '.join(layer.planes)}{each}"
 
 
 def _block_style(scene: Scene, picture: ArrayPicture, block: Block) -> str:
@@ -278,21 +287,27 @@ def kind_drawing(scene: Scene, kind: str, pictures: Iterable[ArrayPicture]) -> D
 def tile_table(scene: Scene, pictures: Sequence[ArrayPicture]) -> list[dict[str, object]]:
     """Return for each picture what the page says about the array under the pointer.
 
-    `on`: for each array its id and its blocks, [layer, copy, group, row block, segment, first
+    `on`: for each array its id and its blocks, [layer, which copy, group, row block, segment, first
     row, first column] each; layers by their place in the plan. `cut`: arrays of a copy, how many
     of them in a row, copies in a row. `steps`: pixels from array to array and from copy to copy.
     """
+    grids = {each.layer: each for each in scene.plan.grids}
     found: list[dict[str, object]] = []
     for picture in pictures:
         grid = cells(scene, picture)
         on = [
-            [
-                array,
-                *([scene.positions[b.layer], b.copy, b.group, b.row, b.col, *b.at] for b in blocks),
-            ]
+            [array, *(_described(scene, grids[block.layer], block) for block in blocks)]
             for array, blocks in picture.arrays
         ]
         steps = [[round(each, 3) for each in step] for step in (grid.step, grid.copy_step)]
         cut = [grid.each, grid.columns, grid.across]
         found.append({"kind": picture.kind, "cut": cut, "steps": steps, "on": on})
     return found
+
+
+def _described(scene: Scene, grid: GridSpec, block: Block) -> list[object]:
+    """Return a block as `tile_table` says, with its plane and copy but for the first."""
+    plane, replica = grid.plane_of(block.copy)
+    named = (plane if plane != grid.planes[0] else "", f"copy {replica}" if replica else "")
+    which = ", ".join(filter(None, named))
+    return [scene.positions[block.layer], which, block.group, block.row, block.col, *block.at]

@@ -27,6 +27,8 @@ class Tile(NamedTuple):
     kind: str
     array: int
     """Counted from 0 within the kind."""
+    plane: str
+    """Which of the planes of the layer's cells."""
     copy: int
     group: int
     rows: tuple[int, int]
@@ -38,13 +40,15 @@ class Tile(NamedTuple):
 
 
 def tiles(plan: Plan, layer: str) -> Iterator[Tile]:
-    """Yield a layer's tiles: copy, group, row block, column segment; none for a digital layer."""
+    """Yield a layer's tiles: plane, copy, group, row block, segment; none for a digital layer."""
     sizes = {kind.name: kind.rows * kind.cols for kind in plan.kinds}
-    if any(grid.layer == layer for grid in plan.grids):
+    grid = next((grid for grid in plan.grids if grid.layer == layer), None)
+    if grid is not None:
         for block in plan.placement.blocks(layer):
             fill = _area(block) / sizes[block.kind]
             ranges = (block.rows, block.cols, block.at)
-            yield Tile(block.kind, block.array, block.copy, block.group, *ranges, fill)
+            which = (*grid.plane_of(block.copy), block.group)
+            yield Tile(block.kind, block.array, *which, *ranges, fill)
 
 
 def as_data(found: Iterator[Tile]) -> list[dict[str, Any]]:
@@ -55,13 +59,14 @@ def as_data(found: Iterator[Tile]) -> list[dict[str, Any]]:
 def tile_table(found: Iterator[Tile], total: int) -> list[RenderableType]:
     """Return the first tiles as a table, and how many of `total` are left out."""
     shown = list(islice(found, MAX_TILES))
+    first = shown[0].plane if shown else ""
     spread = any(tile.at != (0, 0) for tile in shown)
     headers = ["array", "rows", "columns", "size", *(["at"] if spread else []), "fill"]
     table = new_table(*headers, numeric=range(1, len(headers)), folds=())
     for tile in shown:
         height, width = tile.rows[1] - tile.rows[0], tile.columns[1] - tile.columns[0]
         table.add_row(
-            f"{units.plain(tile.kind)} {units.count(tile.array)}{_which(tile)}",
+            f"{units.plain(tile.kind)} {units.count(tile.array)}{_which(tile, first)}",
             _range(tile.rows),
             _range(tile.columns),
             units.matrix(height, width),
@@ -73,10 +78,12 @@ def tile_table(found: Iterator[Tile], total: int) -> list[RenderableType]:
     return [table, Text(f"and {units.count(total - MAX_TILES)} more (--json lists all)")]
 
 
-def _which(tile: Tile) -> str:
-    """Name the copy and the group of a tile, where there are several."""
-    parts = (f", {word} {n}" for word, n in (("copy", tile.copy), ("group", tile.group)) if n)
-    return "".join(parts)
+def _which(tile: Tile, first: str) -> str:
+    """Name the plane, the copy and the group of a tile, but for the first."""
+    plane = f", {tile.plane}" if tile.plane != first else ""
+    return plane + "".join(
+        f", {word} {n}" for word, n in (("copy", tile.copy), ("group", tile.group)) if n
+    )
 
 
 def _range(lines: tuple[int, int]) -> str:

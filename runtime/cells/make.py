@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def _with_reference(
     if pulsed and calibration.zero_shift:
         points, symmetry = zero_shift(layer, layout, devices, calibration)
         fixed.program(points)
-    if not pulsed or can_shift(devices):
+    if seen_directly(cell, {first: devices}, pulsed=pulsed):
         plane = fabricate(layout, devices, pulsed=pulsed, reference=fixed.W)
         plane.program(W)
         gains = {first: 1.0}
@@ -77,6 +77,12 @@ def _with_reference(
         gains = dict(cell.gains)
     plane.symmetry, fixed.clipped, fixed.learns = symmetry, 0, False
     return Array(layer, layout, dict(zip(names, (plane, fixed), strict=True)), gains)
+
+
+def seen_directly(cell: Cell, devices: Mapping[str, Device], *, pulsed: bool) -> bool:
+    """Whether a read sees a plane itself, so that no sum of planes is kept beside them."""
+    folded = bool(cell.reference) and (not pulsed or can_shift(devices[cell.planes[0]]))
+    return folded or list(cell.gains.values()) == [1.0]
 
 
 def can_shift(device: Device) -> bool:

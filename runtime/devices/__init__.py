@@ -58,27 +58,40 @@ def device_of(policy: LayerPolicy, trust: Trust = NO_TRUST, plane: str = "") -> 
     """
     section = policy.cell.of_plane(plane, policy.device)
     model = section.model
-    if not trust.allows(model):
+    try:
+        if not trust.allows(model):
+            raise TargetError(
+                f"device.model = '{model}': running it imports the module '{module_of(model)}', "
+                "which only the program's file names; if you know it: "
+                "Program.load(PATH, trust=True)"
+            )
+        device = make_device(model, section.parameters, trust.folders)
+        return device.without(policy.variations.remove)
+    except TargetError as error:
+        if section == policy.device:
+            raise
+        own = f"cell.{plane}."
         raise TargetError(
-            f"device.model = '{model}': running it imports the module '{module_of(model)}', which "
-            "only the program's file names; if you know it: Program.load(PATH, trust=True)"
-        )
-    device = make_device(model, section.parameters, trust.folders)
-    return device.without(policy.variations.remove)
+            *(own + str(each).removeprefix("device.") for each in error.args)
+        ) from None
 
 
 def weight_bounds(policy: LayerPolicy) -> tuple[float, float]:
     """The mean lowest and highest weight of a layer's devices; infinite where nothing is clipped.
+
+    Of cells of several planes those of the first, which initial weights are programmed to.
 
     A model of a user's own is not imported for it: what counts are the parameters w_min and w_max
     that the target itself gives it, and it is taken as unbounded without them.
     """
     if not policy.update.pulsed:  # devices play no part then, see fabrication.py
         return -math.inf, math.inf
-    if policy.device.model not in DEVICES:
-        given = policy.device.parameters
+    plane = policy.cell.settings.planes[0]
+    section = policy.plane_devices[plane]
+    if section.model not in DEVICES:
+        given = section.parameters
         return given.get("w_min", -math.inf), given.get("w_max", math.inf)
-    return device_of(policy).mean_range(zero_shifted=policy.calibration.zero_shift)
+    return device_of(policy, plane=plane).mean_range(zero_shifted=policy.calibration.zero_shift)
 
 
 def device_problems(target: Target) -> list[str]:
@@ -90,11 +103,12 @@ def device_problems(target: Target) -> list[str]:
     policies += [(f"layer.{i}.", target.for_layer(r.match)) for i, r in enumerate(target.layers)]
     found: dict[str, str] = {}
     for where, policy in policies:
-        if is_own(policy.device.model):
-            continue
-        try:
-            device_of(policy)
-        except TargetError as error:
-            for problem in error.args:
-                found.setdefault(problem, where)  # a rule has what the target has
+        for plane, section in policy.plane_devices.items():
+            if is_own(section.model):
+                continue
+            try:
+                device_of(policy, plane=plane)
+            except TargetError as error:
+                for problem in error.args:
+                    found.setdefault(problem, where)  # a rule has what the target has
     return [where + problem for problem, where in found.items()]

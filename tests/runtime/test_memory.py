@@ -28,7 +28,7 @@ def test_state_bytes_are_those_of_the_machine(
     ranges = sum(array.planes["weight"].ranges.nbytes for array in machine.arrays.values())
     assert state_bytes(program) == machine.bytes_per_weight * machine.weights - ranges
     assert state_bytes(program) == each * 80202
-    assert bytes_per_weight(program.target.for_layer("conv1")) == each
+    assert bytes_per_weight(program.target.for_layer("conv1"), training=True) == each
 
 
 def test_an_unknown_device_module_is_no_error() -> None:
@@ -36,4 +36,4 @@ def test_an_unknown_device_module_is_no_error() -> None:
     target = rpucc.Target.load("rpu-managed")
     policy = target.for_layer("conv1")
     device = policy.device.model_copy(update={"model": "no_such_module:Device"})
-    assert bytes_per_weight(policy.model_copy(update={"device": device})) is None
+    assert bytes_per_weight(policy.model_copy(update={"device": device}), training=True) is None

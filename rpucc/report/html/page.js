@@ -44,7 +44,7 @@
   const range = (cuts, i) => `${cuts[i]}…${cuts[i + 1] - 1}`;
   const block = ([layer, copy, group, row, col, atRow, atCol]) => {
     const [rows, cols] = data.cuts[layer];
-    const parts = [copy ? `copy ${copy}` : "", group ? `group ${group}` : ""].filter(Boolean);
+    const parts = [copy, group ? `group ${group}` : ""].filter(Boolean);
     const name = [data.layers[layer], ...parts].join(", ");
     const at = atRow || atCol ? `, at row ${atRow}, column ${atCol}` : "";
     return `${name}: rows ${range(rows, row)}, columns ${range(cols, col)}${at}`;

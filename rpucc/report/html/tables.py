@@ -10,8 +10,14 @@ from rpucc.plan import LayerPlan
 from rpucc.report import units
 from rpucc.report.html.parts import breakable, table, term
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.plan import clipped, is_scaled, update_policy, weight_scale, which_cycles
-from rpucc.report.policy import bound_management, calibration_text, device_text, periphery_text
+from rpucc.report.plan import clipped, is_cell, is_scaled, update_policy, weight_scale, which_cycles
+from rpucc.report.policy import (
+    bound_management,
+    calibration_text,
+    cell_text,
+    device_text,
+    periphery_text,
+)
 from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
@@ -49,6 +55,8 @@ def _columns(scene: Scene) -> Iterable[Column]:
         yield Column("copies", "copies", lambda la: units.count(la.replicas))
     if any(layer.devices_per_weight > 1 for layer in scene.plan.layers):
         yield Column("devices-per-weight", "devices", lambda la: str(la.devices_per_weight))
+    if any(is_cell(layer) for layer in scene.plan.layers):
+        yield Column("cell", "cell", lambda la: la.cell, numeric=False)
     if any(is_scaled(layer) for layer in scene.plan.layers):
         yield Column("scale", "scale", weight_scale)
     if any(layer.clipped for layer in scene.plan.layers):
@@ -169,7 +177,7 @@ def _policy(layer: LayerPlan, policy: LayerPolicy) -> tuple[str, ...]:
         which_cycles(layer.noise_forward, layer.noise_backward),
         bound_management(layer, policy),
         update_policy(layer),
-        "; ".join(filter(None, (device_text(policy), calibration_text(policy)))),
+        "; ".join(filter(None, (cell_text(policy), device_text(policy), calibration_text(policy)))),
         periphery_text(policy.periphery),
     )
 

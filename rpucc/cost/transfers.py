@@ -1,0 +1,53 @@
+"""How often columns of a fast array go over to a slow one, as the update op of a cell says.
+
+Plain numbers only: not for what a transfer does (docs/cells.md), nor for seconds and joules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """The transfers of one layer. Each column is read, and then pulsed into the slow array."""
+
+    every: int
+    """Updates, or minibatches, from one transfer to the next."""
+    by_minibatch: bool
+    columns: int
+    """Columns that a transfer takes one after the other; all tiles take theirs at once."""
+    everywhere: int
+    """Columns that it takes of one row of tiles together."""
+    bl: int
+    """Pulse slots of a column; 0 where updates are exact."""
+
+    def of(self, updates: float) -> float:
+        """Return the transfers of so many updates of one sample; minibatches are of one sample.
+
+        >>> Transfers(every=2, by_minibatch=False, columns=1, everywhere=1, bl=1).of(64)
+        32.0
+        """
+        return (1 if self.by_minibatch else updates) / self.every
+
+
+def transfers_of(update: ir.Node) -> Transfers | None:
+    """Return the transfers that an update op makes; None where it has no such attributes."""
+    attributes = update.attributes
+    if "transfer_every" not in attributes:
+        return None
+    wanted = attributes.get_int("transfer_columns", 1)
+    widths = [end - start for start, end in pairwise(attributes.get_ints("col_cuts", ()))]
+    taken = [min(wanted, width) for width in widths]
+    return Transfers(
+        every=attributes.get_int("transfer_every", 1),
+        by_minibatch=bool(attributes.get_int("transfer_by_minibatch", 0)),
+        columns=max(taken, default=0),
+        everywhere=sum(taken),
+        bl=attributes.get_int("transfer_bl", 0) if attributes.get_int("pulsed", 0) else 0,
+    )

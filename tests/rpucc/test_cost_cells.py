@@ -1,0 +1,110 @@
+"""Cost of cells with several planes: arrays, transfers, reads of several planes."""
+
+from __future__ import annotations
+
+import pytest
+
+import rpucc
+from rpucc.cost.layer import CycleCost
+from rpucc.cost.timing import Pace
+from rpucc.cost.transfers import Transfers
+from rpucc.program import Program
+
+
+def lenet(*overrides: str, training: bool = True) -> Program:
+    target = rpucc.Target.load("soft-bounds", overrides)
+    return rpucc.compile("lenet", target, verify=False, training=training)
+
+
+def update(program: Program, layer: str = "conv2") -> CycleCost:
+    (found,) = (each for each in program.cost.layers if each.name == layer)
+    return found.cycles[-1]
+
+
+TIKI = ("cell.model=tiki-taka", "cell.transfer_by_minibatch=false", "cell.transfer_every=4")
+
+
+def test_array_time_of_a_vector_update_is_the_published_one() -> None:
+    """AGAD, table 1: 56.3 ns less 8.8 ns of digital work; SGD 30.9 less 5.9."""
+    transfers = Transfers(every=2, by_minibatch=False, columns=1, everywhere=1, bl=1)
+    sgd = Pace(t_read=40e-9, t_pulse=5e-9, bl=5)
+    both = Pace(t_read=40e-9, t_pulse=5e-9, bl=5, transfers=transfers)
+    operations = 512 / 0.175e12
+    assert sgd.seconds("update", 1) + 2 * operations == pytest.approx(30.9e-9, abs=0.05e-9)
+    assert both.seconds("update", 1) + 3 * operations == pytest.approx(56.3e-9, abs=0.05e-9)
+    assert both.seconds("forward", 1) == sgd.seconds("forward", 1)
+
+
+def test_transfers_are_counted_by_hand() -> None:
+    """conv2 is 32 × 401 on one array of 10 ns, 64 updates; 16 transfers of 3 columns."""
+    plain = update(lenet())
+    found = update(lenet(*TIKI, "cell.transfer_columns=3", "cell.transfer_bl=7"))
+    assert (plain.transfers, found.transfers) == (0, 48)
+    kind = lenet().target.arrays[0]
+    each = kind.t_read + 7 * kind.t_pulse
+    assert found.seconds - plain.seconds == pytest.approx(48 * each)
+    target = lenet().target
+    periphery, cost = target.periphery, target.cost
+    assert found.adc_conversions == 48 * 32 * (periphery.adc_bits > 0)
+    assert found.dac_conversions == 48 * (periphery.dac_bits > 0)
+    p = cost.pulse_density
+    lines = 48 * 7 * (1 + p * 32) * cost.pulse_energy
+    assert found.energy.pulses - plain.energy.pulses == pytest.approx(lines)
+    current = 48 * 32 * cost.crosspoint_power * (kind.t_read + 7 * p * kind.t_pulse)
+    assert found.energy.arrays - plain.energy.arrays == pytest.approx(current)
+    converted = 48 * 32 * cost.adc_step_energy * 2**periphery.adc_bits * (periphery.adc_bits > 0)
+    assert found.energy.adc == pytest.approx(converted)
+
+
+def test_tiles_transfer_at_the_same_time() -> None:
+    """Two segments: twice the columns, the same time; two row blocks: no more rows in all."""
+    cut = ("layer.conv2.mapping.col_cuts=[0, 200, 401]", "layer.conv2.mapping.row_cuts=[0, 10, 32]")
+    whole, parts = update(lenet(*TIKI)), update(lenet(*TIKI, *cut))
+    assert parts.transfers == whole.transfers == 16
+    assert parts.seconds == whole.seconds
+    assert parts.adc_conversions == 2 * whole.adc_conversions
+    assert parts.dac_conversions == 4 * whole.dac_conversions
+
+
+def test_minibatches_are_of_one_sample() -> None:
+    found = update(lenet("cell.model=tiki-taka", "cell.transfer_every=2"))
+    assert found.transfers == 0.5
+
+
+def test_a_tile_has_no_more_columns_than_it_is_wide() -> None:
+    found = update(lenet("cell.model=tiki-taka", "cell.transfer_columns=1000"), "fc2")
+    assert found.transfers == 129
+
+
+def test_exact_transfers_are_read_and_take_no_pulses() -> None:
+    found = update(lenet(*TIKI, "update.pulsed=false"))
+    assert found.energy.pulses == 0
+    assert found.seconds == pytest.approx(16 * lenet().target.arrays[0].t_read)
+
+
+def test_digital_work_of_transfers() -> None:
+    work = {each.op: each for each in lenet(*TIKI).cost.digital}
+    values = 16 * 32 + 144 * 16 + (128 + 10) / 4  # updates / 4, rows
+    assert work["TikiTakaUpdate"].operations.multiplies == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    ("cell", "planes"),
+    [("plain", 1), ("reference", 2), ("tiki-taka", 1), ("tiki-taka cell.gamma=0.5", 2)],
+)
+def test_a_read_drives_all_planes_that_it_sees(cell: str, planes: int) -> None:
+    program = lenet(*f"cell.model={cell}".split(), training=False)
+    one = lenet(training=False)
+    (found, plain) = (each.cost.layers[1].cycles[0].energy for each in (program, one))
+    assert found.arrays == pytest.approx(planes * plain.arrays)
+    assert (found.dac, found.adc) == (plain.dac, plain.adc)
+    layer = program.plan.layers[1]
+    assert len(layer.planes) == layer.tiles == layer.arrays == planes
+    assert layer.devices == planes * layer.weights
+    assert layer.utilisation == pytest.approx(one.plan.layers[1].utilisation)
+
+
+def test_training_needs_arrays_for_hidden_planes_too() -> None:
+    layer = lenet("cell.model=tiki-taka", "layer.conv2.mapping.replicas=3").plan.layers[1]
+    assert (layer.planes, layer.replicas, layer.tiles) == (("slow", "fast"), 3, 6)
+    assert layer.devices == 6 * layer.weights
