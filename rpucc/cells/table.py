@@ -39,7 +39,7 @@ class CellTable(ModelSection):
         return CELLS[self.model](**self.parameters)
 
     @property
-    def devices(self) -> tuple[ModelSection, ...]:
+    def devices(self) -> tuple[Any, ...]:
         """The tables of devices that are set in it."""
         own = (
             getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set

@@ -98,7 +98,7 @@ def _of_target(name: str, settings: Sequence[str], layer: str | None) -> list[Sh
 
 
 def _planes(policy: LayerPolicy) -> list[str]:
-    """Return the planes of a layer's cells that have other devices each; [""] where all are alike."""
+    """Return the planes of a layer's cells where they have devices of their own; else [""]."""
     devices = policy.plane_devices
     alike = all(device == policy.device for device in devices.values())
     return [""] if alike else list(devices)

@@ -88,7 +88,7 @@ def test_devices_of_a_target_are_those_of_all_planes(tmp_path) -> None:  # type:
     path.write_text(preset_text("soft-bounds") + tables, encoding="utf-8")
     shown = json.loads(run("devices", "show", str(path), "--json").stdout)
     found = {each["layers"]: each["values"]["dw_min"] for each in shown["devices"]}
-    assert found == {"all layers, slow plane": 0.001, "all layers, fast plane": 0.004}
+    assert found == {"all layers, slow plane": 0.002, "all layers, fast plane": 0.004}
 
 
 # ---------------------------------------------------------------- planes, copies and tiles
