@@ -17,7 +17,9 @@ from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.symmetry import symmetry_points
 
 if TYPE_CHECKING:
+    from rpucc.cells import Cell
     from rpucc.plan_layers import LayerPlan
+    from rpucc.runtime.array import Array
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.plane import Plane
     from rpucc.target import LayerPolicy
@@ -44,7 +46,8 @@ class LayerFigures:
     pulsed: bool
     dw_min: float
     gain: float
-    """lr / (BL · dw_min): the learning rate in units of what one update can do."""
+    """lr / (BL · dw_min): the learning rate in units of what one update can do to the devices that
+    are pulsed."""
     train_change: float
     """BL · dw_min, the learning rate of gain 1."""
     update_management: bool
@@ -52,6 +55,9 @@ class LayerFigures:
     """Devices a weight."""
     states: float
     """Steps from the lowest to the highest weight of a device, on average; inf without bounds."""
+    direct: bool
+    """Whether pulses of x and d go to the weights themselves, not to a plane of cells that hands
+    them on."""
     at_bounds: float
     """Part of the weights within a step of a bound."""
     clipped: float
@@ -62,8 +68,8 @@ class LayerFigures:
     """Its devices' symmetry points as training sees them (root of the mean square); 0 without."""
     pulled: bool
     """Whether its devices have such points, to which every pulse pulls them."""
-    can_shift: bool
-    """Whether zero-shifting is left to try."""
+    shift: str
+    """The setting that would zero-shift its devices; "" where it is not left to try."""
     asymmetry: float
     """Up steps less down steps, as a part of their mean; 0 where a symmetry point evens them."""
     read_noise: float
@@ -87,20 +93,21 @@ def layer_figures(machine: Machine, lr: float) -> list[LayerFigures]:
         before = program.model.graph.initializers[name].const_value
         assert before is not None  # a machine was made of it
         policy = program.target.for_layer(array.layer)
-        plane, plan = array.main, plans[array.layer]
-        found.append(_figures(plane, before.numpy(), plan, policy, lr))
+        found.append(_figures(array, before.numpy(), plans[array.layer], policy, lr))
     return found
 
 
 def _figures(
-    plane: Plane, before: FloatArray, plan: LayerPlan, policy: LayerPolicy, lr: float
+    array: Array, before: FloatArray, plan: LayerPlan, policy: LayerPolicy, lr: float
 ) -> LayerFigures:
+    cell, plane = policy.cell.settings, array.main
+    pulsed = array.planes.get(cell.pulsed, plane)  # what learns; it is there in training programs
     size = math.sqrt(float(np.mean(np.square(before, dtype=np.float64))))
-    change = float(np.mean(np.square(plane.W - before, dtype=np.float64)))
+    change = float(np.mean(np.square(array.visible - before, dtype=np.float64)))
     update = policy.update
-    dw_min = plane.device.dw_min if plane.pulsed else 0.0
-    train = update.bl * dw_min
-    symmetry, asymmetry = _balance(plane) if plane.pulsed else (None, 0.0)
+    dw_min = pulsed.device.dw_min if plane.pulsed else 0.0
+    train = update.bl * dw_min / (cell.rate or 1.0)
+    symmetry, asymmetry = _balance(pulsed) if plane.pulsed else (None, 0.0)
     states, at_bounds = _range(plane) if plane.pulsed else (math.inf, 0.0)
     backward = policy.periphery.backward
     forward_open = policy.periphery.bound > 0 and not plan.bound_forward
@@ -123,13 +130,21 @@ def _figures(
         scaled=policy.mapping.weight_scaling != "off",
         symmetry=symmetry or 0.0,
         pulled=symmetry is not None,
-        can_shift=plane.reference is None and type(plane.device).shifted is not Device.shifted,
+        direct=pulsed is plane,
+        shift=_shift(cell, pulsed, direct=pulsed is plane),
         asymmetry=asymmetry,
         read_noise=float(backward.read_noise),
         reads_backward=plan.reads_backward,
         noise_backward=plan.noise_backward,
         unmanaged=frozenset(cycle for cycle, is_open in open_cycles if is_open),
     )
+
+
+def _shift(cell: Cell, plane: Plane, *, direct: bool) -> str:
+    """Return the setting that would zero-shift a plane that learns; "" where none does."""
+    if plane.reference is not None or type(plane.device).shifted is Device.shifted:
+        return ""
+    return "calibration.zero_shift=true" if direct else f"cell.shift_{cell.pulsed}=true"
 
 
 def _blocks(plane: Plane) -> Iterator[tuple[slice, FloatArray, FloatArray]]:

@@ -247,8 +247,10 @@ Figures = list[LayerFigures]
 
 
 def _still(case: _Case, layers: Figures) -> Cause | None:
-    """Weights that are about where they were."""
-    pulsed = [f for f in layers if f.pulsed]
+    """Weights that are about where they were; those that others are handed on to, by how far."""
+    if any(f.moved >= STILL_EXACT for f in layers if f.pulsed and not f.direct):
+        return None
+    pulsed = [f for f in layers if f.pulsed and f.direct]
     if pulsed:
         pulses = sum(m.pulses_per_weight for m in case.history)
         path = max(pulses * f.dw_min / f.size for f in pulsed if f.size)
@@ -323,8 +325,8 @@ def _symmetry(case: _Case, layers: Figures) -> Cause | None:
     if not far:
         return None
     worst = max(far, key=lambda f: f.symmetry)
-    can = all(f.can_shift for f in far)
-    options = ("calibration.zero_shift=true",) if can else ()
+    can = all(f.shift for f in far)
+    options = tuple(dict.fromkeys(f.shift for f in far)) if can else ()
     return Cause("symmetry", _names(far), worst.symmetry, worst.size, options=options)
 
 
@@ -342,7 +344,9 @@ def _states(case: _Case, layers: Figures) -> Cause | None:
     def needed(f: LayerFigures) -> int:
         return PULLED_STATES if f.pulled else STATES
 
-    coarse = [f for f in layers if f.pulsed and f.states * f.devices < needed(f)]
+    # Weights that others are handed on to move by means of many gradients: steps may be coarse.
+    direct = [f for f in layers if f.pulsed and f.direct]
+    coarse = [f for f in direct if f.states * f.devices < needed(f)]
     if not coarse:
         return None
     worst = min(coarse, key=lambda f: f.states / needed(f))

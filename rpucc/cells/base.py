@@ -46,6 +46,11 @@ class Cell(Section):
         return {self.planes[0]: 1.0}
 
     @property
+    def rate(self) -> float:
+        """The rate of the pulses of x and d as a multiple of the layer's."""
+        return 1.0
+
+    @property
     def shifted(self) -> tuple[str, ...]:
         """The planes that always count from their devices' symmetry points."""
         return ()

@@ -50,6 +50,11 @@ class Transferred(Cell):
         return {"slow": 1.0, "fast": self.gamma} if self.gamma else {"slow": 1.0}
 
     @property
+    def rate(self) -> float:
+        """That of the fast array."""
+        return self.fast_lr
+
+    @property
     def shifted(self) -> tuple[str, ...]:
         """The fast array, unless that is switched off."""
         return ("fast",) if self.shift_fast else ()

@@ -7,7 +7,7 @@ such: those come before (`chains.py`, `attributes.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,8 +89,8 @@ def _node_problems(model: ir.Model, layers: list[AnalogLayer]) -> Iterator[str]:
             yield f"node {node.name!r}: metadata rpucc.cycle is {cycle!r}, none of {CYCLES}"
         if node.domain == "rpu" and node.op_type in (*READS, *UPDATES) and node not in known:
             yield f"node {node.name!r} ({node.op_type}): its matrix has no forward read"
-        if node.op_type in UPDATES and state.get(_name(node.inputs[0])) != node.outputs[0].name:
-            yield f"node {node.name!r} (Update): its result is no next value of the step's state"
+        if node.op_type in UPDATES:
+            yield from _state_problems(node, state)
 
 
 def _name(value: ir.Value | None) -> str:
@@ -235,6 +235,18 @@ def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
         yield f"{where}: {WEIGHT_SCALE}: nothing is multiplied by {value.name!r}"
 
 
+def _state_problems(node: ir.Node, state: Mapping[str, str]) -> Iterator[str]:
+    """What an update gives are the next values of what it takes, which is nobody else's."""
+    where = f"node {node.name!r} ({node.op_type})"
+    if state.get(_name(node.inputs[0])) != node.outputs[0].name:
+        yield f"{where}: its result is no next value of the step's state"
+    for before, after in zip(node.inputs[FIRST_STATE:], node.outputs[1:], strict=True):
+        if before is None or state.get(_name(before)) != after.name:
+            yield f"{where}: {after.name!r} is no next value of {_name(before)!r}"
+        elif len(before.uses()) > 1:
+            yield f"{where}: its state {before.name!r} is used elsewhere, too"
+
+
 def _cell_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
     """An update is that of the layer's cell, and its state starts as nothing."""
     cell, where = policy.cell.settings, f"node {node.name!r} ({node.op_type})"
@@ -247,7 +259,7 @@ def _cell_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
         plane = name != COUNT
         if tensor is None or (plane and list(tensor.shape) != list(_shape_of(weight))):
             yield f"{where}: its state {name!r} is no constant of the weight's shape"
-        elif not plane and tensor.size != 1:
+        elif not plane and list(tensor.shape):
             yield f"{where}: its state {name!r} is no single number"
         elif bool(np.any(tensor.numpy())):
             yield f"{where}: its state {name!r} does not start at zero"

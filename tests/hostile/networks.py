@@ -44,12 +44,25 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "scaled": ("grouped", "rpu-managed", ("mapping.weight_scaling=0.1",), {}),
     "unscaled": ("conv", "rpu-managed", ("mapping.weight_scaling=off", "mapping.bias=array"), {}),
     "soft bounds": ("dense", "soft-bounds", (), {}),
-    "tiki-taka": (
+    "tiki-taka by minibatch": (
         "conv",
         "soft-bounds-asymmetric",
         ("cell.model=tiki-taka", "calibration.pairs=20", "cell.gamma=0.5", "array.small.cols=5"),
         {},
     ),
+    "tiki-taka": (
+        "conv",
+        "soft-bounds",
+        (
+            "cell.model=tiki-taka",
+            "cell.transfer_by_minibatch=false",
+            "cell.transfer_every=2",
+            "cell.gamma=0.2",
+            "calibration.pairs=20",
+        ),
+        {},
+    ),
+    "reference": ("dense", "soft-bounds", ("cell.model=reference",), {}),
     "fixed batch": ("mixed", "rpu-managed", (), {}),
     "binary": ("dense", "rpu-managed", (), {"loss": "binary-cross-entropy"}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),

@@ -6,7 +6,9 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -144,6 +146,48 @@ def not_finite(model: ir.Model) -> None:
     weight.const_value = ir.tensor(array, name="c.W")
 
 
+def state(name: str, array: np.ndarray[Any, Any]) -> Change:
+    def change(model: ir.Model) -> None:
+        model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+        value = model.graph.initializers[name]
+        value.shape, value.dtype = ir.Shape(array.shape), value.const_value.dtype  # type: ignore[union-attr]
+
+    return change
+
+
+def state_shared(model: ir.Model) -> None:
+    """Two layers count together."""
+    one, other = (node(model, TIKI, i) for i in (0, 1))
+    other.replace_input_with(5, one.inputs[5])
+
+
+def state_dropped(model: ir.Model) -> None:
+    update = node(model, TIKI)
+    update.resize_inputs(5)
+
+
+def state_unnamed(model: ir.Model) -> None:
+    """The count goes on to nobody."""
+    step = json.loads(model.metadata_props["rpucc.step"])
+    step["state"].pop("c.W.count")
+    model.metadata_props["rpucc.step"] = json.dumps(step)
+
+
+def state_read(model: ir.Model) -> None:
+    """Another node looks at the fast array."""
+    update = node(model, TIKI)
+    first = next(iter(model.graph))
+    fast = update.inputs[4]
+    assert fast is not None
+    other = ir.node("Identity", [fast])
+    other.outputs[0].name, other.name = "looked", "looks"
+    other.outputs[0].shape, other.outputs[0].dtype = fast.shape, fast.dtype
+    model.graph.insert_before(first, other)
+
+
+TIKI = "TikiTakaUpdate"
+CELL = "is an integer from"
+
 CHANGES: list[tuple[str, Change, str]] = [
     # attributes against ranges
     ("conv", attribute("Read", "transpose", 2), "transpose = 2: allowed is an integer from 0 to 1"),
@@ -209,6 +253,34 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("conv", metadata("rpucc.import_notes", "{"), "metadata rpucc.import_notes: is no valid JSON"),
     ("conv", metadata("rpucc.import_notes", "[" * 9999), "is no valid JSON"),
     ("conv", not_finite, "holds NaN"),
+    # cells
+    ("tiki-taka", attribute(TIKI, "transfer_every", 0), f"transfer_every = 0: allowed {CELL} 1"),
+    ("tiki-taka", attribute(TIKI, "transfer_bl", 0), f"transfer_bl = 0: allowed {CELL} 1 to 255"),
+    ("tiki-taka", attribute(TIKI, "transfer_columns", 0), f"transfer_columns = 0: allowed {CELL}"),
+    ("tiki-taka", attribute(TIKI, "reset_fast", 2), f"reset_fast = 2: allowed {CELL} 0 to 1"),
+    ("tiki-taka", attribute(TIKI, "transfer_by_minibatch", -1), "allowed is an integer from 0 to"),
+    ("tiki-taka", attribute(TIKI, "gamma", -0.5), "gamma = -0.5: allowed is a number from 0"),
+    ("tiki-taka", attribute(TIKI, "fast_lr", float("nan")), "fast_lr = nan: allowed is a number"),
+    ("tiki-taka", attribute(TIKI, "transfer_lr", 1e9), "transfer_lr = 1000000000.0: allowed is"),
+    ("tiki-taka", attribute(TIKI, "transfer_every", 3), "transfer_every = 3; the target has 2"),
+    ("tiki-taka", attribute(TIKI, "gamma", 0.5), "gamma = 0.5; the target has 0.2"),
+    ("tiki-taka", target("cell", "gamma", 0.5), "the target has 0.5"),
+    ("tiki-taka", target("cell", "model", "plain"), "the keys of a plain cell: none"),
+    ("conv", target("cell", "model", "tiki-taka"), "whose update is TikiTakaUpdate"),
+    ("tiki-taka", swapped(TIKI, "Update"), "has input size 6"),
+    ("conv", swapped("Update", TIKI), "has input size 4"),
+    ("tiki-taka", state_dropped, "has input size 5"),
+    ("tiki-taka", state_shared, "'fc.W.count.next' is no next value of 'c.W.count'"),
+    ("tiki-taka", state_unnamed, "'c.W.count.next' is no next value of 'c.W.count'"),
+    ("tiki-taka", state_read, "its state 'c.W.fast' is used elsewhere, too"),
+    ("tiki-taka", state("c.W.fast", np.zeros((3, 3), "f4")), "c.W.fast"),
+    ("tiki-taka", state("c.W.fast", np.zeros((4, 8), "f8")), "c.W.fast"),
+    ("tiki-taka", state("c.W.count", np.zeros((1,), "i8")), "c.W.count"),
+    ("tiki-taka", state("c.W.count", np.zeros((), "f4")), "c.W.count"),
+    ("tiki-taka", state("c.W.count", np.full((), -1, "i8")), "'count' does not start at zero"),
+    ("tiki-taka", state("c.W.fast", np.full((4, 9), 0.1, "f4")), "'fast' does not start at zero"),
+    ("tiki-taka", rewired(TIKI, 4, TIKI, 1), "is not output of any previous nodes"),
+    ("tiki-taka", attribute(TIKI, "first_tile", 1), "first_tile"),
 ]
 
 
