@@ -37,12 +37,14 @@ ZERO_SHIFT = "calibration.zero_shift"
 
 
 def zero_shift(
-    layer: str, layout: Layout, device: Device, calibration: Calibration, key: str = ZERO_SHIFT
-) -> tuple[FloatArray, Symmetry]:
+    layer: str, layout: Layout, device: Device, calibration: Calibration, key: str = ZERO_SHIFT,
+    *, folded: bool = True,
+) -> tuple[FloatArray, Symmetry]:  # fmt: skip
     """What the reference array of a plane comes to hold, float32 [R, C], and how well that fits.
 
     Symmetry points are the model's own, else searched (`devices/symmetry.py`). Raises TargetError,
-    which names the layer and the key that asked for it, where the devices have none.
+    which names the layer and the key that asked for it, where the devices have none, or cannot say
+    how they look from there though they are to be kept so (folded).
     """
     where = f"layer '{layer}': {key}"
     reference, symmetry = np.empty(layout.shape, np.float32), Symmetry()
@@ -63,7 +65,8 @@ def zero_shift(
         if calibration.reference_std:
             found += np.float32(calibration.reference_std) * normals(layout, rows, REFERENCE, 0)
         try:
-            device.shifted(tuple(a[:0] for a in fabricated), found[:0])
+            if folded:
+                device.shifted(tuple(a[:0] for a in fabricated), found[:0])
         except NotImplementedError:
             raise _refusal(
                 where, device, "does not say how it looks shifted (Device.shifted)"
@@ -85,8 +88,10 @@ def _nowhere(device: Device, fabricated: tuple[FloatArray, ...], points: Symmetr
 
 
 def _refusal(where: str, device: Device, why: str) -> TargetError:
+    key = where.rpartition(": ")[2]
     return TargetError(
-        f"{where}: device '{device.name}' {why}; soft-bounds and linear-step devices can be shifted"
+        f"{where}: device '{device.name}' {why}; soft-bounds and linear-step devices can be "
+        f"shifted, or set {key} = false"
     )
 
 

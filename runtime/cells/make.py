@@ -65,7 +65,7 @@ def _with_reference(
     fixed = fabricate(layouts[constant], device(constant), pulsed=pulsed)
     symmetry = None
     if pulsed and calibration.zero_shift:
-        points, symmetry = zero_shift(layer, layout, devices, calibration)
+        points, symmetry = zero_shift(layer, layout, devices, calibration, folded=False)
         fixed.program(points)
     if seen_directly(cell, {first: devices}, pulsed=pulsed):
         plane = fabricate(layout, devices, pulsed=pulsed, reference=fixed.W)

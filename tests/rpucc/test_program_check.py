@@ -270,7 +270,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("tiki-taka", swapped(TIKI, "Update"), "has input size 6"),
     ("conv", swapped("Update", TIKI), "has input size 4"),
     ("tiki-taka", state_dropped, "has input size 5"),
-    ("tiki-taka", state_shared, "'fc.W.count.next' is no next value of 'c.W.count'"),
+    ("tiki-taka", state_shared, "its state 'c.W.count' is used elsewhere, too"),
     ("tiki-taka", state_unnamed, "'c.W.count.next' is no next value of 'c.W.count'"),
     ("tiki-taka", state_read, "its state 'c.W.fast' is used elsewhere, too"),
     ("tiki-taka", state("c.W.fast", np.zeros((3, 3), "f4")), "c.W.fast"),
