@@ -71,9 +71,6 @@ def test_a_run_is_evaluated_continued_inspected_and_compared(cli, options, tiny_
         else:
             np.testing.assert_array_equal(after[name], array, name)
 
-    plain = [
-        word for word in options if word != "cell.model=tiki-taka" and "cell." not in str(word)
-    ]
     assert cli("compile", options[0], "-t", "soft-bounds", "-o", "plain.onnx").code == 0
     differences = cli("diff", "plain.onnx", "run", "--json")
     assert differences.code == 0, differences.stderr
