@@ -97,6 +97,13 @@ bl = 3
 [layer.device]
 model = "constant-step"
 dw_min = 0.002
+[layer.cell]
+model = "tiki-taka"
+transfer_every = 3
+gamma = 0.5
+[layer.cell.fast]
+model = "soft-bounds"
+dw_min = 0.004
 """
     return [(preset_text(name) + rules).encode() for name in preset_names()]
 
@@ -110,8 +117,9 @@ def use_target(path: Path) -> None:
     assert Target.from_json(target.to_json()) == target
     for name in ("conv1", "fc"):
         policy = target.for_layer(name)
-        if ":" not in policy.device.model:  # what a file names is not imported here
-            device_of(policy)
+        for plane, device in policy.plane_devices.items():
+            if ":" not in device.model:  # what a file names is not imported here
+                device_of(policy, plane=plane)
 
 
 PLAN = """
