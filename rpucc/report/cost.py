@@ -50,6 +50,10 @@ def _lines(cost: NetworkCost, measured_rereads: float | None) -> Iterator[tuple[
     yield "digital", _digital(cost)
     yield "moved", _moved(cost)
     yield "re-reads", _rereads(cost, measured_rereads)
+    columns = sum(each.transfers for layer in cost.layers for each in layer.cycles)
+    if columns:
+        text = f"{columns:.4g} columns read and pulsed into slow arrays, with minibatches of one"
+        yield "transfers", text
     for i, text in enumerate(MODELLED):
         yield ("modelled" if i == 0 else ""), text
     for i, text in enumerate(NOT_MODELLED):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 import rpucc
 from rpucc.cost.layer import CycleCost
 from rpucc.cost.timing import Pace
 from rpucc.cost.transfers import Transfers
 from rpucc.program import Program
+from rpucc.report.cost import details, summary
 
 
 def lenet(*overrides: str, training: bool = True) -> Program:
@@ -102,6 +106,15 @@ def test_a_read_drives_all_planes_that_it_sees(cell: str, planes: int) -> None:
     assert len(layer.planes) == layer.tiles == layer.arrays == planes
     assert layer.devices == planes * layer.weights
     assert layer.utilisation == pytest.approx(one.plan.layers[1].utilisation)
+
+
+def test_what_is_said_of_transfers() -> None:
+    program = lenet("cell.model=tiki-taka", "cell.transfer_every=2")
+    shown = Console(width=120, record=True, file=StringIO())
+    shown.print(summary(program.cost), details(program.cost))
+    text = " ".join(shown.export_text().split())
+    assert "transfers 2 columns read and pulsed into slow arrays, with minibatches of one" in text
+    assert "update 64 0.5" in text
 
 
 def test_training_needs_arrays_for_hidden_planes_too() -> None:
