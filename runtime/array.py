@@ -46,10 +46,10 @@ class Array:
     ) -> None:
         self.layer, self.layout = layer, layout
         self.planes, self.buffers = dict(planes), dict(buffers or {})
-        self._gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
-        alone = list(self._gains.values()) == [1.0]
+        self.gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
+        alone = list(self.gains.values()) == [1.0]
         self.visible: FloatArray = (
-            self.planes[next(iter(self._gains))].W
+            self.planes[next(iter(self.gains))].W
             if alone
             else aligned.empty(layout.shape, np.float32)
         )
@@ -57,15 +57,22 @@ class Array:
         self.refresh()
 
     def program(self, W: FloatArray) -> None:
-        """Make the weights these [R, C], as far as the devices can hold them."""
-        self.planes[WEIGHT].program(W)
+        """Program the main plane so that a read sees W [R, C], as far as its devices can hold it.
+
+        The other planes stay as they are.
+        """
+        name, main = next(iter(self.planes.items()))
+        if not self._seen_directly:
+            gain = np.float32(self.gains[name])
+            W = (W - (self.visible - gain * main.W)) / gain
+        main.program(W)
         self.refresh()
 
     def refresh(self) -> None:
         """Bring `visible` up to date with the planes; nothing to do where it is one of them."""
         if self._seen_directly:
             return
-        for i, (name, gain) in enumerate(self._gains.items()):
+        for i, (name, gain) in enumerate(self.gains.items()):
             add_plane(self.visible, self.planes[name].W, np.float32(gain), i > 0)
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rpucc import arguments
 from rpucc.errors import ArgumentError
+from rpucc.runtime.devices import DEVICES, Device
 from rpucc.target_keys import Section
 
 FloatArray = NDArray[np.float32]
@@ -18,7 +19,7 @@ Table = Mapping[str, Any] | Section | None
 
 MOST_PULSES = 10**9
 
-DEVICES = (
+DEVICE = (
     "a device model's name (rpucc devices), a Device, or the dictionary of a [device] table, "
     'as {"model": "soft-bounds", "dw_min": 0.01}'
 )
@@ -37,12 +38,20 @@ def table_of(name: str, table: object) -> dict[str, Any]:
 
 
 def device_table(device: object) -> dict[str, Any]:
-    """The [device] table of a model's name, or of one that is given."""
+    """The [device] table of what is given; of no account for a Device of someone's own."""
+    if isinstance(device, Device):
+        table = {"model": device.name, **device.parameters}
+        return table if is_built_in(device) else {"model": "ideal"}
     if isinstance(device, str):
         return {"model": device}
     if isinstance(device, Mapping):
         return dict(device)
-    raise arguments.wrong("device", device, DEVICES)
+    raise arguments.wrong("device", device, DEVICE)
+
+
+def is_built_in(device: Device) -> bool:
+    """Whether a device is of one of rpucc's models, which its table makes again."""
+    return DEVICES.get(device.name) is type(device)
 
 
 def cuts_of(name: str, cuts: object, lines: int) -> tuple[int, ...]:

@@ -132,10 +132,13 @@ class UpdateCycle(Cycle):
         super().__init__(array, shape[0], threads)
         shapes = shape, (*shape[:-1], array.layout.shape[0]), ()
         x, d, lr = (self._given(each) for each in shapes)
-        node = _node("Update", [ir.Value(name="W"), x, d, lr])
+        cell = policy.cell.settings
+        state = [ir.Value(name=name) for name in cell.state]
+        inputs = [ir.Value(name="W"), x, d, lr, *state]
+        node = _node(cell.op, inputs, outputs=1 + len(state))
         set_attributes(node, stamp_of(policy, node))
         self.x, self.d, self.lr = (self.array(value) for value in (x, d, lr))
-        self._build(CPU.rpu["Update"](self, node))
+        self._build(CPU.rpu[cell.op](self, node))
 
 
 def _read_nodes(policy: LayerPolicy, x: ir.Value, transpose: bool) -> list[ir.Node]:

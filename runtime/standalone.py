@@ -14,23 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpucc import arguments
 from rpucc.errors import ArgumentError, TargetError
-from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.array import Array
 from rpucc.runtime.array_arguments import (
     Table,
     cuts_of,
     device_table,
+    is_built_in,
     numbers,
     table_of,
     vectors,
     whole_numbers,
 )
+from rpucc.runtime.cells.make import make_cells
 from rpucc.runtime.counters import MAX_SEED
 from rpucc.runtime.cycles import Cycle, ReadCycle, UpdateCycle
-from rpucc.runtime.devices import Device, make_device
+from rpucc.runtime.devices import Device, device_of
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.make_array import make_array
 from rpucc.target import Target
+from rpucc.trust import Trust
 
 if TYPE_CHECKING:
     from rpucc.target import LayerPolicy
@@ -52,9 +54,9 @@ class StandaloneArray(Array):
     seed: 0 to 2^64 - 1; fixes the devices and all noise: the same calls give the same bits.
     row_cuts, col_cuts: the borders of the tiles that the matrix lies on, [0, .., R] and [0, .., C];
         one tile unless given.
-    periphery, management, update, variations, calibration: tables of a target, as dictionaries
-        (docs/policies.md): what a read and an update are like, which devices there are. Without
-        them reads are exact, and updates pulse trains of 10 slots.
+    periphery, management, update, cell, variations, calibration: tables of a target, as
+        dictionaries (docs/policies.md): what a read and an update are like, what a weight is made
+        of. Without them reads are exact, updates pulse trains of 10 slots, a weight is one device.
 
     Weights have no unit, they start at 0. Raises ArgumentError; TargetError for what tables say.
 
@@ -80,6 +82,7 @@ class StandaloneArray(Array):
         periphery: Table = None,
         management: Table = None,
         update: Table = None,
+        cell: Table = None,
         variations: Table = None,
         calibration: Table = None,
     ) -> None:
@@ -89,22 +92,21 @@ class StandaloneArray(Array):
         row_borders = cuts_of("row_cuts", row_cuts, shape[0])
         col_borders = cuts_of("col_cuts", col_cuts, shape[1])
         tables = {"periphery": periphery, "management": management, "update": update,
-                  "variations": variations, "calibration": calibration}  # fmt: skip
+                  "cell": cell, "variations": variations, "calibration": calibration}  # fmt: skip
         self._tables = {name: table_of(name, table) for name, table in tables.items()}
-        own = {"model": "ideal"}  # of no account beside someone's Device
-        self._tables["device"] = own if isinstance(device, Device) else device_table(device)
+        self._tables["device"] = device_table(device)
         policy = self.policy = self._read_tables({})
-        if not isinstance(device, Device):
-            device = make_device(policy.device.model, policy.device.parameters)
-        made = make_array(
+        made = make_cells(
             NAME,
             Layout.of(row_borders, col_borders, seed_key(self.seed)),
-            device.without(policy.variations.remove),
+            policy.cell.settings,
+            _devices(policy, device),
             np.zeros(shape, np.float32),
             pulsed=policy.update.pulsed,
             calibration=policy.calibration,
+            training=True,
         )
-        super().__init__(NAME, made.layout, made.planes)
+        super().__init__(NAME, made.layout, made.planes, made.gains, made.buffers)
         self._samples = 0
         self._cycles: dict[tuple[Any, ...], Any] = {}
 
@@ -167,23 +169,29 @@ class StandaloneArray(Array):
         made.run(self._next(len(inputs)))
         return made.tallies.pulses
 
-    def pulse(self, counts: ArrayLike) -> None:
+    def pulse(self, counts: ArrayLike, *, plane: str | None = None) -> None:
         """Give every device exactly so many pulses: counts [R, C], whole numbers, negative is down.
+
+        plane: which of `planes`; by default the first, which weights are programmed to.
 
         Raises ArgumentError for other counts, and where updates are exact and have no devices.
         """
-        plane = self.planes[WEIGHT]
-        if not plane.pulsed:
+        if plane is not None and plane not in self.planes:
+            raise arguments.wrong("pulse(plane)", plane, " or ".join(map(repr, self.planes)))
+        pulsed = self.main if plane is None else self.planes[plane]
+        if not pulsed.pulsed:
             raise ArgumentError(
                 "pulse(counts): the array has no devices, as its updates are exact; leave out "
                 'update={"pulsed": False}'
             )
-        plane.pulse(whole_numbers("counts", counts, self.shape), self._next(1))
+        pulsed.pulse(whole_numbers("counts", counts, self.shape), self._next(1))
+        self.refresh()
 
     def __repr__(self) -> str:
-        plane = self.planes[WEIGHT]
-        devices = f"{plane.device.name} devices" if plane.pulsed else "exact weights"
-        return f"<Array [{self.shape[0]}, {self.shape[1]}] of {devices}, seed {self.seed}>"
+        model = self.policy.cell.model
+        cells = "" if model == "plain" else f"{model} cells of "
+        devices = f"{self.main.device.name} devices" if self.main.pulsed else "exact weights"
+        return f"<Array [{self.shape[0]}, {self.shape[1]}] of {cells}{devices}, seed {self.seed}>"
 
     def _next(self, samples: int) -> int:
         """The number of the first of so many samples, which name the draws of a call."""
@@ -208,3 +216,16 @@ class StandaloneArray(Array):
             return Target.load({"name": NAME, "array": [kind], **tables}).for_layer(NAME)
         except TargetError as error:  # there is no file or dictionary to name
             raise TargetError(*(line.partition(": ")[2] for line in error.args)) from None
+
+
+def _devices(policy: LayerPolicy, given: object) -> Callable[[str], Device]:
+    """What gives the devices of a plane by its name."""
+    if not isinstance(given, Device) or is_built_in(given):
+        return lambda plane: device_of(policy, Trust(every=True), plane)
+    if policy.cell.model_fields_set - {"model", "parameters"}:
+        raise ArgumentError(
+            "cell: found devices of single planes; allowed beside a Device of your own: none, give "
+            'it as {"model": "my_module:MyDevice"}'
+        )
+    device = given.without(policy.variations.remove)
+    return lambda plane: device

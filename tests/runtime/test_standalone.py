@@ -11,6 +11,7 @@ import pytest
 import rpucc
 from rpucc.errors import ArgumentError, RpuccError, TargetError
 from rpucc.runtime.devices import make_device
+from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
 from rpucc.target import Target, Update
@@ -35,6 +36,15 @@ POLICIES: dict[str, dict[str, Any]] = {
     "long trains, managed": {
         "device": {"model": "linear-step", "up_down_dtod": 0.2},
         "update": {"bl": 40, "update_management": True, "update_bl_management": True},
+    },
+    "a reference pair": {
+        "device": {"model": "soft-bounds", "up_down": 0.2}, "cell": {"model": "reference"},
+        "calibration": {"zero_shift": True, "pairs": 5},
+    },
+    "a fast and a slow device": {
+        "device": {"model": "soft-bounds", "up_down": 0.2}, "calibration": {"pairs": 5},
+        "cell": {"model": "tiki-taka", "gamma": 0.5, "transfer_by_minibatch": False},
+        "periphery": ANALOG,
     },
     "a zero-shifted array without spread": {
         "device": {"model": "soft-bounds", "up_down": 0.2},
@@ -75,15 +85,16 @@ def test_calls_are_the_steps_of_a_program(tables: dict[str, Any], lead: tuple[in
     np.testing.assert_array_equal(array.read(d, transpose=True), run("z", N))
     before = array.weights.copy()
     pulses = array.update(x, d, 0.05)
-    run("W2", 2 * N)
+    run(machine.program.step.state.get("W", "W2"), 2 * N)
     np.testing.assert_array_equal(array.weights, layer.weights)
     assert np.any(array.weights != before)
-    assert (pulses > 10) == layer.planes["weight"].pulsed
+    assert (pulses > 10) == layer.main.pulsed
     np.testing.assert_array_equal(array.read(x), run("y", 3 * N))
-    if layer.planes["weight"].pulsed:
+    if layer.main.pulsed:
         counts = np.random.default_rng(3).integers(-5, 6, (R, C))
         array.pulse(counts)
-        layer.planes["weight"].pulse(counts, 4 * N)
+        layer.main.pulse(counts, 4 * N)
+        layer.refresh()
         np.testing.assert_array_equal(array.weights, layer.weights)
 
 
@@ -143,7 +154,7 @@ def test_what_is_programmed_and_pulsed() -> None:
     assert not array.weights.any()
     array.program(uniform(R, C, size=0.05).tolist())
     assert array.clipped == 0
-    before, parameters = array.weights.copy(), array.planes["weight"].parameters
+    before, parameters = array.weights.copy(), array.main.parameters
     counts = np.zeros((R, C))
     counts[2, 3], counts[4, 5] = 7, -2
     array.pulse(counts)
@@ -158,17 +169,48 @@ def test_what_is_programmed_and_pulsed() -> None:
         array.weights[0, 0] = 0
 
 
+def test_cells_by_themselves() -> None:
+    """Programming sets what a read sees, whatever the fast plane holds; planes are pulsed apart."""
+    cell = {"model": "tiki-taka", "gamma": 0.5, "fast": {"dw_min": 0.02}}
+    device = {"model": "soft-bounds", "dw_min": 0.01, "dw_min_std": 0.0}
+    array = rpucc.Array(device, R, C, cell=cell, calibration={"pairs": 5})
+    fast, slow = array.planes["fast"], array.planes["slow"]
+    assert (fast.device.dw_min, slow.device.dw_min) == (0.02, 0.01)
+    assert repr(array) == "<Array [7, 11] of tiki-taka cells of soft-bounds devices, seed 0>"
+    start = array.weights.copy()
+    array.pulse(np.full((R, C), 3), plane="fast")
+    np.testing.assert_allclose(array.weights - start, 0.5 * fast.W, atol=1e-6)
+    assert np.all(fast.W > 0)
+    assert not slow.W.any()
+    W = uniform(R, C, size=0.05)
+    array.program(W)
+    np.testing.assert_allclose(array.weights, W, atol=1e-6)
+    np.testing.assert_allclose(slow.W, W - 0.5 * fast.W, atol=1e-6)
+    np.testing.assert_allclose(array.read(np.eye(C)), W.T, atol=1e-6)
+    array.pulse(np.eye(R, C))
+    assert np.all((array.weights > W + 1e-4) == np.eye(R, C, dtype=bool))
+
+
 def test_devices_of_ones_own_and_sections() -> None:
     made = make_device("soft-bounds", {"dw_min": 0.02})
     array = rpucc.Array(made, R, C, update=Update(bl=3), variations={"remove": "all"})
-    device = array.planes["weight"].device
+    device = array.main.device
     assert device.parameters["dw_min"] == 0.02
     assert device.parameters["dw_min_dtod"] == 0
     assert repr(array) == "<Array [7, 11] of soft-bounds devices, seed 0>"
+    own = Own(dw_min=0.03)
+    array = rpucc.Array(own, R, C, cell={"model": "tiki-taka"}, calibration={"pairs": 5})
+    assert {plane.device for plane in array.planes.values()} == {own}
     exact = rpucc.Array("ideal", R, C, update={"pulsed": False, "lr_scale": 2.0})
     assert exact.update(np.ones(C), np.ones(R), 0.5) == 0
     np.testing.assert_array_equal(exact.weights, -1)
     assert "exact weights" in repr(exact)
+
+
+class Own(SoftBounds):
+    """A device of a user's own, as an object."""
+
+    name = "own"
 
 
 Call = Callable[[rpucc.Array], object]
@@ -243,6 +285,18 @@ WRONG: dict[str, tuple[Call, type[RpuccError], str]] = {
     ),
     "counts of another shape": (
         lambda a: a.pulse(3), ArgumentError, "counts: found the shape []; allowed: whole numbers",
+    ),
+    "a plane": (
+        lambda a: a.pulse(np.ones((R, C)), plane="fast"),
+        ArgumentError, "pulse(plane): found the str 'fast'; allowed: 'weight'",
+    ),
+    "a key of a cell": (
+        lambda a: rpucc.Array("ideal", R, C, cell={"model": "tiki-taka", "speed": 2}),
+        TargetError, "cell.speed: found 2, allowed: the keys of a tiki-taka cell",
+    ),
+    "planes of a device of one's own": (
+        lambda a: rpucc.Array(Own(), R, C, cell={"model": "tiki-taka", "fast": {"dw_min": 0.1}}),
+        ArgumentError, "cell: found devices of single planes; allowed beside a Device of your own",
     ),
     "pulses without devices": (
         lambda a: rpucc.Array("ideal", R, C, update={"pulsed": False}).pulse(np.ones((R, C))),
