@@ -1,6 +1,6 @@
 """A matrix on devices: its planes, its digital buffers, and what a read sees of them.
 
-Not for how devices are fabricated and calibrated: `make_array.py`.
+Not for how devices are fabricated and calibrated: `cells/make.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from rpucc.runtime.spread import Symmetry
 
 FloatArray = NDArray[np.float32]
-
-WEIGHT = "weight"
-"""The name of the plane of a weight that is one device."""
 
 
 class Array:

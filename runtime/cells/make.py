@@ -12,7 +12,7 @@ from rpucc.cells import COUNT
 from rpucc.runtime.array import Array
 from rpucc.runtime.calibration import zero_shift
 from rpucc.runtime.fabrication import fabricate
-from rpucc.runtime.make_array import make_plane
+from rpucc.runtime.make_plane import make_plane
 
 if TYPE_CHECKING:
     from rpucc.cells import Cell

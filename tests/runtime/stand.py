@@ -15,16 +15,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.opset import DOMAIN, VERSION
-from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.array import Array
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.kernels.philox import seed_key
-from rpucc.runtime.make_array import make_array
 from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.update import trains
 
-from .tilings import Periphery, Pulsing, Tiling, plain_pulse
+from .tilings import Periphery, Pulsing, Tiling, make_array, plain_pulse
 
 FloatArray = NDArray[np.float32]
 
@@ -157,7 +156,7 @@ def updating_on(
     stand = Stand()
     new = stand.rpu(
         "Update", stand.weight("W", array), stand.value("x", x), stand.value("d", d),
-        stand.value("lr", np.array(how.lr, np.float32)), pulsed=int(array.planes[WEIGHT].pulsed),
+        stand.value("lr", np.array(how.lr, np.float32)), pulsed=int(array.main.pulsed),
         bl=how.bl, update_management=int(how.managed), update_bl_management=int(how.bl_managed),
     )  # fmt: skip
     key = array.layout.key
@@ -174,7 +173,7 @@ def updating_on(
 
 def pulse_on(backend: Backend, plane: Plane, X: FloatArray, D: FloatArray, how: Pulsing) -> int:
     """One update of a plane's weights with all rows of X and D; its pulses."""
-    array = Array("fc", plane.layout, {WEIGHT: plane})
+    array = Array("fc", plane.layout, {"weight": plane})
     x, d = (a.reshape(-1, how.positions, a.shape[1]) for a in (X, D))
     return updating_on(backend, array, x, d, how)(how.sample)
 

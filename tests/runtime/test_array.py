@@ -14,8 +14,10 @@ from rpucc.runtime.devices import make_device
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.make_array import make_array, make_plane
+from rpucc.runtime.make_plane import make_plane
 from rpucc.target import Calibration
+
+from .tilings import make_array
 
 KEY = seed_key(3)
 LAYOUT = Layout.of((0, 3, 5), (0, 4, 6), KEY, first_tile=2)
@@ -25,7 +27,7 @@ BELOW = {
     "array.py": {"layout", "plane"},
     "fabrication.py": {"layout", "plane"},
     "calibration.py": {"fabrication", "layout"},
-    "make_array.py": {"array", "calibration", "fabrication", "layout", "plane"},
+    "make_plane.py": {"calibration", "fabrication", "layout", "plane"},
 }
 """File -> the others of these that it may name, also for type checkers."""
 

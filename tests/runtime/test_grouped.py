@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.array import Array
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.devices.base import Device
@@ -15,11 +15,10 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.make_array import make_array
 from rpucc.runtime.plane import Plane
 
 from .stand import read_array_on, updating_on
-from .tilings import Periphery, Pulsing
+from .tilings import Periphery, Pulsing, make_array
 
 G, R, C, N, P = 3, 5, 7, 2, 4
 KEY = seed_key(3)
@@ -72,12 +71,12 @@ def test_a_pulsed_update_of_some_rows(device: Device) -> None:
     x, d = images(C), images(R)
     X, D = (a.transpose(1, 0, 2, 3).reshape(G, N * P, -1).copy() for a in (x, d))
     together = array(range(G), device)
-    pulses = pulse(together.planes[WEIGHT], X, D, 3, 11)
+    pulses = pulse(together.main, X, D, 3, 11)
     alone, expected = 0, []
     for g in range(G):
         single = array(range(g, g + 1), device)
         r0, r1 = (min(max(r - g * R, 0), R) for r in (3, 11))
-        alone += pulse(single.planes[WEIGHT], X[g : g + 1], D[g : g + 1], r0, r1)
+        alone += pulse(single.main, X[g : g + 1], D[g : g + 1], r0, r1)
         expected.append(single.visible)
     assert pulses == alone > 0
     np.testing.assert_array_equal(together.visible, np.concatenate(expected))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc.runtime.array import Array
 from rpucc.runtime.devices import Device
 from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
@@ -24,7 +25,7 @@ from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Draws, Lines, Scratch, Settings
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.layout import Layout
-from rpucc.runtime.make_array import make_plane as fabricated_plane
+from rpucc.runtime.make_plane import make_plane as fabricated_plane
 from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.counted import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
@@ -223,6 +224,15 @@ def off_dac_borders(
             x[rng.integers(c1 - c0)] = largest
             X[m, c0:c1] = x
     return X
+
+
+def make_array(
+    layer: str, layout: Layout, device: Device, W: FloatArray, *, pulsed: bool = True
+) -> Array:
+    """An array of one device a weight, programmed to W [R, C]."""
+    array = Array(layer, layout, {"weight": fabricated_plane(layer, layout, device, pulsed=pulsed)})
+    array.program(W)
+    return array
 
 
 def make_plane(

@@ -14,7 +14,6 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.layers import weight_of
-from rpucc.runtime.array import WEIGHT
 from rpucc.runtime.backend import Native
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.chains import ReadChain
@@ -76,7 +75,7 @@ def build_plain_read(builder: Builder, chain: ReadChain, noisy: bool = True) -> 
 def build_plain_update(builder: Builder, node: ir.Node, noisy: bool = True) -> None:
     """One pulse after the other, also of devices that the CPU counts."""
     array, attributes = builder.matrix(weight_of(node)), node.attributes
-    plane = array.planes[WEIGHT]
+    plane = array.main
     devices = plane if noisy else replace(plane, constants=np.zeros_like(plane.constants))
     x, d, lr = (builder.array(value) for value in node.inputs[1:4])
     builder.bind(node.outputs[0], plane.W)

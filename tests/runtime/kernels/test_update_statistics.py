@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rpucc.runtime.array import WEIGHT, Array
+from rpucc.runtime.array import Array
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.devices import make_device
 
@@ -89,7 +89,7 @@ def trials(backend: Backend, how: Pulsing) -> NDArray[np.float64]:
     plane = make_plane(
         device, Tiling(tuple(range(0, TILES * rows + 1, rows)), (0, columns)), seed=7
     )
-    array, results = Array("fc", plane.layout, {WEIGHT: plane}), []
+    array, results = Array("fc", plane.layout, {"weight": plane}), []
     update = updating_on(backend, array, X[None, None], np.tile(D, TILES)[None, None], how)
     for call in range(CALLS):
         plane.W[:] = 0

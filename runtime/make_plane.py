@@ -1,32 +1,17 @@
-"""Making an array: its devices fabricated, calibrated if the policy asks for it, and programmed."""
+"""Making a plane: its devices fabricated, and calibrated if the policy asks for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rpucc.runtime.array import WEIGHT, Array
 from rpucc.runtime.calibration import ZERO_SHIFT, zero_shift
 from rpucc.runtime.fabrication import fabricate
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
     from rpucc.runtime.plane import Plane
     from rpucc.target import Calibration
-
-
-def make_array(
-    layer: str, layout: Layout, device: Device, W: NDArray[np.float32], *, pulsed: bool = True,
-    calibration: Calibration | None = None,
-) -> Array:  # fmt: skip
-    """An array of one device a weight that holds W [R, C], as far as its devices can."""
-    plane = make_plane(layer, layout, device, pulsed=pulsed, calibration=calibration)
-    array = Array(layer, layout, {WEIGHT: plane})
-    array.program(W)
-    return array
 
 
 def make_plane(
