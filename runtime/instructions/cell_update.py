@@ -23,6 +23,7 @@ from rpucc.runtime.instructions.update import (
 )
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.threads import Work, cut
@@ -70,32 +71,40 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     fast_state = device_state(fast) if fast.pulsed else blas_routines()
     where, tallies = executor.address, executor.tallies
 
+    def rates(rate: float) -> Rates:
+        return Rates(
+            np.float32(rate * cell.fast_lr),
+            np.float32(rate * cell.transfer_lr),
+            slow_dw_min,
+            cell.transfer_bl if slow.pulsed else 0,
+            cell.reset_fast,
+        )
+
+    def timing() -> Timing:
+        return Timing(
+            int(count),
+            cell.transfer_every,
+            cell.transfer_columns,
+            cell.transfer_by_minibatch,
+            trains,
+        )
+
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
         pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
         scratch = _scratch(slow, cell.transfer_bl)
+        matrix = slow.W, fast.W, slow_state, fast_state, X, D
+        rest = read, pulsing, scratch
+        code = machine_code(
+            kernel, a, b, *matrix, rates(0.0), pulse, *tiles, address, timing(), 0, *rest
+        )
 
         def run() -> None:
             rate = float(lr)
             if not 0 <= rate <= most:
                 raise beyond_float32(array.layer, fast.device, rate, bl)
-            rates = Rates(
-                np.float32(rate * cell.fast_lr),
-                np.float32(rate * cell.transfer_lr),
-                slow_dw_min,
-                cell.transfer_bl if slow.pulsed else 0,
-                cell.reset_fast,
+            pulses[0] += code(
+                a, b, *matrix, rates(rate), pulse, *tiles, address, timing(), where.sample, *rest
             )
-            timing = Timing(
-                int(count),
-                cell.transfer_every,
-                cell.transfer_columns,
-                cell.transfer_by_minibatch,
-                trains,
-            )
-            pulses[0] += kernel(
-                a, b, slow.W, fast.W, slow_state, fast_state, X, D, rates, pulse, *tiles,
-                address, timing, where.sample, read, pulsing, scratch,
-            )  # fmt: skip
 
         return run
 

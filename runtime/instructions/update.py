@@ -15,6 +15,7 @@ from rpucc.runtime.devices.compiled import compile_update
 from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
@@ -150,15 +151,17 @@ def _pulsed(
 
     def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
         scratch = update_scratch(plane, total, positions, bl, b - a)
+        matrix = W, devices, X, D
+        bound = policy, layout, address
+        example = np.float32(0), *bound, Span(0, 0, total, 0, 0), scratch
+        code = machine_code(kernel, a, b, *matrix, *example)
 
         def run() -> None:
             rate = float(lr)
             if not 0 <= rate <= most:
                 raise beyond_float32(layer, plane.device, rate, bl)
             span = Span(step.sample, 0, total, step.sample, 0)
-            pulses[0] += kernel(
-                a, b, W, devices, X, D, np.float32(rate), policy, layout, address, span, scratch
-            )
+            pulses[0] += code(a, b, *matrix, np.float32(rate), *bound, span, scratch)
 
         return run
 
