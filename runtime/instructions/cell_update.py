@@ -12,7 +12,7 @@ from rpucc.cells import COUNT
 from rpucc.layers import weight_of
 from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
-from rpucc.runtime.instructions.read import settings_of as read_settings
+from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.instructions.update import (
     LARGEST_GAIN,
     PULSED_PIECE_ROWS,

@@ -40,7 +40,7 @@ def stages_of(node: ir.Node) -> dict[type[ProductStage], tuple[np.float32, ...]]
     return found
 
 
-def settings_of(node: ir.Node, noise_managed: bool) -> Settings:
+def read_settings(node: ir.Node, noise_managed: bool) -> Settings:
     """What the attributes of a Read or BoundedRead say, in the kernels' terms."""
     attributes = node.attributes
     bound = attributes.get_float("bound", 0.0)
@@ -89,7 +89,7 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
     fits = fits and (layout.groups == 1 or (x.ndim == 4 and x.shape[1] == layout.groups))
     require(node, fits, f"its input {list(x.shape)} does not fit its matrix")
     y = executor.new(nodes[-1].outputs[0], (*x.shape[:-1], outputs))
-    settings = settings_of(node, managed)
+    settings = read_settings(node, managed)
     grouped = layout.groups > 1
     lead = x.shape[-2:-1] if grouped else ()  # of groups the positions stay an axis
     X, Y = x.reshape(-1, *lead, inputs), y.reshape(-1, *lead, outputs)

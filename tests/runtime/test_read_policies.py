@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rpucc.layers import analog_layers
-from rpucc.runtime.instructions.read import settings_of
+from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Settings
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
@@ -20,7 +20,7 @@ def peripheries(*overrides: str) -> tuple[Settings, Settings]:
         layer.name: layer for layer in analog_layers(tiny("rpu-managed", "", *overrides).model)
     }
     forward, backward = layers["fc"].forward[0], layers["fc"].backward[0]
-    return settings_of(forward, False), settings_of(backward, True)
+    return read_settings(forward, False), read_settings(backward, True)
 
 
 def test_values_of_a_cycle_are_in_its_reads_alone() -> None:
