@@ -200,6 +200,20 @@ def test_threads_give_the_same_bits() -> None:
         np.testing.assert_array_equal(two.state()[name], array, name)
 
 
+@pytest.mark.parametrize(
+    "cell", [("cell.model=reference",), (*VECTORS, "cell.gamma=0.5"), TIKI, ("cell.model=plain",)]
+)
+def test_programming_makes_what_a_read_sees(cell: tuple[str, ...]) -> None:
+    machine = trained((*cell, "calibration.zero_shift=true"), epochs=1)
+    array = machine.arrays["c.W"]
+    wanted = np.full(array.layout.shape, 0.05, np.float32)
+    before = {name: plane.W.copy() for name, plane in array.planes.items()}
+    array.program(wanted)
+    np.testing.assert_allclose(array.weights, wanted, rtol=0, atol=1e-6)
+    for name in list(array.planes)[1:]:
+        np.testing.assert_array_equal(array.planes[name].W, before[name])
+
+
 # ---------------------------------------------------------------- verdicts
 
 
