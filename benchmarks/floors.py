@@ -63,7 +63,7 @@ def machine_rates(seconds: float) -> Result:
     a, b = np.ones((n, n), np.float32), np.ones((n, n), np.float32)
     out = np.empty((n, n), np.float32)
     rates["gemm"] = 2 * n**3 / seconds_per_call(lambda: np.matmul(a, b, out=out), seconds)
-    address = (1, 2, 3, 4, 5)  # int64: the faster code (see kernels.counted.rows.row_normals)
+    address = (1, 2, 3, 4, 5)  # int64: the faster code (see kernels.coincidences.rows.row_normals)
     words, normals = np.empty(16384, np.uint32), np.empty(16384, np.float32)
     drawn = seconds_per_call(lambda: fill_words(words, 0, len(words), *address), seconds)
     rates["words"] = len(words) / drawn

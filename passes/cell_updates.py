@@ -11,7 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.cells import COUNT, Cell
-from rpucc.passes.emit import Emitter, known_shape
+from rpucc.passes.graph_reader import known_shape
+from rpucc.passes.graph_writer import Emitter
 from rpucc.step_contract import StepContract
 
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.emit import Emitter, known_shape
+from rpucc.passes.graph_reader import known_shape
+from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.window import Window
 
 

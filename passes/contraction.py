@@ -11,7 +11,7 @@ from itertools import count
 
 import onnx_ir as ir
 
-from rpucc.passes.emit import constant_of, known_shape
+from rpucc.passes.graph_reader import constant_of, known_shape
 
 Dim = int | ir.SymbolicDim
 

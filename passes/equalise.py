@@ -20,16 +20,9 @@ from numpy.typing import NDArray
 
 from rpucc.layers import CONVOLUTIONS, EQUALISED
 from rpucc.passes.base import RpuPass
-from rpucc.passes.emit import (
-    ANALOG,
-    LAYER,
-    Emitter,
-    constant_of,
-    drop_unused_initializers,
-    int_of,
-    known_shape,
-)
 from rpucc.passes.fold_batchnorm import SCALED
+from rpucc.passes.graph_reader import ANALOG, LAYER, constant_of, int_of, known_shape
+from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.layer_bias import following_bias
 from rpucc.passes.layer_matrix import LayerMatrix
 from rpucc.passes.notes import add_notes, listed

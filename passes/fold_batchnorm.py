@@ -16,7 +16,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.passes.base import RpuPass
-from rpucc.passes.emit import Emitter, constant_of, drop_unused_initializers, int_of, known_shape
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape
+from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.notes import add_notes, listed
 from rpucc.passes.ties import ties_of
 

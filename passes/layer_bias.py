@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.layers import CONVOLUTIONS
-from rpucc.passes.emit import constant_of, int_of, known_shape, static_dims
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape, static_dims
 
 
 def following_bias(node: ir.Node) -> ir.Node | None:

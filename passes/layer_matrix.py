@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.emit import constant_of, int_of
+from rpucc.passes.graph_reader import constant_of, int_of
 
 
 @dataclass(frozen=True)

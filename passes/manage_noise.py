@@ -14,7 +14,8 @@ from rpucc import opset
 from rpucc.layers import analog_layers
 from rpucc.op_spec import Interval
 from rpucc.passes.base import RpuPass
-from rpucc.passes.emit import CYCLE, LAYER, Emitter
+from rpucc.passes.graph_reader import CYCLE, LAYER
+from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.ranges import value_ranges, within_unit
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import onnx_ir as ir
 from rpucc.layers import NO_LAYER
 from rpucc.passes.base import RpuPass
 from rpucc.passes.contraction import Contraction, contraction_of
-from rpucc.passes.emit import Emitter, constant_of, drop_unused_initializers, int_of, known_shape
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape
+from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.layer_bias import only_consumer
 from rpucc.passes.ties import carry_ties
 

@@ -53,7 +53,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Row:
+class PassRow:
     """One row of the table of passes."""
 
     cls: type[RpuPass]
@@ -71,25 +71,25 @@ class Row:
         return self.cls.summary()
 
 
-PASSES: tuple[Row, ...] = (
-    Row(NormaliseProducts, lambda o: NormaliseProducts()),
-    Row(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
-    Row(SelectAnalog, lambda o: SelectAnalog(o.target)),
-    Row(Equalise, lambda o: Equalise(o.target, bounds=o.bounds)),
-    Row(Unroll, lambda o: Unroll(o.target, training=o.training, bounds=o.bounds)),
-    Row(ScaleWeights, lambda o: ScaleWeights(o.target, bounds=o.bounds)),
-    Row(
+PASSES: tuple[PassRow, ...] = (
+    PassRow(NormaliseProducts, lambda o: NormaliseProducts()),
+    PassRow(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
+    PassRow(SelectAnalog, lambda o: SelectAnalog(o.target)),
+    PassRow(Equalise, lambda o: Equalise(o.target, bounds=o.bounds)),
+    PassRow(Unroll, lambda o: Unroll(o.target, training=o.training, bounds=o.bounds)),
+    PassRow(ScaleWeights, lambda o: ScaleWeights(o.target, bounds=o.bounds)),
+    PassRow(
         Differentiate,
         lambda o: Differentiate(o.target, loss=o.loss, problems=o.problems),
         training_only=True,
     ),
-    Row(Tile, lambda o: Tile(o.target)),
-    Row(Replicate, lambda o: Replicate(o.target)),
-    Row(ManageNoise, lambda o: ManageNoise(o.target)),
-    Row(ManageBounds, lambda o: ManageBounds(o.target)),
-    Row(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),
-    Row(Place, lambda o: Place(o.target)),
-    Row(Schedule, lambda o: Schedule()),
+    PassRow(Tile, lambda o: Tile(o.target)),
+    PassRow(Replicate, lambda o: Replicate(o.target)),
+    PassRow(ManageNoise, lambda o: ManageNoise(o.target)),
+    PassRow(ManageBounds, lambda o: ManageBounds(o.target)),
+    PassRow(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),
+    PassRow(Place, lambda o: Place(o.target)),
+    PassRow(Schedule, lambda o: Schedule()),
 )
 """Every pass, in order; the importer (`rpucc.passes.importer`) comes before them."""
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from rpucc.errors import InfeasibleError, TargetError, UnsupportedError
 from rpucc.layers import MOST_TILES, analog_layers
 from rpucc.passes.base import RpuPass
-from rpucc.passes.levers import find_levers
+from rpucc.passes.remedies import find_remedies
 from rpucc.placement import place
 from rpucc.placement.budget import layer_needs, shortages
 from rpucc.placement.infeasible import Infeasible
@@ -74,6 +74,6 @@ def check_arrays(model: ir.Model, target: Target) -> None:
         raise TargetError(f"target {target.name}: {error}") from None
     short = shortages(placement.arrays, kinds)
     if short:
-        levers = find_levers(grids, kinds, share=share)
-        report = Infeasible(target.name, short, layer_needs(placement), levers)
+        remedies = find_remedies(grids, kinds, share=share)
+        report = Infeasible(target.name, short, layer_needs(placement), remedies)
         raise InfeasibleError(report.summary(), report)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from rpucc.layers import BEYOND_BOUNDS, WEIGHT_SCALE, AnalogLayer, analog_layers
 from rpucc.passes.base import RpuPass
-from rpucc.passes.emit import CYCLE, LAYER, Emitter, constant_of
+from rpucc.passes.graph_reader import CYCLE, LAYER, constant_of
+from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.notes import add_notes, listed, shortened
 from rpucc.passes.weight_scales import (
     INITIAL_WEIGHTS,

@@ -13,14 +13,8 @@ import onnx_ir as ir
 from rpucc.errors import TargetError
 from rpucc.layers import CONVOLUTIONS, LAYER_OPS, NO_LAYER
 from rpucc.passes.base import RpuPass
-from rpucc.passes.emit import (
-    ANALOG,
-    LAYER,
-    Emitter,
-    constant_of,
-    drop_unused_initializers,
-    int_of,
-)
+from rpucc.passes.graph_reader import ANALOG, LAYER, constant_of, int_of
+from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.layer_bias import (
     added_bias,
     bias_array,

@@ -16,7 +16,7 @@ from rpucc.errors import ModelError, TargetError
 from rpucc.layers import ARRAY_KIND, READS, AnalogLayer, analog_layers, reads_per_sample, segments
 from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
-from rpucc.passes.emit import Emitter, infer_outputs
+from rpucc.passes.graph_writer import Emitter, infer_outputs
 from rpucc.placement.cuts import grid_cuts
 from rpucc.stamps import is_transposed, set_attributes, stamp_of
 

@@ -18,15 +18,8 @@ from rpucc.layers import DEVICES, EQUALISED, MATRIX, MATRIX_TRANSPOSED, OP
 from rpucc.passes.base import RpuPass
 from rpucc.passes.bias import bias_fits, bias_on_arrays
 from rpucc.passes.col2im import col2im
-from rpucc.passes.emit import (
-    ANALOG,
-    CYCLE,
-    LAYER,
-    Emitter,
-    drop_unused_initializers,
-    known_shape,
-    static_dims,
-)
+from rpucc.passes.graph_reader import ANALOG, CYCLE, LAYER, known_shape, static_dims
+from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.layer_bias import bias_array, bias_value, following_bias
 from rpucc.passes.layer_matrix import LayerMatrix
 from rpucc.passes.shared_matrix import (

@@ -69,7 +69,7 @@ class Plan:
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from rpucc.report.notebook import plan_html
+        from rpucc.report.repr_html import plan_html
 
         return plan_html(self)
 

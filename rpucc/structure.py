@@ -14,9 +14,9 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from rpucc.layers import UPDATES, analog_layers
-from rpucc.light import light_proto
 from rpucc.opset import DOMAIN, register_schemas
 from rpucc.step_contract import STEP, StepContract
+from rpucc.without_weights import proto_without_weights
 
 
 def structure_problems(model: ir.Model, path: Path | None = None) -> Iterator[str]:
@@ -32,7 +32,7 @@ def structure_problems(model: ir.Model, path: Path | None = None) -> Iterator[st
     yield from _function_problems(model)
     register_schemas()
     try:
-        onnx.checker.check_model(path or light_proto(model), full_check=True)
+        onnx.checker.check_model(path or proto_without_weights(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         yield f"onnx.checker: {' '.join(str(error).split())[:300]}"
 

@@ -30,7 +30,7 @@ from rpucc.target_sections import (
     BatchNorm,
     Calibration,
     CostTable,
-    Device,
+    DeviceTable,
     LayerTables,
     Management,
     Mapping,
@@ -46,7 +46,7 @@ __all__ = [
     "BatchNorm",
     "Calibration",
     "CostTable",
-    "Device",
+    "DeviceTable",
     "LayerPolicy",
     "LayerRule",
     "Management",
@@ -78,7 +78,7 @@ class LayerPolicy(LayerTables, _Place):
     """What holds for one layer: the target's tables with every matching rule merged in."""
 
     @property
-    def plane_devices(self) -> dict[str, Device]:
+    def plane_devices(self) -> dict[str, DeviceTable]:
         """The devices of each plane of its cells."""
         planes = self.cell.settings.planes
         return {plane: self.cell.of_plane(plane, self.device) for plane in planes}
@@ -121,7 +121,7 @@ class Target(LayerTables, _Machine):
     1
     """
 
-    device: Device
+    device: DeviceTable
     placement: PlacementPolicy = PlacementPolicy()
     cost: CostTable = CostTable()
     layers: tuple[LayerRule, ...] = Field(default=(), alias="layer")
@@ -173,7 +173,7 @@ class Target(LayerTables, _Machine):
     @property
     def own_devices(self) -> tuple[str, ...]:
         """The devices of a user's own, "module:Class", that it names; each once."""
-        sections: list[Device] = []
+        sections: list[DeviceTable] = []
         for tables in (self, *self.layers):
             sections += [tables.device, *tables.cell.devices]
         named = [each.model for each in sections if "model" in each.model_fields_set]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from rpucc.cells.table import CellTable, with_planes
+from rpucc.cells.table import PlanelessCellTable, with_planes
 from rpucc.stages import Periphery
 from rpucc.target_keys import (
     ActsOn,
@@ -214,15 +214,15 @@ class BatchNorm(Section):
     training; train: digital, with scale and bias trained."""
 
 
-class Device(ModelSection):
+class DeviceTable(ModelSection):
     """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
 
     model: ModelName = "ideal"
     """The device of each crosspoint: one of rpucc's, or "module:Class" of your own."""
 
 
-@with_planes(Device)
-class Cell(CellTable):
+@with_planes(DeviceTable)
+class CellTable(PlanelessCellTable):
     """What a weight is made of (`[cell]`): a model and that model's own keys (docs/cells.md).
 
     Tables in it are the devices of single planes; what they leave out is as in `[device]`.
@@ -265,8 +265,8 @@ class LayerTables(Section):
 
     mapping: Mapping = Mapping()
     periphery: Periphery = Periphery()
-    device: Device = Device()
-    cell: Cell = Cell()
+    device: DeviceTable = DeviceTable()
+    cell: CellTable = CellTable()
     variations: VariationPolicy = VariationPolicy()
     management: Management = Management()
     update: Update = Update()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rpucc.runtime import aligned
 from rpucc.runtime.devices.compiled import compile_pulse_counts
-from rpucc.runtime.kernels.counted.rows import tightest
+from rpucc.runtime.kernels.coincidences.rows import tightest
 from rpucc.runtime.kernels.update_arguments import Devices, ListScratch
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Plane:
     def limits(self) -> NDArray[np.uint8]:
         """How large a weight of each device may safely be, for updates that count pulses [R, C].
 
-        See `rpucc.runtime.kernels.counted.rows.tightest`; made when a training first asks.
+        See `rpucc.runtime.kernels.coincidences.rows.tightest`; made when a training first asks.
         """
         limits = aligned.empty(self.W.shape, np.uint8, spare=16)
         layout = self.layout

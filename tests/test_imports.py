@@ -13,7 +13,16 @@ import pytest
 
 from .repository import modules
 
-CORE = {"errors", "layers", "light", "node_attributes", "op_shapes", "op_spec", "opset", "plan"}
+CORE = {
+    "errors",
+    "layers",
+    "without_weights",
+    "node_attributes",
+    "op_shapes",
+    "op_spec",
+    "opset",
+    "plan",
+}
 CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
 CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}

@@ -14,7 +14,6 @@ import onnx
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.light import large_weights, light_proto
 from rpucc.passes.frontend.constants import (
     add_initializer,
     constant,
@@ -23,6 +22,7 @@ from rpucc.passes.frontend.constants import (
 )
 from rpucc.passes.frontend.messages import label_of, node_text, one_line, shape_text
 from rpucc.passes.frontend.onnx_tools import Dim, Inferred, infer_shapes, session
+from rpucc.without_weights import large_weights, proto_without_weights
 
 BATCH = "N"
 """The symbol of the batch dimension."""
@@ -134,7 +134,7 @@ def _mixing(model: ir.Model, batch: int) -> str | None:
         dims = [int(d) for d in list(value.shape or ())[1:] if isinstance(d, int)]
         samples[str(value.name)] = rng.random((size, *dims)).astype(np.float32)
     try:
-        runner, weights = session(light_proto(model)), large_weights(model)
+        runner, weights = session(proto_without_weights(model)), large_weights(model)
         together = runner.run(None, {**samples, **weights})
         last = runner.run(None, {**{name: x[-1:] for name, x in samples.items()}, **weights})
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class

@@ -10,11 +10,11 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from rpucc.opset import DOMAIN, IR_VERSION
-from rpucc.passes.emit import unique_name
 from rpucc.passes.frontend.batch import declared_batch
 from rpucc.passes.frontend.onnx_tools import infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.windows import make_windows_explicit
+from rpucc.passes.graph_writer import unique_name
 
 
 def equal_form(model: ir.Model) -> ir.Model:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 import onnx_ir as ir
 
 from rpucc.layers import LAYER_OPS, OTHER_NAMES
-from rpucc.passes.emit import unique_name
+from rpucc.passes.graph_writer import unique_name
 
 NAMED_OPS = (*LAYER_OPS, "Einsum", "BatchNormalization")
 """The operators that layer rules are about."""

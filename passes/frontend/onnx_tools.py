@@ -1,7 +1,7 @@
 """onnx's own tools (checker, shape inference, version converter) and onnxruntime, on an ir.Model.
 
-The tools work on a serialised model without its weights (rpucc/light.py). Not for rules: these
-only ask.
+The tools work on a serialised model without its weights (rpucc/without_weights.py). Not for rules:
+these only ask.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from rpucc.errors import ModelError
-from rpucc.light import light_proto
 from rpucc.passes.frontend.messages import one_line
+from rpucc.without_weights import proto_without_weights
 
 _FOREIGN = (
     onnx.checker.ValidationError,
@@ -61,7 +61,7 @@ def foreign_errors(label: str) -> Iterator[None]:
 
 def check(model: ir.Model, *, full: bool = False) -> None:
     """Run onnx.checker; raises onnx.checker.ValidationError or a shape inference error."""
-    proto = light_proto(model)
+    proto = proto_without_weights(model)
     if not full:
         for info in (*proto.graph.input, *proto.graph.output):
             info.type.tensor_type.shape.SetInParent()  # the checker wants it, nobody needs it
@@ -77,7 +77,7 @@ def infer_shapes(
     other values are ignored, since they may be stale. With strict, the first contradiction
     raises onnx.shape_inference.InferenceError; without, everything behind it is missing.
     """
-    proto = light_proto(model)
+    proto = proto_without_weights(model)
     real_inputs = {v.name for v in model.graph.inputs}
     del proto.graph.value_info[:]
     for info in proto.graph.input:
@@ -137,7 +137,7 @@ def _inferred(info: onnx.ValueInfoProto) -> Inferred:
 def convert_version(model: ir.Model, version: int) -> None:
     """Convert the "" opset in place; raises what onnx.version_converter raises."""
     weights = {name: value.const_value for name, value in model.graph.initializers.items()}
-    proto = light_proto(model)
+    proto = proto_without_weights(model)
     proto = onnx.shape_inference.infer_shapes(proto)  # adapters look at shapes; lenient
     converted = ir.from_proto(onnx.version_converter.convert_version(proto, version))
     graph = converted.graph

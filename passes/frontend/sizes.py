@@ -14,8 +14,8 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.light import light_proto
 from rpucc.passes.frontend.messages import label_of, node_text, shape_text
+from rpucc.without_weights import proto_without_weights
 
 
 def refuse_negative_sizes(model: ir.Model) -> None:
@@ -23,7 +23,7 @@ def refuse_negative_sizes(model: ir.Model) -> None:
     waiting = {str(n.outputs[0].name): n for n in model.graph if n.op_type == "Slice"}
     makers = {value.name: node for node in model.graph for value in node.outputs}
     while waiting:
-        proto = light_proto(model)
+        proto = proto_without_weights(model)
         open_values = _cut_off(proto, waiting)
         known = _inferred(proto)
         for name, dims in known.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rpucc.passes.col2im import col2im
-from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -15,6 +14,7 @@ from rpucc.passes.gradients.context import (
     refuse,
     the,
 )
+from rpucc.passes.graph_reader import int_of, known_shape
 from rpucc.passes.learning.outer_product import outer_product
 from rpucc.passes.window import Window, ints
 

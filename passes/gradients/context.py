@@ -13,7 +13,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.emit import Emitter, constant_of, known_shape
+from rpucc.passes.graph_reader import constant_of, known_shape
+from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.learning.outer_product import OuterProduct
 
 

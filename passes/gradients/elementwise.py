@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rpucc.passes.emit import constant_of
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -14,6 +13,7 @@ from rpucc.passes.gradients.context import (
     refuse,
     the,
 )
+from rpucc.passes.graph_reader import constant_of
 
 
 def add(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

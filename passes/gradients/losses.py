@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.emit import graph_input, known_shape
 from rpucc.passes.gradients.context import GradientEmitter
+from rpucc.passes.graph_reader import known_shape
+from rpucc.passes.graph_writer import graph_input
 
 BINARY = "binary-cross-entropy"
 """The name of the loss over outputs that each say 0 or 1."""

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.emit import constant_of, int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -24,6 +23,7 @@ from rpucc.passes.gradients.context import (
     refuse,
     the,
 )
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape
 
 
 def batch_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -9,7 +9,6 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.passes.col2im import col2im
-from rpucc.passes.emit import infer_outputs, int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -20,6 +19,8 @@ from rpucc.passes.gradients.context import (
     the,
 )
 from rpucc.passes.gradients.reduce import share_evenly
+from rpucc.passes.graph_reader import int_of, known_shape
+from rpucc.passes.graph_writer import infer_outputs
 from rpucc.passes.window import Window
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -18,6 +17,7 @@ from rpucc.passes.gradients.context import (
     refuse,
     the,
 )
+from rpucc.passes.graph_reader import int_of, known_shape
 
 
 def reduce_sum(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rpucc.passes.emit import constant_of
 from rpucc.passes.gradients.context import Found, GradientEmitter, Gradients, input_of, refuse
+from rpucc.passes.graph_reader import constant_of
 
 
 def convolution(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -13,7 +13,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.passes.emit import constant_of, int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -25,6 +24,7 @@ from rpucc.passes.gradients.context import (
     the,
     times_matrix,
 )
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape
 from rpucc.passes.window import ints
 
 ROUND = {

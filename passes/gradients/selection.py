@@ -9,7 +9,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.passes.emit import constant_of, int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -22,6 +21,7 @@ from rpucc.passes.gradients.context import (
     the,
     times_matrix,
 )
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape
 
 END = 2**63 - 1
 """The end of a Slice that goes to the end of its axis."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rpucc.passes.emit import int_of, known_shape
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -16,6 +15,7 @@ from rpucc.passes.gradients.context import (
     text_of,
     the,
 )
+from rpucc.passes.graph_reader import int_of, known_shape
 from rpucc.passes.window import ints
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rpucc.passes.emit import int_of
 from rpucc.passes.gradients.context import Found, GradientEmitter, Gradients, the
+from rpucc.passes.graph_reader import int_of
 
 
 def softmax(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -1,6 +1,6 @@
 """Backprop: append the loss, the backward cycle and the update cycle of one step of descent.
 
-The rules of the operators are in `gradients/`, the sweep over the graph in `gradients/sweep.py`,
+The rules of the operators are in `gradients/`, the sweep over the graph in `gradients/backward.py`,
 what every learning rule needs in `step.py`; not for how an update is done on arrays, which
 assign_update decides.
 """
@@ -17,9 +17,9 @@ from rpucc.constant_weights import by_op, digital_weights
 from rpucc.errors import ModelError
 from rpucc.passes.base import RpuPass
 from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.gradients.backward import sweep
 from rpucc.passes.gradients.context import GradientEmitter
 from rpucc.passes.gradients.losses import LOSSES
-from rpucc.passes.gradients.sweep import sweep
 from rpucc.passes.learning.objective import objective
 from rpucc.passes.learning.step import StepWriter, parameters
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.emit import CYCLE, int_of, known_shape
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.context import GradientEmitter
 from rpucc.passes.gradients.losses import BINARY, LOSSES, Loss
+from rpucc.passes.graph_reader import CYCLE, int_of, known_shape
 from rpucc.step_contract import LOSSES as AVERAGES
 from rpucc.step_contract import SCORES, Metric
 

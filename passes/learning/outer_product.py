@@ -13,7 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.layers import DEVICES, weight_scale
-from rpucc.passes.emit import LAYER, Emitter, int_of, static_dims
+from rpucc.passes.graph_reader import LAYER, int_of, static_dims
+from rpucc.passes.graph_writer import Emitter
 
 
 @dataclass(frozen=True)

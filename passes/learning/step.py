@@ -12,17 +12,9 @@ import onnx_ir as ir
 
 from rpucc.errors import ModelError
 from rpucc.layers import LR_SCALE
-from rpucc.passes.emit import (
-    ANALOG,
-    CYCLE,
-    FLOATS,
-    LAYER,
-    Emitter,
-    graph_input,
-    int_of,
-    known_shape,
-)
 from rpucc.passes.fold_batchnorm import BATCH_NORM
+from rpucc.passes.graph_reader import ANALOG, CYCLE, FLOATS, LAYER, int_of, known_shape
+from rpucc.passes.graph_writer import Emitter, graph_input
 from rpucc.passes.learning.outer_product import OuterProduct, joined
 from rpucc.step_contract import Metric, StepContract
 

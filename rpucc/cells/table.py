@@ -20,10 +20,10 @@ def _is_setting(value: object) -> bool:
 Setting = Annotated[float | int | bool, Allowed("a number, true or false", _is_setting)]
 
 D = TypeVar("D", bound=ModelSection)
-T = TypeVar("T", bound=type["CellTable"])
+T = TypeVar("T", bound=type["PlanelessCellTable"])
 
 
-class CellTable(ModelSection):
+class PlanelessCellTable(ModelSection):
     """The table without those of devices."""
 
     model: Annotated[str, choice(*CELLS)] = "plain"

@@ -97,7 +97,7 @@ def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Du
 
 def _show(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
     from rpucc.cli.console import say, show
-    from rpucc.report import lists
+    from rpucc.report import catalogues as lists
 
     show_plan(program)
     if arguments.time_passes:

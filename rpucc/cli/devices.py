@@ -47,7 +47,7 @@ def _list(as_json: bool) -> None:
         print_json([_as_dict(model) for model in DEVICES.values()])
         return
     from rpucc.cli.console import show
-    from rpucc.report import lists
+    from rpucc.report import catalogues as lists
 
     show(lists.devices((name, d.summary, d.source) for name, d in DEVICES.items()))
 
@@ -140,7 +140,7 @@ def _plot(path: Path, name: str, curve: Response) -> None:
 
 
 def _parameters(device: Device, *, given: bool) -> RenderableType:
-    from rpucc.report import lists
+    from rpucc.report import catalogues as lists
 
     model = type(device)
     return lists.device(

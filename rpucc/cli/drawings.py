@@ -58,7 +58,7 @@ def write_files(program: Program, files: Files) -> None:
     from rpucc.cli.console import say
     from rpucc.cli.output import make_folder, write_text
     from rpucc.report.csv import as_csv
-    from rpucc.report.decisions import as_toml
+    from rpucc.report.plan_file import as_toml
 
     written: dict[Path, str] = {}
     if files.plan is not None:
@@ -68,8 +68,8 @@ def write_files(program: Program, files: Files) -> None:
     elif files.csv is not None:
         written[Path(files.csv)] = as_csv(program.plan)
     if files.html is not None:
+        from rpucc.report.drawing_model import Scene
         from rpucc.report.html import page
-        from rpucc.report.scene import Scene
 
         written[Path(files.html)] = page(Scene(program))
     if files.svg is not None:
@@ -82,7 +82,7 @@ def write_files(program: Program, files: Files) -> None:
 
 def drawings(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name and content of each SVG file of a program."""
-    from rpucc.report.scene import Scene
+    from rpucc.report.drawing_model import Scene
     from rpucc.report.svg import DIGITAL
     from rpucc.report.svg_arrays import array_pictures, kind_drawing
     from rpucc.report.svg_latency import cycle_styles, latency_drawing

@@ -20,7 +20,7 @@ from rpucc.experiments.schema import CONSTANT
 from rpucc.target import Target
 
 if TYPE_CHECKING:
-    from rpucc.experiments.schema import Row, Training
+    from rpucc.experiments.schema import ExperimentRow, Training
 
 UNNEEDED = {"name", "description", "cost"}
 """Parts of a target that change no number of a training."""
@@ -31,7 +31,9 @@ TRAINING_KEYS = ("model", "loss", "input_range", "batch_size", "lr")
 Configuration = dict[str, Any]
 
 
-def row_configuration(row: Row, model: str, training: Training, data: str) -> Configuration:
+def row_configuration(
+    row: ExperimentRow, model: str, training: Training, data: str
+) -> Configuration:
     """Return the configuration of an experiment's row; `data` is the digest of the data set.
 
     Raises TargetError where the row's target is wrong.

@@ -23,7 +23,7 @@ CONSTANT = "constant"
 Percent = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
 Above0 = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Points = dict[str, Percent]
-"""Row -> percentage points."""
+"""ExperimentRow -> percentage points."""
 Text = Annotated[str, Field(min_length=1)]
 RowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 """Also a part of folder names."""
@@ -64,13 +64,13 @@ class Reach(Section):
     at_most: Percent | None = None
     at_least: Percent | None = None
     below: Points = Field(default_factory=dict)
-    """Row -> points: the mean lies below that row's, by at least so many points."""
+    """ExperimentRow -> points: the mean lies below that row's, by at least so many points."""
     above: Points = Field(default_factory=dict)
-    """Row -> points: the mean lies above that row's, by at least so many points."""
+    """ExperimentRow -> points: the mean lies above that row's, by at least so many points."""
     near: Points = Field(default_factory=dict)
-    """Row -> points: the mean is at most so many points above that row's."""
+    """ExperimentRow -> points: the mean is at most so many points above that row's."""
     share: dict[str, Above0] = Field(default_factory=dict)
-    """Row -> factor: the mean is at most so many times that row's."""
+    """ExperimentRow -> factor: the mean is at most so many times that row's."""
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class Reach(Section):
         return tuple(dict.fromkeys([*self.below, *self.above, *self.near, *self.share]))
 
 
-class Row(Section):
+class ExperimentRow(Section):
     """One configuration: a target's preset, and what is changed in it (`[[row]]`)."""
 
     name: RowName
@@ -99,7 +99,7 @@ class Row(Section):
         return (*self.set, *(line for rule in self.layer for line in _as_overrides(rule)))
 
 
-class TrainedRow(Row):
+class TrainedRow(ExperimentRow):
     """A row of a training experiment."""
 
     seeds: tuple[Seed, ...] = ()
@@ -164,7 +164,7 @@ class PlanExperiment(_Experiment):
     """Rows are compiled and their plans compared with a table (`kind = "plan"`)."""
 
     kind: Literal["plan"]
-    row: tuple[Row, ...]
+    row: tuple[ExperimentRow, ...]
     reported_layer: tuple[ReportedLayer, ...] = ()
 
     @model_validator(mode="after")
@@ -176,7 +176,7 @@ class PlanExperiment(_Experiment):
 Experiment = TrainingExperiment | PlanExperiment
 
 
-def _check_names(rows: Sequence[Row]) -> None:
+def _check_names(rows: Sequence[ExperimentRow]) -> None:
     if not rows:
         raise _conflict("row", [], "one or more [[row]] tables")
     names = [row.name for row in rows]

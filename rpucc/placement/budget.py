@@ -1,7 +1,7 @@
 """The budget: of which kinds of array there are too few, and what each layer takes.
 
 What is reported then is `infeasible.py`; what would make a network fit is worked out by
-`rpucc.passes.levers`.
+`rpucc.passes.remedies`.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class LayerNeed:
 
 
 @dataclass(frozen=True)
-class Lever:
+class Remedy:
     """A change to the target, and how many arrays the network would need after it."""
 
     change: str
@@ -70,7 +70,7 @@ class Infeasible:
     shortages: tuple[Shortage, ...]
     layers: tuple[LayerNeed, ...]
     """All layers on arrays, in forward order."""
-    levers: tuple[Lever, ...]
+    remedies: tuple[Remedy, ...]
 
     def summary(self) -> str:
         """Return the whole as one line, with the first way out that is enough."""
@@ -79,7 +79,7 @@ class Infeasible:
             f"{s.count:,} ({s.missing:,} too few)"
             for s in self.shortages
         )
-        enough = next((lever for lever in self.levers if lever.fits), None)
+        enough = next((remedy for remedy in self.remedies if remedy.fits), None)
         way_out = f"; {enough.change} would be enough" if enough is not None else ""
         return f"target {self.target}: the network {short}{way_out}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rpucc.placement.grids import GridSpec, alike_pieces, whole_pieces
 from rpucc.placement.pack import Alike, count_arrays, own_arrays, shared_arrays
 from rpucc.placement.pins import pinned_arrays
-from rpucc.placement.placement import Placement, Run
+from rpucc.placement.placement import ArrayRun, Placement
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind
@@ -31,7 +31,7 @@ def place(grids: Sequence[GridSpec], kinds: Sequence[ArrayKind], *, share: bool)
     ids that a grid's `pins` name are its own. The same arguments give the same placement.
     Raises ValueError for a grid that does not fit, TargetError for pins that cannot be followed.
     """
-    runs: dict[str, list[Run]] = {}
+    runs: dict[str, list[ArrayRun]] = {}
     for kind in kinds:
         mine = [(i, grid) for i, grid in enumerate(grids) if grid.kind == kind.name]
         for _, grid in mine:
@@ -58,11 +58,11 @@ def _pack(grids: Sequence[tuple[int, GridSpec]], kind: ArrayKind, share: bool) -
     return together if count_arrays(together) < count_arrays(alone) else alone
 
 
-def _number(kind: str, packed: Sequence[Alike]) -> list[Run]:
+def _number(kind: str, packed: Sequence[Alike]) -> list[ArrayRun]:
     """Give ids to arrays, in forward order of the first layer on each, around pinned ones."""
     pinned = {arrays.pin: arrays for arrays in packed if arrays.pin is not None}
     pins = [*sorted(pinned), sys.maxsize]
-    runs: list[Run] = []
+    runs: list[ArrayRun] = []
     first = 0
     for left in sorted((each for each in packed if each.pin is None), key=_first_layer):
         while left.count:
@@ -70,9 +70,9 @@ def _number(kind: str, packed: Sequence[Alike]) -> list[Run]:
                 first += 1
             gap = pins[bisect_left(pins, first)] - first
             now, left = left.split(min(gap, left.count))
-            runs.append(Run(kind, first, now))
+            runs.append(ArrayRun(kind, first, now))
             first += now.count
-    runs += [Run(kind, pin, arrays) for pin, arrays in pinned.items()]
+    runs += [ArrayRun(kind, pin, arrays) for pin, arrays in pinned.items()]
     return sorted(runs, key=lambda run: run.first)
 
 

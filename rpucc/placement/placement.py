@@ -23,7 +23,7 @@ MOST_LISTED = 100_000
 """Tiles of a layer whose places are written out."""
 
 
-class Run(NamedTuple):
+class ArrayRun(NamedTuple):
     """Alike arrays with ids that count up from `first`."""
 
     kind: str
@@ -35,7 +35,10 @@ class Placement:
     """Where every tile of every layer lies. Made by `rpucc.placement.place`; immutable."""
 
     def __init__(
-        self, grids: Sequence[GridSpec], kinds: Sequence[ArrayKind], runs: Mapping[str, list[Run]]
+        self,
+        grids: Sequence[GridSpec],
+        kinds: Sequence[ArrayKind],
+        runs: Mapping[str, list[ArrayRun]],
     ) -> None:
         """Take the runs of each kind in the order of their ids."""
         self.grids = tuple(grids)
@@ -113,9 +116,9 @@ class Placement:
         return weights / crosspoints if crosspoints else 0.0
 
     @cached_property
-    def _runs_of(self) -> dict[str, list[Run]]:
+    def _runs_of(self) -> dict[str, list[ArrayRun]]:
         """Layer to the runs of arrays that hold tiles of it."""
-        found: dict[str, list[Run]] = {}
+        found: dict[str, list[ArrayRun]] = {}
         for runs in self._runs.values():
             for run in runs:
                 for layer in {part.piece.grid.layer: None for part in run.arrays.parts}:
@@ -154,10 +157,10 @@ def ranges(ids: Iterable[int]) -> Iterator[str]:
 
 
 def _places(
-    runs: Sequence[Run], layer: str
-) -> dict[Piece, tuple[list[int], list[tuple[Run, Part]]]]:
+    runs: Sequence[ArrayRun], layer: str
+) -> dict[Piece, tuple[list[int], list[tuple[ArrayRun, Part]]]]:
     """Return for each piece of a layer where it lies: the first tile of each part, ascending."""
-    parts: dict[Piece, list[tuple[Run, Part]]] = {}
+    parts: dict[Piece, list[tuple[ArrayRun, Part]]] = {}
     for run in runs:
         for part in run.arrays.parts:
             if part.piece.grid.layer == layer:
@@ -167,7 +170,7 @@ def _places(
     return {piece: ([part.start for _, part in found], found) for piece, found in parts.items()}
 
 
-def _block(run: Run, part: Part, index: int) -> Block:
+def _block(run: ArrayRun, part: Part, index: int) -> Block:
     """Return tile `index` of a part's piece as it lies on its array."""
     piece, grid = part.piece, part.piece.grid
     copy, group, row, col = piece.tile(index)

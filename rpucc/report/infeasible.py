@@ -1,6 +1,6 @@
 """A network that does not fit its target, as tables: what is short, what takes it, what would help.
 
-Pure functions of an Infeasible. Not for working it out: that is `rpucc.passes.levers`.
+Pure functions of an Infeasible. Not for working it out: that is `rpucc.passes.remedies`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ MAX_LAYERS = 20
 """Layers that are listed for people, those on most arrays first; JSON has all."""
 
 MAX_NAMES = 6
-"""Layers that a lever names; JSON has all."""
+"""Layers that a remedy names; JSON has all."""
 
 
 def tables(found: Infeasible) -> list[RenderableType]:
-    """Return the report: shortages, layers, levers."""
+    """Return the report: shortages, layers, remedies."""
     parts: list[RenderableType] = [_shortages(found), Text(), _layers(found)]
     if len(found.layers) > MAX_LAYERS:
         more = units.counted(len(found.layers) - MAX_LAYERS, "more layer")
         parts.append(Text(f"and {more} on fewer arrays (--json lists all)"))
-    if not found.levers:
+    if not found.remedies:
         return parts
-    return [*parts, Text(), heading("What would help"), _levers(found)]
+    return [*parts, Text(), heading("What would help"), _remedies(found)]
 
 
 def _shortages(found: Infeasible) -> Table:
@@ -64,12 +64,12 @@ def _matrix(layer: LayerNeed) -> str:
     return f"{text}{copies}{f', {layer.planes} planes' if layer.planes > 1 else ''}"
 
 
-def _levers(found: Infeasible) -> Table:
+def _remedies(found: Infeasible) -> Table:
     table = new_table("change", "arrays needed", "fits", folds=(0, 1))
-    for lever in found.levers:
-        needed = (f"{units.count(n)} {units.plain(kind)}" for kind, n in lever.arrays.items())
-        text = f"{units.plain(lever.change)}{_names(lever.layers)}"
-        table.add_row(text, ", ".join(needed) or "none", "yes" if lever.fits else "no")
+    for remedy in found.remedies:
+        needed = (f"{units.count(n)} {units.plain(kind)}" for kind, n in remedy.arrays.items())
+        text = f"{units.plain(remedy.change)}{_names(remedy.layers)}"
+        table.add_row(text, ", ".join(needed) or "none", "yes" if remedy.fits else "no")
     return table
 
 

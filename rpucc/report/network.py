@@ -58,7 +58,7 @@ class NetworkNode:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkGraph:
     """Nodes in forward order, and edges (from, to) between their indices."""
 
     nodes: tuple[NetworkNode, ...]
@@ -72,7 +72,7 @@ class Network:
         return [i for i in range(len(self.nodes)) if i not in feeding]
 
 
-def network(program: Program) -> Network:
+def network(program: Program) -> NetworkGraph:
     """Derive the forward network of a program; constants and what only they feed left out."""
     places = {layer.name: layer.name for layer in program.plan.layers}
     for layer in analog_layers(program.model):  # a shared matrix has nodes of several names
@@ -143,7 +143,7 @@ class _Units:
         ]
         self.parent = list(range(len(nodes)))
 
-    def network(self) -> Network:
+    def network(self) -> NetworkGraph:
         """Merge, then number the units by their first node."""
         for before, after in self.pairs:
             if self.places[before] is not None and self.places[before] == self.places[after]:
@@ -161,7 +161,7 @@ class _Units:
             str(value.name): tuple(sorted({number[self._root(i)] for i in taking}))
             for value, taking in self.fed.items()
         }
-        return Network(nodes, tuple(edges), sources)
+        return NetworkGraph(nodes, tuple(edges), sources)
 
     def _chains(self) -> Iterator[tuple[int, int]]:
         """Pairs of units to merge: the only successor and the only predecessor of each other."""

@@ -15,8 +15,8 @@ from itertools import islice
 
 from rpucc.placement import Block, GridSpec
 from rpucc.report import units
+from rpucc.report.drawing_model import Scene
 from rpucc.report.markup import Markup, joined, number, tag
-from rpucc.report.scene import Scene
 from rpucc.report.svg import Drawing, fit, kind_style, styled, text_width, words
 
 MOST_BLOCKS = 12_000

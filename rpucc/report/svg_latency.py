@@ -12,8 +12,8 @@ from rpucc.cost.pipeline import busy
 from rpucc.cost.timing import CYCLES
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
+from rpucc.report.drawing_model import layer_summary
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.scene import layer_summary
 from rpucc.report.svg import Drawing, fit, styled, words
 
 ROW = 20.0

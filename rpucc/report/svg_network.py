@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rpucc.report import units
+from rpucc.report.drawing_model import Scene, layer_summary
 from rpucc.report.layout import Point, layout, ranks
 from rpucc.report.markup import Markup, joined, number, tag
 from rpucc.report.network import NetworkNode
 from rpucc.report.program import input_shapes
-from rpucc.report.scene import Scene, layer_summary
 from rpucc.report.svg import BOLD, CHARACTER, Drawing, fit, kind_style, styled, text_width, words
 
 LEAST_WIDTH, MOST_WIDTH = 150.0, 264.0

@@ -45,7 +45,7 @@ class Device:
 
     counted: ClassVar[bool] = False
     """Whether pulses may be counted and applied at once: constant steps between two bounds, with
-    the parameters of `ConstantStep` (see `kernels/counted/update.py`)."""
+    the parameters of `ConstantStep` (see `kernels/coincidences/update.py`)."""
 
     def __init_subclass__(cls) -> None:
         """Refuse a model that lacks what every model needs, when its class is made."""

@@ -16,7 +16,7 @@ import llvmlite.binding
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.step_check import check_step
-from rpucc.runtime.kernels.counted.update import update as counted_update
+from rpucc.runtime.kernels.coincidences.update import update as counted_update
 from rpucc.runtime.kernels.generated import fill, generated
 
 

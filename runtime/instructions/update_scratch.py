@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rpucc.runtime.kernels.counted.rows import SLOTS
+from rpucc.runtime.kernels.coincidences.rows import SLOTS
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import (
     CountedDevices,
@@ -55,7 +55,7 @@ def device_state(plane: Plane) -> CountedDevices | Devices:
 
 
 def _counted(plane: Plane, total: int, bl: int, rows: int, chunk: int) -> CountedScratch:
-    """For `kernels/counted/update.py`."""
+    """For `kernels/coincidences/update.py`."""
     columns = plane.layout.longest_segment
     width = -(-columns // 16) * 16
     bl_words = -(-bl // SLOTS)

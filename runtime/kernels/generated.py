@@ -76,7 +76,7 @@ def _jit(function: Callable[..., Any], module: str) -> Any:
 
 def _kernel_sources() -> str:
     """The kernels that generated modules use: other versions of rpucc share the folder."""
-    parts = ("kernels", "kernels.counted", "scalars")
+    parts = ("kernels", "kernels.coincidences", "scalars")
     folders = [files(f"rpucc.runtime.{part}") for part in parts]
     found = [item for folder in folders for item in folder.iterdir() if item.name.endswith(".py")]
     return "".join(each.read_text(encoding="utf-8") for each in sorted(found, key=str))

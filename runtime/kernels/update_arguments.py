@@ -25,7 +25,7 @@ class CountedDevices(NamedTuple):
     ranges: FloatArray
     """[row blocks, column segments, 4, 2]: each tile's lowest value and step."""
     limits: NDArray[np.uint8]
-    """[G·R, C], from `rpucc.runtime.kernels.counted.rows.tightest`."""
+    """[G·R, C], from `rpucc.runtime.kernels.coincidences.rows.tightest`."""
     constants: FloatArray
 
 
@@ -93,7 +93,7 @@ class ListScratch(NamedTuple):
 
 
 class CountedScratch(NamedTuple):
-    """For `counted/update.py`; lines, pairs, width, rows: of one chunk of one tile."""
+    """For `coincidences/update.py`; lines, pairs, width, rows: of one chunk of one tile."""
 
     chunk: int
     gains: FloatArray

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.reference.counted import four_normals
+from rpucc.runtime.reference.coincidences import four_normals
 from rpucc.runtime.scalars.philox import PULSE_COUNTS
 
 

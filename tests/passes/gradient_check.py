@@ -12,8 +12,8 @@ import onnxruntime as rt
 from onnx.shape_inference import infer_shapes
 
 from rpucc.opset import VERSION, add_functions, register_schemas
+from rpucc.passes.gradients.backward import sweep
 from rpucc.passes.gradients.context import GradientEmitter
-from rpucc.passes.gradients.sweep import sweep
 
 ENTRIES = 24  # perturbed entries an input
 

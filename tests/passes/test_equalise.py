@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from rpucc.passes.emit import constant_of
 from rpucc.passes.equalise import Equalise
+from rpucc.passes.graph_reader import constant_of
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.target import LayerPolicy, Target
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rpucc.errors import UnsupportedError
 from rpucc.passes.gradients import GRADIENTS
+from rpucc.passes.gradients.backward import sweep
 from rpucc.passes.gradients.context import GradientEmitter
-from rpucc.passes.gradients.sweep import sweep
 from rpucc.passes.window import Window
 
 from .gradient_check import check_grads, gradient_model, parse

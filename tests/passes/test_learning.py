@@ -15,7 +15,8 @@ from rpucc.layers import analog_layers
 from rpucc.opset import DOMAIN
 from rpucc.passes.base import RpuPass
 from rpucc.passes.callbacks import StructureCheck
-from rpucc.passes.emit import CYCLE, Emitter
+from rpucc.passes.graph_reader import CYCLE
+from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.learning.outer_product import outer_product
 from rpucc.passes.learning.step import StepWriter, parameters
 from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline

@@ -61,7 +61,7 @@ def test_too_few_arrays_are_refused_with_a_report() -> None:
     assert {n.layer: n.arrays for n in report.layers} == {
         "conv1": 1, "conv2": 1, "fc1": 8, "fc2": 1
     }  # fmt: skip
-    assert {lever.change: lever.fits for lever in report.levers} == {
+    assert {remedy.change: remedy.fits for remedy in report.remedies} == {
         "larger arrays (a0 64 × 802)": True,
         "analog = false for 1 layer": True,
         "placement.share = true": False,

@@ -12,7 +12,7 @@ from rpucc.cells import CELLS
 from rpucc.cli.main import cli
 from rpucc.errors import TargetError
 from rpucc.placement.budget import layer_needs
-from rpucc.report.decisions import as_toml
+from rpucc.report.plan_file import as_toml
 from rpucc.report.tiles import tiles
 from rpucc.runtime.devices import device_problems, weight_bounds
 from rpucc.target_load import preset_text

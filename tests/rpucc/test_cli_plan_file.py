@@ -118,7 +118,7 @@ def test_what_is_no_plan_file(text: str | None, message: str) -> None:
 
 
 def test_names_that_a_glob_would_read() -> None:
-    from rpucc.report.decisions import as_toml
+    from rpucc.report.plan_file import as_toml
 
     program = compiled()
     for node in program.model.graph:
@@ -156,7 +156,7 @@ def test_too_few_arrays_as_json() -> None:
         {"kind": "small", "size": [100, 60], "needed": 29, "count": 20, "missing": 9}
     ]
     assert [layer["arrays"] for layer in report["layers"]] == [1, 7, 18, 3]
-    assert any(lever["fits"] for lever in report["levers"])
+    assert any(remedy["fits"] for remedy in report["remedies"])
 
 
 def test_the_plan_counts_arrays_with_and_without_sharing() -> None:

@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from rpucc.cli.main import cli
 from rpucc.compiler import compile_model
 from rpucc.models import build
-from rpucc.report.decisions import as_toml
 from rpucc.report.diff import Change, diff
+from rpucc.report.plan_file import as_toml
 from rpucc.report.program import describe
 from rpucc.target import Target
 from rpucc.target_keys import ModelSection, Section, mark

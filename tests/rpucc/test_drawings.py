@@ -16,10 +16,10 @@ from rpucc.cli.drawings import drawings
 from rpucc.compiler import compile_model
 from rpucc.placement import Block
 from rpucc.program import Program
+from rpucc.report.drawing_model import Scene
 from rpucc.report.layout import isotonic, layout, ranks
 from rpucc.report.network import Window, network
 from rpucc.report.plan import total_lines
-from rpucc.report.scene import Scene
 from rpucc.report.svg import fit
 from rpucc.report.svg_arrays import (
     MOST_BLOCKS,

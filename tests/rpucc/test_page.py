@@ -14,10 +14,10 @@ from rpucc.compiler import compile_model
 from rpucc.models import build
 from rpucc.program import Program
 from rpucc.report.definitions import DEFINITIONS
+from rpucc.report.drawing_model import Scene
 from rpucc.report.html import page
 from rpucc.report.html.page import CONTENTS
 from rpucc.report.html.parts import breakable
-from rpucc.report.scene import Scene
 from rpucc.target import Target
 
 from .browser import Browser, find_browser

@@ -12,7 +12,8 @@ from rich.console import Console, RenderableType
 
 from rpucc.placement import GridSpec
 from rpucc.plan import LayerPlan, Plan
-from rpucc.report import lists, plan, training, units
+from rpucc.report import catalogues as lists
+from rpucc.report import plan, training, units
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.target import ArrayKind
 

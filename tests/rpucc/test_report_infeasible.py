@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from rpucc.placement.infeasible import Infeasible, LayerNeed, Lever, Shortage
+from rpucc.placement.infeasible import Infeasible, LayerNeed, Remedy, Shortage
 from rpucc.report.infeasible import tables
 
 LAYERS = tuple(
@@ -18,9 +18,9 @@ FOUND = Infeasible(
     (Shortage("small", (512, 256), 1500, 1000), Shortage("large", (4096, 4096), 2, 1)),
     LAYERS,
     (
-        Lever("analog = false for 8 layers", NAMES[:8], {"small": 900, "large": 1}, True),
-        Lever("placement.share = true", (), {"small": 1400}, False),
-        Lever("analog = false for 23 layers", NAMES, {}, True),
+        Remedy("analog = false for 8 layers", NAMES[:8], {"small": 900, "large": 1}, True),
+        Remedy("placement.share = true", (), {"small": 1400}, False),
+        Remedy("analog = false for 23 layers", NAMES, {}, True),
     ),
 )
 

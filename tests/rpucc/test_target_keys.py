@@ -26,7 +26,7 @@ from rpucc.target_keys import (
 )
 from rpucc.target_messages import describe
 from rpucc.target_overrides import apply_overrides
-from rpucc.target_sections import Device, LayerTables
+from rpucc.target_sections import DeviceTable, LayerTables
 from rpucc.target_values import Flag, Sigma, choice, integer
 
 
@@ -34,8 +34,8 @@ class Pair(ModelSection):
     """A table with a model, whose own tables are devices."""
 
     model: Annotated[str, choice("one", "two")] = "one"
-    fast: Device = Device()
-    slow: Device = Device()
+    fast: DeviceTable = DeviceTable()
+    slow: DeviceTable = DeviceTable()
 
 
 class Rule(Section):
@@ -82,7 +82,7 @@ ENDS = ("", ".fast", ".slow")
 def test_parameters_are_flat_beside_tables() -> None:
     pair = Small.model_validate(DATA).pair
     assert pair.parameters == {"gain": 0.5}
-    assert pair.fast == Device(model="constant-step", parameters={"dw_min": 0.1})
+    assert pair.fast == DeviceTable(model="constant-step", parameters={"dw_min": 0.1})
     assert pair.model_dump() == DATA["pair"]
 
 
@@ -133,9 +133,9 @@ def test_merging_goes_into_tables_and_stops_at_another_model() -> None:
     assert merged.model == "two"
     assert merged.parameters == {"gain": 2.0}
     assert merged.fast == base.fast
-    assert merged.slow == Device(model="soft-bounds", parameters={"w_max": 0.3})
+    assert merged.slow == DeviceTable(model="soft-bounds", parameters={"w_max": 0.3})
     inner = base.overridden(Pair.model_validate({"fast": {"model": "ideal"}}))
-    assert inner.fast == Device(model="ideal")
+    assert inner.fast == DeviceTable(model="ideal")
     other = Pair.model_validate({"model": "one", "fast": {"w_max": 0.3}})
     assert base.overridden(other) == other
 

@@ -9,7 +9,7 @@ import pytest
 
 from rpucc.runtime import fabrication, layout
 from rpucc.runtime.devices import make_device
-from rpucc.runtime.kernels.counted.rows import limit_unit
+from rpucc.runtime.kernels.coincidences.rows import limit_unit
 from rpucc.runtime.kernels.fabricate import grid_normals
 from rpucc.runtime.kernels.philox import FABRICATE, seed_key
 from rpucc.runtime.reference.philox import normals

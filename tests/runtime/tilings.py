@@ -27,7 +27,7 @@ from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.layout import Layout
 from rpucc.runtime.make_plane import make_plane as fabricated_plane
 from rpucc.runtime.plane import Plane
-from rpucc.runtime.reference.counted import count_tile
+from rpucc.runtime.reference.coincidences import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
 from rpucc.stages.base import ProductStage

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rpucc.report import units
 from rpucc.report.definitions import definition
+from rpucc.report.drawing_model import Scene
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.scene import Scene
 from rpucc.report.svg import DIGITAL
 
 

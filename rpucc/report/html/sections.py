@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rpucc.report import units
 from rpucc.report.definitions import DEFINITIONS
+from rpucc.report.drawing_model import Scene
 from rpucc.report.html.parts import breakable, kind_legend, legend, scrolling, section
 from rpucc.report.html.tables import layer_table, policy_table, stage_table
 from rpucc.report.markup import Markup, tag
-from rpucc.report.scene import Scene
 from rpucc.report.svg import DIGITAL, SLOWEST, Drawing
 from rpucc.report.svg_arrays import ArrayPicture, caption, picture_drawing
 from rpucc.report.svg_latency import cycle_styles, latency_drawings

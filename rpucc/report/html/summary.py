@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from rpucc.plan import Plan
 from rpucc.report import units
+from rpucc.report.drawing_model import Scene
 from rpucc.report.html.parts import breakable, fact
 from rpucc.report.markup import Markup, tag
 from rpucc.report.plan import forward_reads, weight_parts
 from rpucc.report.program import input_text
-from rpucc.report.scene import Scene
 from rpucc.report.svg import CHARACTER, fit
 
 MOST_NAME = 32 * CHARACTER

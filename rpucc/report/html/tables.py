@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rpucc.plan import LayerPlan
 from rpucc.report import units
+from rpucc.report.drawing_model import Scene
 from rpucc.report.html.parts import breakable, table, term
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.plan import clipped, is_cell, is_scaled, update_policy, weight_scale, which_cycles
@@ -18,7 +19,6 @@ from rpucc.report.policy import (
     device_text,
     periphery_text,
 )
-from rpucc.report.scene import Scene
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
 from rpucc.target import LayerPolicy

@@ -1,4 +1,4 @@
-"""What would make a network fit its target: every lever is worked out, none is guessed.
+"""What would make a network fit its target: every remedy is worked out, none is guessed.
 
 For each change to the target that could help, cut and place the network again and count its
 arrays. Not for the change itself: that is the user's.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rpucc.placement import GridSpec, place
 from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import balanced_cuts
-from rpucc.placement.infeasible import Lever
+from rpucc.placement.infeasible import Remedy
 
 if TYPE_CHECKING:
     from rpucc.target import ArrayKind
@@ -27,38 +27,38 @@ Change = Callable[[GridSpec], GridSpec | None]
 """What becomes of one layer's grid; None where the layer leaves the arrays."""
 
 
-def find_levers(
+def find_remedies(
     grids: Sequence[GridSpec], kinds: Sequence[ArrayKind], *, share: bool
-) -> tuple[Lever, ...]:
+) -> tuple[Remedy, ...]:
     """Return the changes that help a network of which `kinds` are too few; those that fit first.
 
     A change that needs a choice of layers takes as few as possible, those on most arrays first.
     Pins do not count: what a user put somewhere would have to move.
     """
     free = [replace(grid, pins=()) for grid in grids]
-    levers = [*_whole_levers(free, kinds, share), *_layer_levers(free, kinds, share)]
-    return tuple(sorted(levers, key=lambda lever: not lever.fits))
+    remedies = [*_whole_remedies(free, kinds, share), *_layer_remedies(free, kinds, share)]
+    return tuple(sorted(remedies, key=lambda remedy: not remedy.fits))
 
 
-def _whole_levers(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iterator[Lever]:
+def _whole_remedies(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iterator[Remedy]:
     """Changes that concern the target or all layers alike."""
     if not share:
-        yield _lever("placement.share = true", grids, kinds, share=True)
+        yield _remedy("placement.share = true", grids, kinds, share=True)
     if any(grid.replicas > 1 for grid in grids):
         single = [grid.with_replicas(1) for grid in grids]
-        yield _lever("one copy of each layer (replicas = 1)", single, kinds, share=share)
+        yield _remedy("one copy of each layer (replicas = 1)", single, kinds, share=share)
     if any(len(grid.planes) > 1 for grid in grids):
         plain = [replace(grid, copies=grid.replicas, planes=grid.planes[:1]) for grid in grids]
         change = 'one array in the place of all planes (cell.model = "plain")'
-        yield _lever(change, plain, kinds, share=share)
+        yield _remedy(change, plain, kinds, share=share)
     if any(grid.devices > 1 for grid in grids):
         named = {kind.name: kind for kind in kinds}
         bare = [_one_device(grid, named[grid.kind]) for grid in grids]
-        yield _lever("one device a weight (devices_per_weight = 1)", bare, kinds, share=share)
+        yield _remedy("one device a weight (devices_per_weight = 1)", bare, kinds, share=share)
     yield from _larger_arrays(grids, kinds, share)
 
 
-def _larger_arrays(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iterator[Lever]:
+def _larger_arrays(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iterator[Remedy]:
     """As many arrays of the kinds that are short as there are, but twice, four times, .. the size.
 
     Stops at the first size that is enough, or beyond which the layers need no fewer arrays.
@@ -74,14 +74,14 @@ def _larger_arrays(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Ite
         needed = _needed(recut, kinds, share)
         sizes = (f"{name} {named[name].rows} × {named[name].cols}" for name in sorted(short))
         if not shortages(needed, kinds):
-            yield Lever(f"larger arrays ({', '.join(sizes)})", (), needed, True)
+            yield Remedy(f"larger arrays ({', '.join(sizes)})", (), needed, True)
             return
         if needed == least:
             return
         least = needed
 
 
-def _layer_levers(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iterator[Lever]:
+def _layer_remedies(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> Iterator[Remedy]:
     """Changes to some layers: another kind of array, or none."""
     placement = place(grids, kinds, share=share)
     short = {shortage.kind for shortage in shortages(placement.arrays, kinds)}
@@ -104,10 +104,10 @@ def _fewest_layers(
     change: Change,
     kinds: Sequence[ArrayKind],
     share: bool,
-) -> Iterator[Lever]:
-    """Yield the lever that changes the first so many of `layers` as relieve the kinds they are on.
+) -> Iterator[Remedy]:
+    """Yield the remedy that changes the first so many of `layers` as relieve the kinds they are on.
 
-    Another kind that takes them up may then be too few: the lever is shown, and does not fit.
+    Another kind that takes them up may then be too few: the remedy is shown, and does not fit.
     """
     relieved = {grid.kind for grid in grids if grid.layer in layers}
 
@@ -123,13 +123,13 @@ def _fewest_layers(
     count = bisect_left(range(len(layers) + 1), True, key=is_enough)
     if count <= len(layers):
         text = f"{setting} for {count} layer{'' if count == 1 else 's'}"
-        found = _lever(text, changed(count), kinds, share=share)
+        found = _remedy(text, changed(count), kinds, share=share)
         yield replace(found, layers=tuple(layers[:count]))
 
 
-def _lever(change: str, grids: Grids, kinds: Sequence[ArrayKind], *, share: bool) -> Lever:
+def _remedy(change: str, grids: Grids, kinds: Sequence[ArrayKind], *, share: bool) -> Remedy:
     needed = _needed(grids, kinds, share)
-    return Lever(change, (), needed, not shortages(needed, kinds))
+    return Remedy(change, (), needed, not shortages(needed, kinds))
 
 
 def _needed(grids: Grids, kinds: Sequence[ArrayKind], share: bool) -> dict[str, int]:

@@ -10,16 +10,16 @@ draw a device. Rows and columns fire as in `rpucc.runtime.kernels.pulses`. A dev
 meet one of its bounds on the way is pulsed one by one instead (`replay.py`); "could" means that
 all of its pulses towards that bound and 7 standard deviations of noise reach it: by the reflection
 principle the rest clips with a probability below 3e-12. The plain statement of the same
-computation is `rpucc.runtime.reference.counted`.
+computation is `rpucc.runtime.reference.coincidences`.
 """
 
 from __future__ import annotations
 
 import numba as nb
 
-from rpucc.runtime.kernels.counted.lines import fire_chunk, fire_columns, list_pairs
-from rpucc.runtime.kernels.counted.replay import replay
-from rpucc.runtime.kernels.counted.rows import (
+from rpucc.runtime.kernels.coincidences.lines import fire_chunk, fire_columns, list_pairs
+from rpucc.runtime.kernels.coincidences.replay import replay
+from rpucc.runtime.kernels.coincidences.rows import (
     SLOTS,
     count_many,
     count_one,

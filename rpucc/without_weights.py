@@ -43,14 +43,14 @@ def _weights_as_inputs(model: ir.Model) -> Iterator[None]:
             graph.register_initializer(value)
 
 
-def light_proto(model: ir.Model) -> onnx.ModelProto:
+def proto_without_weights(model: ir.Model) -> onnx.ModelProto:
     """Serialise the model without its large weights, which become graph inputs."""
     with _weights_as_inputs(model):
         return ir.to_proto(model)
 
 
 def large_weights(model: ir.Model) -> dict[str, NDArray[np.generic]]:
-    """Return the weights that `light_proto` leaves out: what a run of it must be fed."""
+    """Return the weights that `proto_without_weights` leaves out: what a run of it must be fed."""
     return {
         name: value.const_value.numpy()
         for name, value in model.graph.initializers.items()

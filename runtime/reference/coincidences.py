@@ -1,8 +1,8 @@
 """The counted update of constant-step devices, in NumPy: pulses of an update added at once.
 
-The same draws as `rpucc.runtime.kernels.counted.update`, device by device and in float64. That its
-distribution is that of `reference.update`, pulse by pulse, is shown in that kernel's docstring and
-by the tests.
+The same draws as `rpucc.runtime.kernels.coincidences.update`, device by device and in float64. That
+its distribution is that of `reference.update`, pulse by pulse, is shown in that kernel's docstring
+and by the tests.
 """
 
 from __future__ import annotations

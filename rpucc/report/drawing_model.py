@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rpucc.plan import LayerPlan, Plan
 from rpucc.report import units
-from rpucc.report.network import Network, network
+from rpucc.report.network import NetworkGraph, network
 from rpucc.report.plan import update_policy, which_cycles
 from rpucc.report.svg import kind_style
 
@@ -34,7 +34,7 @@ class Scene:
         return self.program.plan
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> NetworkGraph:
         """The forward network."""
         return network(self.program)
 

@@ -9,7 +9,7 @@ import math
 
 import numba as nb
 
-from rpucc.runtime.kernels.counted.lanes import (
+from rpucc.runtime.kernels.coincidences.lanes import (
     coincide16,
     entry,
     fill16,

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
-from rpucc.passes.emit import CYCLE, FLOATS, LAYER
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients import GRADIENTS
 from rpucc.passes.gradients.context import GradientEmitter, Rule
+from rpucc.passes.graph_reader import CYCLE, FLOATS, LAYER
 
 
 def dependents(graph: ir.Graph, sources: Iterable[ir.Value]) -> set[ir.Value]:

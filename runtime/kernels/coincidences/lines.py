@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numba as nb
 
-from rpucc.runtime.kernels.counted.lanes import fire_bits16
+from rpucc.runtime.kernels.coincidences.lanes import fire_bits16
 from rpucc.runtime.kernels.jit import kernel
 from rpucc.runtime.kernels.philox import philox
 from rpucc.runtime.kernels.pulse_lanes import levels16
