@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from rpucc.runtime.standalone import StandaloneArray
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 UPDATES: dict[str, tuple[str, ...]] = {
     "ideal": (),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 
 @dataclass(frozen=True)

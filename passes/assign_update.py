@@ -17,7 +17,7 @@ from rpucc.passes.cell_updates import give_state
 from rpucc.stamps import set_attributes, stamp_of
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rpucc.placement.cuts import cut_lines
 if TYPE_CHECKING:
     from rpucc.passes.layer_matrix import LayerMatrix
     from rpucc.passes.weight_scales import Scaling
-    from rpucc.target import ArrayKind, Mapping
+    from rpucc.target.target import ArrayKind, Mapping
 
 
 def bias_on_arrays(matrix: LayerMatrix, mapping: Mapping, kinds: Sequence[ArrayKind]) -> bool:

@@ -30,7 +30,7 @@ from rpucc.passes.ties import ties_of
 from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 Factors = NDArray[np.float64]
 """What a value is divided by: [1, ..] in its rank, 1 along axes on which it is the same."""

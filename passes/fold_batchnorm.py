@@ -22,7 +22,7 @@ from rpucc.passes.notes import add_notes, listed
 from rpucc.passes.ties import ties_of
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 BATCH_NORM = "rpucc.batch_norm"
 """Node metadata of a batch norm that stays: "frozen" or "trained"."""

@@ -17,7 +17,7 @@ from rpucc.passes.base import RpuPass
 from rpucc.stamps import is_to_be_bounded, set_attributes, stamp_of
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

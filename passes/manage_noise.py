@@ -19,7 +19,7 @@ from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.ranges import value_ranges, within_unit
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy, Target
+    from rpucc.target.target import LayerPolicy, Target
 
 
 @dataclass(frozen=True)

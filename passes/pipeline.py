@@ -34,7 +34,7 @@ from rpucc.passes.unroll import Unroll
 from rpucc.passes.weight_scales import WeightBounds, unbounded
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

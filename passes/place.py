@@ -21,7 +21,7 @@ from rpucc.placement.infeasible import Infeasible
 from rpucc.placement.program import grids_of
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rpucc.placement.cuts import balanced_cuts
 from rpucc.placement.infeasible import Remedy
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 LARGEST = 65536
 """Lines that an array may have in a target file."""

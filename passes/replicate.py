@@ -22,7 +22,7 @@ from rpucc.placement.program import grids_of
 
 if TYPE_CHECKING:
     from rpucc.placement.grids import GridSpec
-    from rpucc.target import ArrayKind, Target
+    from rpucc.target.target import ArrayKind, Target
 
 
 @dataclass(frozen=True)

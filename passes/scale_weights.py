@@ -28,7 +28,7 @@ from rpucc.passes.weight_scales import (
 )
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

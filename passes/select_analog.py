@@ -27,7 +27,7 @@ from rpucc.passes.ties import loosen_ties
 from rpucc.patterns import matches
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rpucc.placement.cuts import grid_cuts
 from rpucc.stamps import is_transposed, set_attributes, stamp_of
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind, LayerPolicy, Mapping, Target
+    from rpucc.target.target import ArrayKind, LayerPolicy, Mapping, Target
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 from rpucc.passes.window import Window, ints, static_space
 
 if TYPE_CHECKING:
-    from rpucc.target import Mapping, Target
+    from rpucc.target.target import Mapping, Target
 
 
 @dataclass(frozen=True)

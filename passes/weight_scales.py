@@ -15,7 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 WeightBounds: TypeAlias = "Callable[[LayerPolicy], tuple[float, float]]"
 """The mean lowest and highest weight of a layer's devices; infinite where they have no bounds."""

@@ -38,7 +38,7 @@ _LAZY = {
     "before": ("rpucc.passes.insertion", "before"),
     "Program": ("rpucc.program", "Program"),
     "Plan": ("rpucc.plan", "Plan"),
-    "Target": ("rpucc.target", "Target"),
+    "Target": ("rpucc.target.target", "Target"),
     "Machine": ("rpucc.runtime.machine", "Machine"),
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
     "EpochMetrics": ("rpucc.runtime.metrics", "EpochMetrics"),
@@ -139,7 +139,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.standalone import StandaloneArray as Array
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 def __getattr__(name: str) -> object:

@@ -1,7 +1,7 @@
 """Checks of what Python callers hand in; each error says what was found and what is allowed.
 
 For the public functions and classes (`rpucc.__all__`); values in files have checks of their own
-(`target_values.py`, the readers of data). Imports nothing heavy.
+(`target/values.py`, the readers of data). Imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from rpucc.passes.graph_reader import ANALOG, LAYER
 from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.select_analog import is_candidate
 from rpucc.step_contract import StepContract
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 if TYPE_CHECKING:
     from rpucc.passes.callbacks import PassEvent

@@ -18,7 +18,7 @@ from rpucc.passes.frontend.rules import Problems
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
-    from rpucc.target import TargetSource
+    from rpucc.target.target import TargetSource
 
 
 @dataclass(frozen=True)

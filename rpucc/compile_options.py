@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rpucc.passes.callbacks import Callback
     from rpucc.passes.frontend.source import Source
     from rpucc.passes.insertion import Insertion
-    from rpucc.target import Target, TargetSource
+    from rpucc.target.target import Target, TargetSource
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -159,7 +159,7 @@ class CompileOptions:
     callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
-        from rpucc.target_overrides import OVERRIDES
+        from rpucc.target.overrides import OVERRIDES
 
         checked: dict[str, object] = {
             "overrides": arguments.strings("overrides", self.overrides, OVERRIDES),
@@ -185,7 +185,7 @@ class CompileOptions:
 
     def applied_to(self, target: TargetSource) -> Target:
         """Return the target with the plan's decisions and then the overrides; TargetError."""
-        from rpucc.target import Target
+        from rpucc.target.target import Target
 
         if self.plan is not None:
             target = Target.load(target).with_plan(self.plan)

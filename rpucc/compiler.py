@@ -40,13 +40,13 @@ from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
 from rpucc.plan_layers import digital_layers
 from rpucc.program import Program, is_program, problems_of
-from rpucc.target import Target
+from rpucc.target.target import Target
 from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
     from rpucc.passes.frontend.source import Source
     from rpucc.passes.insertion import Insertion
-    from rpucc.target import TargetSource
+    from rpucc.target.target import TargetSource
 
 DEFAULT_INPUT_RANGE = (0.0, 1.0)
 """Where neither the caller nor the model says what range the data have."""

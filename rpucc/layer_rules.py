@@ -3,7 +3,7 @@
 A rule's pattern is a layer's name or a glob (`patterns.py`). A network's layers have several
 names, as the file and as its weights call them (`passes/frontend/names.py`): `bound` writes a
 target's rules for one network in the names that its layers go by. Not for what the rules change:
-`target.py`.
+`target/target.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rpucc.errors import TargetError, one_line
 from rpucc.patterns import matches, pattern_of
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerRule, Target
+    from rpucc.target.target import LayerRule, Target
 
 MAX_NAMES = 24
 """Layers that a message lists."""

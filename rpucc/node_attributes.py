@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.target_keys import OnNode, Section, mark
-from rpucc.target_sections import LayerTables
-from rpucc.target_values import Allowed, is_number
+from rpucc.target.keys import OnNode, Section, mark
+from rpucc.target.sections import LayerTables
+from rpucc.target.values import Allowed, is_number
 
 Kind = Literal["INT", "FLOAT", "STRING", "INTS"]
 Value = int | float | str | tuple[int, ...]

@@ -31,7 +31,7 @@ from rpucc.step_contract import StepContract
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
-    from rpucc.target import ArrayKind, Target
+    from rpucc.target.target import ArrayKind, Target
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Plan:
         """
         from rpucc.placement import place
         from rpucc.placement.program import grids_of
-        from rpucc.target import Target
+        from rpucc.target.target import Target
 
         arguments.instance("Plan.from_model(model)", model, ir.Model, "an ir.Model, program.model")
         if target is None:

@@ -29,7 +29,7 @@ from rpucc.node_attributes import Value
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec, Placement
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rpucc.cost.network import NetworkCost
     from rpucc.plan import Plan
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 EXTERNAL_DATA_BYTES = 1_900_000_000
 """Above this size weights go to a file of their own: protobuf holds no more than 2 GB."""
@@ -68,7 +68,7 @@ class Program:
     @cached_property
     def target(self) -> Target:
         """The target that the program was compiled for."""
-        from rpucc.target import Target
+        from rpucc.target.target import Target
 
         return Target.from_json(self._note("rpucc.target"))
 

@@ -17,11 +17,11 @@ from rpucc.cells.base import CELL
 from rpucc.layers import UPDATES, cycle_of
 from rpucc.node_attributes import Value, carried
 from rpucc.opset import OPS
-from rpucc.target_keys import Section
-from rpucc.target_sections import LayerTables
+from rpucc.target.keys import Section
+from rpucc.target.sections import LayerTables
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 Stamp = dict[str, Value]
 """Attribute name to value."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rpucc import arguments
 from rpucc.errors import ArgumentError
 from rpucc.runtime.devices import DEVICES, Device
-from rpucc.target_keys import Section
+from rpucc.target.keys import Section
 
 FloatArray = NDArray[np.float32]
 Table = Mapping[str, Any] | Section | None

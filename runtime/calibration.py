@@ -27,7 +27,7 @@ from rpucc.runtime.spread import Symmetry
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
-    from rpucc.target import Calibration
+    from rpucc.target.target import Calibration
 
 FloatArray = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ from rpucc.stamps import is_to_be_bounded, set_attributes, stamp_of
 
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 OPSET = 21
 

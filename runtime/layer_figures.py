@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.array import Array
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.plane import Plane
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 SAMPLE = 1 << 16
 """Devices that are looked at for what all of a layer have alike."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
     from rpucc.runtime.plane import Plane
-    from rpucc.target import Calibration
+    from rpucc.target.target import Calibration
 
 
 def make_plane(

@@ -14,7 +14,7 @@ from rpucc.trust import is_own
 if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.devices import Device
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 WEIGHT_BYTES = 4
 VALUE_BYTES = 4

@@ -31,11 +31,11 @@ from rpucc.runtime.cycles import Cycle, ReadCycle, UpdateCycle
 from rpucc.runtime.devices import Device, device_of
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
-from rpucc.target import Target
+from rpucc.target.target import Target
 from rpucc.trust import Trust
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 FloatArray = NDArray[np.float32]
 C = TypeVar("C", bound=Cycle)

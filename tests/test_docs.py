@@ -195,7 +195,7 @@ def test_readme_shows_what_compile_prints():
 def test_mapping_page_plan(tmp_path):
     """The plan file of the page does what is said beside it."""
     import rpucc
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
     page = (ROOT / "docs" / "mapping.md").read_text(encoding="utf-8")
     (plan,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)

@@ -23,18 +23,19 @@ CORE = {
     "opset",
     "plan",
 }
-CORE |= {"structure", "target", "target_load", "target_values", "targets", "report", "cost"}
+CORE |= {"structure", "target", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
-CORE |= {"plan_layers", "program_check", "run_files", "stamps", "target_sections", "texts"}
-CORE |= {"patterns", "program", "step_contract", "target_keys", "target_messages"}
-CORE |= {"cells", "stages", "target_overrides", "trust"}
+CORE |= {"plan_layers", "program_check", "run_files", "stamps", "texts"}
+CORE |= {"patterns", "program", "step_contract"}
+CORE |= {"cells", "stages", "trust"}
 ALLOWED = {
     "core": CORE,
-    "cells": {"cells", "target_keys", "target_values"},
+    "cells": {"cells", "target"},
     "cost": CORE,
     "opset": CORE,
     "program_check": CORE,
     "stages": CORE,
+    "target": CORE,
     "experiments": CORE | {"experiments"},
     "placement": CORE,
     "passes": CORE | {"passes"},
@@ -58,6 +59,7 @@ def package_files() -> list[tuple[str, Path]]:
         "experiments",
         "program_check",
         "stages",
+        "target",
     ):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]

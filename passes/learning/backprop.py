@@ -24,7 +24,7 @@ from rpucc.passes.learning.objective import objective
 from rpucc.passes.learning.step import StepWriter, parameters
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 @dataclass(frozen=True)

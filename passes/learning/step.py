@@ -19,7 +19,7 @@ from rpucc.passes.learning.outer_product import OuterProduct, joined
 from rpucc.step_contract import Metric, StepContract
 
 if TYPE_CHECKING:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 class StepWriter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rpucc.target_keys import Section
+from rpucc.target.keys import Section
 
 
 class Cell(Section):

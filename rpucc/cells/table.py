@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, create_model
 
 from rpucc.cells.base import Cell
 from rpucc.cells.models import CELLS
-from rpucc.target_keys import ModelSection, conflict
-from rpucc.target_values import Allowed, choice, is_number
+from rpucc.target.keys import ModelSection, conflict
+from rpucc.target.values import Allowed, choice, is_number
 
 
 def _is_setting(value: object) -> bool:

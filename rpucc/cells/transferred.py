@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from rpucc.cells.base import CELL, COUNT, Cell
-from rpucc.target_keys import OnNode
-from rpucc.target_values import Flag, RateScale, integer
+from rpucc.target.keys import OnNode
+from rpucc.target.values import Flag, RateScale, integer
 
 
 class Transferred(Cell):

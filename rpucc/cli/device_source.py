@@ -15,7 +15,7 @@ from rpucc.errors import TargetError, UsageError, one_line
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
-    from rpucc.target import LayerPolicy, Target
+    from rpucc.target.target import LayerPolicy, Target
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def find_devices(name: str, settings: Sequence[str], layer: str | None) -> list[
     says so. Raises TargetError.
     """
     from rpucc.runtime.devices import DEVICES
-    from rpucc.target_load import is_preset
+    from rpucc.target.load import is_preset
     from rpucc.trust import is_own
 
     is_target = name not in DEVICES and (
@@ -79,7 +79,7 @@ def _of_model(name: str, settings: Sequence[str]) -> Device:
 def _of_target(name: str, settings: Sequence[str], layer: str | None) -> list[Shown]:
     from rpucc.cli.trust import announce
     from rpucc.runtime.devices import device_of
-    from rpucc.target import Target
+    from rpucc.target.target import Target
     from rpucc.trust import Trust, is_own
 
     target = Target.load(name, [_as_override(setting) for setting in settings])

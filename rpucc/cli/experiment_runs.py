@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rpucc.experiments.outcome import Run
     from rpucc.program import Program
     from rpucc.runtime.machine import Machine
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 CONFIGURATION = "configuration.json"
 
@@ -229,7 +229,7 @@ def _target_of(path: Path) -> Target:
     """Return a program's target; also of one that an earlier rpucc compiled."""
     import onnx
 
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
     try:
         model = onnx.load(path, load_external_data=False)

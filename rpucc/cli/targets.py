@@ -28,7 +28,7 @@ def list_(as_json: bool) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from rpucc.target_load import list_presets
+    from rpucc.target.load import list_presets
 
     rows = list_presets()
     if as_json:
@@ -87,8 +87,8 @@ def show(name: str, as_json: bool) -> None:
     """
     from rpucc.errors import TargetError
     from rpucc.runtime.devices import device_problems
-    from rpucc.target import Target
-    from rpucc.target_load import read_text
+    from rpucc.target.load import read_text
+    from rpucc.target.target import Target
 
     target = Target.load(name)
     problems = device_problems(target)

@@ -77,7 +77,7 @@ class Arguments:
 
 def _is_path(text: str, key: str) -> bool:
     from rpucc.runtime.data import DATASETS
-    from rpucc.target import preset_names
+    from rpucc.target.target import preset_names
 
     names: dict[str, Collection[str]] = {"data": DATASETS, "target": preset_names()}
     return text not in names.get(key, ())

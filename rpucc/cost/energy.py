@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rpucc.cost.operations import Operations
-    from rpucc.target import CostTable
+    from rpucc.target.target import CostTable
 
 
 @dataclass(frozen=True)

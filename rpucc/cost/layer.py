@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from rpucc.plan_layers import LayerPlan
-    from rpucc.target import CostTable, Periphery
+    from rpucc.target.target import CostTable, Periphery
 
 
 @dataclass(frozen=True)

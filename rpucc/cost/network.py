@@ -25,7 +25,7 @@ from rpucc.layers import analog_layers
 
 if TYPE_CHECKING:
     from rpucc.plan_layers import LayerPlan
-    from rpucc.target import CostTable, Target
+    from rpucc.target.target import CostTable, Target
 
 MODELLED = (
     "array time: reads with expected re-reads, pulses, and what waits for what in the graph",
@@ -80,7 +80,7 @@ class Planned:
 
 
 def _default_table() -> CostTable:
-    from rpucc.target import CostTable
+    from rpucc.target.target import CostTable
 
     return CostTable()
 

@@ -14,10 +14,10 @@ from rpucc.cost.timing import Pace
 from rpucc.cost.transfers import transfers_of
 from rpucc.layers import ARRAY_KIND, LR_SCALE, AnalogLayer
 from rpucc.node_attributes import Value, carried
-from rpucc.target_sections import Update
+from rpucc.target.sections import Update
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind, Target
+    from rpucc.target.target import ArrayKind, Target
 
 
 def pace_of(layer: AnalogLayer, target: Target) -> Pace:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.experiments.schema import CONSTANT
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 if TYPE_CHECKING:
     from rpucc.experiments.schema import ExperimentRow, Training

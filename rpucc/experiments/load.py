@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from rpucc.errors import ExperimentError, TargetError, one_line
 from rpucc.experiments import schema
 from rpucc.experiments.schema import Experiment
-from rpucc.target_keys import tables_of
-from rpucc.target_load import parse_toml
-from rpucc.target_messages import describe
+from rpucc.target.keys import tables_of
+from rpucc.target.load import parse_toml
+from rpucc.target.messages import describe
 
 SUFFIX = ".toml"
 

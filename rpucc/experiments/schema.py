@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from rpucc.target import LayerRule
+from rpucc.target.target import LayerRule
 
 AS_REPORTED = "as reported, from memory"
 """What stands beside every figure that was not checked against its source."""

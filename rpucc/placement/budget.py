@@ -13,7 +13,7 @@ from rpucc.placement.infeasible import LayerNeed, Shortage
 
 if TYPE_CHECKING:
     from rpucc.placement.placement import Placement
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 
 def shortages(needed: Mapping[str, int], kinds: Sequence[ArrayKind]) -> tuple[Shortage, ...]:

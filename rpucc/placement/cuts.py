@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind, Mapping
+    from rpucc.target.target import ArrayKind, Mapping
 
 Cuts = tuple[int, ...]
 

@@ -14,7 +14,7 @@ from rpucc.placement.grids import GridSpec, Piece, alike_pieces, whole_pieces
 from rpucc.placement.pack import Alike, Part, count_arrays, own_arrays
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 
 def pinned_arrays(

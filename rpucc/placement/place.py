@@ -16,7 +16,7 @@ from rpucc.placement.pins import pinned_arrays
 from rpucc.placement.placement import ArrayRun, Placement
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 
 def place(grids: Sequence[GridSpec], kinds: Sequence[ArrayKind], *, share: bool) -> Placement:

@@ -16,7 +16,7 @@ from rpucc.placement.grids import Block, GridSpec, Piece
 from rpucc.placement.pack import Alike, Part
 
 if TYPE_CHECKING:
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 
 MOST_LISTED = 100_000

@@ -10,7 +10,7 @@ from rpucc.placement.grids import GridSpec
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 
 def grids_of(model: ir.Model, target: Target) -> tuple[GridSpec, ...]:

@@ -32,7 +32,7 @@ from rpucc.texts import text_problems
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
 __all__ = ["form_problems", "meaning_problems"]
 

@@ -45,10 +45,10 @@ from rpucc.placement.program import grids_of
 from rpucc.program_check.chains import manager_of
 from rpucc.stamps import is_to_be_bounded, stamp_of
 from rpucc.step_contract import StepContract
-from rpucc.target_sections import AUTOMATIC_KINDS
+from rpucc.target.sections import AUTOMATIC_KINDS
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy, Target
+    from rpucc.target.target import LayerPolicy, Target
 
 MOST_REPLICAS = 2**31
 CYCLES = ("forward", "backward", "update")

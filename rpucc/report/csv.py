@@ -79,7 +79,7 @@ def as_csv(plan: Plan) -> str:
 def columns() -> dict[str, _Cell]:
     """Return the columns in order; those of the update policy are the keys that Updates carry."""
     from rpucc.node_attributes import carried
-    from rpucc.target_sections import Update
+    from rpucc.target.sections import Update
 
     keys = [each.key for each in carried(Update, "Update")]
     names = [key if key.startswith("update_") else f"update_{key}" for key in keys]

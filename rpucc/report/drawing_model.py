@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rpucc.cost.network import NetworkCost
     from rpucc.placement import Placement
     from rpucc.program import Program
-    from rpucc.target import ArrayKind
+    from rpucc.target.target import ArrayKind
 
 
 @dataclass(frozen=True)

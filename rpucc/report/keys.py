@@ -26,9 +26,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rpucc.cells import CELLS
-from rpucc.target import Target
-from rpucc.target_keys import Section, mark, table_of, tables_of
-from rpucc.target_values import Allowed
+from rpucc.target.keys import Section, mark, table_of, tables_of
+from rpucc.target.target import Target
+from rpucc.target.values import Allowed
 
 MARK = "<!-- keys of {table} -->"
 """Stands before a table in a page; it names the table, and the model if the keys are a model's."""

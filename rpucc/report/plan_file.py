@@ -1,6 +1,6 @@
 """What was decided for each layer of a program, as a plan file: ready to edit and to compile again.
 
-The TOML that `rpucc compile --plan` reads (`rpucc.target.Target.with_plan`). Not for numbers that
+The TOML that `rpucc compile --plan` reads (`rpucc.target.target.Target.with_plan`). Not for numbers that
 follow from the decisions: those are the plan's.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rpucc.patterns import pattern_of
 from rpucc.placement import ranges
 from rpucc.report import units
-from rpucc.target_values import MAX_PINS
+from rpucc.target.values import MAX_PINS
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec

@@ -9,15 +9,15 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rpucc.report.plan import which_cycles
-from rpucc.target_keys import BACKWARD, ActsOn, Section, mark
-from rpucc.target_sections import LayerTables
-from rpucc.target_values import SAME
+from rpucc.target.keys import BACKWARD, ActsOn, Section, mark
+from rpucc.target.sections import LayerTables
+from rpucc.target.values import SAME
 
 if TYPE_CHECKING:
     from rpucc.cells import Cell
     from rpucc.plan import LayerPlan
-    from rpucc.target import LayerPolicy, Periphery
-    from rpucc.target_sections import DeviceTable
+    from rpucc.target.sections import DeviceTable
+    from rpucc.target.target import LayerPolicy, Periphery
 
 
 def as_data(plan: LayerPlan, policy: LayerPolicy) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def bound_management(plan: LayerPlan, policy: LayerPolicy) -> str:
 def periphery_text(periphery: Periphery) -> str:
     """Return the forward cycle's values, and what differs in the backward cycle.
 
-    >>> from rpucc.target import Periphery
+    >>> from rpucc.target.target import Periphery
     >>> text = periphery_text(Periphery(read_noise=0.06, read_noise_backward=0))
     >>> text.partition("; ")[2], "read_noise 0.06" in text.split(", ")
     ('backward: read_noise 0', True)
@@ -147,7 +147,7 @@ def periphery_text(periphery: Periphery) -> str:
 def calibration_text(policy: LayerPolicy) -> str:
     """Return what is done to a layer's devices before weights are programmed; "" for nothing.
 
-    >>> from rpucc.target import Target
+    >>> from rpucc.target.target import Target
     >>> target = Target.load("soft-bounds-asymmetric", ["calibration.zero_shift=true"])
     >>> calibration_text(target.for_layer("fc1"))
     'zero-shifted by 10,000 pairs of pulses'
@@ -165,7 +165,7 @@ def calibration_text(policy: LayerPolicy) -> str:
 def cell_text(policy: LayerPolicy) -> str:
     """Return what a layer's weights are made of; "" for one device each.
 
-    >>> from rpucc.target import Target
+    >>> from rpucc.target.target import Target
     >>> cell_text(Target.load("ideal", ["cell.model=tiki-taka"]).for_layer("fc1"))[:43]
     'tiki-taka (slow, fast): fast_lr 1, transfer'
     """
@@ -179,7 +179,7 @@ def cell_text(policy: LayerPolicy) -> str:
 def device_text(policy: LayerPolicy) -> str:
     """Return a layer's device model, the parameters that the target gives, what is removed.
 
-    >>> from rpucc.target import Target
+    >>> from rpucc.target.target import Target
     >>> target = Target.load("ideal", ["device.model=constant-step", "variations.remove=all"])
     >>> device_text(target.for_layer("fc1"))
     'constant-step; variations removed: dtod, ctoc, asymmetry, bounds'

@@ -31,7 +31,7 @@ from rpucc.trust import is_own
 if TYPE_CHECKING:
     from rpucc.plan import LayerPlan
     from rpucc.program import Program
-    from rpucc.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy
 
 
 def input_shapes(program: Program) -> dict[str, tuple[int | str, ...]]:

@@ -12,7 +12,7 @@ from rpucc.stages.dac import Dac
 from rpucc.stages.ir_drop import IrDrop
 from rpucc.stages.read_noise import ReadNoise
 from rpucc.stages.signal_bound import SignalBound
-from rpucc.target_keys import BACKWARD, conflict, with_backward
+from rpucc.target.keys import BACKWARD, conflict, with_backward
 
 __all__ = ["PRODUCT_STAGES", "STAGES", "Periphery", "ProductStage", "Stage"]
 

@@ -2,7 +2,7 @@
 
 A stage is a file beside this one and a base of `Periphery` (`rpucc.stages`). Its fields are keys
 of `[periphery]`; files, `--set`, node attributes, their checks and docs/policies.md follow from
-them (`rpucc.target_keys`). What it does is a plain scalar function: the read kernels are compiled
+them (`rpucc.target.keys`). What it does is a plain scalar function: the read kernels are compiled
 with it, and its line in `rpucc.runtime.reference.read` states it in NumPy. Not for kernels: those
 are the runtime's.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rpucc.target_keys import Section
+from rpucc.target.keys import Section
 
 f32 = np.float32
 

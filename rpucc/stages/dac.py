@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from rpucc.stages.base import Stage
-from rpucc.target_keys import OnNode, PerCycle
-from rpucc.target_values import Bits, Flag
+from rpucc.target.keys import OnNode, PerCycle
+from rpucc.target.values import Bits, Flag
 
 f32 = np.float32
 

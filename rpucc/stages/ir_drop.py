@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 
 from rpucc.stages.base import ProductStage
-from rpucc.target_keys import OnNode, PerCycle
-from rpucc.target_values import Allowed, is_number
+from rpucc.target.keys import OnNode, PerCycle
+from rpucc.target.values import Allowed, is_number
 
 f32 = np.float32
 

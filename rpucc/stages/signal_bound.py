@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from rpucc.stages.base import Stage
-from rpucc.target_keys import OnNode, PerCycle
-from rpucc.target_values import Bound
+from rpucc.target.keys import OnNode, PerCycle
+from rpucc.target.values import Bound
 
 
 class SignalBound(Stage):

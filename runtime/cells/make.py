@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rpucc.cells import Cell
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
-    from rpucc.target import Calibration
+    from rpucc.target.target import Calibration
 
 
 def make_cells(

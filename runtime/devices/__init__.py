@@ -17,7 +17,7 @@ from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.trust import NO_TRUST, Trust, is_own, module_of
 
 if TYPE_CHECKING:
-    from rpucc.target import LayerPolicy, Target
+    from rpucc.target.target import LayerPolicy, Target
 
 _MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rpucc.runtime.devices.base import Device, FloatArray
-from rpucc.target_values import VARIATIONS
+from rpucc.target.values import VARIATIONS
 
 
 class Ideal(Device):

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "conv": ("conv", "rpu-managed", (), {}),

@@ -83,7 +83,7 @@ def use_program(path: Path) -> None:
 
 
 def _targets(folder: Path) -> list[bytes]:
-    from rpucc.target_load import preset_names, preset_text
+    from rpucc.target.load import preset_names, preset_text
 
     rules = """
 [[layer]]
@@ -111,7 +111,7 @@ dw_min = 0.004
 def use_target(path: Path) -> None:
     """Load a target, write it, and make the devices of a layer."""
     from rpucc.runtime.devices import device_of
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
     target = Target.load(path)
     assert Target.from_json(target.to_json()) == target
@@ -143,7 +143,7 @@ bound_forward = false
 def use_plan(path: Path) -> None:
     """Compile a tiny network by a plan file."""
     from rpucc.compiler import compile_model
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
     from .networks import network
 

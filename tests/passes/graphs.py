@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx.shape_inference import infer_shapes
 
 from rpucc.opset import add_functions, register_schemas
-from rpucc.target import ArrayKind, LayerRule, Mapping, Update
+from rpucc.target.target import ArrayKind, LayerRule, Mapping, Update
 
 from .gradient_check import session
 

@@ -8,7 +8,7 @@ from rpucc.compiler import _describe
 from rpucc.passes.frontend.source import Source
 from rpucc.passes.importer import load_model
 from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 SIZES = [(512, 512), (128, 128), (100, 60), (7, 5)]
 

@@ -6,7 +6,7 @@ import pytest
 
 from rpucc.layers import analog_layers
 from rpucc.models import build
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .lowering import lowered, with_arrays
 

@@ -7,7 +7,7 @@ import pytest
 
 import rpucc
 from rpucc.layers import analog_layers
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .graphs import normal, program
 from .lowering import with_arrays

@@ -9,7 +9,7 @@ import pytest
 from rpucc.passes.equalise import Equalise
 from rpucc.passes.graph_reader import constant_of
 from rpucc.passes.select_analog import SelectAnalog
-from rpucc.target import LayerPolicy, Target
+from rpucc.target.target import LayerPolicy, Target
 
 from .graphs import assert_same, evaluate, normal, program
 

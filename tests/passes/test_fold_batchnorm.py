@@ -15,7 +15,7 @@ from rpucc.passes.fold_batchnorm import FoldBatchNorm, decisions_of
 from rpucc.passes.importer import import_notes, load_model
 from rpucc.passes.verify import compare_models
 from rpucc.runtime.data import Dataset
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .importer_models import net, refusal, run
 

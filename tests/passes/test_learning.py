@@ -25,7 +25,7 @@ from rpucc.program import Program
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 from rpucc.step_contract import Metric
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .importer_models import net
 from .lowering import imported

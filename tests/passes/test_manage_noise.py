@@ -9,7 +9,7 @@ from rpucc.layers import analog_layers
 from rpucc.models import build
 from rpucc.passes.manage_noise import is_noise_managed
 from rpucc.passes.verify import compare_models
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .lowering import SIZES, ints, lowered, with_arrays
 

@@ -17,7 +17,7 @@ from rpucc.passes.callbacks import Dump, PassEvent, StructureCheck, Timing
 from rpucc.passes.pipeline import PASSES, Options, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify
 from rpucc.step_contract import StepContract
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .lowering import SIZES, imported, with_arrays
 

@@ -9,7 +9,7 @@ import pytest
 from rpucc.errors import InfeasibleError, TargetError, UnsupportedError
 from rpucc.layers import analog_layers
 from rpucc.models import build
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .graphs import program
 from .lowering import SIZES, lowered, with_arrays

@@ -10,7 +10,7 @@ from rpucc.placement import GridSpec, place
 from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import balanced_cuts
 from rpucc.placement.infeasible import Remedy
-from rpucc.target import ArrayKind
+from rpucc.target.target import ArrayKind
 
 SMALL = ArrayKind(name="small", rows=8, cols=8, t_read=1e-8, count=4)
 LARGE = ArrayKind(name="large", rows=32, cols=32, t_read=8e-8, count=1)

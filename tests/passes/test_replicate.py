@@ -12,7 +12,7 @@ import rpucc
 from rpucc.errors import TargetError
 from rpucc.passes.replicate import balance, next_useful
 from rpucc.placement import GridSpec
-from rpucc.target import ArrayKind, Target
+from rpucc.target.target import ArrayKind, Target
 
 
 def target(count: int, t_reads: tuple[float, ...] = (1e-8,)) -> Target:

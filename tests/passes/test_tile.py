@@ -16,7 +16,7 @@ from rpucc.passes.pipeline import run_pipeline
 from rpucc.passes.tile import Tile
 from rpucc.passes.verify import compare_models
 from rpucc.placement.cuts import balanced_cuts
-from rpucc.target import ArrayKind
+from rpucc.target.target import ArrayKind
 
 from .lowering import SIZES, ints, lowered, node, with_arrays
 

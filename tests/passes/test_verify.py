@@ -32,7 +32,7 @@ from rpucc.passes.verify import (
     first_snapshot,
     take_snapshot,
 )
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .lowering import imported, ints, lowered, with_arrays
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rpucc.models import build
 from rpucc.passes.weight_scales import Scaling, beyond
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .graphs import normal
 

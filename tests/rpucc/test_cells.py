@@ -15,7 +15,7 @@ from rpucc.placement.budget import layer_needs
 from rpucc.report.plan_file import as_toml
 from rpucc.report.tiles import tiles
 from rpucc.runtime.devices import device_problems, weight_bounds
-from rpucc.target_load import preset_text
+from rpucc.target.load import preset_text
 
 
 def run(*arguments: str) -> Result:

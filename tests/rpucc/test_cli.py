@@ -124,7 +124,7 @@ def test_errors(error, code, line, monkeypatch):
     def fail() -> list[tuple[str, str]]:
         raise error
 
-    monkeypatch.setattr("rpucc.target_load.list_presets", fail)
+    monkeypatch.setattr("rpucc.target.load.list_presets", fail)
     outcome = rpucc("targets")
     assert (outcome.code, outcome.stdout) == (code, "")
     assert outcome.stderr.split("\n", 1)[0 if line != "interrupted" else 1].strip() == line

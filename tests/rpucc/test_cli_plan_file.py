@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from rpucc.cli.main import cli
 from rpucc.errors import TargetError
 from rpucc.program import Program
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 GRID = ("--set", "array.rows=100", "--set", "array.cols=60")
 

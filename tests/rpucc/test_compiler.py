@@ -15,7 +15,7 @@ from rpucc.models import build
 from rpucc.opset import VERSION
 from rpucc.passes.callbacks import PassEvent, Timing
 from rpucc.passes.verify import Verify, compare_models
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 
 def content(model: ir.Model) -> bytes:

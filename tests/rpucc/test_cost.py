@@ -18,7 +18,7 @@ from rpucc.plan import Plan
 from rpucc.program import Program
 from rpucc.report import cost as report
 from rpucc.report.plan import total_lines
-from rpucc.target import CostTable, Target
+from rpucc.target.target import CostTable, Target
 
 from .alexnet import build_alexnet
 

@@ -129,7 +129,7 @@ def test_update_management_looks_at_both_sides() -> None:
 
 
 def test_partial_sums_are_added() -> None:
-    from rpucc.target import Target
+    from rpucc.target.target import Target
 
     data = Target.load("ideal").model_dump(by_alias=True)
     data["array"] = [{"name": "a", "rows": 4096, "cols": 100, "t_read": 1e-9}]

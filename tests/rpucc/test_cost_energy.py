@@ -18,7 +18,7 @@ from rpucc.cost.energy import (
 )
 from rpucc.errors import TargetError
 from rpucc.plan import Plan
-from rpucc.target import CostTable, Target
+from rpucc.target.target import CostTable, Target
 
 TABLE = CostTable(
     crosspoint_power=2.0 / 1024,

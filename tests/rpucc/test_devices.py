@@ -102,7 +102,7 @@ class Mine(ConstantStep):
 @pytest.fixture
 def target_file(tmp_path: Path) -> str:
     """A target in a folder of its own, its device beside it, and a layer rule with another."""
-    from rpucc.target_load import preset_text
+    from rpucc.target.load import preset_text
 
     text = preset_text("rpu-managed")
     start, end = text.index("[device]"), text.index("[management]")

@@ -20,9 +20,9 @@ from rpucc.models import build
 from rpucc.report.diff import Change, diff
 from rpucc.report.plan_file import as_toml
 from rpucc.report.program import describe
-from rpucc.target import Target
-from rpucc.target_keys import ModelSection, Section, mark
-from rpucc.target_values import Allowed
+from rpucc.target.keys import ModelSection, Section, mark
+from rpucc.target.target import Target
+from rpucc.target.values import Allowed
 
 Data = dict[str, Any]
 

@@ -30,7 +30,7 @@ from rpucc.report.svg_arrays import (
 )
 from rpucc.report.svg_latency import cycle_seconds, latency_drawing
 from rpucc.report.svg_network import COLUMN, network_columns
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -26,7 +26,7 @@ from rpucc.experiments.store import metrics_csv, results, stored_digest, stored_
 from rpucc.report.experiment_page import training_page
 from rpucc.report.experiment_plot import error_drawing
 from rpucc.report.experiment_tables import Cells, rows_table
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 TEXT = """
 name = "small"

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from rpucc.cells import CELLS
 from rpucc.cli.main import cli
 from rpucc.report.keys import MARK, MODELS, as_markdown, keys, with_tables
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 
 def run(*arguments: str) -> Result:

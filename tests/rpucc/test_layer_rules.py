@@ -15,7 +15,7 @@ from rpucc.cli.main import cli
 from rpucc.errors import TargetError
 from rpucc.layer_rules import bound
 from rpucc.patterns import matches, pattern_of
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 IDEAL = Target.load("ideal")
 

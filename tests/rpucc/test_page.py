@@ -18,7 +18,7 @@ from rpucc.report.drawing_model import Scene
 from rpucc.report.html import page
 from rpucc.report.html.page import CONTENTS
 from rpucc.report.html.parts import breakable
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .browser import Browser, find_browser
 

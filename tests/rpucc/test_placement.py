@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rpucc.placement import Block, GridSpec, Placement, place
 from rpucc.placement.cuts import balanced_cuts
-from rpucc.target import ArrayKind
+from rpucc.target.target import ArrayKind
 
 from .networks import mobilenet_v2, resnet, vgg19
 

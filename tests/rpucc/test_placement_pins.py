@@ -6,7 +6,7 @@ import pytest
 
 from rpucc.errors import TargetError
 from rpucc.placement import GridSpec, place
-from rpucc.target import ArrayKind
+from rpucc.target.target import ArrayKind
 
 
 def kind(count: int = 0) -> ArrayKind:

@@ -9,7 +9,7 @@ import pytest
 from rpucc.compiler import compile_model
 from rpucc.models import build
 from rpucc.plan import Plan
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 
 def target_with(**changes: object) -> Target:

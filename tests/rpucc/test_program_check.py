@@ -20,7 +20,7 @@ from rpucc.opset import OPS
 from rpucc.program import Program, write_model
 from rpucc.program_check.attributes import attribute_problems
 from rpucc.stamps import set_attributes
-from rpucc.target import preset_names
+from rpucc.target.target import preset_names
 
 from ..hostile.networks import KINDS, program
 

@@ -15,7 +15,7 @@ from rpucc.plan import LayerPlan, Plan
 from rpucc.report import catalogues as lists
 from rpucc.report import plan, training, units
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
-from rpucc.target import ArrayKind
+from rpucc.target.target import ArrayKind
 
 LAYER = LayerPlan(
     name="conv1",

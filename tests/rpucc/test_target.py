@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rpucc.errors import TargetError
-from rpucc.target import (
-    Device,
+from rpucc.target.target import (
+    DeviceTable,
     LayerRule,
     Management,
     Periphery,
@@ -24,7 +24,7 @@ from rpucc.target import (
     list_presets,
     preset_names,
 )
-from rpucc.target_values import VARIATIONS
+from rpucc.target.values import VARIATIONS
 
 MINIMAL = """
 name = "mine"
@@ -71,7 +71,7 @@ def test_ideal_has_no_physics() -> None:
     assert target.management.noise_forward == target.management.noise_backward == "never"
     assert not target.management.bound_forward
     assert not target.management.bound_backward
-    assert target.device == Device(model="ideal")
+    assert target.device == DeviceTable(model="ideal")
     assert target.update.pulsed is False
 
 
@@ -86,7 +86,7 @@ def test_ideal_has_no_physics() -> None:
 def test_rpu_presets_hold_table_1(name: str, managed: bool, bl: int, um: bool) -> None:
     target = Target.load(name)
     assert target.periphery == Periphery(read_noise=0.06, bound=12.0, dac_bits=7, adc_bits=9)
-    assert target.device == Device(model="constant-step", parameters=CONSTANT_STEP)
+    assert target.device == DeviceTable(model="constant-step", parameters=CONSTANT_STEP)
     assert target.management == Management(
         noise_forward="auto" if managed else "never",
         noise_backward="always" if managed else "never",
@@ -200,7 +200,9 @@ def test_rules_merge_in_order_and_only_the_keys_they_set() -> None:
     conv1 = target.for_layer("conv1")
     assert conv1.analog
     assert conv1.update == Update(bl=5, update_management=True)
-    assert conv1.device == Device(model="constant-step", parameters={"w_max": 1.5, "dw_min": 0.002})
+    assert conv1.device == DeviceTable(
+        model="constant-step", parameters={"w_max": 1.5, "dw_min": 0.002}
+    )
 
     fc2 = target.for_layer("fc2")
     assert not fc2.analog
@@ -211,7 +213,7 @@ def test_rules_merge_in_order_and_only_the_keys_they_set() -> None:
     assert not conv2.analog  # the last rule matches too, and says nothing of analog
     assert conv2.update == Update(bl=1, update_management=True)
     assert conv2.management == Management(noise_backward="always")
-    assert conv2.device == Device(model="ideal")  # the other model's parameters are gone
+    assert conv2.device == DeviceTable(model="ideal")  # the other model's parameters are gone
 
 
 def test_the_later_rule_wins_and_may_be_wider() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rpucc.errors import TargetError
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 VALID = """
 name = "mine"

@@ -14,8 +14,7 @@ from pydantic import Field, ValidationError
 from rpucc.errors import TargetError
 from rpucc.node_attributes import carried
 from rpucc.op_spec import OpSpec
-from rpucc.target import Target
-from rpucc.target_keys import (
+from rpucc.target.keys import (
     ActsOn,
     ModelSection,
     OnNode,
@@ -24,10 +23,11 @@ from rpucc.target_keys import (
     tables_of,
     with_backward,
 )
-from rpucc.target_messages import describe
-from rpucc.target_overrides import apply_overrides
-from rpucc.target_sections import DeviceTable, LayerTables
-from rpucc.target_values import Flag, Sigma, choice, integer
+from rpucc.target.messages import describe
+from rpucc.target.overrides import apply_overrides
+from rpucc.target.sections import DeviceTable, LayerTables
+from rpucc.target.target import Target
+from rpucc.target.values import Flag, Sigma, choice, integer
 
 
 class Pair(ModelSection):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rpucc.errors import TargetError
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 
 def load(*overrides: str, preset: str = "rpu-managed") -> Target:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from rpucc.stages import ProductStage
-from rpucc.target_keys import OnNode
-from rpucc.target_values import Fraction
+from rpucc.target.keys import OnNode
+from rpucc.target.values import Fraction
 
 
 class Gain(ProductStage):

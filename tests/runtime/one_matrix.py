@@ -18,7 +18,7 @@ from rpucc.passes.pipeline import run_pipeline
 from rpucc.passes.tile import Tile
 from rpucc.program import Program
 from rpucc.step_contract import StepContract
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 FloatArray = NDArray[np.float32]
 

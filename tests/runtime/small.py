@@ -15,8 +15,8 @@ from rpucc.runtime.data import Dataset
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import EpochMetrics, Progress
 from rpucc.runtime.trainer import Trainer
-from rpucc.target import Target
-from rpucc.target_load import preset_text
+from rpucc.target.load import preset_text
+from rpucc.target.target import Target
 
 
 def tiny_cnn(batch: int | str = "N") -> Any:

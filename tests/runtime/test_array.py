@@ -15,7 +15,7 @@ from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
 from rpucc.runtime.make_plane import make_plane
-from rpucc.target import Calibration
+from rpucc.target.target import Calibration
 
 from .tilings import make_array
 

@@ -21,7 +21,7 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.philox import normals
 from rpucc.runtime.spread import Spread
-from rpucc.target import Calibration
+from rpucc.target.target import Calibration
 
 from .bounds import correlation, deviations
 from .small import tiny, tiny_data, train

@@ -21,7 +21,7 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.memory import bytes_per_weight, state_bytes
 from rpucc.runtime.trainer import Trainer
 from rpucc.runtime.verdict import verdict
-from rpucc.target import Calibration
+from rpucc.target.target import Calibration
 
 from ..hostile.networks import network
 

@@ -12,7 +12,7 @@ from rpucc.errors import TargetError
 from rpucc.runtime.devices import DEVICES, make_device
 from rpucc.runtime.devices.constant_step import FLOOR, ConstantStep
 from rpucc.runtime.devices.ideal import Ideal
-from rpucc.target_values import VARIATIONS
+from rpucc.target.values import VARIATIONS
 
 from .bounds import correlation, deviations
 from .tilings import Pulsing, Tiling, make_plane, pulse

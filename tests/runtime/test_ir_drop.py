@@ -20,7 +20,7 @@ from rpucc.runtime.kernels.read_arguments import Draws, Lines, Scratch, Settings
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.reference.read import wire_loss
 from rpucc.stages.ir_drop import IrDrop
-from rpucc.target import Target
+from rpucc.target.target import Target
 
 from .small import tiny, tiny_data, train
 

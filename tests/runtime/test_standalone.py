@@ -14,7 +14,7 @@ from rpucc.runtime.devices import make_device
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.machine import Machine
-from rpucc.target import Target, Update
+from rpucc.target.target import Target, Update
 
 from .one_matrix import one_matrix
 

@@ -14,7 +14,7 @@ from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.linear_step import LinearStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.devices.symmetry import symmetry_points
-from rpucc.target import Calibration
+from rpucc.target.target import Calibration
 
 from .tilings import Tiling, make_plane
 

@@ -17,8 +17,8 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import EpochMetrics, Progress
 from rpucc.runtime.trainer import Trainer
 from rpucc.runtime.warmup import warm_up
-from rpucc.target import Target
-from rpucc.target_load import preset_text
+from rpucc.target.load import preset_text
+from rpucc.target.target import Target
 
 from .numpy_lenet import lenet_step
 from .small import centred, on_progress, tiny, tiny_cnn, tiny_data, train

@@ -31,7 +31,7 @@ from rpucc.runtime.reference.coincidences import count_tile
 from rpucc.runtime.reference.read import read_tile, reduction
 from rpucc.runtime.reference.update import coincidences, trains, update_tile
 from rpucc.stages.base import ProductStage
-from rpucc.target import Calibration
+from rpucc.target.target import Calibration
 
 FloatArray = NDArray[np.float32]
 GUARD = 64

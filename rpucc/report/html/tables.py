@@ -21,7 +21,7 @@ from rpucc.report.policy import (
 )
 from rpucc.report.svg import kind_style
 from rpucc.report.svg_latency import cycle_seconds
-from rpucc.target import LayerPolicy
+from rpucc.target.target import LayerPolicy
 
 NAMES_SHOWN = 6
 """Layers that a row of the policies names before it counts the others."""

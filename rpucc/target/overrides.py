@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc import arguments
 from rpucc.errors import TargetError, one_line
-from rpucc.target_messages import Touched, suggest, table_of
+from rpucc.target.messages import Touched, suggest, table_of
 
 if TYPE_CHECKING:
-    from rpucc.target_keys import Tables
+    from rpucc.target.keys import Tables
 
 OVERRIDES = "a list of 'key=value' strings, as in ['update.bl=1']"
 """What a Python caller may give as overrides."""

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 
 from rpucc.cells.table import PlanelessCellTable, with_planes
 from rpucc.stages import Periphery
-from rpucc.target_keys import (
+from rpucc.target.keys import (
     ActsOn,
     ModelSection,
     OnNode,
     Section,
     conflict,
 )
-from rpucc.target_values import (
+from rpucc.target.values import (
     Count,
     Cuts,
     Extent,

@@ -1,9 +1,9 @@
 """The target: which arrays, converters, devices and policies a model is compiled for.
 
 Holds a target as a whole and what its layer rules make of a layer. Its tables are in
-`target_sections.py`, what tables have in common in `target_keys.py`, the types of single values in
-`target_values.py`; files and presets in `target_load.py`, `--set` in `target_overrides.py`, the
-wording of errors in `target_messages.py`. Not for what the values do: the passes read the policies,
+`target/sections.py`, what tables have in common in `target/keys.py`, the types of single values in
+`target/values.py`; files and presets in `target/load.py`, `--set` in `target/overrides.py`, the
+wording of errors in `target/messages.py`. Not for what the values do: the passes read the policies,
 and the runtime checks a device's parameters (only the device model knows which it has).
 """
 
@@ -18,13 +18,16 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from rpucc import arguments, target_load, target_messages, target_overrides
+from rpucc import arguments
 from rpucc.errors import TargetError, one_line
 from rpucc.patterns import Matcher, matches
 from rpucc.stages import Periphery
-from rpucc.target_keys import Section, conflict, tables_of
-from rpucc.target_load import list_presets, preset_names
-from rpucc.target_sections import (
+from rpucc.target import load as target_load
+from rpucc.target import messages as target_messages
+from rpucc.target import overrides as target_overrides
+from rpucc.target.keys import Section, conflict, tables_of
+from rpucc.target.load import list_presets, preset_names
+from rpucc.target.sections import (
     AUTOMATIC_KINDS,
     ArrayKind,
     BatchNorm,
@@ -38,7 +41,7 @@ from rpucc.target_sections import (
     Update,
     VariationPolicy,
 )
-from rpucc.target_values import ArrayIds, Flag, Glob, Line, Name
+from rpucc.target.values import ArrayIds, Flag, Glob, Line, Name
 from rpucc.trust import is_own
 
 __all__ = [

@@ -5,7 +5,7 @@ whether nodes carry it (`OnNode`) and whether the backward cycle may have anothe
 (`PerCycle`). All else about a key follows from that field: `--set`, files, rules and their errors
 (`tables_of`), merging (`Section.overridden`), attributes of nodes (`node_attributes.py`,
 `stamps.py`), the check of a program that is read (`program_check/`), and its row in
-docs/policies.md. Not for the tables themselves: `target_sections.py`.
+docs/policies.md. Not for the tables themselves: `target/sections.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from rpucc.target_values import PARAMETER_NAME, SAME, Allowed, Parameter
+from rpucc.target.values import PARAMETER_NAME, SAME, Allowed, Parameter
 
 BACKWARD = "_backward"
 """How the keys of the backward cycle end."""
@@ -46,7 +46,7 @@ class OnNode(ActsOn):
 
     A BoundedRead carries what a Read does. The attribute's type and range are those of the key.
 
-    >>> from rpucc.target_values import Sigma
+    >>> from rpucc.target.values import Sigma
     >>> drift: Annotated[Sigma, OnNode("Read")] = 0.0
     """
 
@@ -106,7 +106,7 @@ class Section(BaseModel):
     def backward(self) -> Self:
         """The backward cycle's values in the place of the forward cycle's.
 
-        >>> from rpucc.target import Periphery
+        >>> from rpucc.target.target import Periphery
         >>> Periphery(read_noise=0.06, bound=12, read_noise_backward=0).backward.read_noise
         0.0
         """

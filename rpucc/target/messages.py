@@ -1,7 +1,7 @@
 """The wording of errors about a target, and of other files that are validated alike.
 
 One line a problem: the file (or preset, or `--set`), the dotted key, what was found, what is
-allowed. Not for what is wrong: pydantic says that, with the ranges of `target_values.py`.
+allowed. Not for what is wrong: pydantic says that, with the ranges of `target/values.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rpucc.errors import one_line
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from rpucc.target_keys import Tables
+    from rpucc.target.keys import Tables
 
 Touched = dict[tuple[str | int, ...], str]
 """Path of a value -> the override that set it."""

@@ -1,8 +1,8 @@
 """Where a target's text comes from: presets, files, dictionaries.
 
 Every error is a TargetError of one line a problem that names the file or preset. Not for what keys
-there are (`target.py`), `--set` (`target_overrides.py`) and the wording of errors about them
-(`target_messages.py`).
+there are (`target.py`), `--set` (`target/overrides.py`) and the wording of errors about them
+(`target/messages.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rpucc.errors import TargetError, one_line
-from rpucc.target_messages import suggest
+from rpucc.target.messages import suggest
 
 MAX_BYTES = 1_000_000
 """No target or plan file is this long; anything longer is some other file, given by mistake."""
