@@ -1,6 +1,6 @@
 """Give layers copies that share out their reads, to balance the pipeline.
 
-Not for what copies cost (rpucc/plan.py) nor where they lie (rpucc/placement).
+Not for what copies cost (rpucc/plan/plan.py) nor where they lie (rpucc/placement).
 """
 
 from __future__ import annotations

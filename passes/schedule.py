@@ -1,7 +1,7 @@
 """Count the reads and updates that each layer does for one sample.
 
 What follows from them (stage times, the bottleneck, the critical path) is derived, and so belongs
-to the plan (rpucc/plan.py), not into the graph.
+to the plan (rpucc/plan/plan.py), not into the graph.
 """
 
 from __future__ import annotations

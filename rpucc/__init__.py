@@ -30,14 +30,14 @@ if os.path.isfile(os.path.join(_checkout, "pyproject.toml")):
     __path__.append(_checkout)
 
 _LAZY = {
-    "compile": ("rpucc.compiler", "compile_model"),
-    "check": ("rpucc.checking", "check_model"),
-    "CompileOptions": ("rpucc.compile_options", "CompileOptions"),
+    "compile": ("rpucc.compiler.compile", "compile_model"),
+    "check": ("rpucc.compiler.check", "check_model"),
+    "CompileOptions": ("rpucc.compiler.options", "CompileOptions"),
     "Pass": ("rpucc.passes.base", "RpuPass"),
     "after": ("rpucc.passes.insertion", "after"),
     "before": ("rpucc.passes.insertion", "before"),
     "Program": ("rpucc.program", "Program"),
-    "Plan": ("rpucc.plan", "Plan"),
+    "Plan": ("rpucc.plan.plan", "Plan"),
     "Target": ("rpucc.target.target", "Target"),
     "Machine": ("rpucc.runtime.machine", "Machine"),
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
@@ -108,9 +108,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rpucc.checking import check_model as check
-    from rpucc.compile_options import CompileOptions
-    from rpucc.compiler import compile_model as compile
+    from rpucc.compiler.check import check_model as check
+    from rpucc.compiler.compile import compile_model as compile
+    from rpucc.compiler.options import CompileOptions
     from rpucc.errors import (
         ArgumentError,
         CheckpointError,
@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     )
     from rpucc.passes.base import RpuPass as Pass
     from rpucc.passes.insertion import after, before
-    from rpucc.plan import Plan
+    from rpucc.plan.plan import Plan
     from rpucc.program import Program
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
     from rpucc.runtime.data import Dataset, load_dataset

@@ -1,7 +1,7 @@
 """What rpucc does with each ONNX operator, gathered from the tables that decide it.
 
 For `rpucc operators` and `docs/operators.md`, which it writes. Not for what becomes of the nodes
-of a given model: that is `checking.py`.
+of a given model: that is `compiler/check.py`.
 """
 
 from __future__ import annotations

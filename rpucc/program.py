@@ -1,7 +1,7 @@
 """A program: a lowered ONNX model with the target that it was compiled for.
 
 Everything that a program is lies in its `onnx_ir.Model`; this file reads it, saves it and loads
-it. Not for making programs (compiler.py) nor for running them (rpucc.runtime).
+it. Not for making programs (compiler/compile.py) nor for running them (rpucc.runtime).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from rpucc.cost.network import NetworkCost
-    from rpucc.plan import Plan
+    from rpucc.plan.plan import Plan
     from rpucc.target.target import Target
 
 EXTERNAL_DATA_BYTES = 1_900_000_000
@@ -75,7 +75,7 @@ class Program:
     @cached_property
     def plan(self) -> Plan:
         """How the network lies on the arrays; derived from the graph, never stored."""
-        from rpucc.plan import Plan
+        from rpucc.plan.plan import Plan
 
         self._note("rpucc.target")
         try:

@@ -18,7 +18,7 @@ from rpucc.runtime.devices.symmetry import symmetry_points
 
 if TYPE_CHECKING:
     from rpucc.cells import Cell
-    from rpucc.plan_layers import LayerPlan
+    from rpucc.plan.layers import LayerPlan
     from rpucc.runtime.array import Array
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.plane import Plane

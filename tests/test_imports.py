@@ -21,11 +21,11 @@ CORE = {
     "op_shapes",
     "op_spec",
     "opset",
-    "plan",
 }
+CORE |= {"plan"}
 CORE |= {"structure", "target", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
-CORE |= {"plan_layers", "program_check", "run_files", "stamps", "texts"}
+CORE |= {"program_check", "run_files", "stamps", "texts"}
 CORE |= {"patterns", "program", "step_contract"}
 CORE |= {"cells", "stages", "trust"}
 ALLOWED = {
@@ -36,6 +36,7 @@ ALLOWED = {
     "program_check": CORE,
     "stages": CORE,
     "target": CORE,
+    "plan": CORE,
     "experiments": CORE | {"experiments"},
     "placement": CORE,
     "passes": CORE | {"passes"},
@@ -60,6 +61,7 @@ def package_files() -> list[tuple[str, Path]]:
         "program_check",
         "stages",
         "target",
+        "plan",
     ):
         (folder,) = find_spec(f"rpucc.{part}").submodule_search_locations
         found += [(part, path) for path in sorted(Path(folder).rglob("*.py"))]

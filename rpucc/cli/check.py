@@ -10,7 +10,7 @@ import click
 from rpucc.cli import options
 
 if TYPE_CHECKING:
-    from rpucc.compile_options import CompileOptions
+    from rpucc.compiler.options import CompileOptions
 
 
 @click.command("check")
@@ -27,7 +27,7 @@ def check(ctx: click.Context, /, compiling: CompileOptions, **arguments: Any) ->
     known beforehand, or is refused. MODEL is an ONNX file or the name of a built-in model. Exit
     code 0 where the model would compile, 1 where not.
     """
-    from rpucc.checking import check_model
+    from rpucc.compiler.check import check_model
 
     def run(how: CompileOptions) -> Any:
         return check_model(arguments["model"], arguments["target"], how)

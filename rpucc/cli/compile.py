@@ -12,7 +12,7 @@ from rpucc.cli import options
 from rpucc.errors import InfeasibleError
 
 if TYPE_CHECKING:
-    from rpucc.compile_options import CompileOptions
+    from rpucc.compiler.options import CompileOptions
     from rpucc.passes.callbacks import Dump, Timing
     from rpucc.program import Program
 
@@ -56,7 +56,7 @@ def _compile(arguments: Arguments) -> None:
     if arguments.dump_passes is not None:
         check_folder(Path(arguments.dump_passes))
 
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.passes.callbacks import Dump, Timing
 
     timing = Timing()

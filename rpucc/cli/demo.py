@@ -39,7 +39,7 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
     from rpucc.report.tables import heading
 
     run = _checked_folder(output, force) if output is not None else None
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.runtime.machine import Machine
 
     show(heading("1. Compile", f": {MODEL}, an ONNX network, for the arrays of {TARGET}"), "")
@@ -75,7 +75,7 @@ def _checked_folder(output: str, force: bool) -> RunFolder:
 def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: int) -> Machine:
     """Make the run folder as `rpucc train` would, so that it can be resumed."""
     from rpucc.cli import train_start
-    from rpucc.compile_options import CompileOptions
+    from rpucc.compiler.options import CompileOptions
 
     arguments = train_start.Arguments(
         model=MODEL,

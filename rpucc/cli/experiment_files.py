@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rpucc.cli.experiment_plan import Version
     from rpucc.experiments.outcome import Outcome
     from rpucc.experiments.schema import PlanExperiment
-    from rpucc.plan import Plan
+    from rpucc.plan.plan import Plan
 
 PAGE = "README.md"
 

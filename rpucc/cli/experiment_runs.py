@@ -112,7 +112,7 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
     from rpucc.cli import train_start
     from rpucc.cli.output import to_json, write_text
     from rpucc.cli.trust import admit
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.runtime.checkpoint import load_checkpoint
     from rpucc.trust import Trust
 
@@ -135,7 +135,7 @@ def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
 def _arguments(task: Task) -> Any:
     """Return what `rpucc train` would have been given."""
     from rpucc.cli.train_start import Arguments
-    from rpucc.compile_options import CompileOptions
+    from rpucc.compiler.options import CompileOptions
 
     return Arguments(
         model=task.model,

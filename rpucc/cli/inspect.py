@@ -12,7 +12,7 @@ from rpucc.errors import ModelError, one_line
 
 if TYPE_CHECKING:
     from rpucc.cli.source import Trained
-    from rpucc.plan import LayerPlan
+    from rpucc.plan.plan import LayerPlan
     from rpucc.program import Program
     from rpucc.runtime.checkpoint_file import Checkpoint
 

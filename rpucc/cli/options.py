@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rpucc.compile_options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
+from rpucc.compiler.options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
 from rpucc.errors import RpuccError
 
 F = TypeVar("F", bound=Callable[..., Any])

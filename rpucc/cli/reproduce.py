@@ -224,7 +224,7 @@ def _plans(experiment: PlanExperiment, wish: Wish, *, quiet: bool) -> dict[str, 
     """Compile the rows and compare; takes seconds, so --report and --quick change nothing."""
     from rpucc.cli.console import say, show
     from rpucc.cli.experiment_files import write_plans
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.report.experiment_tables import layers_table, times_table
     from rpucc.report.tables import heading
 

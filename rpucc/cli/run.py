@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rpucc.compile_options import CompileOptions
+    from rpucc.compiler.options import CompileOptions
     from rpucc.program import Program
     from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.machine import Machine
@@ -164,7 +164,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
         say_untrained(arguments.model, found)
         admit(found, arguments.model, trusted=arguments.trust)
         return found, Machine(found, arguments.seed)
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.runtime.data.sizes import filled_by_inputs
 
     shape = shape_from(

@@ -17,7 +17,7 @@ from rpucc.errors import CheckpointError, ModelError, UsageError, VersionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rpucc.compile_options import ShapeOf
+    from rpucc.compiler.options import ShapeOf
     from rpucc.program import Program
     from rpucc.runtime.checkpoint_file import Checkpoint
     from rpucc.runtime.data import Dataset

@@ -160,7 +160,7 @@ def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
 def _compiled(arguments: Arguments) -> Program:
     from rpucc.cli.console import say
     from rpucc.cli.source import shape_from
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.runtime.data import load_dataset
     from rpucc.runtime.data.sizes import Sizes, filled
 

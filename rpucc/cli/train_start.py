@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rpucc import __version__
 from rpucc.cli import options
 from rpucc.cli.run_folder import RunFolder
-from rpucc.compile_options import FLAGS, CompileOptions
+from rpucc.compiler.options import FLAGS, CompileOptions
 
 if TYPE_CHECKING:
     from rpucc.program import Program

@@ -4,5 +4,5 @@
 * `dependencies`, `digital`, `traffic`: the numbers that only the graph has.
 * `network`: the cost of a whole program.
 
-Not for how the network lies on the arrays (rpucc/plan.py). Every formula: docs/cost.md.
+Not for how the network lies on the arrays (rpucc/plan/plan.py). Every formula: docs/cost.md.
 """

@@ -26,7 +26,7 @@ from rpucc.layers import AnalogLayer, reads_per_sample
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from rpucc.plan_layers import LayerPlan
+    from rpucc.plan.layers import LayerPlan
     from rpucc.target.target import CostTable, Periphery
 
 

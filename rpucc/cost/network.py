@@ -1,7 +1,7 @@
 """The cost of a whole program: its layers, one image in time, many images, digital work, energy.
 
 Derived from the program and its target whenever it is asked for. Not for how the layers lie on
-the arrays: that is the plan (`rpucc/plan.py`), which has the cost of a program (`Plan.cost`).
+the arrays: that is the plan (`rpucc/plan/plan.py`), which has the cost of a program (`Plan.cost`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rpucc.cost.timing import CYCLES, Cycle
 from rpucc.layers import analog_layers
 
 if TYPE_CHECKING:
-    from rpucc.plan_layers import LayerPlan
+    from rpucc.plan.layers import LayerPlan
     from rpucc.target.target import CostTable, Target
 
 MODELLED = (

@@ -1,6 +1,6 @@
 """A check as text: nodes by fate, problems and notes in full, and the verdict.
 
-Pure functions of a Check. Not for finding out: that is `rpucc/checking.py`.
+Pure functions of a Check. Not for finding out: that is `rpucc/compiler/check.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rpucc.report import units
 from rpucc.report.tables import heading, new_table, pairs
 
 if TYPE_CHECKING:
-    from rpucc.check_trail import NodeFate
-    from rpucc.checking import Check
+    from rpucc.compiler.check import Check
+    from rpucc.compiler.check_trail import NodeFate
 
 ORDER = ("refused", "array", "digital", "folded", "removed", "constant", "undecided")
 """Fates as they are listed: what needs attention first."""

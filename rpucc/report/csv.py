@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rpucc.report import units
 
 if TYPE_CHECKING:
-    from rpucc.plan import LayerPlan, Plan
+    from rpucc.plan.plan import LayerPlan, Plan
 
 _Cell = Callable[["LayerPlan"], object]
 

@@ -1,6 +1,6 @@
 """What every number of a plan means: one table for the page's glossary and for docs/plan.md.
 
-Not for the numbers themselves: those are `rpucc.plan`'s.
+Not for the numbers themselves: those are `rpucc.plan.plan`'s.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rpucc.plan import LayerPlan, Plan
+from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.network import NetworkGraph, network
 from rpucc.report.plan import update_policy, which_cycles

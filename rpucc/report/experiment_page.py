@@ -24,7 +24,7 @@ from rpucc.report.experiment_tables import (
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Outcome
     from rpucc.experiments.schema import Experiment, PlanExperiment
-    from rpucc.plan import Plan
+    from rpucc.plan.plan import Plan
 
 PLOT = "error.svg"
 GENERATED = "<!-- Written by rpucc reproduce; the next run replaces it. -->"

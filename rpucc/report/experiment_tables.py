@@ -18,7 +18,7 @@ from rpucc.report.tables import new_table
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Outcome, RowOutcome
     from rpucc.experiments.schema import Experiment, PlanExperiment
-    from rpucc.plan import Plan
+    from rpucc.plan.plan import Plan
 
 MILLION = 1_000_000
 """Sources round multiply-accumulates to millions: so far apart they still agree."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rpucc.constant_weights import by_op
-from rpucc.plan import LayerPlan, Plan
+from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.tables import fits, new_table, pairs
 

@@ -1,7 +1,7 @@
 """What was decided for each layer of a program, as a plan file: ready to edit and to compile again.
 
-The TOML that `rpucc compile --plan` reads (`rpucc.target.target.Target.with_plan`). Not for numbers that
-follow from the decisions: those are the plan's.
+The TOML that `rpucc compile --plan` reads (`Target.with_plan`). Not for numbers that follow from
+the decisions: those are the plan's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rpucc.target.values import MAX_PINS
 
 if TYPE_CHECKING:
     from rpucc.placement import GridSpec
-    from rpucc.plan import LayerPlan, Plan
+    from rpucc.plan.plan import LayerPlan, Plan
     from rpucc.program import Program
 
 MAX_CUTS = 1000

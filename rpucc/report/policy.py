@@ -15,7 +15,7 @@ from rpucc.target.values import SAME
 
 if TYPE_CHECKING:
     from rpucc.cells import Cell
-    from rpucc.plan import LayerPlan
+    from rpucc.plan.plan import LayerPlan
     from rpucc.target.sections import DeviceTable
     from rpucc.target.target import LayerPolicy, Periphery
 

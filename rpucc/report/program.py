@@ -29,7 +29,7 @@ from rpucc.report.tiles import Tile, tile_table
 from rpucc.trust import is_own
 
 if TYPE_CHECKING:
-    from rpucc.plan import LayerPlan
+    from rpucc.plan.plan import LayerPlan
     from rpucc.program import Program
     from rpucc.target.target import LayerPolicy
 

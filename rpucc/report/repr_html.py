@@ -13,7 +13,7 @@ from rpucc.report.plan import total_lines, update_policy, which_cycles
 from rpucc.report.svg_latency import cycle_styles, latency_drawing
 
 if TYPE_CHECKING:
-    from rpucc.plan import LayerPlan, Plan
+    from rpucc.plan.plan import LayerPlan, Plan
     from rpucc.program import Program
 
 MOST_LAYERS = 30

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from rpucc.cost.pipeline import busy
 from rpucc.cost.timing import CYCLES
-from rpucc.plan import LayerPlan, Plan
+from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.drawing_model import layer_summary
 from rpucc.report.markup import Markup, joined, tag

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rpucc.cost.pipeline import Stage, finish
-from rpucc.plan import LayerPlan, Plan
+from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.svg import Drawing, kind_style, styled, words

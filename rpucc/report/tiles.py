@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from rpucc.placement import Block
-from rpucc.plan import Plan
+from rpucc.plan.plan import Plan
 from rpucc.report import units
 from rpucc.report.tables import new_table
 

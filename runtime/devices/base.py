@@ -34,8 +34,8 @@ class Device:
     ranges: ClassVar[dict[str, tuple[float, float]]] = {}
     meanings: ClassVar[dict[str, str]] = {}
     variations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Kind of variation (`rpucc.target.sections.VariationPolicy`) -> the parameters that are 0 without it;
-    an empty tuple where the model has none of the kind."""
+    """Kind of variation (`rpucc/target/sections.py`: VariationPolicy) -> the parameters that are
+    0 without it; an empty tuple where the model has none of the kind."""
 
     per_device: ClassVar[tuple[str, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = ()

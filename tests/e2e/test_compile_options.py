@@ -13,9 +13,10 @@ import pytest
 from onnx import helper
 
 import rpucc
-from rpucc import checking, compiler
 from rpucc.cli.main import COMMANDS
-from rpucc.compile_options import FLAGS, CompileOptions
+from rpucc.compiler import check as checking
+from rpucc.compiler import compile as compiler
+from rpucc.compiler.options import FLAGS, CompileOptions
 from rpucc.program import Program
 
 COMMANDS_THAT_COMPILE: dict[str, tuple[str, ...]] = {
@@ -74,8 +75,8 @@ def test_these_are_all_commands_that_compile():
     for path in Path(rpucc.cli.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module in (
-                "rpucc.compiler",
-                "rpucc.checking",
+                "rpucc.compiler.compile",
+                "rpucc.compiler.check",
             ):
                 found |= {path.stem for alias in node.names if alias.name.endswith("_model")}
     assert found == set(COMMANDS_THAT_COMPILE) | WITHOUT_OPTIONS

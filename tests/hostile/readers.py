@@ -142,7 +142,7 @@ bound_forward = false
 
 def use_plan(path: Path) -> None:
     """Compile a tiny network by a plan file."""
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.target.target import Target
 
     from .networks import network
@@ -302,7 +302,7 @@ def use_checkpoint(path: Path) -> None:
 def _run_json(folder: Path) -> list[bytes]:
     from rpucc.cli.output import to_json
     from rpucc.cli.train import Arguments
-    from rpucc.compile_options import CompileOptions
+    from rpucc.compiler.options import CompileOptions
 
     given: dict[str, Any] = {
         "model": "tiny.onnx", "target": "rpu-managed", "data": "mnist-mini",
@@ -349,8 +349,8 @@ def _models(folder: Path) -> list[bytes]:
 
 def use_model(path: Path) -> None:
     """Compile a model for training; where that is refused, check it for inference."""
-    from rpucc.checking import check_model
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.check import check_model
+    from rpucc.compiler.compile import compile_model
     from rpucc.errors import RpuccError
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rpucc.compiler import _describe
+from rpucc.compiler.compile import _describe
 from rpucc.passes.frontend.source import Source
 from rpucc.passes.importer import load_model
 from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.passes.verify import compare_models
 
 from .habits import HABITS

@@ -10,8 +10,8 @@ import onnx.shape_inference
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from rpucc.checking import check_model
-from rpucc.compiler import compile_model
+from rpucc.compiler.check import check_model
+from rpucc.compiler.compile import compile_model
 from rpucc.errors import ModelError, RpuccError, UnsupportedError
 from rpucc.passes.frontend.onnx_tools import foreign_errors
 from rpucc.runtime.data import Dataset

@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 import rpucc
-from rpucc.checking import check_model
+from rpucc.compiler.check import check_model
 from rpucc.errors import UnsupportedError
 from rpucc.passes.importer import import_notes, load_model
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import rpucc
-from rpucc.checking import check_model
-from rpucc.compiler import compile_model
+from rpucc.compiler.check import check_model
+from rpucc.compiler.compile import compile_model
 from rpucc.passes.execute import random_feeds
 from rpucc.passes.verify import compare_models
 

@@ -20,7 +20,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.errors import RpuccError
 from rpucc.passes.callbacks import StructureCheck
 from rpucc.passes.execute import run_model

@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import rpucc
-from rpucc.checking import check_model
 from rpucc.cli.main import cli
+from rpucc.compiler.check import check_model
 from rpucc.errors import VerificationError
 from rpucc.passes.callbacks import PassEvent
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 import rpucc
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.errors import TargetError, UnsupportedError
 from rpucc.layers import WEIGHT_SCALE, analog_layers, weight_scale
 from rpucc.passes.execute import random_feeds

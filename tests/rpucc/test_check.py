@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import rpucc
-from rpucc.check_trail import FATES
-from rpucc.checking import Check, check_model
 from rpucc.cli.main import cli
+from rpucc.compiler.check import Check, check_model
+from rpucc.compiler.check_trail import FATES
 from rpucc.errors import ModelError, RpuccError, TargetError
 from rpucc.layers import analog_layers
 from rpucc.models import build

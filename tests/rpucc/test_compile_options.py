@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rpucc
-from rpucc.compile_options import FLAGS, LOSSES, CompileOptions
+from rpucc.compiler.options import FLAGS, LOSSES, CompileOptions
 from rpucc.passes.gradients.losses import LOSSES as COMPUTED
 
 FIELDS = {each.name: each for each in fields(CompileOptions)}

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 
 import rpucc
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.errors import ModelError, RpuccError, TargetError, UsageError, VerificationError
 from rpucc.models import build
 from rpucc.opset import VERSION
@@ -150,7 +150,7 @@ def test_verification_is_on_for_small_models_and_can_be_turned_off() -> None:
 
 
 def test_a_large_model_is_not_verified_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpucc.compiler.VERIFY_MACS", 1000)
+    monkeypatch.setattr("rpucc.compiler.compile.VERIFY_MACS", 1000)
     assert compile_model("lenet", callbacks=[_flips_a_weight])
     with pytest.raises(VerificationError):
         compile_model("lenet", callbacks=[_flips_a_weight], verify=True)

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 import rpucc
-from rpucc.checking import check_model
 from rpucc.cli.main import cli
+from rpucc.compiler.check import check_model
 from rpucc.errors import ModelError
 from rpucc.report.plan import total_lines
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from rpucc.cli.main import cli
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.cost.network import NetworkCost, measured_rereads
 from rpucc.models import build
-from rpucc.plan import Plan
+from rpucc.plan.plan import Plan
 from rpucc.program import Program
 from rpucc.report import cost as report
 from rpucc.report.plan import total_lines

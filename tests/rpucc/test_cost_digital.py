@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.cost.digital import RULES, DigitalWork, Operations, digital_work
 from rpucc.passes.gradients import GRADIENTS
 from rpucc.step_contract import StepContract

@@ -17,7 +17,7 @@ from rpucc.cost.energy import (
     update_energy,
 )
 from rpucc.errors import TargetError
-from rpucc.plan import Plan
+from rpucc.plan.plan import Plan
 from rpucc.target.target import CostTable, Target
 
 TABLE = CostTable(
@@ -107,7 +107,7 @@ def test_a_wrong_value_is_one_line(override: str, message: str) -> None:
 
 def test_every_part_of_the_table_is_used() -> None:
     """Doubling any one energy of the table changes a training program's energy."""
-    from rpucc.compiler import compile_model
+    from rpucc.compiler.compile import compile_model
 
     program = compile_model("lenet", "rpu-managed", verify=False)
     usual = program.cost

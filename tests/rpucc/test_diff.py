@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.models import build
 from rpucc.report.diff import Change, diff
 from rpucc.report.plan_file import as_toml

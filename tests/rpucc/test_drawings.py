@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpucc.cli.drawings import drawings
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.placement import Block
 from rpucc.program import Program
 from rpucc.report.drawing_model import Scene

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.program import Program
 from rpucc.report.csv import as_csv, columns
 from rpucc.report.definitions import as_markdown

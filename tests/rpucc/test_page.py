@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.models import build
 from rpucc.program import Program
 from rpucc.report.definitions import DEFINITIONS

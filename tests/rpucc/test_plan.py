@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.models import build
-from rpucc.plan import Plan
+from rpucc.plan.plan import Plan
 from rpucc.target.target import Target
 
 

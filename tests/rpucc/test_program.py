@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rpucc.program
-from rpucc.compiler import compile_model
+from rpucc.compiler.compile import compile_model
 from rpucc.errors import ModelError, OutputError, RpuccError
 from rpucc.models import build
 from rpucc.passes.verify import compare_models
@@ -241,11 +241,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def test_docstring_examples_run() -> None:
-    import rpucc.compiler
+    import rpucc.compiler.compile
     import rpucc.placement.cuts
-    import rpucc.plan
+    import rpucc.plan.plan
 
-    for module in (rpucc.program, rpucc.plan, rpucc.compiler, rpucc.placement.cuts):
+    for module in (rpucc.program, rpucc.plan.plan, rpucc.compiler.compile, rpucc.placement.cuts):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted > 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from rpucc.placement import GridSpec
-from rpucc.plan import LayerPlan, Plan
+from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import catalogues as lists
 from rpucc.report import plan, training, units
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress

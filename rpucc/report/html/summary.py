@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rpucc.plan import Plan
+from rpucc.plan.plan import Plan
 from rpucc.report import units
 from rpucc.report.drawing_model import Scene
 from rpucc.report.html.parts import breakable, fact

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from rpucc.plan import LayerPlan
+from rpucc.plan.plan import LayerPlan
 from rpucc.report import units
 from rpucc.report.drawing_model import Scene
 from rpucc.report.html.parts import breakable, table, term

@@ -24,9 +24,9 @@ from rpucc.cost.pace import pace_of
 from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
 from rpucc.cost.timing import CYCLES
 from rpucc.layers import AnalogLayer, analog_layers
-from rpucc.plan_layers import LayerPlan as LayerPlan
-from rpucc.plan_layers import analog_plan, digital_nodes, digital_plan
-from rpucc.plan_layers import digital_layers as digital_layers
+from rpucc.plan.layers import LayerPlan as LayerPlan
+from rpucc.plan.layers import analog_plan, digital_nodes, digital_plan
+from rpucc.plan.layers import digital_layers as digital_layers
 from rpucc.step_contract import StepContract
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rpucc.check_trail import NodeFate, Trail
-from rpucc.compile_options import CompileOptions, takes_options
-from rpucc.compiler import compile_watched
+from rpucc.compiler.check_trail import NodeFate, Trail
+from rpucc.compiler.compile import compile_watched
+from rpucc.compiler.options import CompileOptions, takes_options
 from rpucc.errors import ModelError
 from rpucc.passes.frontend.rules import Problems
 

@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 
 from rpucc import __version__, arguments
-from rpucc.compile_options import SHAPE, CompileOptions, interval, takes_options
+from rpucc.compiler.options import SHAPE, CompileOptions, interval, takes_options
 from rpucc.errors import ModelError, PassError, TargetError, VerificationError, one_line
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
@@ -38,7 +38,7 @@ from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline
 from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
-from rpucc.plan_layers import digital_layers
+from rpucc.plan.layers import digital_layers
 from rpucc.program import Program, is_program, problems_of
 from rpucc.target.target import Target
 from rpucc.trust import Trust, is_own

@@ -2,7 +2,7 @@
 
 One frozen dataclass. Its fields are the keyword arguments of the two functions, and where a field
 has a Flag, an option of every command that compiles (`rpucc/cli/options.py` makes them). Imports
-nothing heavy. Not for what an option does: that is `compiler.py`.
+nothing heavy. Not for what an option does: that is `compiler/compile.py`.
 """
 
 from __future__ import annotations
