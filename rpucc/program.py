@@ -217,7 +217,7 @@ class Program:
         return program
 
     def _repr_html_(self) -> str:
-        from rpucc.report.repr_html import program_html
+        from rpucc.report.html.repr_html import program_html
 
         return program_html(self)
 

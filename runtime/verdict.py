@@ -1,7 +1,8 @@
 """Whether a training learned anything, and which figures say why it did not.
 
 Computed from what training recorded (the metrics of its epochs) and from the machine as it stands,
-when someone asks; while training nothing is kept for it. Not for words: `rpucc.report.verdict`.
+when someone asks; while training nothing is kept for it. Not for words: those are
+`rpucc.report.text.verdict`'s.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Kind = Literal[
     "still", "diverged", "gain", "noise", "saturated", "symmetry", "asymmetry", "states",
     "clipped", "bounds", "slow",
 ]  # fmt: skip
-"""What a cause is about; `rpucc.report.verdict` has words and remedies for each."""
+"""What a cause is about; `rpucc.report.text.verdict` has words and remedies for each."""
 
 DEFAULT_LR = 0.01
 """The learning rate of the papers, and of `Trainer.fit`."""
@@ -105,7 +106,7 @@ class Verdict:
         return asdict(self)
 
     def __str__(self) -> str:
-        from rpucc.report.verdict import as_lines
+        from rpucc.report.text.verdict import as_lines
 
         return "\n".join(as_lines(self))
 

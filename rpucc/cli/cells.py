@@ -38,7 +38,7 @@ def cells(name: str | None, as_json: bool) -> None:
         print_json(found if name is None else found[0])
         return
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     if name is None:
         show(lists.cells((cell.model, cell.summary, cell.source) for cell in chosen))

@@ -44,7 +44,7 @@ def check(ctx: click.Context, /, compiling: CompileOptions, **arguments: Any) ->
         print_json({**found.to_dict(), "compiles_for_inference": compiles})
     else:
         from rpucc.cli.console import show
-        from rpucc.report.check import report
+        from rpucc.report.text.check import report
 
         show(*report(found, instead, every=arguments["every"]))
     ctx.exit(0 if found.compiles else 1)

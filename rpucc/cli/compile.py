@@ -84,7 +84,7 @@ def _compile(arguments: Arguments) -> None:
 
 def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
     from rpucc.cli.output import print_json
-    from rpucc.report.program import describe
+    from rpucc.report.text.program import describe
 
     result = {**describe(program), "verified": program.verified}
     result.update(verification=program.verification, output=arguments.output)
@@ -97,7 +97,7 @@ def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Du
 
 def _show(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
     from rpucc.cli.console import say, show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     show_plan(program)
     if arguments.time_passes:
@@ -111,8 +111,8 @@ def _show(program: Program, arguments: Arguments, timing: Timing, dump: Dump | N
 def show_plan(program: Program) -> None:
     """Print a program's title, layers and totals."""
     from rpucc.cli.console import result_width, show
-    from rpucc.report.plan import layer_tables, totals
-    from rpucc.report.program import title
+    from rpucc.report.text.plan import layer_tables, totals
+    from rpucc.report.text.program import title
     from rpucc.runtime.memory import state_bytes
 
     plan = program.plan

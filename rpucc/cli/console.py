@@ -123,7 +123,7 @@ class ProgressBar:
         """Show where training stands: the bar is a callback of `Trainer.fit`."""
         if not self._console.is_terminal:
             return
-        from rpucc.report.training import progress_text
+        from rpucc.report.text.training import progress_text
 
         if self._bar is None:
             self._start(progress)

@@ -36,7 +36,7 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
     from rpucc.cli.compile import show_plan
     from rpucc.cli.console import show
     from rpucc.cli.source import load_data
-    from rpucc.report.tables import heading
+    from rpucc.report.text.tables import heading
 
     run = _checked_folder(output, force) if output is not None else None
     from rpucc.compiler.compile import compile_model
@@ -101,7 +101,7 @@ def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: in
 
 def _evaluate(trainer: Trainer, data: Dataset) -> None:
     from rpucc.cli.console import show
-    from rpucc.report import training
+    from rpucc.report.text import training
 
     show(training.evaluation(trainer.evaluate(data)))
 

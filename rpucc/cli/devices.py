@@ -47,7 +47,7 @@ def _list(as_json: bool) -> None:
         print_json([_as_dict(model) for model in DEVICES.values()])
         return
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     show(lists.devices((name, d.summary, d.source) for name, d in DEVICES.items()))
 
@@ -119,7 +119,7 @@ def show(
         curve = response(device, count, pulses, seed)
         if not as_json:
             from rpucc.cli import console
-            from rpucc.report.devices import response_text
+            from rpucc.report.text.devices import response_text
 
             given = bool(settings) or bool(shown.where)
             above = [""] * (i > 0) + [f"{shown.where}:"] * bool(shown.where)
@@ -132,7 +132,7 @@ def show(
 def _plot(path: Path, name: str, curve: Response) -> None:
     from rpucc.cli.console import say
     from rpucc.cli.output import write_text
-    from rpucc.report.devices_svg import LEGEND, response_drawing
+    from rpucc.report.drawings.devices import LEGEND, response_drawing
 
     legend = LEGEND if curve.symmetry is not None else LEGEND[:2]
     write_text(path, response_drawing(name, curve).file(legend))
@@ -140,7 +140,7 @@ def _plot(path: Path, name: str, curve: Response) -> None:
 
 
 def _parameters(device: Device, *, given: bool) -> RenderableType:
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     model = type(device)
     return lists.device(

@@ -27,7 +27,7 @@ def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
     --json or rpucc compile --json. Layers are matched by their names. Exits with 0 also where they
     differ, as a report does.
     """
-    from rpucc.report.diff import diff as compare
+    from rpucc.report.text.diff import diff as compare
 
     found = compare(_program(plan_a), _program(plan_b))
     if as_json:
@@ -36,7 +36,7 @@ def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
         print_json(found.to_dict())
     else:
         from rpucc.cli.console import show
-        from rpucc.report.diff_tables import as_tables
+        from rpucc.report.text.diff_tables import as_tables
 
         show(*as_tables(found, (plan_a, plan_b)))
     if exit_code and not found.same:
@@ -50,7 +50,7 @@ def _program(name: str) -> dict[str, Any]:
         return data
     from rpucc.cli.output import to_json
     from rpucc.cli.source import load_program
-    from rpucc.report.program import describe
+    from rpucc.report.text.program import describe
 
     data = json.loads(to_json(describe(load_program(name))))  # as it would come out of a file
     assert isinstance(data, dict)
@@ -87,7 +87,7 @@ def _problem(data: dict[str, Any]) -> str | None:
     """Return why data are not what `describe` gives, of this version or an older one; or None."""
     from pydantic import ValidationError
 
-    from rpucc.report.diff_schema import Described
+    from rpucc.report.text.diff_schema import Described
 
     try:
         Described.model_validate(data)

@@ -68,7 +68,7 @@ def write_files(program: Program, files: Files) -> None:
     elif files.csv is not None:
         written[Path(files.csv)] = as_csv(program.plan)
     if files.html is not None:
-        from rpucc.report.drawing_model import Scene
+        from rpucc.report.drawings.drawing_model import Scene
         from rpucc.report.html import page
 
         written[Path(files.html)] = page(Scene(program))
@@ -82,12 +82,12 @@ def write_files(program: Program, files: Files) -> None:
 
 def drawings(program: Program) -> Iterator[tuple[str, str]]:
     """Yield name and content of each SVG file of a program."""
-    from rpucc.report.drawing_model import Scene
-    from rpucc.report.svg import DIGITAL
-    from rpucc.report.svg_arrays import array_pictures, kind_drawing
-    from rpucc.report.svg_latency import cycle_styles, latency_drawing
-    from rpucc.report.svg_network import network_drawing
-    from rpucc.report.svg_pipeline import pipeline_drawing, training_drawing
+    from rpucc.report.drawings.arrays import array_pictures, kind_drawing
+    from rpucc.report.drawings.drawing_model import Scene
+    from rpucc.report.drawings.latency import cycle_styles, latency_drawing
+    from rpucc.report.drawings.network import network_drawing
+    from rpucc.report.drawings.pipeline import pipeline_drawing, training_drawing
+    from rpucc.report.drawings.svg import DIGITAL
 
     scene = Scene(program)
     pictures = array_pictures(scene)

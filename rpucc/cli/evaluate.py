@@ -68,8 +68,8 @@ def evaluate(
         print_json({"checkpoint": checkpoint, "data": spec, "epochs": epochs, **asdict(result)})
         return
     from rpucc.cli.console import show
-    from rpucc.report import training
-    from rpucc.report.tables import heading
+    from rpucc.report.text import training
+    from rpucc.report.text.tables import heading
 
     state = training.trained_text(machine.counters.epoch, machine.counters.done)
     title = f" on {found.name}: {result.samples:,} test samples, {state}"

@@ -24,8 +24,8 @@ PAGE = "README.md"
 def write_outcome(version: Version, outcome: Outcome) -> dict[str, Any]:
     """Write the files of a training experiment; returns what its results.json holds."""
     from rpucc.experiments.store import METRICS, RESULTS, metrics_csv, results
-    from rpucc.report.experiment_page import PLOT, state, training_page
-    from rpucc.report.experiment_plot import error_drawing
+    from rpucc.report.experiments.page import PLOT, state, training_page
+    from rpucc.report.experiments.plot import error_drawing
 
     data = Path(version.training.data).name  # no path of this machine in what others read
     found = results(outcome, data, version.digest)
@@ -48,8 +48,8 @@ def write_plans(
 ) -> dict[str, Any]:
     """Write the files of an experiment without training; returns what its results.json holds."""
     from rpucc.experiments.store import RESULTS
-    from rpucc.report.experiment_page import plan_page
-    from rpucc.report.svg_latency import cycle_styles, latency_drawing
+    from rpucc.report.drawings.latency import cycle_styles, latency_drawing
+    from rpucc.report.experiments.page import plan_page
 
     folder = output / experiment.name
     make_folder(folder)
@@ -71,7 +71,7 @@ def write_plans(
 def write_index(output: Path) -> None:
     """Write the page that lists the experiments in a folder."""
     from rpucc.experiments.store import RESULTS
-    from rpucc.report.experiment_page import Entry, index_page
+    from rpucc.report.experiments.page import Entry, index_page
 
     entries = []
     for path in sorted(output.glob(f"*/{RESULTS}")):

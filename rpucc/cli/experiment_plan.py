@@ -1,6 +1,6 @@
 """What `rpucc reproduce` was asked for: which version of an experiment, which runs it takes.
 
-Not for training them (experiment_runs.py) nor for tables (rpucc.report.experiment_tables).
+Not for training them (experiment_runs.py) nor for tables (rpucc.report.experiments.tables).
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _find(program: Program, name: str) -> LayerPlan:
 
 def _print_json(program: Program, trained: Trained | None, state: Checkpoint | None) -> None:
     from rpucc.cli.output import print_json
-    from rpucc.report.program import describe
+    from rpucc.report.text.program import describe
     from rpucc.runtime.memory import state_bytes
 
     result = {**describe(program), "state_bytes": state_bytes(program)}
@@ -120,7 +120,7 @@ def _show(
 ) -> None:
     from rpucc.cli.compile import show_plan
     from rpucc.cli.console import show
-    from rpucc.report import cost, training
+    from rpucc.report.text import cost, training
 
     show_plan(program)
     show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, state)))
@@ -128,7 +128,7 @@ def _show(
         show("", cost.details(program.cost))
     if trained is None or state is None:
         return
-    from rpucc.report.tables import heading
+    from rpucc.report.text.tables import heading
     from rpucc.runtime.metrics import EpochMetrics
 
     done = training.trained_text(state.counters.epoch, state.counters.done)
@@ -155,8 +155,8 @@ def _measured_rereads(program: Program, state: Checkpoint | None) -> float | Non
 
 def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_json: bool) -> None:
     from rpucc.cli.console import show
-    from rpucc.report.program import layer_details
-    from rpucc.report.tiles import as_data, tiles
+    from rpucc.report.text.program import layer_details
+    from rpucc.report.text.tiles import as_data, tiles
     from rpucc.runtime.memory import bytes_per_weight
 
     found = tiles(program.plan, plan.name)

@@ -42,7 +42,7 @@ def _list(as_json: bool) -> None:
         print_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     show(lists.models(rows))
 

@@ -37,7 +37,7 @@ def operators(markdown: bool, as_json: bool) -> None:
         print_json({"operators": [asdict(op) for op in found], "rules": rules})
         return
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     rows = [(op.name, op.arrays, op.forward, op.through, op.remark) for op in found]
     show(lists.operators(rows), "", " ".join(table.OTHERS.split()))

@@ -142,7 +142,7 @@ def _list(as_json: bool) -> None:
         print_json([{"name": e.name, "title": e.title, "rows": len(e.row)} for e in found])
         return
     from rpucc.cli.console import show
-    from rpucc.report.experiment_tables import experiments_table
+    from rpucc.report.experiments.tables import experiments_table
 
     show(experiments_table(found).rich())
 
@@ -207,8 +207,8 @@ def _report(version: Version, *, quiet: bool) -> dict[str, Any]:
     from rpucc.cli.console import say, show
     from rpucc.cli.experiment_files import write_outcome
     from rpucc.cli.experiment_plan import collect, known_runs
-    from rpucc.report.experiment_tables import rows_table
-    from rpucc.report.tables import heading
+    from rpucc.report.experiments.tables import rows_table
+    from rpucc.report.text.tables import heading
 
     outcome = collect(version, known_runs(version.wish, version))
     found = write_outcome(version, outcome)
@@ -225,8 +225,8 @@ def _plans(experiment: PlanExperiment, wish: Wish, *, quiet: bool) -> dict[str, 
     from rpucc.cli.console import say, show
     from rpucc.cli.experiment_files import write_plans
     from rpucc.compiler.compile import compile_model
-    from rpucc.report.experiment_tables import layers_table, times_table
-    from rpucc.report.tables import heading
+    from rpucc.report.experiments.tables import layers_table, times_table
+    from rpucc.report.text.tables import heading
 
     plans = {
         row.name: compile_model(

@@ -220,8 +220,8 @@ def _print_json(arguments: Arguments, found: dict[str, NDArray[Any]], error: flo
 
 def _show(outputs: NDArray[np.float32], error: float | None) -> None:
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
     from rpucc.report import units
+    from rpucc.report.text import catalogues as lists
 
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         show(lists.predictions(_ranked(outputs)))

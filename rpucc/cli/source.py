@@ -129,7 +129,7 @@ def say_notes(program: Program) -> None:
 
 def say_clipped(machine: Machine) -> None:
     """Say how many weights the devices could not hold when they were programmed, if any."""
-    from rpucc.report.training import clipped_text
+    from rpucc.report.text.training import clipped_text
 
     if text := clipped_text(machine.clipped_by_layer):
         _say_notes(text)
@@ -138,7 +138,7 @@ def say_clipped(machine: Machine) -> None:
 def _say_notes(*notes: str) -> None:
     from rpucc.cli.console import show
     from rpucc.report import units
-    from rpucc.report.tables import pairs
+    from rpucc.report.text.tables import pairs
 
     if notes:
         show(pairs(("note", units.plain(note)) for note in notes), stream=sys.stderr)
@@ -193,7 +193,7 @@ def refuse_options(flags: list[str], why: str) -> None:
 
 def sample_shapes(program: Program) -> dict[str, tuple[int, ...]]:
     """Return each data input with the shape of a sample; ModelError where one is not static."""
-    from rpucc.report.program import input_shapes
+    from rpucc.report.text.program import input_shapes
 
     found = {}
     for name, shape in input_shapes(program).items():

@@ -37,7 +37,7 @@ def _list(as_json: bool) -> None:
         print_json([{"name": name, "description": text} for name, text in rows])
         return
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     show(lists.targets(rows))
 
@@ -71,7 +71,7 @@ def keys(table: str | None, as_json: bool) -> None:
         print_json([asdict(key) for key in found])
         return
     from rpucc.cli.console import show
-    from rpucc.report import catalogues as lists
+    from rpucc.report.text import catalogues as lists
 
     names = (f"{key.table}.{key.name}" + (f" of {key.model}" if key.model else "") for key in found)
     show(lists.keys((n, key.values, key.text) for n, key in zip(names, found, strict=True)))

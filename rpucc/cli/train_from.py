@@ -30,7 +30,7 @@ def prepare(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argume
     """Load the run that is started from, and choose what the new one does; writes nothing."""
     from rpucc.cli.console import say
     from rpucc.cli.source import find_trained
-    from rpucc.report.training import trained_text
+    from rpucc.report.text.training import trained_text
 
     source = find_trained(str(arguments.from_run))
     if source is None:

@@ -83,7 +83,7 @@ def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settin
 
 def say_verdict(machine: Machine, data: Dataset) -> Verdict:
     """Return what a training came to; says on standard error where that is little, and why."""
-    from rpucc.report.verdict import as_lines
+    from rpucc.report.text.verdict import as_lines
     from rpucc.runtime.verdict import verdict
 
     found = verdict(machine, data)
@@ -94,7 +94,7 @@ def say_verdict(machine: Machine, data: Dataset) -> Verdict:
 
 def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
     """Say on standard error what is about to run."""
-    from rpucc.report.training import machine_line, symmetry_line
+    from rpucc.report.text.training import machine_line, symmetry_line
     from rpucc.runtime.spread import Symmetry
 
     done = machine.counters
@@ -118,7 +118,7 @@ def train_epochs(
 
     run: gets metrics and a checkpoint after every epoch, and a checkpoint on Ctrl-C.
     """
-    from rpucc.report.training import epoch_header, epoch_row
+    from rpucc.report.text.training import epoch_header, epoch_row
     from rpucc.runtime.metrics import EpochMetrics
 
     machine = trainer.machine
@@ -151,7 +151,7 @@ def train_epochs(
 
 def _say_hint(machine: Machine, data: Dataset) -> None:
     """After the first epoch of several, say on standard error if it was in vain, and why."""
-    from rpucc.report.verdict import hint
+    from rpucc.report.text.verdict import hint
     from rpucc.runtime.verdict import verdict
 
     if text := hint(verdict(machine, data)):

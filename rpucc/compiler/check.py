@@ -2,7 +2,7 @@
 
 `check_model` compiles the model, watches each node of the file on its way through the importer and
 the passes, collects problems where a compilation would stop at the first, and throws the program
-away: what it says is what `compile_model` does. Not for printing: that is `report/check.py`.
+away: what it says is what `compile_model` does. Not for printing: that is `report/text/check.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an experiment's runs say: means over epochs and seeds, compared with what is to be reached.
 
 Errors in metrics are fractions; means, deviations and conditions are in percent, as in an
-experiment's file. Not for how they look: rpucc.report.experiment_tables.
+experiment's file. Not for how they look: rpucc.report.experiments.tables.
 """
 
 from __future__ import annotations

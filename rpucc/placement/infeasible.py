@@ -1,7 +1,7 @@
 """Why a network does not fit a target, as data: what an InfeasibleError reports.
 
 Imports nothing of rpucc, because errors name it. What is short is counted by `budget.py`; how it
-looks in a terminal is `rpucc.report.infeasible`.
+looks in a terminal is `rpucc.report.text.infeasible`.
 """
 
 from __future__ import annotations

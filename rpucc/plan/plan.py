@@ -64,12 +64,12 @@ class Plan:
 
     def __str__(self) -> str:
         """The plan as people read it: the table of layers and the totals."""
-        from rpucc.report.plan import as_text
+        from rpucc.report.text.plan import as_text
 
         return as_text(self)
 
     def _repr_html_(self) -> str:
-        from rpucc.report.repr_html import plan_html
+        from rpucc.report.html.repr_html import plan_html
 
         return plan_html(self)
 

@@ -1,7 +1,7 @@
 """Comma-separated values, for spreadsheets and pandas: any table, and the table of layers.
 
 Its columns are named as in the JSON of a plan (docs/plan.md); counts and times are for one sample,
-times in seconds. Not for people: that is plan.py.
+times in seconds. Not for people: that is text/plan.py.
 """
 
 from __future__ import annotations

@@ -282,7 +282,7 @@ _programs_by_folder: dict[Path, Any] = {}
 def use_checkpoint(path: Path) -> None:
     """Load a checkpoint, show its history, evaluate it and train on."""
     from rpucc.program import Program
-    from rpucc.report.training import epoch_row
+    from rpucc.report.text.training import epoch_row
     from rpucc.runtime.checkpoint import load_checkpoint
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.metrics import EpochMetrics

@@ -13,7 +13,7 @@ from rpucc.cli.main import cli
 from rpucc.errors import TargetError
 from rpucc.placement.budget import layer_needs
 from rpucc.report.plan_file import as_toml
-from rpucc.report.tiles import tiles
+from rpucc.report.text.tiles import tiles
 from rpucc.runtime.devices import device_problems, weight_bounds
 from rpucc.target.load import preset_text
 

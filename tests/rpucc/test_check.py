@@ -18,7 +18,7 @@ from rpucc.compiler.check_trail import FATES
 from rpucc.errors import ModelError, RpuccError, TargetError
 from rpucc.layers import analog_layers
 from rpucc.models import build
-from rpucc.report.check import ORDER
+from rpucc.report.text.check import ORDER
 
 HEADER = '<ir_version: 10, opset_import: ["" : {}]>\ng '
 

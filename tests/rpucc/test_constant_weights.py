@@ -13,7 +13,7 @@ import rpucc
 from rpucc.cli.main import cli
 from rpucc.compiler.check import check_model
 from rpucc.errors import ModelError
-from rpucc.report.plan import total_lines
+from rpucc.report.text.plan import total_lines
 
 from ..passes.importer_models import net
 

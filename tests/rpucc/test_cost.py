@@ -16,8 +16,8 @@ from rpucc.cost.network import NetworkCost, measured_rereads
 from rpucc.models import build
 from rpucc.plan.plan import Plan
 from rpucc.program import Program
-from rpucc.report import cost as report
-from rpucc.report.plan import total_lines
+from rpucc.report.text import cost as report
+from rpucc.report.text.plan import total_lines
 from rpucc.target.target import CostTable, Target
 
 from .alexnet import build_alexnet

@@ -12,7 +12,7 @@ from rpucc.cost.layer import CycleCost
 from rpucc.cost.timing import Pace
 from rpucc.cost.transfers import Transfers
 from rpucc.program import Program
-from rpucc.report.cost import details, summary
+from rpucc.report.text.cost import details, summary
 
 
 def lenet(*overrides: str, training: bool = True) -> Program:

@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from rpucc.cli.main import cli
 from rpucc.compiler.compile import compile_model
 from rpucc.models import build
-from rpucc.report.diff import Change, diff
 from rpucc.report.plan_file import as_toml
-from rpucc.report.program import describe
+from rpucc.report.text.diff import Change, diff
+from rpucc.report.text.program import describe
 from rpucc.target.keys import ModelSection, Section, mark
 from rpucc.target.target import Target
 from rpucc.target.values import Allowed

@@ -16,20 +16,20 @@ from rpucc.cli.drawings import drawings
 from rpucc.compiler.compile import compile_model
 from rpucc.placement import Block
 from rpucc.program import Program
-from rpucc.report.drawing_model import Scene
-from rpucc.report.layout import isotonic, layout, ranks
-from rpucc.report.network import Window, network
-from rpucc.report.plan import total_lines
-from rpucc.report.svg import fit
-from rpucc.report.svg_arrays import (
+from rpucc.report.drawings.arrays import (
     MOST_BLOCKS,
     PICTURE_WIDTH,
     array_pictures,
     cells,
     picture_drawing,
 )
-from rpucc.report.svg_latency import cycle_seconds, latency_drawing
-from rpucc.report.svg_network import COLUMN, network_columns
+from rpucc.report.drawings.drawing_model import Scene
+from rpucc.report.drawings.latency import cycle_seconds, latency_drawing
+from rpucc.report.drawings.layout import isotonic, layout, ranks
+from rpucc.report.drawings.network import COLUMN, network_columns
+from rpucc.report.drawings.network_graph import Window, network
+from rpucc.report.drawings.svg import fit
+from rpucc.report.text.plan import total_lines
 from rpucc.target.target import Target
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -23,9 +23,9 @@ from rpucc.experiments.load import experiment_names, load_experiment
 from rpucc.experiments.outcome import Run, outcome
 from rpucc.experiments.schema import AS_REPORTED, TrainingExperiment
 from rpucc.experiments.store import metrics_csv, results, stored_digest, stored_runs
-from rpucc.report.experiment_page import training_page
-from rpucc.report.experiment_plot import error_drawing
-from rpucc.report.experiment_tables import Cells, rows_table
+from rpucc.report.experiments.page import training_page
+from rpucc.report.experiments.plot import error_drawing
+from rpucc.report.experiments.tables import Cells, rows_table
 from rpucc.target.target import Target
 
 TEXT = """

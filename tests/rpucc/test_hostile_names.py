@@ -20,7 +20,7 @@ from rpucc.experiments.schema import PlanExperiment
 from rpucc.models import build
 from rpucc.program import Program
 from rpucc.report.csv import table_csv
-from rpucc.report.experiment_page import plan_page
+from rpucc.report.experiments.page import plan_page
 
 NAME = (
     "=1+1\x00\x07\x1b[41;5m\x9b2J\x7f\u202e\u2066\n\r\t\"'`|</script></title>"

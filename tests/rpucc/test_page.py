@@ -14,7 +14,7 @@ from rpucc.compiler.compile import compile_model
 from rpucc.models import build
 from rpucc.program import Program
 from rpucc.report.definitions import DEFINITIONS
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.drawing_model import Scene
 from rpucc.report.html import page
 from rpucc.report.html.page import CONTENTS
 from rpucc.report.html.parts import breakable

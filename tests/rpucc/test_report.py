@@ -12,8 +12,9 @@ from rich.console import Console, RenderableType
 
 from rpucc.placement import GridSpec
 from rpucc.plan.plan import LayerPlan, Plan
-from rpucc.report import catalogues as lists
-from rpucc.report import plan, training, units
+from rpucc.report import units
+from rpucc.report.text import catalogues as lists
+from rpucc.report.text import plan, training
 from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
 from rpucc.target.target import ArrayKind
 

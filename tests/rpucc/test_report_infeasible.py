@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from rpucc.placement.infeasible import Infeasible, LayerNeed, Remedy, Shortage
-from rpucc.report.infeasible import tables
+from rpucc.report.text.infeasible import tables
 
 LAYERS = tuple(
     LayerNeed(f"layer{i}", "small", 64, 512, 1 + 31 * (i == 3), 1 + (i == 4), 40 - i, 40 - i)

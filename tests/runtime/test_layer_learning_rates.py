@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
-from rpucc.report.plan import update_policy
+from rpucc.report.text.plan import update_policy
 
 from .small import tiny, tiny_data
 from .stock import run_executor, stock_values, training_feeds, training_outputs

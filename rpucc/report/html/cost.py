@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from rpucc.cost.layer import LayerCost
 from rpucc.cost.network import MODELLED, NOT_MODELLED, NetworkCost, Throughput
 from rpucc.report import units
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.drawing_model import Scene
 from rpucc.report.html.parts import breakable, fact, scrolling, section, table, term
 from rpucc.report.markup import Markup, tag
 

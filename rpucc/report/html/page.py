@@ -11,12 +11,12 @@ import hashlib
 import json
 from importlib import resources
 
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.arrays import array_pictures, tile_table
+from rpucc.report.drawings.drawing_model import Scene
 from rpucc.report.html import sections
 from rpucc.report.html.cost import cost
 from rpucc.report.html.summary import header
 from rpucc.report.markup import Markup, tag
-from rpucc.report.svg_arrays import array_pictures, tile_table
 
 CONTENTS = (
     ("network", "Network"),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from rpucc.report import units
 from rpucc.report.definitions import definition
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.drawing_model import Scene
+from rpucc.report.drawings.svg import DIGITAL
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.svg import DIGITAL
 
 
 def section(anchor: str, title: str, text: str, *children: Markup | None) -> Markup:

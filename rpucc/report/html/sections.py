@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from rpucc.report import units
 from rpucc.report.definitions import DEFINITIONS
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.arrays import ArrayPicture, caption, picture_drawing
+from rpucc.report.drawings.drawing_model import Scene
+from rpucc.report.drawings.latency import cycle_styles, latency_drawings
+from rpucc.report.drawings.network import network_columns
+from rpucc.report.drawings.pipeline import pipeline_drawings, training_drawings
+from rpucc.report.drawings.svg import DIGITAL, SLOWEST, Drawing
 from rpucc.report.html.parts import breakable, kind_legend, legend, scrolling, section
 from rpucc.report.html.tables import layer_table, policy_table, stage_table
 from rpucc.report.markup import Markup, tag
-from rpucc.report.svg import DIGITAL, SLOWEST, Drawing
-from rpucc.report.svg_arrays import ArrayPicture, caption, picture_drawing
-from rpucc.report.svg_latency import cycle_styles, latency_drawings
-from rpucc.report.svg_network import network_columns
-from rpucc.report.svg_pipeline import pipeline_drawings, training_drawings
 
 MOST_SHRUNK = 560.0
 """Pixels up to which a column of the network shrinks to the width of a phone; wider ones scroll."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from rpucc.plan.plan import Plan
 from rpucc.report import units
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.drawing_model import Scene
+from rpucc.report.drawings.svg import CHARACTER, fit
 from rpucc.report.html.parts import breakable, fact
 from rpucc.report.markup import Markup, tag
-from rpucc.report.plan import forward_reads, weight_parts
-from rpucc.report.program import input_text
-from rpucc.report.svg import CHARACTER, fit
+from rpucc.report.text.plan import forward_reads, weight_parts
+from rpucc.report.text.program import input_text
 
 MOST_NAME = 32 * CHARACTER
 """What a name may take among the facts; the table of layers has it whole."""

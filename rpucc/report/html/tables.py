@@ -8,19 +8,26 @@ from typing import NamedTuple
 
 from rpucc.plan.plan import LayerPlan
 from rpucc.report import units
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.drawing_model import Scene
+from rpucc.report.drawings.latency import cycle_seconds
+from rpucc.report.drawings.svg import kind_style
 from rpucc.report.html.parts import breakable, table, term
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.plan import clipped, is_cell, is_scaled, update_policy, weight_scale, which_cycles
-from rpucc.report.policy import (
+from rpucc.report.text.plan import (
+    clipped,
+    is_cell,
+    is_scaled,
+    update_policy,
+    weight_scale,
+    which_cycles,
+)
+from rpucc.report.text.policy import (
     bound_management,
     calibration_text,
     cell_text,
     device_text,
     periphery_text,
 )
-from rpucc.report.svg import kind_style
-from rpucc.report.svg_latency import cycle_seconds
 from rpucc.target.target import LayerPolicy
 
 NAMES_SHOWN = 6

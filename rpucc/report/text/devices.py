@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import RenderableType
 
 from rpucc.report import units
-from rpucc.report.tables import pairs
+from rpucc.report.text.tables import pairs
 
 if TYPE_CHECKING:
     from rpucc.runtime.response import Response

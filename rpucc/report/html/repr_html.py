@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rpucc.report import units
+from rpucc.report.drawings.latency import cycle_styles, latency_drawing
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.plan import total_lines, update_policy, which_cycles
-from rpucc.report.svg_latency import cycle_styles, latency_drawing
+from rpucc.report.text.plan import total_lines, update_policy, which_cycles
 
 if TYPE_CHECKING:
     from rpucc.plan.plan import LayerPlan, Plan

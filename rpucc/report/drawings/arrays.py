@@ -15,9 +15,9 @@ from itertools import islice
 
 from rpucc.placement import Block, GridSpec
 from rpucc.report import units
-from rpucc.report.drawing_model import Scene
+from rpucc.report.drawings.drawing_model import Scene
+from rpucc.report.drawings.svg import Drawing, fit, kind_style, styled, text_width, words
 from rpucc.report.markup import Markup, joined, number, tag
-from rpucc.report.svg import Drawing, fit, kind_style, styled, text_width, words
 
 MOST_BLOCKS = 12_000
 """Blocks that are drawn of one layer: a picture of more would show nothing."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rpucc.report.drawings.svg import Drawing, fit, styled, words
 from rpucc.report.markup import Markup, joined, number, tag
-from rpucc.report.svg import Drawing, fit, styled, words
 
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Outcome, RowOutcome

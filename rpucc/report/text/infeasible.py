@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rpucc.placement.infeasible import Infeasible, LayerNeed
 from rpucc.report import units
-from rpucc.report.tables import heading, new_table
+from rpucc.report.text.tables import heading, new_table
 
 MAX_LAYERS = 20
 """Layers that are listed for people, those on most arrays first; JSON has all."""

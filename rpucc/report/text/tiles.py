@@ -15,7 +15,7 @@ from rich.text import Text
 from rpucc.placement import Block
 from rpucc.plan.plan import Plan
 from rpucc.report import units
-from rpucc.report.tables import new_table
+from rpucc.report.text.tables import new_table
 
 MAX_TILES = 20
 """Tiles that are listed for people; JSON has all."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from rpucc.constant_weights import by_op
 from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
-from rpucc.report.tables import fits, new_table, pairs
+from rpucc.report.text.tables import fits, new_table, pairs
 
 Cell = Callable[[LayerPlan], str]
 

@@ -1,6 +1,6 @@
 """What a comparison relies on in the JSON of a program, whoever wrote it and when.
 
-All else in it may be anything. Not for what the keys mean: `rpucc.report.program.describe`.
+All else in it may be anything. Not for what the keys mean: `rpucc.report.text.program.describe`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rpucc.report.plan import which_cycles
+from rpucc.report.text.plan import which_cycles
 from rpucc.target.keys import BACKWARD, ActsOn, Section, mark
 from rpucc.target.sections import LayerTables
 from rpucc.target.values import SAME

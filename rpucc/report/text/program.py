@@ -14,8 +14,8 @@ from rich.text import Text
 
 from rpucc.digests import network_digest, other_weights_digest, weight_digests
 from rpucc.report import units
-from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.policy import (
+from rpucc.report.text.plan import update_policy, which_cycles
+from rpucc.report.text.policy import (
     as_data,
     bound_management,
     calibration_text,
@@ -24,8 +24,8 @@ from rpucc.report.policy import (
     other_settings,
     periphery_text,
 )
-from rpucc.report.tables import heading, pairs
-from rpucc.report.tiles import Tile, tile_table
+from rpucc.report.text.tables import heading, pairs
+from rpucc.report.text.tiles import Tile, tile_table
 from rpucc.trust import is_own
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What differs between two programs: everything that they carry, as their JSON says it.
 
-Works on the plain data of `rpucc.report.program.describe`, so that a program and a JSON file of
-another day compare alike; what a file of another version lacks is not compared, and named. Not for
-reading files (the command), nor for how differences look (diff_tables.py).
+Works on the plain data of `rpucc.report.text.program.describe`, so that a program and a JSON file
+of another day compare alike; what a file of another version lacks is not compared, and named. Not
+for reading files (the command), nor for how differences look (diff_tables.py).
 """
 
 from __future__ import annotations

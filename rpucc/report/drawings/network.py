@@ -12,12 +12,21 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rpucc.report import units
-from rpucc.report.drawing_model import Scene, layer_summary
-from rpucc.report.layout import Point, layout, ranks
+from rpucc.report.drawings.drawing_model import Scene, layer_summary
+from rpucc.report.drawings.layout import Point, layout, ranks
+from rpucc.report.drawings.network_graph import NetworkNode
+from rpucc.report.drawings.svg import (
+    BOLD,
+    CHARACTER,
+    Drawing,
+    fit,
+    kind_style,
+    styled,
+    text_width,
+    words,
+)
 from rpucc.report.markup import Markup, joined, number, tag
-from rpucc.report.network import NetworkNode
-from rpucc.report.program import input_shapes
-from rpucc.report.svg import BOLD, CHARACTER, Drawing, fit, kind_style, styled, text_width, words
+from rpucc.report.text.program import input_shapes
 
 LEAST_WIDTH, MOST_WIDTH = 150.0, 264.0
 """Bounds of the width of a node: as wide as the longest text about a layer."""

@@ -17,7 +17,7 @@ from rpucc.cost.layer import CycleCost
 from rpucc.cost.network import MODELLED, NOT_MODELLED, NetworkCost, Throughput
 from rpucc.cost.timing import Cycle
 from rpucc.report import units
-from rpucc.report.tables import heading, new_table, pairs
+from rpucc.report.text.tables import heading, new_table, pairs
 
 PARTS = {
     "arrays": "arrays",

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from rpucc.report import units
-from rpucc.report.diff import Change, PlanDiff, acts, differs
-from rpucc.report.tables import new_table
+from rpucc.report.text.diff import Change, PlanDiff, acts, differs
+from rpucc.report.text.tables import new_table
 
 TOTALS = {
     "target": "target",

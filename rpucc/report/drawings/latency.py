@@ -12,9 +12,9 @@ from rpucc.cost.pipeline import busy
 from rpucc.cost.timing import CYCLES
 from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
-from rpucc.report.drawing_model import layer_summary
+from rpucc.report.drawings.drawing_model import layer_summary
+from rpucc.report.drawings.svg import Drawing, fit, styled, words
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.svg import Drawing, fit, styled, words
 
 ROW = 20.0
 NAMES, BARS = 24.0, 58.0

@@ -2,7 +2,7 @@
 
 The nodes of a layer (im2col, reads, rescaling, reshapes) become one node; so does a chain of
 digital operations, which goes with the layer before it where nothing else takes that layer's
-result. Not for where nodes are drawn (`layout.py`) nor how (`svg_network.py`).
+result. Not for where nodes are drawn (`layout.py`) nor how (`network.py`).
 """
 
 from __future__ import annotations

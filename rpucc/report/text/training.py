@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import RenderableType
 
 from rpucc.report import units
-from rpucc.report.tables import pairs
+from rpucc.report.text.tables import pairs
 
 if TYPE_CHECKING:
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress

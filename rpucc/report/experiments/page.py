@@ -1,7 +1,7 @@
 """The pages of experiments in Markdown: one an experiment, and the one that lists them.
 
 They are generated from results alone, so that they can be made again at any time. Not for tables'
-cells: experiment_tables.py.
+cells: tables.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rpucc.experiments.schema import CONSTANT
 from rpucc.report import units
-from rpucc.report.experiment_tables import (
+from rpucc.report.experiments.tables import (
     Cells,
     commands,
     escaped,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
-from rpucc.report.network import NetworkGraph, network
-from rpucc.report.plan import update_policy, which_cycles
-from rpucc.report.svg import kind_style
+from rpucc.report.drawings.network_graph import NetworkGraph, network
+from rpucc.report.drawings.svg import kind_style
+from rpucc.report.text.plan import update_policy, which_cycles
 
 if TYPE_CHECKING:
     from rpucc.cost.network import NetworkCost

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rpucc.report import units
-from rpucc.report.tables import heading, new_table, pairs
+from rpucc.report.text.tables import heading, new_table, pairs
 
 
 def targets(rows: Iterable[tuple[str, str]]) -> Table:

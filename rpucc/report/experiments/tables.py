@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from rpucc.report import units
-from rpucc.report.tables import new_table
+from rpucc.report.text.tables import new_table
 
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Outcome, RowOutcome

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.report import units
-from rpucc.report.devices import response_label, symmetry_text
+from rpucc.report.drawings.pipeline import round_step
+from rpucc.report.drawings.svg import Drawing, styled, words
 from rpucc.report.markup import Markup, joined, number, tag
-from rpucc.report.svg import Drawing, styled, words
-from rpucc.report.svg_pipeline import round_step
+from rpucc.report.text.devices import response_label, symmetry_text
 
 if TYPE_CHECKING:
     from rpucc.runtime.response import Response

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from rpucc.cost.pipeline import Stage, finish
 from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
+from rpucc.report.drawings.latency import FILE_WIDTH, NAMES, name_column, parts
+from rpucc.report.drawings.svg import Drawing, kind_style, styled, words
 from rpucc.report.markup import Markup, joined, tag
-from rpucc.report.svg import Drawing, kind_style, styled, words
-from rpucc.report.svg_latency import FILE_WIDTH, NAMES, name_column, parts
 
 ROW = 18.0
 AXIS = 22.0

@@ -1,0 +1,1 @@
+"""Drawings of a program, its arrays and its devices, as SVG."""

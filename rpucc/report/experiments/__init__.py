@@ -1,0 +1,1 @@
+"""The page, plots and tables of published experiments."""
