@@ -47,11 +47,12 @@ print(json.dumps([sum(read.stats.cache_hits.values()), sum(read.stats.cache_miss
 """
 
 
-def test_a_second_process_compiles_nothing() -> None:
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     read(*arguments())  # is on disk from here on
     here = Path(__file__)
     code = f"import sys; sys.path.insert(0, {str(here.parent)!r})" + AGAIN.format(module=here.stem)
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
-    )
+    result = subprocess.run(  # elsewhere: from here it would import the checkout, if not installed
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
+        timeout=300,
+    )  # fmt: skip
     assert json.loads(result.stdout) == [1, 0]
