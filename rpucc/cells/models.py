@@ -7,5 +7,6 @@ from rpucc.cells.plain import Plain
 from rpucc.cells.reference import Reference
 from rpucc.cells.tiki_taka import TikiTaka
 
-CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in (Plain, Reference, TikiTaka)}
+_MODELS = (Plain, Reference, TikiTaka)
+CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in _MODELS}
 """Every model by its name."""

@@ -27,8 +27,7 @@ class PlanelessCellTable(ModelSection):
     """The table without those of devices."""
 
     model: Annotated[str, choice(*CELLS)] = "plain"
-    """plain: one device; reference: minus a constant one; tiki-taka: a fast array learns and is
-    transferred to a slow one."""
+    """What a weight is made of; `rpucc cells` says what each is."""
     parameters: dict[str, Setting] = Field(default_factory=dict)
     """What the model takes, by its names."""
 

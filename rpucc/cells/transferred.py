@@ -7,10 +7,10 @@ columns; all tiles take theirs at the same time.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from rpucc.cells.base import CELL, COUNT, Cell
-from rpucc.target.keys import OnNode
+from rpucc.target.keys import OnNode, mark
 from rpucc.target.values import Flag, RateScale, integer
 
 
@@ -64,11 +64,20 @@ class Transferred(Cell):
         """The fast array, and what transfers are timed by: vectors or minibatches so far."""
         return ("fast", COUNT)
 
+    @property
+    def rule_keys(self) -> tuple[float, ...]:
+        """The values of the model's own keys that nodes carry: what `transfer` gets last."""
+        return tuple(
+            float(getattr(self, key))
+            for key, field in type(self).model_fields.items()
+            if key not in Transferred.model_fields and mark(field, OnNode) is not None
+        )
+
     @staticmethod
-    def transfer(value: float, rate: float, dw_min: float) -> float:
+    def transfer(value: float, rate: float, dw_min: float, *keys: Any) -> float:
         """How many pulses, on average, a slow device should get for what was read of the fast one.
 
-        rate: `transfer_lr` times the layer's rate; dw_min: of the slow devices. Compiled into the
-        kernel: arithmetic, comparisons, min, max and `math` only.
+        rate: `transfer_lr` times the layer's rate; dw_min: of the slow devices; keys: the model's
+        own. Compiled into the kernel: arithmetic, comparisons, min, max and `math` only.
         """
         raise NotImplementedError

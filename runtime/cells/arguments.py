@@ -18,6 +18,8 @@ class Rates(NamedTuple):
     """Slots of a transfer; 0 where updates are exact, and dw_min is 1."""
     reset: bool
     """Whether a column of the fast plane is set to zero when it was transferred."""
+    keys: tuple[np.float32, ...] = ()
+    """The cell model's own keys, for its rule."""
 
 
 class Timing(NamedTuple):

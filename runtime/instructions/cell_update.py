@@ -65,6 +65,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     most /= max(cell.fast_lr, cell.transfer_lr, 1.0)
     p = read_settings(node, noise_managed=False)
     read = TransferRead(p.noise, p.bound, p.adc_step)
+    keys = tuple(map(np.float32, cell.rule_keys))
     address = Address(total // executor.batch, *executor.address.key)
     tiles = slow.layout.for_kernels, fast.layout.for_kernels
     slow_state = device_state(slow)
@@ -78,6 +79,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             slow_dw_min,
             cell.transfer_bl if slow.pulsed else 0,
             cell.reset_fast,
+            keys,
         )
 
     def timing() -> Timing:

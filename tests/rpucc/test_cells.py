@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import pytest
 from click.testing import CliRunner, Result
 
 import rpucc
 from rpucc.cells import CELLS
+from rpucc.cells.base import CELL
+from rpucc.cells.tiki_taka import TikiTaka
 from rpucc.cli.main import cli
 from rpucc.errors import TargetError
 from rpucc.placement.budget import layer_needs
 from rpucc.report.plan_file import as_toml
 from rpucc.report.text.tiles import tiles
 from rpucc.runtime.devices import device_problems, weight_bounds
+from rpucc.target.keys import OnNode
 from rpucc.target.load import preset_text
+from rpucc.target.values import Flag, Sigma
 
 
 def run(*arguments: str) -> Result:
@@ -152,3 +157,13 @@ def test_a_network_that_does_not_fit_could_do_without_planes() -> None:
     text = " ".join((outcome.stdout + outcome.stderr).split())
     assert "2 planes" in text
     assert 'one array in the place of all planes (cell.model = "plain")' in text
+
+
+def test_a_rule_gets_the_own_keys_that_programs_carry() -> None:
+    class Own(TikiTaka):
+        first: Annotated[Sigma, OnNode(CELL)] = 0.5
+        elsewhere: Flag = True
+        second: Annotated[Flag, OnNode(CELL)] = True
+
+    assert TikiTaka().rule_keys == ()
+    assert Own(first=2.0).rule_keys == (2.0, 1.0)
