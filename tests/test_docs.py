@@ -166,9 +166,9 @@ def test_the_pages_have_every_key_of_a_target():
     """Each table is on one page; the keys of [cost] have their derivations beside them."""
     from rpucc.report.keys import MARK, keys
 
-    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
     for place in {key.place for key in keys()} - {"cost"}:
-        assert text.count(MARK.format(table=place)) == 1, place
+        assert lines.count(MARK.format(table=place)) == 1, place
     assert [key.name for key in keys() if not key.text] == []
 
 

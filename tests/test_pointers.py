@@ -93,9 +93,14 @@ def test_what_source_files_point_at_is_there(folder):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_points_at_is_there(page):
-    """A page may name a file by the end of its path: the section says of which folder it is."""
+    """A page may name a file by the end of its path: the section says of which folder it is.
+
+    A file whose text a block of the page is, below its name, is the reader's to write.
+    """
     ends = [f"/{path.relative_to(ROOT)}" for path in files(*IN_PACKAGE, *BESIDE)]
-    named = missing_files(page.read_text(encoding="utf-8"), [ROOT, page.parent])
+    text = page.read_text(encoding="utf-8")
+    ends += [f"/{name}" for name in re.findall(r"^```python\n# (\S+)$", text, re.MULTILINE)]
+    named = missing_files(text, [ROOT, page.parent])
     assert [name for name in named if not any(end.endswith(f"/{name}") for end in ends)] == []
 
 

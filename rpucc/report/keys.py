@@ -160,7 +160,8 @@ def _cell(text: str) -> str:
 
 def with_tables(page: str) -> str:
     """Return the text of a page with every table of keys written anew."""
-    pattern = re.compile(MARK.replace("{table}", r"(\w+(?: [\w-]+)?)") + r"\n(?:\|[^\n]*\n)*")
+    mark = MARK.replace("{table}", r"(\w+(?: [\w-]+)?)")
+    pattern = re.compile(rf"^{mark}\n(?:\|[^\n]*\n)*", re.MULTILINE)
     return pattern.sub(
         lambda found: f"{MARK.format(table=found[1])}\n{as_markdown(found[1])}\n", page
     )
