@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.runtime.devices.compiled import compile_update, step_source
+from rpucc.runtime.devices.compiled import compile_update, parameters_at, step_source
 from rpucc.runtime.kernels.generated import fill, generated
 from rpucc.runtime.kernels.products import subtract_span
 
@@ -43,13 +43,8 @@ _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 def _fill(slow: Device) -> dict[str, str]:
     """What the template says of the slow devices."""
-    count = len(slow.per_device)
-    unpack = "f32(params[{0}, r, k]) * ranges[{0}, 1] + ranges[{0}, 0]"
-    load = unpack if slow.packed else "params[{0}, r, k]"
-    loads = [f"p{i} = {load.format(i)}" for i in range(count)]
-    loads += [f"s{i} = constants[{i}]" for i in range(len(slow.constants))]
+    loads, values = parameters_at(type(slow), "r, k")
     noise = "noise[(first & 63) + i]" if slow.cycle_noise else "f32(0)"
-    values = [f"p{i}" for i in range(count)] + [f"s{i}" for i in range(len(slow.constants))]
     filling = "fill_normals(noise, first, count, index, i64(word), sample, i64(k0), i64(k1))"
     return {
         "$LOADS": "\n    ".join(loads) or "pass",

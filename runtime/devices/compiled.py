@@ -106,14 +106,19 @@ def _fill_pulses(model: type[Device], cycle_noise: bool) -> dict[str, str]:
     }
 
 
-def _fill_pulse_counts(model: type[Device], cycle_noise: bool) -> dict[str, str]:
+def parameters_at(model: type[Device], place: str) -> tuple[list[str], list[str]]:
+    """(statements, names) of the parameters of the device at a place, as in "r, c"."""
     count, shared = len(model.per_device), len(model.constants)
-    load = "f32(params[{0}, r, c])"
+    load = f"f32(params[{{0}}, {place}])"
     if model.packed:
         load += " * ranges[{0}, 1] + ranges[{0}, 0]"
     loads = [f"p{i} = {load.format(i)}" for i in range(count)]
     loads += [f"s{i} = constants[{i}]" for i in range(shared)]
-    values = [f"p{i}" for i in range(count)] + [f"s{i}" for i in range(shared)]
+    return loads, [f"p{i}" for i in range(count)] + [f"s{i}" for i in range(shared)]
+
+
+def _fill_pulse_counts(model: type[Device], cycle_noise: bool) -> dict[str, str]:
+    loads, values = parameters_at(model, "r, c")
     draw = "_draw(n, elements, first, word, sample, k0, k1, noise)"
     return {
         "$LOADS": "\n            ".join(loads) or "pass",

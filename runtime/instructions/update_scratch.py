@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +54,26 @@ def device_state(plane: Plane) -> CountedDevices | Devices:
     return CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)
 
 
+def _rows_that_fire(chunk: int, rows: int) -> dict[str, Any]:
+    """What both kinds need to find the rows that fire (`kernels/pulses.py`)."""
+    # Vectors of 16 are written whole: hence the 16 entries behind the last one of some arrays.
+    lines = chunk * rows + 32
+    return {
+        "chunk": chunk,
+        "gains": np.empty((2, chunk), np.float32),
+        "lengths": np.empty(chunk, np.int32),
+        "numbers": np.empty(lines, np.int32),
+        "lines": np.empty(lines, np.int32),
+        "levels": np.empty(lines, np.int32),
+        "fired": np.empty(lines, np.uint32),
+        "tied": np.empty(lines, np.uint32),
+        "draws": np.empty((4, lines), np.uint32),
+        "groups": np.empty(lines, np.int32),
+        "order": np.empty(lines, np.int32),
+        "row_starts": np.empty(rows + 2, np.int32),
+    }
+
+
 def _counted(plane: Plane, total: int, bl: int, rows: int, chunk: int) -> CountedScratch:
     """For `kernels/coincidences/update.py`."""
     columns = plane.layout.longest_segment
@@ -61,24 +81,12 @@ def _counted(plane: Plane, total: int, bl: int, rows: int, chunk: int) -> Counte
     bl_words = -(-bl // SLOTS)
     limits = (total, CHUNK_POSITIONS, CHUNK_WORDS // (bl_words * width), MOST_PULSES // bl)
     chunk = chunk or max(1, min(limits))
-    # Vectors of 16 are written whole: hence the 16 entries behind the last one of some arrays.
-    lines, pairs = chunk * rows + 32, chunk * bl
+    pairs = chunk * bl
     devices = max(ROW_BLOCK_DEVICES, width)
     row_block = devices // width
     drawn = max(1, COLUMN_BYTES // width) * width
     return CountedScratch(
-        chunk=chunk,
-        gains=np.empty((2, chunk), np.float32),
-        lengths=np.empty(chunk, np.int32),
-        numbers=np.empty(lines, np.int32),
-        lines=np.empty(lines, np.int32),
-        levels=np.empty(lines, np.int32),
-        fired=np.empty(lines, np.uint32),
-        tied=np.empty(lines, np.uint32),
-        draws=np.empty((4, lines), np.uint32),
-        groups=np.empty(lines, np.int32),
-        order=np.empty(lines, np.int32),
-        row_starts=np.empty(rows + 2, np.int32),
+        **_rows_that_fire(chunk, rows),
         slots=np.empty((3, pairs), np.uint32),
         samples=np.empty(pairs, np.uint32),
         counters=np.empty((3, drawn // 16), np.uint32),
@@ -106,19 +114,9 @@ def _one_by_one(plane: Plane, positions: int, bl: int, rows: int) -> PulseScratc
     columns = plane.layout.longest_segment
     width = -(-columns // 16) * 16
     chunk = max(1, min(positions, PAIR_COLUMNS // (bl * width)))
-    # Vectors of 16 are written whole: hence the 16 entries behind the last one of some arrays.
-    lines, pairs = chunk * rows + 32, chunk * bl
+    pairs = chunk * bl
     return PulseScratch(
-        chunk=chunk,
-        gains=np.empty((2, chunk), np.float32),
-        lengths=np.empty(chunk, np.int32),
-        numbers=np.empty(lines, np.int32),
-        lines=np.empty(lines, np.int32),
-        levels=np.empty(lines, np.int32),
-        fired=np.empty(lines, np.uint32),
-        tied=np.empty(lines, np.uint32),
-        draws=np.empty((4, lines), np.uint32),
-        groups=np.empty(lines, np.int32),
+        **_rows_that_fire(chunk, rows),
         pairs=np.empty((chunk, bl), np.int32),
         pair_lines=np.empty(pairs, np.int32),
         pair_slots=np.empty(pairs, np.uint32),
@@ -129,8 +127,6 @@ def _one_by_one(plane: Plane, positions: int, bl: int, rows: int) -> PulseScratc
         column_marks=np.empty((2, width), np.int8),
         column_levels=np.empty(width, np.int32),
         columns=np.empty(pairs * width + 16, np.int32),
-        order=np.empty(lines, np.int32),
-        row_starts=np.empty(rows + 2, np.int32),
         counts=np.zeros((plane.layout.tiles.shape[1], len(plane.W)), np.int64),
         noise=np.empty(pairs * columns + 128, np.float32),
         row_noise=np.zeros(width, np.float32),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import pickle
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -20,12 +21,27 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 _PACKAGE = "rpucc."
 
 
+class _Index(IndexDataCacheFile):
+    """Numba's index of what is kept of a function; one that cannot be read is as good as none.
+
+    Numba unpickles it before it looks at the stamp, and it names the classes of arguments: those of
+    another version (named tuples that have other names or places now) are not there to be loaded.
+    """
+
+    def _load_index(self) -> dict[Any, Any]:
+        try:
+            found: dict[Any, Any] = super()._load_index()
+        except (AttributeError, ImportError, TypeError, EOFError, pickle.UnpicklingError):
+            return {}
+        return found
+
+
 class KernelCache(FunctionCache):
     """Numba's cache of a function, in the place where Numba keeps it, with our stamp."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(
+        self._cache_file = _Index(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
             source_stamp=(self._impl.locator.get_source_stamp(), stamp(function.__module__)),

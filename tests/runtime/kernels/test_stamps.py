@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from numba.core.caching import IndexDataCacheFile
 
 import rpucc.runtime.kernels.read
 import rpucc.runtime.kernels.windows  # noqa: F401
@@ -62,6 +63,23 @@ def test_an_upgrade_never_runs_a_stale_kernel(tmp_path: Path) -> None:
     # What no kernel of ours uses changes nothing.
     (runtime / "scalars" / "activations.py").write_text("x = 1\n")
     assert run_copy(tmp_path) == (order, "loaded")
+
+
+class Renamed:
+    """The class of an argument, as an older version had it."""
+
+
+def test_an_index_that_names_what_is_gone_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numba reads it before it compares stamps."""
+    index = stamps._Index(cache_path=str(tmp_path), filename_base="kernel", source_stamp="s")
+    index._save_index({Renamed: "kernel.1.nbc"})
+    assert index._load_index() == {Renamed: "kernel.1.nbc"}
+    monkeypatch.delattr(sys.modules[__name__], "Renamed")
+    with pytest.raises(AttributeError):
+        IndexDataCacheFile._load_index(index)
+    assert index._load_index() == {}
 
 
 @pytest.mark.parametrize(
