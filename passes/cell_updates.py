@@ -47,6 +47,7 @@ def give_state(model: ir.Model, update: ir.Node, cell: Cell) -> ir.Node:
     outputs.extend(results[1:])
     old.replace_all_uses_with(results[0])
     model.graph.remove(update, safe=True)
+    node.name = update.name  # free again
     changed = zip((weight, *states), results, strict=True)
     updates = {str(before.name): str(result.name) for before, result in changed}
     step = StepContract.of(model)
