@@ -19,7 +19,7 @@ from benchmarks.floors import bandwidth, floor_seconds
 from benchmarks.measure import DISTURBED, Results
 from benchmarks.scaling import SERIES as SCALING
 from benchmarks.scaling import end_slope, slope
-from rpucc.cli.output import write_text
+from rpucc.outputs import write_text
 
 NONE = "–"
 NAMES = {"rpucc": "rpucc", "aihwkit": "aihwkit", "torch": "PyTorch"}

@@ -18,7 +18,7 @@ def save_checkpoint(machine: Machine, path: str | os.PathLike[str]) -> None:
     """Write the machine's state as a safetensors file, which appears whole or not at all.
 
     machine: its weights, where its training stands, its history and its seed are written; the
-        program is not: save that beside it as program.onnx (`Program.save`).
+        program is not: save that beside it as program.rpu.onnx (`Program.save`).
     path: the file; its folder has to be there.
 
     Raises OutputError where it cannot be written, ArgumentError for other arguments.
@@ -33,8 +33,8 @@ def load_checkpoint(path: str | os.PathLike[str], program: Program | None = None
 
     path: what `save_checkpoint`, `fit` or `rpucc train` wrote: a run folder, or the file
         checkpoint.safetensors in it.
-    program: the Program it belongs to; by default the file program.onnx beside the checkpoint. One
-        with devices of a user's own has to be loaded with `Program.load(path, trust=True)`.
+    program: the Program it belongs to; by default the file program.rpu.onnx beside the checkpoint.
+        One with devices of a user's own has to be loaded with `Program.load(path, trust=True)`.
 
     Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's,
     or where there is no program beside it; TargetError as `Machine`; ArgumentError for other
@@ -43,7 +43,7 @@ def load_checkpoint(path: str | os.PathLike[str], program: Program | None = None
     >>> import rpucc, tempfile
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False), seed=5)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     machine.program.save(f"{folder}/program.onnx")
+    ...     machine.program.save(f"{folder}/program.rpu.onnx")
     ...     save_checkpoint(machine, f"{folder}/checkpoint.safetensors")
     ...     load_checkpoint(folder).seed
     5

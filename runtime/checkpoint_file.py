@@ -63,7 +63,7 @@ def write_folder(found: Checkpoint, program: Program, place: Path) -> None:
     if place.suffix == SUFFIX and not place.is_dir():
         write_checkpoint(found, program, checkpoint_place(place))
         return
-    beside = place / run_files.PROGRAM
+    beside = run_files.program_in(place)
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +73,7 @@ def write_folder(found: Checkpoint, program: Program, place: Path) -> None:
         program.save(beside)
     elif program_digest(Program.load(beside)) != program_digest(program):
         raise OutputError(
-            f"{place}: its {run_files.PROGRAM} is another program, which the checkpoint there may "
+            f"{place}: its {beside.name} is another program, which the checkpoint there may "
             "belong to; save the machine into another folder"
         )
     write_checkpoint(found, program, place / run_files.CHECKPOINT)
@@ -108,7 +108,7 @@ def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
     metadata, tensors = _read(path)
     if metadata["program"] != program_digest(program):
         raise CheckpointError(
-            f"{path}: the checkpoint belongs to another program; use the program.onnx that was "
+            f"{path}: the checkpoint belongs to another program; use the program.rpu.onnx that was "
             "written beside it"
         )
     try:
@@ -129,7 +129,7 @@ def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
 
 def program_beside(path: Path) -> Program:
     """The program in the checkpoint's folder, where `rpucc train` puts it."""
-    place = path.with_name(run_files.PROGRAM)
+    place = run_files.program_in(path.parent)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file")
     if not place.is_file():

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_SEED = 2**64 - 1
+from rpucc import limits
+
+MAX_SEED = limits.SEED
 MOST_DRAWS = 2**32
 """Samples, and epochs, that have a random draw of their own (`scalars/philox.py`)."""
 

@@ -131,7 +131,7 @@ class Machine:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what training has changed, the seed and the history; `Machine.load` reads it.
 
-        path: a folder, made where it is not there, that gets the program (program.onnx) and the
+        path: a folder, made where it is not there, that gets the program (program.rpu.onnx) and the
             checkpoint (checkpoint.safetensors) beside it; or the name of a checkpoint alone, a file
             that ends in .safetensors, in a folder that is there.
 
@@ -147,7 +147,7 @@ class Machine:
         It is ready to evaluate and to train on, at the very sample where it stood.
 
         path: a run folder or one that `save` made, or a checkpoint file.
-        program: the Program it belongs to; by default the file program.onnx beside the checkpoint.
+        program: the Program it belongs to; by default the program.rpu.onnx beside the checkpoint.
             One with devices of a user's own has to be loaded with `Program.load(path, trust=True)`.
 
         Raises CheckpointError where there is no checkpoint, or it is damaged or another program's,

@@ -24,7 +24,7 @@ CORE = {
 }
 CORE |= {"plan"}
 CORE |= {"structure", "target", "targets", "report", "cost"}
-CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "placement"}
+CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "limits", "placement"}
 CORE |= {"program_check", "run_files", "stamps", "texts"}
 CORE |= {"patterns", "program", "step_contract"}
 CORE |= {"cells", "stages", "trust"}
@@ -39,6 +39,7 @@ ALLOWED = {
     "plan": CORE,
     "experiments": CORE | {"experiments"},
     "placement": CORE,
+    "runs": CORE | {"compiler", "experiments", "outputs", "runs", "runtime", "terminal"},
     "passes": CORE | {"passes"},
     "runtime": CORE | {"runtime"},
     "models": {"models", "errors", "files"},
@@ -59,6 +60,7 @@ def package_files() -> list[tuple[str, Path]]:
         "placement",
         "experiments",
         "program_check",
+        "runs",
         "stages",
         "target",
         "plan",

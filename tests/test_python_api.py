@@ -284,14 +284,14 @@ WRONG: dict[str, tuple[Call, str]] = {
     ),
     "machine load": (lambda p, t: rpucc.Machine.load(5), r"Machine.load\(path\): found 5"),
     "machine load program": (
-        lambda p, t: rpucc.Machine.load("run", "program.onnx"),
-        r"Machine.load\(program\): found the str 'program.onnx'; allowed: a Program, or None",
+        lambda p, t: rpucc.Machine.load("run", "program.rpu.onnx"),
+        r"Machine.load\(program\): found the str 'program.rpu.onnx'; allowed: a Program, or None",
     ),
     "executor": (lambda p, t: t.executor(1.5, evaluating=True), "batch: found 1.5"),
     "load_checkpoint": (lambda p, t: rpucc.load_checkpoint(5), r"checkpoint\(path\): found 5"),
     "load_checkpoint program": (
-        lambda p, t: rpucc.load_checkpoint("run", "program.onnx"),
-        r"load_checkpoint\(program\): found the str 'program.onnx'; allowed: a Program, or None",
+        lambda p, t: rpucc.load_checkpoint("run", "program.rpu.onnx"),
+        r"load_checkpoint\(program\): found the str 'program.rpu.onnx'; allowed: a Program, or ",
     ),
     "save_checkpoint turned round": (
         lambda p, t: rpucc.save_checkpoint("c", t.machine),
@@ -480,7 +480,7 @@ def test_a_machine_in_a_folder_is_all_there_is(tmp_path):
     machine = rpucc.Machine(program, seed=3)
     rpucc.Trainer(machine).fit(digits(), epochs=1, batch_size=5)
     machine.save(tmp_path / "new" / "mine")
-    files = {"program.onnx", "checkpoint.safetensors"}
+    files = {"program.rpu.onnx", "checkpoint.safetensors"}
     assert {path.name for path in (tmp_path / "new" / "mine").iterdir()} == files
     again = rpucc.Machine.load(str(tmp_path / "new" / "mine"))
     for name, array in machine.state().items():
@@ -497,7 +497,7 @@ def test_a_checkpoint_alone(tmp_path, program):
     machine.save(tmp_path / "c.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
     assert rpucc.Machine.load(tmp_path / "c.safetensors", program).seed == 4
-    with pytest.raises(rpucc.CheckpointError, match=r"there is no program.onnx beside it"):
+    with pytest.raises(rpucc.CheckpointError, match=r"there is no program.rpu.onnx beside it"):
         rpucc.Machine.load(tmp_path / "c.safetensors")
     with pytest.raises(rpucc.OutputError, match=r"there is no folder"):
         machine.save(tmp_path / "no" / "c.safetensors")
@@ -507,7 +507,9 @@ def test_a_folder_of_another_program_is_left_as_it_is(tmp_path, program):
     rpucc.Machine(program).save(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     other = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False))
-    with pytest.raises(rpucc.OutputError, match=r"its program.onnx is another program.*another f"):
+    with pytest.raises(
+        rpucc.OutputError, match=r"its program.rpu.onnx is another program.*another f"
+    ):
         other.save(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(rpucc.OutputError, match=r"file/mine: the folder cannot be made: "):

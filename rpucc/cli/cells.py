@@ -32,13 +32,13 @@ def cells(name: str | None, as_json: bool) -> None:
         raise UsageError(f"no cell {one_line(name)!r}; {hint}cells: {', '.join(CELLS)}")
     chosen = list(CELLS.values()) if name is None else [CELLS[name]]
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         found = [_as_dict(cell) for cell in chosen]
         print_json(found if name is None else found[0])
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     if name is None:
         show(lists.cells((cell.model, cell.summary, cell.source) for cell in chosen))

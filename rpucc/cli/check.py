@@ -37,14 +37,14 @@ def check(ctx: click.Context, /, compiling: CompileOptions, **arguments: Any) ->
     alone = found.training and not found.compiles
     instead = run(replace(compiling, training=False)) if alone else None
     if arguments["as_json"]:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         inference = instead or (found if not found.training else None)
         compiles = inference.compiles if inference is not None else None
         print_json({**found.to_dict(), "compiles_for_inference": compiles})
     else:
-        from rpucc.cli.console import show
         from rpucc.report.text.check import report
+        from rpucc.terminal import show
 
         show(*report(found, instead, every=arguments["every"]))
     ctx.exit(0 if found.compiles else 1)

@@ -48,7 +48,7 @@ class Arguments:
 
 
 def _compile(arguments: Arguments) -> None:
-    from rpucc.cli.output import check_file, check_folder
+    from rpucc.outputs import check_file, check_folder
 
     if arguments.output is not None:
         plan = arguments.compiling.plan
@@ -70,7 +70,7 @@ def _compile(arguments: Arguments) -> None:
         )
     except InfeasibleError as error:
         if arguments.as_json:
-            from rpucc.cli.output import print_json
+            from rpucc.outputs import print_json
 
             print_json({"infeasible": error.report.to_dict()})
         raise
@@ -83,7 +83,7 @@ def _compile(arguments: Arguments) -> None:
 
 
 def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
-    from rpucc.cli.output import print_json
+    from rpucc.outputs import print_json
     from rpucc.report.text.program import describe
 
     result = {**describe(program), "verified": program.verified}
@@ -96,8 +96,8 @@ def _print_json(program: Program, arguments: Arguments, timing: Timing, dump: Du
 
 
 def _show(program: Program, arguments: Arguments, timing: Timing, dump: Dump | None) -> None:
-    from rpucc.cli.console import say, show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import say, show
 
     show_plan(program)
     if arguments.time_passes:
@@ -110,10 +110,10 @@ def _show(program: Program, arguments: Arguments, timing: Timing, dump: Dump | N
 
 def show_plan(program: Program) -> None:
     """Print a program's title, layers and totals."""
-    from rpucc.cli.console import result_width, show
     from rpucc.report.text.plan import layer_tables, totals
     from rpucc.report.text.program import title
     from rpucc.runtime.memory import state_bytes
+    from rpucc.terminal import result_width, show
 
     plan = program.plan
     lines = [

@@ -11,8 +11,8 @@ import click
 from rpucc.cli import options
 
 if TYPE_CHECKING:
-    from rpucc.cli.run_folder import RunFolder
     from rpucc.program import Program
+    from rpucc.runs.folder import RunFolder
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.trainer import Trainer
@@ -34,11 +34,15 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
     """
     from rpucc.cli import training
     from rpucc.cli.compile import show_plan
-    from rpucc.cli.console import show
-    from rpucc.cli.source import load_data
     from rpucc.report.text.tables import heading
+    from rpucc.runs.data import load_data
+    from rpucc.runs.folder import RunFolder
+    from rpucc.runs.trainer import make_trainer
+    from rpucc.terminal import show
 
-    run = _checked_folder(output, force) if output is not None else None
+    run = RunFolder(Path(output)) if output is not None else None
+    if run is not None:
+        run.check(force=force)
     from rpucc.compiler.compile import compile_model
     from rpucc.runtime.machine import Machine
 
@@ -47,13 +51,13 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
     show_plan(program)
     data = load_data(DATA, None, program)
     if run is not None:
-        machine = _start(run, program, epochs, seed, threads)
+        machine = _start(run, program, data, epochs, seed, threads)
     else:
         machine = Machine(program, seed)
     what = f": {len(data.y_train):,} digits, one at a time, by pulses on simulated devices"
     show("", heading("2. Train in situ", what), "")
     settings = training.Settings(epochs, BATCH_SIZE, LR, threads)
-    trainer = training.make_trainer(machine, threads, BATCH_SIZE)
+    trainer = make_trainer(machine, threads, BATCH_SIZE)
     training.train_epochs(trainer, data, settings, run)
     training.say_verdict(machine, data)
     show("", heading("3. Evaluate", f": {len(data.y_test):,} digits it has not seen"), "")
@@ -61,23 +65,16 @@ def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) 
     show("", *_next_steps(run))
 
 
-def _checked_folder(output: str, force: bool) -> RunFolder:
-    from rpucc.cli.output import check_folder
-    from rpucc.cli.run_folder import RunFolder
-
-    run = RunFolder(Path(output))
-    check_folder(run.path)
-    if not force:
-        run.refuse_overwriting()
-    return run
-
-
-def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: int) -> Machine:
+def _start(
+    run: RunFolder, program: Program, data: Dataset, epochs: int, seed: int, threads: int
+) -> Machine:
     """Make the run folder as `rpucc train` would, so that it can be resumed."""
-    from rpucc.cli import train_start
+    from rpucc.cli.train import typed
     from rpucc.compiler.options import CompileOptions
+    from rpucc.runs.record import Record
+    from rpucc.runs.start import start
 
-    arguments = train_start.Arguments(
+    record = Record(
         model=MODEL,
         target=TARGET,
         compiling=CompileOptions(),
@@ -86,22 +83,15 @@ def _start(run: RunFolder, program: Program, epochs: int, seed: int, threads: in
         epochs=epochs,
         batch_size=BATCH_SIZE,
         lr=LR,
-        lr_schedule="constant",
         seed=seed,
         threads=threads,
-        trust=False,
-        output=str(run.path),
-        resume=False,
-        force=False,
-        fail_above=None,
-        as_json=False,
     )
-    return train_start.start(run, program, arguments)
+    return start(run, program, record, data, command=typed())
 
 
 def _evaluate(trainer: Trainer, data: Dataset) -> None:
-    from rpucc.cli.console import show
     from rpucc.report.text import training
+    from rpucc.terminal import show
 
     show(training.evaluation(trainer.evaluate(data)))
 

@@ -54,7 +54,7 @@ def find_devices(name: str, settings: Sequence[str], layer: str | None) -> list[
 
 
 def _of_model(name: str, settings: Sequence[str]) -> Device:
-    from rpucc.cli.trust import announce
+    from rpucc.runs.admission import announce
     from rpucc.runtime.devices import make_device
     from rpucc.trust import Trust, is_own
 
@@ -77,7 +77,7 @@ def _of_model(name: str, settings: Sequence[str]) -> Device:
 
 
 def _of_target(name: str, settings: Sequence[str], layer: str | None) -> list[Shown]:
-    from rpucc.cli.trust import announce
+    from rpucc.runs.admission import announce
     from rpucc.runtime.devices import device_of
     from rpucc.target.target import Target
     from rpucc.trust import Trust, is_own

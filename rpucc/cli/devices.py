@@ -42,12 +42,12 @@ def _list(as_json: bool) -> None:
     from rpucc.runtime.devices import DEVICES
 
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json([_as_dict(model) for model in DEVICES.values()])
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     show(lists.devices((name, d.summary, d.source) for name, d in DEVICES.items()))
 
@@ -100,14 +100,14 @@ def show(
     from rpucc.cli.device_source import find_devices
 
     if plot is not None:
-        from rpucc.cli.output import check_file
+        from rpucc.outputs import check_file
 
         check_file(Path(plot), name)
     found = find_devices(name, settings, layer)
     if plot is not None and len(found) > 1:
         raise UsageError(f"--plot: {name} has {len(found)} devices; name one with --layer")
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json(_as_data(name, found))
     if as_json and plot is None:
@@ -118,7 +118,7 @@ def show(
         device = shown.device
         curve = response(device, count, pulses, seed)
         if not as_json:
-            from rpucc.cli import console
+            from rpucc import terminal as console
             from rpucc.report.text.devices import response_text
 
             given = bool(settings) or bool(shown.where)
@@ -130,9 +130,9 @@ def show(
 
 
 def _plot(path: Path, name: str, curve: Response) -> None:
-    from rpucc.cli.console import say
-    from rpucc.cli.output import write_text
+    from rpucc.outputs import write_text
     from rpucc.report.drawings.devices import LEGEND, response_drawing
+    from rpucc.terminal import say
 
     legend = LEGEND if curve.symmetry is not None else LEGEND[:2]
     write_text(path, response_drawing(name, curve).file(legend))

@@ -31,12 +31,12 @@ def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
 
     found = compare(_program(plan_a), _program(plan_b))
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json(found.to_dict())
     else:
-        from rpucc.cli.console import show
         from rpucc.report.text.diff_tables import as_tables
+        from rpucc.terminal import show
 
         show(*as_tables(found, (plan_a, plan_b)))
     if exit_code and not found.same:
@@ -48,8 +48,8 @@ def _program(name: str) -> dict[str, Any]:
     data = _from_json(Path(name))
     if data is not None:
         return data
-    from rpucc.cli.output import to_json
     from rpucc.cli.source import load_program
+    from rpucc.outputs import to_json
     from rpucc.report.text.program import describe
 
     data = json.loads(to_json(describe(load_program(name))))  # as it would come out of a file

@@ -39,8 +39,8 @@ class Files:
 
     def check(self, source: str) -> None:
         """Raise OutputError unless all can be written, none over `source` nor over another."""
-        from rpucc.cli.output import check_file, check_folder
         from rpucc.errors import UsageError
+        from rpucc.outputs import check_file, check_folder
 
         files = [Path(p) for p in (self.plan, self.html, self.csv) if p and p != STANDARD_OUTPUT]
         for path in files:
@@ -55,10 +55,10 @@ def write_files(program: Program, files: Files) -> None:
     """Write what is asked for, each file whole or not at all, and say so on standard error."""
     import click
 
-    from rpucc.cli.console import say
-    from rpucc.cli.output import make_folder, write_text
+    from rpucc.outputs import make_folder, write_text
     from rpucc.report.csv import as_csv
     from rpucc.report.plan_file import as_toml
+    from rpucc.terminal import say
 
     written: dict[Path, str] = {}
     if files.plan is not None:

@@ -11,7 +11,7 @@ from rpucc.cli import options
 from rpucc.errors import CheckpointError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from rpucc.cli.source import Trained
+    from rpucc.runs.trained import Trained
 
 
 @click.command("eval")
@@ -42,8 +42,9 @@ def evaluate(
 
     RUN is a run folder of rpucc train, or a checkpoint in one.
     """
-    from rpucc.cli.source import find_trained
-    from rpucc.cli.training import checked_data, make_trainer
+    from rpucc.runs.data import load_data
+    from rpucc.runs.trained import find_trained
+    from rpucc.runs.trainer import make_trainer
 
     trained = find_trained(run, program_path)
     if trained is None:
@@ -56,20 +57,20 @@ def evaluate(
             f"{trained.program}: was compiled for inference and has no loss to measure"
         )
     spec, folder = data_of(trained, data, data_dir)
-    found = checked_data(program, spec, folder)
+    found = load_data(spec, folder, program)
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
     result = trainer.evaluate(found, batch_size=batch_size)
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         epochs = machine.counters.epoch
         checkpoint = str(trained.checkpoint)
         print_json({"checkpoint": checkpoint, "data": spec, "epochs": epochs, **asdict(result)})
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import training
     from rpucc.report.text.tables import heading
+    from rpucc.terminal import show
 
     state = training.trained_text(machine.counters.epoch, machine.counters.done)
     title = f" on {found.name}: {result.samples:,} test samples, {state}"
@@ -86,8 +87,5 @@ def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[s
         return data, data_dir
     if trained.run is None or not trained.run.record.is_file():
         raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
-    from rpucc.cli.recorded import recorded
-    from rpucc.cli.train import train
-
-    saved = recorded(trained.run, train, ("data", "data_dir"))
-    return saved["data"], data_dir or saved["data_dir"]
+    saved = trained.run.read_record()
+    return saved.data, data_dir or saved.data_dir

@@ -11,9 +11,9 @@ from rpucc.cli import options
 from rpucc.errors import ModelError, one_line
 
 if TYPE_CHECKING:
-    from rpucc.cli.source import Trained
     from rpucc.plan.plan import LayerPlan
     from rpucc.program import Program
+    from rpucc.runs.trained import Trained
     from rpucc.runtime.checkpoint_file import Checkpoint
 
 
@@ -51,7 +51,8 @@ def inspect_(
     PROGRAM is a file of rpucc compile -o, a run folder of rpucc train, or a checkpoint in one.
     """
     from rpucc.cli.drawings import Files, write_files
-    from rpucc.cli.source import find_trained, load_program, refuse_options, say_untrained
+    from rpucc.cli.source import load_program, refuse_options, say_untrained
+    from rpucc.runs.trained import find_trained
 
     files = Files(plan=plan_file, html=html, svg=svg, csv=csv)
     if files.wanted:
@@ -95,7 +96,7 @@ def _find(program: Program, name: str) -> LayerPlan:
 
 
 def _print_json(program: Program, trained: Trained | None, state: Checkpoint | None) -> None:
-    from rpucc.cli.output import print_json
+    from rpucc.outputs import print_json
     from rpucc.report.text.program import describe
     from rpucc.runtime.memory import state_bytes
 
@@ -119,8 +120,8 @@ def _show(
     program: Program, trained: Trained | None, state: Checkpoint | None, detailed: bool
 ) -> None:
     from rpucc.cli.compile import show_plan
-    from rpucc.cli.console import show
     from rpucc.report.text import cost, training
+    from rpucc.terminal import show
 
     show_plan(program)
     show("", cost.summary(program.cost, measured_rereads=_measured_rereads(program, state)))
@@ -154,10 +155,10 @@ def _measured_rereads(program: Program, state: Checkpoint | None) -> float | Non
 
 
 def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_json: bool) -> None:
-    from rpucc.cli.console import show
     from rpucc.report.text.program import layer_details
     from rpucc.report.text.tiles import as_data, tiles
     from rpucc.runtime.memory import bytes_per_weight
+    from rpucc.terminal import show
 
     found = tiles(program.plan, plan.name)
     policy = program.target.for_layer(plan.name)
@@ -166,7 +167,7 @@ def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_j
     if not as_json:
         show(layer_details(plan, policy, found, weights, each))
         return
-    from rpucc.cli.output import print_json
+    from rpucc.outputs import print_json
 
     result: dict[str, Any] = {
         **dataclasses.asdict(plan),

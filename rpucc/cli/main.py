@@ -127,8 +127,8 @@ class LazyGroup(click.Group):
 
 def _show_report(error: InfeasibleError) -> None:
     """Print on standard error what a network lacks, layer by layer, and what would help."""
-    from rpucc.cli.console import show
     from rpucc.report.text.infeasible import tables
+    from rpucc.terminal import show
 
     show(*tables(error.report), "", stream=sys.stderr)
 

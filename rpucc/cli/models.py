@@ -36,13 +36,13 @@ def _list(as_json: bool) -> None:
         for name, row in MODELS.items()
     ]
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         keys = ("name", "description", "input_shape", "weights", "source")
         print_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     show(lists.models(rows))
 
@@ -70,7 +70,7 @@ def build(name: str, output: str | None, seed: int, force: bool, as_json: bool) 
     write(name, path, seed)
     weights = MODELS[name].weights
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json({"name": name, "path": str(path), "seed": seed, "weights": weights})
         return

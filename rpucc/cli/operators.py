@@ -19,8 +19,8 @@ def operators(markdown: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from rpucc import operators as table
-    from rpucc.cli.output import print_json
     from rpucc.errors import UsageError
+    from rpucc.outputs import print_json
 
     if markdown and as_json:
         raise UsageError("--markdown and --json: give one of them")
@@ -36,8 +36,8 @@ def operators(markdown: bool, as_json: bool) -> None:
         ]
         print_json({"operators": [asdict(op) for op in found], "rules": rules})
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     rows = [(op.name, op.arrays, op.forward, op.through, op.remark) for op in found]
     show(lists.operators(rows), "", " ".join(table.OTHERS.split()))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from rpucc import limits
 from rpucc.compiler.options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
 from rpucc.errors import RpuccError
 
@@ -80,30 +81,28 @@ trust = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 seed = click.option(
     "--seed",
-    type=click.IntRange(0, 2**64 - 1),
+    type=click.IntRange(0, limits.SEED),
     default=0,
     show_default=True,
     help="Fixes the devices, the noise and the order of the samples.",
 )
 threads = click.option(
     "--threads",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, limits.THREADS),
     default=1,
     show_default=True,
     help="CPU threads; results do not depend on it.",
 )
-MOST_SAMPLES = 2**20
-"""The largest batch: more samples at once are a slip."""
 batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(1, MOST_SAMPLES),
+    type=click.IntRange(1, limits.BATCH),
     default=1,
     show_default=True,
     help="Samples a step; the loss is a mean over them, so a larger batch wants a larger --lr.",
 )
 eval_batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(1, MOST_SAMPLES),
+    type=click.IntRange(1, limits.BATCH),
     default=None,
     help="Samples computed at once; results do not depend on it.  [default: 100, or what fits]",
 )
@@ -138,7 +137,7 @@ learning_rate_schedule = click.option(
 )
 epochs = click.option(
     "--epochs",
-    type=click.IntRange(1, 2**31),
+    type=click.IntRange(1, limits.EPOCHS),
     default=1,
     show_default=True,
     help="Passes over the training data, in total.",
@@ -162,7 +161,7 @@ program = click.option(
     "program_path",
     default=None,
     metavar="FILE",
-    help="The program of a checkpoint.  [default: program.onnx beside it]",
+    help="The program of a checkpoint.  [default: program.rpu.onnx beside it]",
 )
 
 

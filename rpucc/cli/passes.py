@@ -35,12 +35,12 @@ def _list(as_json: bool) -> None:
     rows = [(IMPORT, f"{first[:1].upper()}{first[1:]}.", False)]
     rows += [(row.name, row.summary, row.training_only) for row in PASSES]
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         keys = ("name", "summary", "training_only")
         print_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     show(lists.passes(rows))

@@ -1,6 +1,6 @@
 """`rpucc reproduce`: train published experiments again and compare.
 
-Not for the experiments themselves (rpucc.experiments) nor for running them (experiment_runs.py).
+Not for the experiments themselves (rpucc.experiments) nor for running them (rpucc.runs).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import limits
 from rpucc.cli import options
 from rpucc.errors import RpuccError, UsageError
 
 if TYPE_CHECKING:
-    from rpucc.cli.experiment_plan import Version, Wish
     from rpucc.experiments.schema import Experiment, PlanExperiment
+    from rpucc.runs.experiment_plan import Version, Wish
 
 OUTPUT = "rpucc-results"
 
@@ -26,7 +27,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     if value is None:
         return None
     words = [word.strip() for word in value.split(",") if word.strip()]
-    if not words or not all(word.isdecimal() and int(word) < 2**64 for word in words):
+    if not words or not all(word.isdecimal() and int(word) <= limits.SEED for word in words):
         raise click.BadParameter("needs a number of seeds, or seeds as in 0,1,2", ctx, parameter)
     if "," in value:
         return tuple(dict.fromkeys(map(int, words)))
@@ -49,7 +50,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--rows", default=None, metavar="LIST", help="Train only these rows, as in fp,nmbm.")
 @click.option(
     "--jobs",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, limits.THREADS),
     default=1,
     show_default=True,
     help="Runs at a time, each in a process (needs joblib).",
@@ -102,7 +103,7 @@ def reproduce(
     NAME is an experiment (--list) or a TOML file of your own. What is done is skipped, what was
     interrupted goes on: give the same command again.
     """
-    from rpucc.cli.experiment_plan import Wish
+    from rpucc.runs.experiment_plan import Wish
 
     if list_:
         _list(as_json)
@@ -137,20 +138,20 @@ def _list(as_json: bool) -> None:
 
     found = [load_experiment(name) for name in experiment_names()]
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json([{"name": e.name, "title": e.title, "rows": len(e.row)} for e in found])
         return
-    from rpucc.cli.console import show
     from rpucc.report.experiments.tables import experiments_table
+    from rpucc.terminal import show
 
     show(experiments_table(found).rich())
 
 
 def _reproduce(names: Sequence[str], wish: Wish, as_json: bool) -> None:
     """Reproduce each; what fails does not keep the others from it."""
-    from rpucc.cli.output import check_folder, print_json
     from rpucc.experiments.load import load_experiment
+    from rpucc.outputs import check_folder, print_json
 
     experiments = [load_experiment(name) for name in names]
     check_folder(wish.output)
@@ -163,8 +164,8 @@ def _reproduce(names: Sequence[str], wish: Wish, as_json: bool) -> None:
 
 
 def _one(experiment: Experiment, wish: Wish, failures: list[str], *, quiet: bool) -> dict[str, Any]:
-    from rpucc.cli.experiment_plan import Version
     from rpucc.experiments.schema import PlanExperiment
+    from rpucc.runs.experiment_plan import Version
 
     if isinstance(experiment, PlanExperiment):
         return _plans(experiment, wish, quiet=quiet)
@@ -177,9 +178,9 @@ def _one(experiment: Experiment, wish: Wish, failures: list[str], *, quiet: bool
 
 def _train(version: Version) -> list[str]:
     """Train what is not done; returns what failed."""
-    from rpucc.cli.console import say
-    from rpucc.cli.experiment_plan import known_runs, tasks
-    from rpucc.cli.experiment_runs import train_tasks
+    from rpucc.runs.experiment_plan import known_runs, tasks
+    from rpucc.runs.tasks import train_tasks
+    from rpucc.terminal import say
 
     jobs = version.wish.jobs
     if jobs > 1:
@@ -204,11 +205,11 @@ def _need_joblib() -> None:
 
 
 def _report(version: Version, *, quiet: bool) -> dict[str, Any]:
-    from rpucc.cli.console import say, show
-    from rpucc.cli.experiment_files import write_outcome
-    from rpucc.cli.experiment_plan import collect, known_runs
     from rpucc.report.experiments.tables import rows_table
     from rpucc.report.text.tables import heading
+    from rpucc.runs.experiment_files import write_outcome
+    from rpucc.runs.experiment_plan import collect, known_runs
+    from rpucc.terminal import say, show
 
     outcome = collect(version, known_runs(version.wish, version))
     found = write_outcome(version, outcome)
@@ -222,11 +223,11 @@ def _report(version: Version, *, quiet: bool) -> dict[str, Any]:
 
 def _plans(experiment: PlanExperiment, wish: Wish, *, quiet: bool) -> dict[str, Any]:
     """Compile the rows and compare; takes seconds, so --report and --quick change nothing."""
-    from rpucc.cli.console import say, show
-    from rpucc.cli.experiment_files import write_plans
     from rpucc.compiler.compile import compile_model
     from rpucc.report.experiments.tables import layers_table, times_table
     from rpucc.report.text.tables import heading
+    from rpucc.runs.experiment_files import write_plans
+    from rpucc.terminal import say, show
 
     plans = {
         row.name: compile_model(

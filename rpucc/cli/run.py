@@ -76,12 +76,13 @@ def run(ctx: click.Context, /, **arguments: Any) -> None:
 
 
 def _run(ctx: click.Context, arguments: Arguments) -> None:
-    from rpucc.cli.console import say
-    from rpucc.cli.output import check_file
     from rpucc.cli.run_outputs import outputs_to_compute, say_outputs, write_outputs
-    from rpucc.cli.source import sample_shapes, say_clipped
-    from rpucc.cli.training import make_trainer
+    from rpucc.cli.source import say_clipped
+    from rpucc.outputs import check_file
+    from rpucc.runs.data import sample_shapes
+    from rpucc.runs.trainer import make_trainer
     from rpucc.runtime.data import load_samples
+    from rpucc.terminal import say
 
     if arguments.output is not None:
         reads = (arguments.model, arguments.inputs, arguments.target, arguments.compiling.plan)
@@ -107,10 +108,10 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
 
 def _labels(path: str, x: Samples) -> Array | None:
     """Return the labels beside the samples, if any; says which samples of an archive are taken."""
-    from rpucc.cli.console import say
     from rpucc.report.units import counted
     from rpucc.runtime.data.dataset import named
     from rpucc.runtime.data.npz import load_labels, npz_part
+    from rpucc.terminal import say
 
     if Path(path).suffix.lower() != ".npz":
         return None
@@ -123,8 +124,8 @@ def _labels(path: str, x: Samples) -> Array | None:
 
 def _error(trainer: Trainer, outputs: NDArray[np.float32], labels: Array | None) -> float | None:
     """Return the share of wrong classes; None where there are no labels of classes."""
-    from rpucc.cli.console import say
     from rpucc.errors import DataError
+    from rpucc.terminal import say
 
     if labels is None:
         return None
@@ -138,14 +139,14 @@ def _error(trainer: Trainer, outputs: NDArray[np.float32], labels: Array | None)
 def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine]:
     """Load or compile what MODEL names, and put it on arrays."""
     from rpucc.cli.source import (
-        find_trained,
         load_compiled,
         refuse_options,
         say_notes,
         say_untrained,
         shape_from,
     )
-    from rpucc.cli.trust import admit
+    from rpucc.runs.admission import admit
+    from rpucc.runs.trained import find_trained
     from rpucc.runtime.machine import Machine
 
     trained = find_trained(arguments.model, arguments.program_path)
@@ -195,7 +196,7 @@ def scores(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _print_json(arguments: Arguments, found: dict[str, NDArray[Any]], error: float | None) -> None:
-    from rpucc.cli.output import print_json
+    from rpucc.outputs import print_json
 
     outputs = next(iter(found.values()))
     result: dict[str, Any] = {
@@ -219,9 +220,9 @@ def _print_json(arguments: Arguments, found: dict[str, NDArray[Any]], error: flo
 
 
 def _show(outputs: NDArray[np.float32], error: float | None) -> None:
-    from rpucc.cli.console import show
     from rpucc.report import units
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     if outputs.ndim == 2 and outputs.shape[1] > 1:
         show(lists.predictions(_ranked(outputs)))

@@ -42,7 +42,7 @@ def outputs_to_compute(program: Program, path: str | None, as_json: bool) -> tup
 
 def say_outputs(program: Program, found: Mapping[str, NDArray[Any]], path: str | None) -> None:
     """Say on standard error what was written, or that nothing was and which outputs there are."""
-    from rpucc.cli.console import say
+    from rpucc.terminal import say
 
     if path is not None:
         named = path.lower().endswith(ARCHIVE)
@@ -74,7 +74,7 @@ def write_outputs(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
     """Write all outputs by name (.npz), or the only one."""
     import numpy as np
 
-    from rpucc.cli.output import write_file
+    from rpucc.outputs import write_file
 
     if path.suffix.lower() == ARCHIVE:
         write_file(path, lambda stream: _write_archive(stream, outputs))

@@ -7,82 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpucc.cli.run_folder import RunFolder
-from rpucc.errors import CheckpointError, ModelError, UsageError, VersionError
+from rpucc.errors import ModelError, UsageError, VersionError
+from rpucc.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rpucc.compiler.options import ShapeOf
     from rpucc.program import Program
-    from rpucc.runtime.checkpoint_file import Checkpoint
-    from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
-
-CHECKPOINT_SUFFIX = ".safetensors"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained network's files."""
-
-    program: Path
-    checkpoint: Path
-    run: RunFolder | None
-    """The folder, where it is a run folder."""
-
-    def load_program(self) -> Program:
-        """Read the program."""
-        from rpucc.program import Program
-
-        return Program.load(self.program)
-
-    def load_machine(self, program: Program, *, trusted: bool = False) -> Machine:
-        """Make the machine as the checkpoint has it; trusted: the user gave --trust."""
-        from rpucc.cli.trust import admit
-        from rpucc.runtime.checkpoint import load_checkpoint
-
-        admit(program, str(self.run.path if self.run else self.program), trusted=trusted)
-        return load_checkpoint(self.checkpoint, program)
-
-    def read_checkpoint(self, program: Program) -> Checkpoint:
-        """Read the checkpoint to look at it: nothing of its devices is made or imported."""
-        from rpucc.runtime.checkpoint_file import read_checkpoint
-
-        return read_checkpoint(self.checkpoint, program)
-
-
-def find_trained(name: str, program: str | None = None) -> Trained | None:
-    """Return the files of a run folder or checkpoint; None where `name` is neither.
-
-    program: the program's file, where it does not lie beside the checkpoint. Raises
-    CheckpointError where a folder or a checkpoint lacks something.
-    """
-    path = Path(name)
-    if os.path.isdir(path):  # False, too, for a name too long for the system
-        run = RunFolder(path)
-        if not run.exists():
-            raise CheckpointError(f"{name}: is a folder, but no run folder: it has no program.onnx")
-        checkpoint = run.checkpoint
-        if not checkpoint.is_file():
-            raise CheckpointError(
-                f"{name}: has no checkpoint yet; rpucc train writes one after every epoch"
-            )
-    elif path.suffix == CHECKPOINT_SUFFIX:
-        if not path.is_file():
-            raise CheckpointError(f"{name}: no such file")
-        run, checkpoint = RunFolder(path.parent), path
-    else:
-        return None
-    place = Path(program) if program is not None else run.program
-    if not place.is_file():
-        hint = "no such file" if program is not None else "give the checkpoint's with --program"
-        raise CheckpointError(f"{name}: its program {place} is not there; {hint}")
-    return Trained(place, checkpoint, run if run.exists() else None)
 
 
 def load_program(name: str) -> Program:
@@ -92,6 +28,7 @@ def load_program(name: str) -> Program:
     """
     from rpucc.models import MODELS
     from rpucc.program import Program
+    from rpucc.runs.trained import find_trained
 
     trained = find_trained(name)
     if trained is not None:
@@ -136,9 +73,9 @@ def say_clipped(machine: Machine) -> None:
 
 
 def _say_notes(*notes: str) -> None:
-    from rpucc.cli.console import show
     from rpucc.report import units
     from rpucc.report.text.tables import pairs
+    from rpucc.terminal import show
 
     if notes:
         show(pairs(("note", units.plain(note)) for note in notes), stream=sys.stderr)
@@ -146,7 +83,7 @@ def _say_notes(*notes: str) -> None:
 
 def say_untrained(name: str, program: Program) -> None:
     """Say so where a program is that of a run folder, which holds no trained weights."""
-    from rpucc.cli.console import say
+    from rpucc.terminal import say
 
     if program.before_training:
         say(f"note: {name} holds the weights as they were before training; {_trained_ones(name)}")
@@ -168,7 +105,7 @@ def shape_from(given: Sequence[int] | ShapeOf | None, of_data: ShapeOf) -> Seque
         return given
 
     def found(stated: tuple[int | None, ...]) -> Sequence[int] | None:
-        from rpucc.cli.console import say
+        from rpucc.terminal import say
 
         shape = of_data(stated)
         if shape is not None:
@@ -186,39 +123,3 @@ def refuse_options(flags: list[str], why: str) -> None:
     """Raise UsageError if the user gave options that have no effect."""
     if flags:
         raise UsageError(f"{', '.join(flags)}: no effect on {why}")
-
-
-# ---------------------------------------------------------------- data for a program
-
-
-def sample_shapes(program: Program) -> dict[str, tuple[int, ...]]:
-    """Return each data input with the shape of a sample; ModelError where one is not static."""
-    from rpucc.report.text.program import input_shapes
-
-    found = {}
-    for name, shape in input_shapes(program).items():
-        if not all(isinstance(d, int) for d in shape):
-            raise ModelError(f"input {name!r}: its shape {list(shape)} is not static")
-        found[name] = tuple(int(d) for d in shape)
-    return found
-
-
-def output_shape(program: Program) -> tuple[int, ...]:
-    """Return the shape of one sample's output: [classes, *space], or [values] of a regression."""
-    for node in program.model.graph:
-        for value in node.outputs:
-            if value.name == program.step.scored and value.shape is not None:
-                dims = [d for d in list(value.shape)[1:] if isinstance(d, int)]
-                if dims and len(dims) == len(value.shape) - 1:
-                    return tuple(dims)
-    raise ModelError(f"output {program.output!r}: its number of values a sample is not static")
-
-
-def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
-    """Return the data set, checked against the program; raises DataError."""
-    from rpucc.cli.console import say
-    from rpucc.runtime.data import fitted, load_dataset
-
-    folder = Path(data_dir) if data_dir is not None else None
-    dataset = load_dataset(spec, folder, inputs=program.inputs)
-    return fitted(dataset, sample_shapes(program), output_shape(program), program.loss, say)

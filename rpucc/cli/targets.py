@@ -32,12 +32,12 @@ def _list(as_json: bool) -> None:
 
     rows = list_presets()
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json([{"name": name, "description": text} for name, text in rows])
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     show(lists.targets(rows))
 
@@ -66,12 +66,12 @@ def keys(table: str | None, as_json: bool) -> None:
         )
     found = tuple(key for key in found if table in (None, key.table))
     if as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json([asdict(key) for key in found])
         return
-    from rpucc.cli.console import show
     from rpucc.report.text import catalogues as lists
+    from rpucc.terminal import show
 
     names = (f"{key.table}.{key.name}" + (f" of {key.model}" if key.model else "") for key in found)
     show(lists.keys((n, key.values, key.text) for n, key in zip(names, found, strict=True)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,25 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpucc.cli import options
-from rpucc.cli.run_folder import RunFolder
-from rpucc.cli.train_start import (
-    COMPILING,
-    FIXED,
-    RUNS,
-    TRAINING,
-    Arguments,
-    calibration_records,
-    check_run_folder,
-    load_program,
-    start,
-    start_with,
-)
+from rpucc.cli.train_arguments import COMPILING, FIXED, RUNS, TRAINING, Arguments
 from rpucc.errors import CheckpointError, RpuccError, UsageError
+from rpucc.runs.folder import RunFolder
+from rpucc.runs.start import begin, calibration_records, load_program, resume, start
 
 if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.verdict import Verdict
+
+ALSO = ("model", "data_dir", "epochs", "threads", "origin")
+"""What a resumed training takes from run.json unless the user says it again."""
 
 
 @click.command()
@@ -84,6 +78,7 @@ def train(ctx: click.Context, /, **arguments: Any) -> None:
 
 def _train(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.cli import training
+    from rpucc.runs.data import load_data
 
     if arguments.resume and arguments.force:
         raise UsageError("--resume and --force: give one of them, they contradict each other")
@@ -91,24 +86,39 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         from rpucc.cli.train_from import prepare
 
         run, arguments, machine = prepare(ctx, arguments)
-        data = training.checked_data(machine.program, arguments.data, arguments.data_dir)
-        start_with(run, machine, arguments)
+        data = load_data(arguments.data, arguments.data_dir, machine.program)
+        begin(run, machine, arguments.record(), data, command=typed())
     elif arguments.model is None:
         raise UsageError("which model? name one, or a run to start from (--from)")
     elif arguments.resume:
         run, arguments = _resumed(ctx, arguments)
         program = load_program(run)
-        data = training.checked_data(program, arguments.data, arguments.data_dir)
-        machine = _resume(run, program, arguments, _named(ctx, arguments))
+        data = load_data(arguments.data, arguments.data_dir, program)
+        machine = resume(
+            run,
+            program,
+            arguments.record(),
+            data,
+            command=typed(),
+            trusted=arguments.trust,
+            named=_named(ctx, arguments),
+        )
     else:
         program, run = _prepare(ctx, arguments)
         _say_rate(ctx, arguments)
-        data = training.checked_data(program, arguments.data, arguments.data_dir)
-        machine = start(run, program, arguments)
+        data = load_data(arguments.data, arguments.data_dir, program)
+        machine = start(
+            run, program, arguments.record(), data, command=typed(), trusted=arguments.trust
+        )
     verdict = training.train_into(run, machine, data, training.Settings.of(arguments))
     _conclude(run, machine, arguments, verdict)
     if arguments.fail_above is not None:
         _check_limit(verdict, arguments.fail_above)
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["rpucc", *sys.argv[1:]])
 
 
 # ---------------------------------------------------------------- a new training
@@ -124,7 +134,7 @@ def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFold
             "another from it"
         )
     if arguments.output is not None:
-        check_run_folder(RunFolder(Path(arguments.output)), arguments)
+        RunFolder(Path(arguments.output)).check(force=arguments.force)
     program = load_compiled(arguments.model)
     if program is not None:
         flags = [options.flag_of(ctx, name) for name in options.given(ctx, *COMPILING)]
@@ -138,7 +148,7 @@ def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFold
     else:
         target = arguments.compiling.applied_to(arguments.target).name
     run = RunFolder(Path(arguments.output or _default_folder(arguments, target)))
-    check_run_folder(run, arguments)
+    run.check(force=arguments.force)
     if program is None:
         program = _compiled(arguments)
     say_notes(program)
@@ -147,7 +157,7 @@ def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFold
 
 def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
     """Say that the default rate is one for single samples, where the user thought of none."""
-    from rpucc.cli.console import say
+    from rpucc.terminal import say
 
     size, lr = arguments.batch_size, arguments.lr
     if size > 1 and not options.given(ctx, "lr"):
@@ -158,11 +168,11 @@ def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
 
 
 def _compiled(arguments: Arguments) -> Program:
-    from rpucc.cli.console import say
     from rpucc.cli.source import shape_from
     from rpucc.compiler.compile import compile_model
     from rpucc.runtime.data import load_dataset
     from rpucc.runtime.data.sizes import Sizes, filled
+    from rpucc.terminal import say
 
     def of_data(stated: Sizes) -> tuple[int, ...] | None:
         folder = Path(arguments.data_dir) if arguments.data_dir is not None else None
@@ -198,15 +208,14 @@ def _resumed(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argum
         run = _folder_to_resume(arguments)
     saved = _saved(run)
     given = set(options.given(ctx, *FIXED, "epochs", "threads", "data_dir"))
-    wanted = arguments.record()
+    wanted = arguments.record().values()
     for name in FIXED:
         if name in given and _plain(wanted[name]) != _plain(saved[name]):
             raise UsageError(
                 f"{options.flag_of(ctx, name)}: {run.path} was started with "
                 f"{_shown(saved[name])}, not {_shown(wanted[name])}; a resumed training keeps it"
             )
-    kept = {name: value for name, value in saved.items() if name not in given}
-    kept["model"] = saved["model"]
+    kept = {name: saved[name] for name in (*FIXED, *ALSO) if name not in given}
     return run, arguments.with_record(kept)
 
 
@@ -215,21 +224,6 @@ def _named(ctx: click.Context, arguments: Arguments) -> tuple[str, ...]:
     if not options.given(ctx, "target", "plan", "overrides"):
         return ()
     return arguments.compiling.applied_to(arguments.target).own_devices
-
-
-def _resume(
-    run: RunFolder, program: Program, arguments: Arguments, named: tuple[str, ...]
-) -> Machine:
-    """Load the machine, and bring the other files in line with it."""
-    from rpucc.cli.trust import admit
-    from rpucc.runtime.checkpoint import load_checkpoint
-
-    admit(program, str(run.path), trusted=arguments.trust, named=named)
-    machine = load_checkpoint(run.checkpoint, program)
-    run.tidy()
-    run.write_arguments(arguments.record())
-    run.write_metrics(machine.history)
-    return machine
 
 
 def _folder_to_resume(arguments: Arguments) -> RunFolder:
@@ -252,8 +246,7 @@ def _folder_to_resume(arguments: Arguments) -> RunFolder:
 
 def _saved(run: RunFolder) -> dict[str, Any]:
     """Return the arguments in run.json; raises CheckpointError where they are not whole."""
-    from rpucc.cli.output import check_folder
-    from rpucc.cli.recorded import recorded
+    from rpucc.outputs import check_folder
 
     if not run.checkpoint.is_file():
         raise CheckpointError(
@@ -261,7 +254,7 @@ def _saved(run: RunFolder) -> dict[str, Any]:
             "checkpoint; start it again without --resume"
         )
     check_folder(run.path)
-    return recorded(run, train, [*FIXED, "model", "data_dir", "epochs", "threads", "origin"])
+    return run.read_record().values()
 
 
 def _plain(value: object) -> object:
@@ -291,7 +284,7 @@ def _check_limit(verdict: Verdict, limit: options.Limit) -> None:
 def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: Verdict) -> None:
     """Say what there is now and what to do with it."""
     if arguments.as_json:
-        from rpucc.cli.output import print_json
+        from rpucc.outputs import print_json
 
         print_json(
             {
@@ -310,14 +303,14 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: V
             }
         )
         return
-    from rpucc.cli.console import say
-    from rpucc.cli.trust import trust_flag
+    from rpucc.runs.admission import trust_flag
+    from rpucc.terminal import say
 
     folder, flag = shlex.quote(str(run.path)), trust_flag(machine.program)
     say(
         f"run folder: {folder} (see it: rpucc inspect {folder}; test it: rpucc eval {folder}{flag})"
     )
     say(
-        f"its {run.program.name} holds the weights before training; the trained ones are in "
-        f"{run.checkpoint.name}"
+        f"its {run.program.name} holds the weights before training, {run.checkpoint.name} the "
+        "trained ones"
     )

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc.cli import options
-from rpucc.cli.run_folder import RunFolder
-from rpucc.cli.train_start import COMPILING, RECORDED, check_run_folder
+from rpucc.cli.train_arguments import COMPILING, RECORDED
 from rpucc.errors import CheckpointError, UsageError
+from rpucc.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import click
 
-    from rpucc.cli.source import Trained
-    from rpucc.cli.train_start import Arguments
+    from rpucc.cli.train_arguments import Arguments
+    from rpucc.runs.trained import Trained
     from rpucc.runtime.machine import Machine
 
 GOING_ON = ("data", "batch_size")
@@ -28,9 +28,9 @@ GOING_ON = ("data", "batch_size")
 
 def prepare(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Arguments, Machine]:
     """Load the run that is started from, and choose what the new one does; writes nothing."""
-    from rpucc.cli.console import say
-    from rpucc.cli.source import find_trained
     from rpucc.report.text.training import trained_text
+    from rpucc.runs.trained import find_trained
+    from rpucc.terminal import say
 
     source = find_trained(str(arguments.from_run))
     if source is None:
@@ -65,7 +65,7 @@ def _new_folder(ctx: click.Context, arguments: Arguments, source: Trained) -> Ru
     run = RunFolder(Path(arguments.output))
     if run.path.resolve() == source.checkpoint.parent.resolve():
         raise UsageError(f"-o {arguments.output}: is the run that --from starts from; name another")
-    check_run_folder(run, arguments)
+    run.check(force=arguments.force)
     return run
 
 
@@ -84,8 +84,6 @@ def _completed(
 
     The rate is that of the run's last epoch, and stays so unless a schedule is given.
     """
-    from rpucc.cli.recorded import recorded
-
     given = set(options.given(ctx, *GOING_ON, "data_dir", "lr"))
     if "data" in given:
         given.add("data_dir")  # that of the run's data
@@ -93,8 +91,8 @@ def _completed(
     wanted = ["model", *RECORDED, *(n for n in (*GOING_ON, "data_dir") if n not in given)]
     kept: dict[str, Any] = {}
     if source.run is not None and source.run.record.is_file():
-        there = source.run.arguments()
-        kept = recorded(source.run, ctx.command, [name for name in wanted if name in there])
+        there = source.run.read_record().values()
+        kept = {name: there[name] for name in wanted}
     kept.setdefault("model", str(source.program))
     if "lr" not in given and machine.history and machine.history[-1].get("lr"):
         kept["lr"] = machine.history[-1]["lr"]

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rpucc.cli.console import ProgressBar, say, show, status
 from rpucc.runtime.interrupt import INTERRUPTED
+from rpucc.terminal import ProgressBar, say, show
 
 if TYPE_CHECKING:
-    from rpucc.cli.run_folder import RunFolder
-    from rpucc.program import Program
+    from rpucc.runs.folder import RunFolder
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.metrics import EpochMetrics
@@ -46,36 +45,14 @@ class Settings:
         return cls(a.epochs, a.batch_size, a.lr, a.threads, a.lr_schedule, quiet=a.as_json)
 
 
-def checked_data(program: Program, spec: str, data_dir: str | None) -> Dataset:
-    """Load the data and check them against the program; warns of a range that does not fit."""
-    from rpucc.cli.source import load_data
-
-    return load_data(spec, data_dir, program)
-
-
-def make_trainer(machine: Machine, threads: int, batch_size: int | None = None) -> Trainer:
-    """Make a trainer whose kernels are compiled (and says so) or loaded from the cache.
-
-    batch_size: that of the training to come; None for evaluation alone.
-    """
-    from rpucc.runtime.trainer import Trainer
-    from rpucc.runtime.warmup import on_compiling, warm_up
-
-    trainer = Trainer(machine, threads=threads)
-    with (
-        status("preparing kernels…") as say_instead,
-        on_compiling(lambda: say_instead("compiling kernels (compiled once per installation)…")),
-    ):
-        warm_up(trainer, batch_size or 1, train=batch_size is not None)
-    return trainer
-
-
 def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settings) -> Verdict:
     """Train a machine in a run folder, saying on standard error what is about to run.
 
     Returns what it came to, which is said there as well where it did not go well.
     """
     _announce(machine, data, settings)
+    from rpucc.runs.trainer import make_trainer
+
     trainer = make_trainer(machine, settings.threads, settings.batch_size)
     train_epochs(trainer, data, settings, run)
     return say_verdict(machine, data)
@@ -119,11 +96,13 @@ def train_epochs(
     run: gets metrics and a checkpoint after every epoch, and a checkpoint on Ctrl-C.
     """
     from rpucc.report.text.training import epoch_header, epoch_row
+    from rpucc.runs.keeper import Keeper
     from rpucc.runtime.metrics import EpochMetrics
 
     machine = trainer.machine
 
-    with _resumable(run, machine), ProgressBar() as bar:
+    keeper = Keeper(run, machine) if run is not None else None
+    with _resumable(run, machine), keeper or contextlib.nullcontext(), ProgressBar() as bar:
         if not settings.quiet and machine.counters.epoch < settings.epochs:
             click.echo(epoch_header(settings.epochs))
             for record in machine.history:
@@ -131,8 +110,6 @@ def train_epochs(
 
         def on_epoch(metrics: EpochMetrics) -> None:
             bar.clear()
-            if run is not None:
-                run.write_metrics(machine.history)
             if not settings.quiet:
                 click.echo(epoch_row(metrics, settings.epochs))
             if metrics.epoch == 1 < settings.epochs:
@@ -145,7 +122,7 @@ def train_epochs(
             lr=settings.lr,
             lr_schedule=settings.lr_schedule,
             checkpoint=run.checkpoint if run is not None else None,
-            callbacks=[bar, on_epoch],
+            callbacks=[bar, *([keeper] if keeper is not None else []), on_epoch],
         )
 
 
@@ -169,7 +146,7 @@ def _resumable(run: RunFolder | None, machine: Machine) -> Iterator[None]:
     except KeyboardInterrupt:
         if run is None:
             raise
-        from rpucc.cli.trust import trust_flag
+        from rpucc.runs.admission import trust_flag
 
         folder = shlex.quote(str(run.path)) + trust_flag(machine.program)
         at = f"epoch {machine.counters.epoch + 1} after {machine.counters.done:,} samples"

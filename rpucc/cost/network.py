@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from rpucc.cost import pipeline
 from rpucc.cost.digital import DigitalWork, digital_work
 from rpucc.cost.energy import Energy, digital_energy
 from rpucc.cost.layer import LayerCost, LayerCoster, total_energy
 from rpucc.cost.pace import pace_of
-from rpucc.cost.pipeline import Stage
 from rpucc.cost.sizes import batch_of
 from rpucc.cost.timing import CYCLES, Cycle
 from rpucc.layers import analog_layers
+from rpucc.plan import schedule
+from rpucc.plan.schedule import Stage
 
 if TYPE_CHECKING:
     from rpucc.plan.layers import LayerPlan
@@ -108,7 +108,7 @@ class NetworkCost:
     @property
     def latency_seconds(self) -> float:
         """One image alone, forward."""
-        return pipeline.finish(self.stages, "forward")
+        return schedule.finish(self.stages, "forward")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
@@ -135,7 +135,7 @@ def network_cost(model: ir.Model, planned: Planned, target: Target) -> NetworkCo
     digital, uncounted = digital_work(model)
     energy = {cycle: _energy(layers, digital, target.cost, cycle) for cycle in CYCLES}
     trained = total_energy(energy.values())
-    whole = pipeline.finish(planned.stages)
+    whole = schedule.finish(planned.stages)
     return NetworkCost(
         table=target.cost,
         layers=layers,
@@ -176,7 +176,7 @@ def _energy(
 
 def _pipelined(stages: Sequence[Stage], cycle: Cycle | None, energy: Energy) -> Throughput:
     """An image leaves per busy time of the layer that works longest."""
-    busy = pipeline.busy(stages, cycle)
+    busy = schedule.busy(stages, cycle)
     slowest = max(busy, key=busy.__getitem__, default=None)
     return Throughput(busy[slowest] if slowest is not None else 0.0, slowest, energy)
 

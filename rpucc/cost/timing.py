@@ -1,6 +1,6 @@
 """How long one layer's arrays are busy: from reads and updates to seconds. Plain numbers only.
 
-Not for when they start: that is pipeline.py.
+Not for when they start: that is rpucc.plan.schedule.
 """
 
 from __future__ import annotations

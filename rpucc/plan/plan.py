@@ -18,15 +18,15 @@ import onnx_ir as ir
 
 from rpucc import arguments
 from rpucc.constant_weights import DigitalWeights, digital_weights
-from rpucc.cost.dependencies import array_steps
 from rpucc.cost.network import NetworkCost, Planned, network_cost
 from rpucc.cost.pace import pace_of
-from rpucc.cost.pipeline import Stage, critical_path, finish, timeline
 from rpucc.cost.timing import CYCLES
 from rpucc.layers import AnalogLayer, analog_layers
+from rpucc.plan.dependencies import array_steps
 from rpucc.plan.layers import LayerPlan as LayerPlan
 from rpucc.plan.layers import analog_plan, digital_nodes, digital_plan
 from rpucc.plan.layers import digital_layers as digital_layers
+from rpucc.plan.schedule import Stage, critical_path, finish, timeline
 from rpucc.step_contract import StepContract
 
 if TYPE_CHECKING:

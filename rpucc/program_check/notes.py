@@ -13,11 +13,9 @@ from typing import Any
 
 import onnx_ir as ir
 
+from rpucc import limits
 from rpucc.layers import OTHER_NAMES
 from rpucc.step_contract import STEP, StepContract
-
-MOST_SAMPLES = 2**20
-"""The largest batch that a program may be fixed to: more samples at once are a slip."""
 
 REQUIRED = ("rpucc.version", "rpucc.target", STEP, "rpucc.input_range")
 
@@ -49,9 +47,9 @@ def _range(text: str) -> str | None:
 
 def _batch(text: str) -> str | None:
     whole = text.isascii() and text.isdigit() and len(text) < 10 and not text.startswith("0")
-    if whole and int(text) <= MOST_SAMPLES:
+    if whole and int(text) <= limits.BATCH:
         return None
-    return f"needs a number of samples from 1 to {MOST_SAMPLES:,}, found {text[:60]!r}"
+    return f"needs a number of samples from 1 to {limits.BATCH:,}, found {text[:60]!r}"
 
 
 def _version(text: str) -> str | None:

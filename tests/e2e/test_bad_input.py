@@ -266,9 +266,9 @@ def test_a_run_is_not_replaced(cli, files, tiny_model, tiny_data, workplace):
     refused(cli("train", "run"), "--resume", code=2)
     assert files() == before
     (workplace / "mine").mkdir()
-    (workplace / "mine/program.onnx").write_bytes(b"precious")
-    refused(cli("train", tiny_model, "--data", tiny_data, "-o", "mine"), "program.onnx")
-    assert (workplace / "mine/program.onnx").read_bytes() == b"precious"
+    (workplace / "mine/program.rpu.onnx").write_bytes(b"precious")
+    refused(cli("train", tiny_model, "--data", tiny_data, "-o", "mine"), "program.rpu.onnx")
+    assert (workplace / "mine/program.rpu.onnx").read_bytes() == b"precious"
 
 
 # ---------------------------------------------------------------- usage

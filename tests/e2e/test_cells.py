@@ -21,7 +21,7 @@ SETTINGS = [word for key, value in KEYS.items() for word in ("--set", f"{key}={v
 
 
 def state(run: str) -> dict[str, np.ndarray]:
-    program = Program.load(Path(run, "program.onnx"))
+    program = Program.load(Path(run, "program.rpu.onnx"))
     return load_checkpoint(Path(run, "checkpoint.safetensors"), program).state()
 
 

@@ -146,7 +146,7 @@ def test_a_plan_file_is_followed_by_every_command(cli, tiny_model, tiny_data):
     fates = {node["node"]: node["fate"] for node in nodes}
     assert (fates["hidden"], fates["classes"]) == ("digital", "array")
     assert cli(*arguments("train"), *plan).code == 0
-    assert {grid.layer for grid in Program.load("run/program.onnx").plan.grids} == {"classes"}
+    assert {grid.layer for grid in Program.load("run/program.rpu.onnx").plan.grids} == {"classes"}
 
 
 def test_a_plan_file_is_followed_by_run(cli, tiny_model, tiny_data):
@@ -260,7 +260,7 @@ def test_a_run_keeps_what_it_was_compiled_with(cli, tiny_model, tiny_data):
     again += [word for item in kept["overrides"] for word in ("--set", item)]
     again += ["--input-range", *kept["input_range"], "--data", kept["data"]]
     assert cli(*again).code == 0
-    for name in ("program.onnx", "metrics.csv", "checkpoint.safetensors"):
+    for name in ("program.rpu.onnx", "metrics.csv", "checkpoint.safetensors"):
         assert Path("again", name).read_bytes() == Path("run", name).read_bytes()
 
 

@@ -35,9 +35,11 @@ def test_demo_keeps_a_run_folder(cli):
     assert cli("demo", "-o", "kept").code == 0
     assert sorted(p.name for p in Path("kept").iterdir()) == [
         "checkpoint.safetensors",
+        "events.jsonl",
         "metrics.csv",
-        "program.onnx",
+        "program.rpu.onnx",
         "run.json",
+        "target.toml",
     ]
     resumed = cli("train", "kept", "--resume", "--epochs", 2)
     assert resumed.code == 0, resumed.stderr

@@ -49,7 +49,7 @@ def run(cli, tiny_model, tiny_data, version) -> Path:
     """A run folder whose program is of another version."""
     options = ["--data", tiny_data, "--batch-size", 3, "--epochs", 1]
     assert cli("train", tiny_model, *options, "-o", "first").code == 0
-    write_as(Path("first", "program.onnx"), version)
+    write_as(Path("first", "program.rpu.onnx"), version)
     return Path("first")
 
 
@@ -73,7 +73,7 @@ def run(cli, tiny_model, tiny_data, version) -> Path:
 def test_every_command_that_reads_a_program_says_it(cli, run, tiny_data, version, words, files):
     places = {
         "RUN": run,
-        "PROGRAM": run / "program.onnx",
+        "PROGRAM": run / "program.rpu.onnx",
         "CHECKPOINT": run / "checkpoint.safetensors",
         "DATA": tiny_data,
     }
@@ -81,19 +81,19 @@ def test_every_command_that_reads_a_program_says_it(cli, run, tiny_data, version
     outcome = cli(*(places.get(word, word) for word in words))
     assert outcome.code == 1
     assert outcome.stdout == ""
-    assert outcome.stderr.splitlines()[-1] == f"Error: {line(run / 'program.onnx', version)}"
+    assert outcome.stderr.splitlines()[-1] == f"Error: {line(run / 'program.rpu.onnx', version)}"
     assert files() == before
 
 
 def test_loading_in_python(run, version):
     with pytest.raises(VersionError) as caught:
-        Program.load(run / "program.onnx")
-    assert str(caught.value) == line(run / "program.onnx", version)
+        Program.load(run / "program.rpu.onnx")
+    assert str(caught.value) == line(run / "program.rpu.onnx", version)
 
 
 @pytest.mark.parametrize("command", ["compile", "check"])
 def test_a_program_is_no_model_whatever_its_version(cli, run, command):
-    outcome = cli(command, run / "program.onnx")
+    outcome = cli(command, run / "program.rpu.onnx")
     assert outcome.code == 1
     assert "compile the original model" in outcome.stdout + outcome.stderr
     assert "Traceback" not in outcome.stdout + outcome.stderr
@@ -101,7 +101,7 @@ def test_a_program_is_no_model_whatever_its_version(cli, run, command):
 
 def test_a_file_says_what_it_is_in_one_line(run, version):
     """Whoever wrote it: text of a file stays one line, and short."""
-    path = run / "program.onnx"
+    path = run / "program.rpu.onnx"
     model = onnx.load(path)
     (note,) = (each for each in model.metadata_props if each.key == "rpucc.version")
     note.value = "9\n" * 1000

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rpucc.cli.experiment_runs import read_run
-from rpucc.cli.run_folder import RunFolder
 from rpucc.errors import CheckpointError
+from rpucc.runs.folder import RunFolder
+from rpucc.runs.tasks import read_run
 
 from .test_bad_input import refused
 
@@ -18,27 +18,27 @@ TEXT, COUNT = "allowed: a text", "allowed: a whole number from 1 to "
 DAMAGE: list[tuple[str, Any, str, str]] = [
     ("threads", "1", 'found "1"', COUNT + "1024"),
     ("threads", None, "found null", COUNT + "1024"),
-    ("threads", 2**32, "found 4294967296", "4294967296 is not in the range 1<=x<=1024"),
+    ("threads", 2**32, "found 4294967296", COUNT + "1024"),
     ("epochs", "3", 'found "3"', COUNT),
     ("epochs", True, "found true", COUNT),
-    ("epochs", 2**40, "found 1099511627776", "not in the range"),
+    ("epochs", 2**40, "found 1099511627776", COUNT),
     ("batch_size", float("nan"), "found null", COUNT + "1048576"),
-    ("batch_size", 2**40, "found 1099511627776", "not in the range"),
-    ("batch_size", 0, "found 0", "not in the range"),
+    ("batch_size", 2**40, "found 1099511627776", COUNT),
+    ("batch_size", 0, "found 0", COUNT),
     ("lr", "0.01", 'found "0.01"', "allowed: a number"),
     ("lr", 10**400, "found 1000", "allowed: a number"),
-    ("lr", -1, "found -1", "not in the range"),
+    ("lr", -1, "found -1", "allowed: a number above 0"),
     ("lr_schedule", 1, "found 1", TEXT),
-    ("lr_schedule", "step:0", 'found "step:0"', "cosine:EPOCHS:FLOOR"),
-    ("seed", 2**64, "found 18446744073709551616", "not in the range"),
+    ("lr_schedule", "step:0", "'step:0'", "cosine:EPOCHS:FLOOR"),
+    ("seed", 2**64, "found 18446744073709551616", "allowed: a whole number from 0"),
     ("data", 1, "found 1", TEXT),
     ("data_dir", "\0", "found", TEXT),
     ("model", "\ud800", "found", TEXT),
-    ("loss", "hinge", 'found "hinge"', "is not one of"),
-    ("input_range", [0], "found [ 0 ]", "allowed: 2 numbers"),
-    ("input_range", [0, "1"], "found [ 0, ", "allowed: 2 numbers"),
-    ("overrides", "update.bl=1", 'found "update.bl=1"', "allowed: a list of texts"),
-    ("overrides", [1], "found [ 1 ]", "allowed: a list of texts"),
+    ("loss", "hinge", "found the str 'hinge'", "allowed: one of auto, "),
+    ("input_range", [0], "two finite numbers", ""),
+    ("input_range", [0, "1"], "found (0, ", "two finite numbers"),
+    ("overrides", "update.bl=1", "found the str 'update.bl=1'", "allowed: a list of"),
+    ("overrides", [1], "[0]: found 1", "allowed: a list of"),
 ]
 
 
@@ -57,14 +57,14 @@ def test_what_run_json_says_is_checked_as_the_options_are(run, cli, files):
     for key, value, *fragments in DAMAGE:
         change(run.record, **{key: value})
         before = files()
-        refused(cli("train", "run", "--resume"), f"run.json: {key}: ", *fragments)
+        refused(cli("train", "run", "--resume"), f"run.json: {key}", *fragments)
         assert files() == before
         run.record.write_text(whole)
     for text, fragment in (("[" * 100_000, "no valid JSON"), ("[]", "no JSON object")):
         run.record.write_text(text)
         refused(cli("train", "run", "--resume"), "run.json: is damaged", fragment)
     run.record.write_text("{}")
-    refused(cli("train", "run", "--resume"), "run.json: is damaged: 'target' is missing")
+    refused(cli("train", "run", "--resume"), "run.json: is damaged: 'model' is missing")
     run.record.write_text(whole)
     assert cli("train", "run", "--resume", "--epochs", 2).code == 0
 

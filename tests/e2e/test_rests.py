@@ -21,9 +21,9 @@ def dead() -> int:
 def leave(folder: Path, dead: int, *names: str) -> None:
     for name in names:
         (folder / f".{name}.{dead}.tmp").write_bytes(b"half")
-    rest = folder / f".program.onnx.{dead}.tmp"
+    rest = folder / f".program.rpu.onnx.{dead}.tmp"
     rest.mkdir()
-    (rest / "program.onnx").write_bytes(b"half")
+    (rest / "program.rpu.onnx").write_bytes(b"half")
 
 
 @pytest.mark.parametrize("how", ["--resume", "--force"])
@@ -42,6 +42,6 @@ def test_of_a_training(how, cli, tiny_model, tiny_data, workplace, dead):
 def test_of_an_output(cli, tiny_model, workplace, dead):
     leave(workplace, dead)
     assert cli("compile", tiny_model, "-o", "tiny.rpu.onnx").code == 0
-    assert (workplace / f".program.onnx.{dead}.tmp").exists(), "another output's stays"
-    assert cli("compile", tiny_model, "-o", "program.onnx").code == 0
-    assert not (workplace / f".program.onnx.{dead}.tmp").exists()
+    assert (workplace / f".program.rpu.onnx.{dead}.tmp").exists(), "another output's stays"
+    assert cli("compile", tiny_model, "-o", "program.rpu.onnx").code == 0
+    assert not (workplace / f".program.rpu.onnx.{dead}.tmp").exists()

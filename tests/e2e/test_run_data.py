@@ -121,25 +121,25 @@ def test_data_that_do_not_fit_the_stated_sizes(cli, open_model):
 def test_a_run_folders_program_says_that_its_weights_are_not_trained(cli, tiny_model, tiny_data):
     trained = cli("train", tiny_model, "--data", tiny_data, "--lr", 0.05, "-o", "run")
     assert last_line(trained.stderr) == (
-        "its program.onnx holds the weights before training; the trained ones are in "
-        "checkpoint.safetensors"
+        "its program.rpu.onnx holds the weights before training, checkpoint.safetensors the "
+        "trained ones"
     )
     note = (
-        "note: run/program.onnx holds the weights as they were before training; the trained ones: "
-        "give the run folder, run"
+        "note: run/program.rpu.onnx holds the weights as they were before training; the trained "
+        "ones: give the run folder, run"
     )
     np.save("x.npy", np.load(tiny_data)["x"][-20:])
     for command in (
-        ["run", "run/program.onnx", "x.npy"],
-        ["inspect", "run/program.onnx"],
-        ["train", "run/program.onnx", "--data", tiny_data, "-o", "again"],
+        ["run", "run/program.rpu.onnx", "x.npy"],
+        ["inspect", "run/program.rpu.onnx"],
+        ["train", "run/program.rpu.onnx", "--data", tiny_data, "-o", "again"],
     ):
         outcome = cli(*command)
         assert outcome.code == 0, outcome.stderr
         assert note in outcome.stderr.splitlines()
     assert cli("run", "run", "x.npy").stderr == ""
     assert cli("inspect", "run").stderr == ""
-    Path("run/program.onnx").rename("elsewhere.onnx")
+    Path("run/program.rpu.onnx").rename("elsewhere.onnx")
     moved = cli("inspect", "elsewhere.onnx")
     assert moved.stderr == (
         "note: elsewhere.onnx holds the weights as they were before training; the trained ones are "

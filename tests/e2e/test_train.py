@@ -181,9 +181,11 @@ def test_ctrl_c_and_resume(cli, command, tiny_model, tiny_data):
     assert metrics("cut") == metrics("whole")
     assert sorted(p.name for p in Path("cut").iterdir()) == [
         "checkpoint.safetensors",
+        "events.jsonl",
         "metrics.csv",
-        "program.onnx",
+        "program.rpu.onnx",
         "run.json",
+        "target.toml",
     ]
 
 

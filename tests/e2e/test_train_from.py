@@ -24,7 +24,7 @@ def run(cli, tiny_model, tiny_data) -> str:
 
 def machine_of(run: str):
     return load_checkpoint(
-        Path(run, "checkpoint.safetensors"), Program.load(Path(run, "program.onnx"))
+        Path(run, "checkpoint.safetensors"), Program.load(Path(run, "program.rpu.onnx"))
     )
 
 
@@ -138,10 +138,10 @@ def test_a_run_folder_as_the_model_is_pointed_at_both_ways(cli, run):
     [
         ("data", 3, "found 3, allowed: a text"),
         ("batch_size", "many", 'found "many", allowed: a whole number from 1 to 1048576'),
-        ("batch_size", 0, "found 0, 0 is not in the range 1<=x<=1048576."),
+        ("batch_size", 0, "found 0, allowed: a whole number from 1 to 1048576"),
         ("data_dir", [], "found [], allowed: a text"),
-        ("loss", 5, "found 5, allowed: one of auto, cross-entropy, binary-cross-entropy, mse"),
-        ("plan", [], "found [], allowed: a text"),
+        ("loss", 5, "found 5; allowed: one of auto, cross-entropy, binary-cross-entropy, mse"),
+        ("plan", [], "found []; allowed: a path (str or pathlib.Path)"),
     ],
 )
 def test_a_damaged_record_is_one_line(cli, run, key, value, why):
@@ -152,9 +152,9 @@ def test_a_damaged_record_is_one_line(cli, run, key, value, why):
 
 
 def test_the_same_seed_elsewhere_is_no_run_of_an_experiment(cli, run):
-    from rpucc.cli.experiment_runs import read_run
-    from rpucc.cli.run_folder import RunFolder
     from rpucc.errors import CheckpointError
+    from rpucc.runs.folder import RunFolder
+    from rpucc.runs.tasks import read_run
 
     assert cli("train", "--from", run, "-o", "second").code == 0
     assert read_run(RunFolder(Path(run))).seed == 4

@@ -187,7 +187,8 @@ def test_fail_above(cli, tiny_model, tiny_data, limit: str) -> None:
     assert error.startswith(f"Error: --fail-above {limit}: the test error ")
     assert error.endswith("% is above 25.00 %")
     assert sorted(path.name for path in Path("bad").iterdir()) == [
-        *("checkpoint.safetensors", "metrics.csv", "program.onnx", "run.json"),
+        *("checkpoint.safetensors", "events.jsonl", "metrics.csv", "program.rpu.onnx"),
+        *("run.json", "target.toml"),
     ]
     assert cli("eval", "bad").code == 0
     resumed = cli("train", "bad", "--resume", "--epochs", 1, "--fail-above", "0.9")

@@ -300,9 +300,9 @@ def use_checkpoint(path: Path) -> None:
 
 
 def _run_json(folder: Path) -> list[bytes]:
-    from rpucc.cli.output import to_json
-    from rpucc.cli.train import Arguments
+    from rpucc.cli.train_arguments import Arguments
     from rpucc.compiler.options import CompileOptions
+    from rpucc.outputs import to_json
 
     given: dict[str, Any] = {
         "model": "tiny.onnx", "target": "rpu-managed", "data": "mnist-mini",
@@ -313,14 +313,14 @@ def _run_json(folder: Path) -> list[bytes]:
     }  # fmt: skip
     (folder / "program.onnx").write_bytes(b"")
     (folder / "checkpoint.safetensors").write_bytes(b"")
-    return [to_json(Arguments(**change).record()).encode() for change in (given,)]
+    return [to_json(Arguments(**change).record().values()).encode() for change in (given,)]
 
 
 def use_run_json(path: Path) -> None:
     """Take a resumed training's arguments from a run folder, and what other commands take."""
-    from rpucc.cli.run_folder import RunFolder
     from rpucc.cli.train import _saved
     from rpucc.errors import DataError, ModelError
+    from rpucc.runs.folder import RunFolder
     from rpucc.runtime.data import DATASETS, load_dataset
     from rpucc.runtime.learning_rate import parse_schedule
 

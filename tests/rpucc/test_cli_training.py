@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rpucc.cli import console
+from rpucc import terminal as console
 from rpucc.runtime import interrupt
 from rpucc.runtime.metrics import Progress
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpucc.cost.pipeline import Step, busy, critical_path, finish, timeline
 from rpucc.cost.timing import Pace
+from rpucc.plan.schedule import Step, busy, critical_path, finish, timeline
 
 
 def test_a_read_takes_t_read_and_its_repetitions() -> None:

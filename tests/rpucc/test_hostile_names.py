@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
-from rpucc.cli.run_folder import RunFolder
 from rpucc.experiments.schema import PlanExperiment
 from rpucc.models import build
 from rpucc.program import Program
 from rpucc.report.csv import table_csv
 from rpucc.report.experiments.page import plan_page
+from rpucc.runs.folder import RunFolder
 
 NAME = (
     "=1+1\x00\x07\x1b[41;5m\x9b2J\x7f\u202e\u2066\n\r\t\"'`|</script></title>"
@@ -56,7 +56,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def program(model: Path) -> Path:
-    path = model.with_name("program.onnx")
+    path = model.with_name("program.rpu.onnx")
     done = rpucc("compile", model, "-o", path)
     assert done.exit_code == 0, done.stderr
     return path

@@ -84,7 +84,7 @@ def test_a_run_folder_brings_its_program(tmp_path: Path) -> None:
     machine, _ = train(tiny(), tiny_data(), seed=9)
     save_checkpoint(machine, tmp_path / "checkpoint.safetensors")
     for place in (tmp_path, tmp_path / "checkpoint.safetensors"):
-        with pytest.raises(CheckpointError, match=r"there is no program\.onnx beside it; give the"):
+        with pytest.raises(CheckpointError, match=r"there is no program\.rpu\.onnx beside it"):
             load_checkpoint(place)
     machine.program.save(tmp_path / "program.onnx")
     for place in (tmp_path, str(tmp_path), tmp_path / "checkpoint.safetensors"):

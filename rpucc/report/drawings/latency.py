@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from rpucc.cost.pipeline import busy
 from rpucc.cost.timing import CYCLES
 from rpucc.plan.plan import LayerPlan, Plan
+from rpucc.plan.schedule import busy
 from rpucc.report import units
 from rpucc.report.drawings.drawing_model import layer_summary
 from rpucc.report.drawings.svg import Drawing, fit, styled, words

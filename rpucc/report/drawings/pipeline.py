@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rpucc.cost.pipeline import Stage, finish
 from rpucc.plan.plan import LayerPlan, Plan
+from rpucc.plan.schedule import Stage, finish
 from rpucc.report import units
 from rpucc.report.drawings.latency import FILE_WIDTH, NAMES, name_column, parts
 from rpucc.report.drawings.svg import Drawing, kind_style, styled, words

@@ -1,6 +1,6 @@
 """What `rpucc reproduce` was asked for: which version of an experiment, which runs it takes.
 
-Not for training them (experiment_runs.py) nor for tables (rpucc.report.experiments.tables).
+Not for training them (tasks.py) nor for tables (rpucc.report.experiments.tables).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpucc.cli.experiment_runs import Task, digest_of, read_run, run_folders
 from rpucc.errors import RpuccError, TargetError, UsageError
+from rpucc.runs.tasks import Task, digest_of, read_run, run_folders
 
 if TYPE_CHECKING:
     from rpucc.experiments.configuration import Configuration
@@ -151,7 +151,7 @@ def known_runs(wish: Wish, version: Version | None = None) -> Known:
 
     A further folder that cannot be read is named on standard error and left out.
     """
-    from rpucc.cli.console import say
+    from rpucc.terminal import say
 
     known: Known = {}
     for place in (wish.output / RUNS, *wish.further):

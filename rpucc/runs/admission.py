@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpucc.cli.run_folder import RunFolder
 from rpucc.errors import TargetError, one_line
+from rpucc.runs.folder import RunFolder
 from rpucc.trust import module_of
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def admit(
 
 def announce(devices: Iterable[str], trust: Trust) -> None:
     """Say on standard error which modules these devices are about to import."""
-    from rpucc.cli.console import say
     from rpucc.runtime.devices.own import module_place
+    from rpucc.terminal import say
 
     for model in devices:
         if module_place(model, trust.folders):  # else it is an error, which says so
@@ -72,6 +72,6 @@ def _places(run: RunFolder) -> list[Path]:
     """
     if not run.exists():
         return []
-    target = run.arguments().get("target") if run.record.is_file() else None
-    beside = [Path(target).parent] if isinstance(target, str) and Path(target).is_file() else []
+    target = run.read_record().target if run.record.is_file() else None
+    beside = [Path(target).parent] if target is not None and Path(target).is_file() else []
     return [run.path.resolve(), *(folder.resolve() for folder in beside)]

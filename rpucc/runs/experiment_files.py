@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.cli.output import make_folder, to_json, write_text
+from rpucc.outputs import make_folder, to_json, write_text
 
 if TYPE_CHECKING:
-    from rpucc.cli.experiment_plan import Version
     from rpucc.experiments.outcome import Outcome
     from rpucc.experiments.schema import PlanExperiment
     from rpucc.plan.plan import Plan
+    from rpucc.runs.experiment_plan import Version
 
 PAGE = "README.md"
 

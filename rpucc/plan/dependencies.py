@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from rpucc.cost.pipeline import Step
 from rpucc.cost.timing import Cycle
 from rpucc.layers import AnalogLayer, reads_per_sample
+from rpucc.plan.schedule import Step
 
 Seconds = Callable[[AnalogLayer, Cycle, int], float]
 """(layer, cycle, reads or updates a sample) -> seconds."""

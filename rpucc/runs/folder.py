@@ -1,14 +1,12 @@
 """A run folder: what one training leaves behind, and how commands find it again.
 
-program.onnx (what was trained, with the weights as they were before), run.json (the arguments),
-metrics.csv (one row an epoch, the same bytes for the same seed), calibration.csv (one row a
-zero-shifted layer), checkpoint.safetensors (the state after the last epoch, or where it was
-interrupted). Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint_file.
+docs/training.md lists the files. Of one seed, metrics.csv, calibration.csv, metrics.jsonl and the
+checkpoints have the same bytes again; run.json and events.jsonl hold times. Not for the contents of
+a checkpoint: that is rpucc.runtime.checkpoint_file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc import run_files
-from rpucc.cli.output import to_json, write_text
-from rpucc.errors import CheckpointError, OutputError
+from rpucc.errors import OutputError
 from rpucc.files import remove_rests
+from rpucc.outputs import check_folder, to_json, write_text
 from rpucc.report.csv import table_csv
+from rpucc.target.write import as_toml
 
 if TYPE_CHECKING:
     from rpucc.program import Program
+    from rpucc.runs.record import Record
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,12 @@ class RunFolder:
     @property
     def program(self) -> Path:
         """The compiled program, with the weights as they were before training."""
-        return self.path / run_files.PROGRAM
+        return run_files.program_in(self.path)
+
+    @property
+    def target(self) -> Path:
+        """The target with its overrides, as TOML."""
+        return self.path / "target.toml"
 
     @property
     def checkpoint(self) -> Path:
@@ -47,13 +52,23 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def steps(self) -> Path:
+        """One line every so many steps."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """One line for whatever happened to the training."""
+        return self.path / "events.jsonl"
+
+    @property
     def calibration(self) -> Path:
         """One row a zero-shifted layer; there is none where no layer was."""
         return self.path / "calibration.csv"
 
     @property
     def record(self) -> Path:
-        """The arguments of the training."""
+        """The arguments of the training, and what it was made with."""
         return self.path / "run.json"
 
     def exists(self) -> bool:
@@ -61,29 +76,43 @@ class RunFolder:
         isfile = os.path.isfile  # False, too, for names too long for the system
         return isfile(self.record) or (os.path.isdir(self.path) and isfile(self.program))
 
-    def arguments(self) -> dict[str, Any]:
-        """Return what run.json holds; raises CheckpointError."""
-        try:
-            data = json.loads(self.record.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise CheckpointError(f"{self.record}: cannot read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.record}: is damaged, no valid JSON") from error
-        if not isinstance(data, dict):
-            raise CheckpointError(f"{self.record}: is damaged, no JSON object")
-        return data
+    def read_record(self) -> Record:
+        """Return what run.json says of the training; raises CheckpointError."""
+        from rpucc.runs.record import read_record
+
+        return read_record(self.record)
 
     def write_program(self, program: Program) -> None:
-        """Write program.onnx, which says that its weights are those before training."""
+        """Write the program, which says that its weights are those before training, and target."""
         program.model.metadata_props[run_files.BEFORE_TRAINING] = (
             "as they were before training; the trained ones are in the run folder's "
             f"{self.checkpoint.name}"
         )
         program.save(self.program)
+        write_text(self.target, as_toml(program.target))
 
-    def write_arguments(self, arguments: Mapping[str, Any]) -> None:
-        """Write run.json."""
-        write_text(self.record, to_json(dict(arguments)) + "\n")
+    def write_record(self, record: Record, about: Mapping[str, Any]) -> None:
+        """Write run.json: the arguments, then the circumstances."""
+        write_text(self.record, to_json({**record.values(), **about}) + "\n")
+
+    def replace_record(self, record: Record) -> None:
+        """Write the arguments anew, and leave the circumstances as they were."""
+        there = self._unchecked()
+        self.write_record(record, {k: v for k, v in there.items() if k not in record.values()})
+
+    def write_timings(self, timings: Mapping[str, Any]) -> None:
+        """Write into run.json how long the training took."""
+        write_text(self.record, to_json({**self._unchecked(), "timings": timings}) + "\n")
+
+    def data_digest(self) -> str | None:
+        """The SHA-256 of the data that run.json has; None in folders of earlier versions."""
+        found = self._unchecked().get("data_digest")
+        return found if isinstance(found, str) else None
+
+    def _unchecked(self) -> dict[str, Any]:
+        from rpucc.runs.record import read_json
+
+        return read_json(self.record) if self.record.is_file() else {}
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv: the reproducible metrics of all epochs."""
@@ -101,7 +130,7 @@ class RunFolder:
                 f"{self.path}: holds a checkpoint already; --resume continues it, --force starts "
                 "over, -o names another folder"
             )
-        ours = (self.program, self.metrics, self.calibration, self.record)
+        ours = self._ours()
         foreign = [] if self.record.exists() else [path for path in ours if path.exists()]
         if foreign:
             raise OutputError(
@@ -109,18 +138,28 @@ class RunFolder:
                 "folder, --force replaces the file"
             )
 
+    def check(self, *, force: bool) -> None:
+        """Raise an error where the folder cannot hold a new training; force: may replace one."""
+        check_folder(self.path)
+        if not force:
+            self.refuse_overwriting()
+
     def tidy(self) -> None:
         """Remove what killed writers left here; what a living one has stays."""
         remove_rests(self.path)
 
     def clear(self) -> None:
         """Remove what an earlier training left."""
-        ours = (self.metrics, self.calibration, self.record, self.program)
         try:
-            for path in (self.checkpoint, *ours):
+            for path in (self.checkpoint, *self._ours()):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: cannot remove: {error.strerror}") from error
+
+    def _ours(self) -> tuple[Path, ...]:
+        """The files that a new training writes, besides its checkpoint."""
+        logs = (self.metrics, self.steps, self.events, self.calibration)
+        return (self.program, self.target, *logs, self.record)
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,8 +1,8 @@
-"""The run folders of experiments: what they hold, and training one to its end.
+"""Trainings as tasks: run folders of experiments, what they hold, and training one to its end.
 
 A run folder of an experiment is an ordinary one, with configuration.json beside: what determines
 its numbers, the digest of its data included. Not for which runs an experiment wants nor for tables:
-that is reproduce.py.
+those are experiment_plan.py and rpucc.report.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.cli.run_folder import RunFolder
 from rpucc.errors import CheckpointError, ModelError, RpuccError, one_line
+from rpucc.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Run
-    from rpucc.program import Program
+    from rpucc.runs.record import Record
+    from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
     from rpucc.target.target import Target
 
@@ -68,8 +69,8 @@ def train_tasks(tasks: Sequence[Task], jobs: int) -> list[str]:
 
 def attempt(task: Task, *, alone: bool = False) -> str:
     """Train a run to its end; return "" or why that failed. alone: it may draw a bar."""
-    from rpucc.cli.console import say
     from rpucc.report.units import counted
+    from rpucc.terminal import say
 
     try:
         error = train_task(task, bar=alone)
@@ -84,17 +85,17 @@ def train_task(task: Task, *, bar: bool) -> float:
 
     A checkpoint is written after every epoch, and where Ctrl-C comes first.
     """
-    from rpucc.cli.console import ProgressBar, say
-    from rpucc.cli.training import checked_data, make_trainer
     from rpucc.report.units import counted
+    from rpucc.runs.keeper import Keeper
+    from rpucc.runs.trainer import make_trainer
+    from rpucc.terminal import ProgressBar, say
 
     run = RunFolder(Path(task.folder))
-    program, machine = _machine(run, task)
-    data = checked_data(program, task.data, task.data_dir)
+    machine, data = _machine(run, task)
     trainer = make_trainer(machine, 1, task.batch_size)
     if done := machine.counters.epoch:
         say(f"{task.title}: goes on after {counted(done, 'epoch')}")
-    with ProgressBar() as shown:
+    with ProgressBar() as shown, Keeper(run, machine) as keeper:
         trainer.fit(
             data,
             epochs=task.epochs,
@@ -102,42 +103,38 @@ def train_task(task: Task, *, bar: bool) -> float:
             lr=task.lr,
             lr_schedule=task.lr_schedule,
             checkpoint=run.checkpoint,
-            callbacks=[lambda _: run.write_metrics(machine.history), *([shown] if bar else [])],
+            callbacks=[keeper, *([shown] if bar else [])],
         )
     return 100 * float(machine.history[task.epochs - 1]["test_error"])
 
 
-def _machine(run: RunFolder, task: Task) -> tuple[Program, Machine]:
+def _machine(run: RunFolder, task: Task) -> tuple[Machine, Dataset]:
     """Load what a checkpoint holds, or compile and start; the folder is in order afterwards."""
-    from rpucc.cli import train_start
-    from rpucc.cli.output import to_json, write_text
-    from rpucc.cli.trust import admit
     from rpucc.compiler.compile import compile_model
-    from rpucc.runtime.checkpoint import load_checkpoint
+    from rpucc.outputs import to_json, write_text
+    from rpucc.runs.data import load_data
+    from rpucc.runs.start import load_program, resume, start
     from rpucc.trust import Trust
 
-    arguments = _arguments(task)
+    record = _record(task)
     if run.checkpoint.is_file():
-        program = train_start.load_program(run)
-        admit(program, task.folder, trusted=task.trust)
-        machine = load_checkpoint(run.checkpoint, program)
-        run.tidy()
-        run.write_arguments(arguments.record())
-        run.write_metrics(machine.history)
-        return program, machine
-    program = compile_model(task.model, task.target, arguments.compiling)
+        program = load_program(run)
+        data = load_data(task.data, task.data_dir, program)
+        return resume(run, program, record, data, trusted=task.trust), data
+    program = compile_model(task.model, task.target, record.compiling)
     program.trust = Trust(folders=program.trust.folders)  # its target is named by the experiment
-    machine = train_start.start(run, program, arguments)
+    data = load_data(task.data, task.data_dir, program)
+    machine = start(run, program, record, data, trusted=task.trust)
     write_text(run.path / CONFIGURATION, to_json(task.configuration) + "\n")
-    return program, machine
+    return machine, data
 
 
-def _arguments(task: Task) -> Any:
-    """Return what `rpucc train` would have been given."""
-    from rpucc.cli.train_start import Arguments
+def _record(task: Task) -> Record:
+    """Return what `rpucc train` would have kept."""
     from rpucc.compiler.options import CompileOptions
+    from rpucc.runs.record import Record
 
-    return Arguments(
+    return Record(
         model=task.model,
         target=task.target,
         compiling=CompileOptions(overrides=task.overrides),
@@ -149,12 +146,6 @@ def _arguments(task: Task) -> Any:
         lr_schedule=task.lr_schedule,
         seed=task.seed,
         threads=1,
-        trust=task.trust,
-        output=task.folder,
-        resume=False,
-        force=False,
-        fail_above=None,
-        as_json=False,
     )
 
 
@@ -173,19 +164,13 @@ def read_run(folder: RunFolder) -> Run:
     The configuration comes from configuration.json, else from the program, run.json and the data
     that it names. Raises RpuccError where a file is missing or damaged.
     """
-    from rpucc.cli.recorded import recorded
-    from rpucc.cli.train import train
     from rpucc.experiments.outcome import Run
 
-    arguments = folder.arguments()
-    if arguments.get("origin") is not None:
+    record = folder.read_record()
+    if record.origin is not None:
         raise CheckpointError(f"{folder.path}: starts from another run (--from), not from a model")
-    try:
-        seed, version = recorded(folder, train, ("seed",))["seed"], str(arguments["rpucc"])
-        configuration = _stored_configuration(folder) or _derived_configuration(folder)
-    except KeyError as error:
-        raise CheckpointError(f"{folder.record}: is damaged: {error} is missing") from None
-    return Run(configuration, seed, tuple(_epochs(folder)), version)
+    configuration = _stored_configuration(folder) or _derived_configuration(folder, record)
+    return Run(configuration, record.seed, tuple(_epochs(folder)), record.rpucc)
 
 
 def _epochs(folder: RunFolder) -> list[dict[str, float]]:
@@ -214,15 +199,11 @@ def _stored_configuration(folder: RunFolder) -> dict[str, Any] | None:
     return found
 
 
-def _derived_configuration(folder: RunFolder) -> dict[str, Any]:
-    from rpucc.cli.recorded import recorded
-    from rpucc.cli.train import train
-    from rpucc.experiments.configuration import TRAINING_KEYS, configuration
+def _derived_configuration(folder: RunFolder, record: Record) -> dict[str, Any]:
+    from rpucc.experiments.configuration import configuration
 
-    wanted = (*TRAINING_KEYS, "lr_schedule", "data", "data_dir")
-    arguments = recorded(folder, train, wanted)
-    digest = digest_of(arguments["data"], arguments["data_dir"])
-    return configuration(arguments, _target_of(folder.program), digest)
+    digest = digest_of(record.data, record.data_dir)
+    return configuration(record.values(), _target_of(folder.program), digest)
 
 
 def _target_of(path: Path) -> Target:

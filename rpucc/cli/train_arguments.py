@@ -1,0 +1,82 @@
+"""The arguments of `rpucc train`: what run.json keeps of them, and takes in their place.
+
+Not for what is done with them: that is train.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rpucc.cli import options
+from rpucc.compiler.options import FLAGS, CompileOptions
+from rpucc.runs.record import RECORDED as COMPILED
+from rpucc.runs.record import Record
+
+RUNS = "rpucc-runs"
+"""The folder of run folders that nobody names."""
+TRAINING = {"training": True}
+"""What a compilation for training decides by itself."""
+COMPILING = ("target", *options.offered(**TRAINING))
+RECORDED = ("target", *COMPILED)
+"""What run.json keeps of how the program was compiled."""
+FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "seed")
+"""What a resumed training cannot change."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command's arguments, of which a run folder keeps what `record` says."""
+
+    model: str
+    target: str
+    compiling: CompileOptions
+    data: str
+    data_dir: str | None
+    epochs: int
+    batch_size: int
+    lr: float
+    lr_schedule: str
+    seed: int
+    threads: int
+    trust: bool
+    output: str | None
+    resume: bool
+    force: bool
+    fail_above: options.Limit | None
+    as_json: bool
+    from_run: str | None = None
+    origin: dict[str, Any] | None = None
+    """Of a training that starts from another: its folder, and what was trained there."""
+
+    def record(self) -> Record:
+        """What run.json keeps: enough to resume, with the paths of files absolute."""
+        compiling = self.compiling
+        if compiling.plan is not None:
+            compiling = replace(compiling, plan=_absolute(str(compiling.plan)))
+        own = {each.name for each in fields(self)} & set(Record.model_fields)
+        kept: dict[str, Any] = {name: getattr(self, name) for name in own}
+        for key in ("data", "data_dir", "target"):
+            if kept[key] is not None and _is_path(kept[key], key):
+                kept[key] = _absolute(kept[key])
+        return Record(**{**kept, "compiling": compiling})
+
+    def with_record(self, kept: Mapping[str, Any]) -> Arguments:
+        """Return the arguments with what run.json says in the place of theirs."""
+        compiling = {name: value for name, value in kept.items() if name in FLAGS}
+        others = {name: value for name, value in kept.items() if name not in FLAGS}
+        return replace(self, compiling=replace(self.compiling, **compiling), **others)
+
+
+def _is_path(text: str, key: str) -> bool:
+    from rpucc.runtime.data import DATASETS
+    from rpucc.target.target import preset_names
+
+    names: dict[str, Collection[str]] = {"data": DATASETS, "target": preset_names()}
+    return text not in names.get(key, ())
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())

@@ -1,0 +1,1 @@
+"""Run folders and experiments: trainings that are kept, found again and compared."""

@@ -1,0 +1,48 @@
+"""Data for a program: loaded, and checked against its inputs and outputs.
+
+Not for what a data set may be: that is rpucc.runtime.data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rpucc.errors import ModelError
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.runtime.data import Dataset
+
+
+def sample_shapes(program: Program) -> dict[str, tuple[int, ...]]:
+    """Return each data input with the shape of a sample; ModelError where one is not static."""
+    from rpucc.report.text.program import input_shapes
+
+    found = {}
+    for name, shape in input_shapes(program).items():
+        if not all(isinstance(d, int) for d in shape):
+            raise ModelError(f"input {name!r}: its shape {list(shape)} is not static")
+        found[name] = tuple(int(d) for d in shape)
+    return found
+
+
+def output_shape(program: Program) -> tuple[int, ...]:
+    """Return the shape of one sample's output: [classes, *space], or [values] of a regression."""
+    for node in program.model.graph:
+        for value in node.outputs:
+            if value.name == program.step.scored and value.shape is not None:
+                dims = [d for d in list(value.shape)[1:] if isinstance(d, int)]
+                if dims and len(dims) == len(value.shape) - 1:
+                    return tuple(dims)
+    raise ModelError(f"output {program.output!r}: its number of values a sample is not static")
+
+
+def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
+    """Return the data set, checked against the program; raises DataError."""
+    from rpucc.runtime.data import fitted, load_dataset
+    from rpucc.terminal import say
+
+    folder = Path(data_dir) if data_dir is not None else None
+    dataset = load_dataset(spec, folder, inputs=program.inputs)
+    return fitted(dataset, sample_shapes(program), output_shape(program), program.loss, say)

@@ -1,0 +1,111 @@
+"""Starting a training: the machine, and the run folder that it leaves its files in.
+
+For every command that trains. Not for the epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from rpucc.errors import CheckpointError
+from rpucc.runs.admission import admit
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.runs.folder import RunFolder
+    from rpucc.runs.record import Record
+    from rpucc.runtime.data import Dataset
+    from rpucc.runtime.machine import Machine
+
+
+def start(
+    run: RunFolder,
+    program: Program,
+    record: Record,
+    data: Dataset,
+    *,
+    command: str | None = None,
+    trusted: bool = False,
+) -> Machine:
+    """Make the machine and then the run folder. trusted: the user gave --trust."""
+    from rpucc.runtime.machine import Machine
+
+    admit(program, record.model, trusted=trusted)
+    machine = Machine(program, record.seed)
+    begin(run, machine, record, data, command=command)
+    return machine
+
+
+def begin(
+    run: RunFolder,
+    machine: Machine,
+    record: Record,
+    data: Dataset,
+    *,
+    command: str | None = None,
+) -> None:
+    """Make the run folder of a machine: from here on something is written.
+
+    The checkpoint comes last: a folder that has one can be resumed.
+    """
+    from rpucc.outputs import make_folder
+    from rpucc.runs.about import about
+    from rpucc.runs.events import Event, append
+    from rpucc.runtime.checkpoint_file import write_checkpoint
+
+    make_folder(run.path)
+    run.tidy()
+    run.clear()
+    run.write_program(machine.program)
+    run.write_record(record, about(command, data))
+    run.write_calibration(calibration_records(machine))
+    append(run.events, Event("started", command=command))
+    write_checkpoint(machine.checkpoint(), machine.program, run.checkpoint)
+
+
+def calibration_records(machine: Machine) -> list[dict[str, Any]]:
+    """One record a zero-shifted layer."""
+    return [{"layer": name, **found.record()} for name, found in machine.symmetry.items()]
+
+
+def load_program(run: RunFolder) -> Program:
+    """Read the program of a run folder."""
+    from rpucc.program import Program
+
+    return Program.load(run.program)
+
+
+def resume(
+    run: RunFolder,
+    program: Program,
+    record: Record,
+    data: Dataset,
+    *,
+    command: str | None = None,
+    trusted: bool = False,
+    named: Collection[str] = (),
+) -> Machine:
+    """Load the machine of a run folder's checkpoint, and bring the other files in line with it.
+
+    trusted, named: as `rpucc.runs.admission.admit`. Raises CheckpointError where the data are not
+    those that the training was started with.
+    """
+    from rpucc.runs.about import digest
+    from rpucc.runs.events import Event, append
+    from rpucc.runtime.checkpoint import load_checkpoint
+
+    admit(program, str(run.path), trusted=trusted, named=named)
+    if run.data_digest() not in (None, digest(data)):
+        raise CheckpointError(
+            f"{run.path}: {record.data} is not what its training was started with (the SHA-256 of "
+            "samples and labels is another); a resumed training needs the same data: --data-dir "
+            "names another folder, train --from starts a new training from these weights"
+        )
+    machine = load_checkpoint(run.checkpoint, program)
+    run.tidy()
+    run.replace_record(record)
+    run.write_metrics(machine.history)
+    counters = machine.counters
+    append(run.events, Event("resumed", counters.epoch, counters.done, command=command))
+    return machine

@@ -1,0 +1,82 @@
+"""The files of a trained network: from the name of a run folder or checkpoint to its machine.
+
+Not for what else a user may name where a model is wanted: that is the command line's.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rpucc.errors import CheckpointError
+from rpucc.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.runtime.checkpoint_file import Checkpoint
+    from rpucc.runtime.machine import Machine
+
+CHECKPOINT_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network's files."""
+
+    program: Path
+    checkpoint: Path
+    run: RunFolder | None
+    """The folder, where it is a run folder."""
+
+    def load_program(self) -> Program:
+        """Read the program."""
+        from rpucc.program import Program
+
+        return Program.load(self.program)
+
+    def load_machine(self, program: Program, *, trusted: bool = False) -> Machine:
+        """Make the machine as the checkpoint has it; trusted: the user gave --trust."""
+        from rpucc.runs.admission import admit
+        from rpucc.runtime.checkpoint import load_checkpoint
+
+        admit(program, str(self.run.path if self.run else self.program), trusted=trusted)
+        return load_checkpoint(self.checkpoint, program)
+
+    def read_checkpoint(self, program: Program) -> Checkpoint:
+        """Read the checkpoint to look at it: nothing of its devices is made or imported."""
+        from rpucc.runtime.checkpoint_file import read_checkpoint
+
+        return read_checkpoint(self.checkpoint, program)
+
+
+def find_trained(name: str, program: str | None = None) -> Trained | None:
+    """Return the files of a run folder or checkpoint; None where `name` is neither.
+
+    program: the program's file, where it does not lie beside the checkpoint. Raises
+    CheckpointError where a folder or a checkpoint lacks something.
+    """
+    path = Path(name)
+    if os.path.isdir(path):  # False, too, for a name too long for the system
+        run = RunFolder(path)
+        if not run.exists():
+            raise CheckpointError(
+                f"{name}: is a folder, but no run folder: it has no program.rpu.onnx"
+            )
+        checkpoint = run.checkpoint
+        if not checkpoint.is_file():
+            raise CheckpointError(
+                f"{name}: has no checkpoint yet; rpucc train writes one after every epoch"
+            )
+    elif path.suffix == CHECKPOINT_SUFFIX:
+        if not path.is_file():
+            raise CheckpointError(f"{name}: no such file")
+        run, checkpoint = RunFolder(path.parent), path
+    else:
+        return None
+    place = Path(program) if program is not None else run.program
+    if not place.is_file():
+        hint = "no such file" if program is not None else "give the checkpoint's with --program"
+        raise CheckpointError(f"{name}: its program {place} is not there; {hint}")
+    return Trained(place, checkpoint, run if run.exists() else None)

@@ -1,0 +1,31 @@
+"""A trainer whose kernels are ready: compiling them takes long enough to be said.
+
+Not for training: that is rpucc.runtime.trainer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rpucc.terminal import status
+
+if TYPE_CHECKING:
+    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.trainer import Trainer
+
+
+def make_trainer(machine: Machine, threads: int, batch_size: int | None = None) -> Trainer:
+    """Make a trainer whose kernels are compiled (and says so) or loaded from the cache.
+
+    batch_size: that of the training to come; None for evaluation alone.
+    """
+    from rpucc.runtime.trainer import Trainer
+    from rpucc.runtime.warmup import on_compiling, warm_up
+
+    trainer = Trainer(machine, threads=threads)
+    with (
+        status("preparing kernels…") as say_instead,
+        on_compiling(lambda: say_instead("compiling kernels (compiled once per installation)…")),
+    ):
+        warm_up(trainer, batch_size or 1, train=batch_size is not None)
+    return trainer
