@@ -44,6 +44,8 @@ _LAZY = {
     "EpochMetrics": ("rpucc.runtime.metrics", "EpochMetrics"),
     "Evaluation": ("rpucc.runtime.metrics", "Evaluation"),
     "Progress": ("rpucc.runtime.metrics", "Progress"),
+    "StepMetrics": ("rpucc.runtime.metrics", "StepMetrics"),
+    "LayerStats": ("rpucc.runtime.layer_stats", "LayerStats"),
     "Dataset": ("rpucc.runtime.data", "Dataset"),
     "load_dataset": ("rpucc.runtime.data", "load_dataset"),
     "load_checkpoint": ("rpucc.runtime.checkpoint", "load_checkpoint"),
@@ -81,6 +83,7 @@ __all__ = [
     "EpochMetrics",
     "Evaluation",
     "InfeasibleError",
+    "LayerStats",
     "Machine",
     "ModelError",
     "OutputError",
@@ -90,6 +93,7 @@ __all__ = [
     "Program",
     "Progress",
     "RpuccError",
+    "StepMetrics",
     "Target",
     "TargetError",
     "Trainer",
@@ -134,8 +138,9 @@ if TYPE_CHECKING:
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
     from rpucc.runtime.data import Dataset, load_dataset
     from rpucc.runtime.devices import Device
+    from rpucc.runtime.layer_stats import LayerStats
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
+    from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress, StepMetrics
     from rpucc.runtime.standalone import StandaloneArray as Array
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict

@@ -7,7 +7,7 @@ and the executor knows nothing of them but a table (`backend.py`). Not for makin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
+    from rpucc.runtime.tallies import Tallies
     from rpucc.runtime.threads import Work
 
 Buffer = NDArray[Any]
@@ -34,27 +35,6 @@ class StepAddress:
     evaluating: bool = False
     sample: int = 0
     """Number of the batch's first sample; another one in every step."""
-
-
-@dataclass
-class Tallies:
-    """What the instructions of a step count."""
-
-    reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
-    """Tile reads, saturated ones, re-reads (see `kernels.read`)."""
-    pulse_counts: list[NDArray[np.int64]] = field(default_factory=list)
-    """Of each job that pulses devices its own, because they run side by side."""
-
-    @property
-    def pulses(self) -> int:
-        """Pulses since they were last set to 0."""
-        return sum(int(count.sum()) for count in self.pulse_counts)
-
-    def reset(self) -> None:
-        """Start all tallies anew."""
-        self.reads[:] = 0
-        for count in self.pulse_counts:
-            count[:] = 0
 
 
 class Shapes(Protocol):
@@ -87,7 +67,7 @@ class Builder(Shapes, Protocol):
 
     @property
     def tallies(self) -> Tallies:
-        """What instructions add to when they run."""
+        """What instructions add to when they run: `line(layer)` for each job."""
 
     def matrix(self, weight: ir.Value) -> Array:
         """The matrix on devices that a Read or an Update node works on, by its weight."""

@@ -1,6 +1,6 @@
 """What a training tells those who watch it: the callbacks of `Trainer.fit`.
 
-Not for what it tells them: `metrics.py`.
+Not for what it tells them: `metrics.py` and `layer_stats.py`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from rpucc import arguments
 
 if TYPE_CHECKING:
-    from rpucc.runtime.metrics import EpochMetrics, Progress
+    from rpucc.runtime.layer_stats import LayerStats
+    from rpucc.runtime.metrics import EpochMetrics, Progress, StepMetrics
 
-EVENTS = ("on_epoch", "on_progress")
-"""The methods that a callback may have, any of them or both."""
+EVENTS = ("on_step", "on_progress", "on_layer_stats", "on_epoch")
+"""The methods that a callback may have, one of them or more."""
 
 ALLOWED = (
-    "a function of an EpochMetrics, or an object with the methods on_epoch(metrics), "
-    "on_progress(progress) or both"
+    "a function of an EpochMetrics, or an object with one or more of the methods "
+    "on_epoch(metrics), on_layer_stats(stats), on_step(step) and on_progress(progress)"
 )
 
 
@@ -36,7 +37,24 @@ class WatchesProgress(Protocol):
         """Training stands here."""
 
 
-Callback: TypeAlias = "WatchesEpochs | WatchesProgress | Callable[[EpochMetrics], object]"
+class WatchesSteps(Protocol):
+    """A callback that is told of every step: of a sample each, thousands a second."""
+
+    def on_step(self, step: StepMetrics, /) -> object:
+        """A step is done: its updates, too."""
+
+
+class WatchesLayers(Protocol):
+    """A callback that is told what each epoch did to each layer."""
+
+    def on_layer_stats(self, stats: tuple[LayerStats, ...], /) -> object:
+        """An epoch is complete; called after its checkpoint is written and before `on_epoch`."""
+
+
+Callback: TypeAlias = (
+    "WatchesEpochs | WatchesProgress | WatchesSteps | WatchesLayers"
+    " | Callable[[EpochMetrics], object]"
+)
 """What one of `callbacks=` may be; a plain function is an `on_epoch`."""
 
 
@@ -55,12 +73,32 @@ class Callbacks:
                     raise arguments.wrong(f"callbacks[{i}]", each, ALLOWED)
                 self._told[event].append(method)
 
-    def on_epoch(self, metrics: EpochMetrics) -> None:
-        """Tell that an epoch is complete."""
-        for tell in self._told["on_epoch"]:
-            tell(metrics)
+    @property
+    def watch_steps(self) -> bool:
+        """Whether anyone is told of single steps: else nothing is made for them."""
+        return bool(self._told["on_step"])
+
+    @property
+    def watch_layers(self) -> bool:
+        """Whether anyone is told of layers: else nothing is computed for them."""
+        return bool(self._told["on_layer_stats"])
+
+    def on_step(self, step: StepMetrics) -> None:
+        """Tell that a step is done."""
+        for tell in self._told["on_step"]:
+            tell(step)
 
     def on_progress(self, progress: Progress) -> None:
         """Tell where training stands."""
         for tell in self._told["on_progress"]:
             tell(progress)
+
+    def on_layer_stats(self, stats: tuple[LayerStats, ...]) -> None:
+        """Tell what an epoch did to each layer."""
+        for tell in self._told["on_layer_stats"]:
+            tell(stats)
+
+    def on_epoch(self, metrics: EpochMetrics) -> None:
+        """Tell that an epoch is complete."""
+        for tell in self._told["on_epoch"]:
+            tell(metrics)

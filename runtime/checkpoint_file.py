@@ -24,6 +24,7 @@ from rpucc.layers import analog_layers
 from rpucc.program import Program
 from rpucc.runtime.counters import MAX_SEED, MOST_DRAWS, Counters
 from rpucc.runtime.metrics import EpochMetrics
+from rpucc.runtime.tallies import COUNTS
 
 FORMAT = "rpucc-checkpoint-1"
 SUFFIX = ".safetensors"
@@ -37,6 +38,8 @@ def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
     counters["reads"] = found.counters.reads.tolist()
     if not counters["earlier"]:
         del counters["earlier"]  # most trainings have none, and earlier versions knew none
+    if not counters["layers"]:
+        del counters["layers"]  # the same
     metadata = {
         "format": FORMAT,
         "program": program_digest(program),
@@ -162,7 +165,12 @@ def _counters(text: str) -> Counters:
     """Counters from their JSON; raises ValueError, TypeError or KeyError where it is damaged."""
     found = json.loads(text)
     loss = found.get("loss_sum", 0.0) if isinstance(found, dict) else None
-    whole = [*found["reads"], *(v for k, v in found.items() if k not in ("reads", "loss_sum"))]
+    others = ("reads", "loss_sum", "layers")
+    whole = [
+        *found["reads"],
+        *_layer_counts(found),
+        *(v for k, v in found.items() if k not in others),
+    ]
     if (
         not all(type(value) is int and 0 <= value < 2**63 for value in whole)
         or len(found["reads"]) != 3
@@ -171,6 +179,16 @@ def _counters(text: str) -> Counters:
     ):
         raise ValueError("its counters are none")
     return Counters(**{**found, "reads": np.array(found["reads"], np.int64)})
+
+
+def _layer_counts(found: dict[str, Any]) -> list[Any]:
+    """All counts of layers, one after the other; raises ValueError."""
+    layers = found.get("layers", {})
+    if not isinstance(layers, dict) or not all(
+        isinstance(counts, list) and len(counts) == COUNTS for counts in layers.values()
+    ):
+        raise ValueError("its counts of layers are none")
+    return [count for counts in layers.values() for count in counts]
 
 
 def _history(text: str) -> list[dict[str, Any]]:

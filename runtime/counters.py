@@ -35,6 +35,9 @@ class Counters:
     reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
     """Tile reads, saturated ones, re-reads."""
     earlier: int = 0
+    layers: dict[str, list[int]] = field(default_factory=dict)
+    """Layer to tile reads, saturated ones, re-reads and pulses of the epoch under way; only where
+    someone watches layers, and up to date where it is asked for (`Training`)."""
 
     def next_epoch(self) -> Counters:
         """Where training stands after the epoch under way."""

@@ -13,9 +13,10 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.op_spec import DOMAIN
-from rpucc.runtime.builder import Buffer, Instruction, StepAddress, Tallies
+from rpucc.runtime.builder import Buffer, Instruction, StepAddress
 from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.cpu import CPU
+from rpucc.runtime.tallies import Tallies
 from rpucc.runtime.threads import Threads, Work
 from rpucc.stamps import is_to_be_bounded, set_attributes, stamp_of
 

@@ -17,10 +17,11 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, RpuccError, one_line
-from rpucc.runtime.builder import Buffer, Instruction, StepAddress, Tallies
+from rpucc.runtime.builder import Buffer, Instruction, StepAddress
 from rpucc.runtime.chains import find_chains
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.fits import require
+from rpucc.runtime.tallies import Tallies
 from rpucc.runtime.threads import Threads, Work
 
 if TYPE_CHECKING:

@@ -108,7 +108,7 @@ def _figures(
     dw_min = pulsed.device.dw_min if plane.pulsed else 0.0
     train = update.bl * dw_min / (cell.rate or 1.0)
     symmetry, asymmetry = _balance(pulsed) if plane.pulsed else (None, 0.0)
-    states, at_bounds = _range(plane) if plane.pulsed else (math.inf, 0.0)
+    states, at_bounds = steps_and_bounds(plane) if plane.pulsed else (math.inf, 0.0)
     backward = policy.periphery.backward
     forward_open = policy.periphery.bound > 0 and not plan.bound_forward
     backward_open = float(backward.bound) > 0 and plan.reads_backward and not plan.bound_backward
@@ -154,8 +154,8 @@ def _blocks(plane: Plane) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
         yield rows, np.asarray(low), np.asarray(high)
 
 
-def _range(plane: Plane) -> tuple[float, float]:
-    """(steps between the bounds of a device on average, part of the weights at a bound)."""
+def steps_and_bounds(plane: Plane) -> tuple[float, float]:
+    """Return (steps between pulsed devices' bounds on average, part of the weights at a bound)."""
     step, states, held = np.float32(plane.device.dw_min), 0.0, 0
     for rows, low, high in _blocks(plane):
         W = plane.W[rows]

@@ -6,7 +6,7 @@ Not for how the numbers come about: that is the trainer's.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,20 @@ class Progress:
     """Samples that are tested after every epoch."""
     test_seconds: float | None = None
     """What the last test took; None before the first."""
+
+
+class StepMetrics(NamedTuple):
+    """One training step, for `on_step`. A tuple, as one is made in every step that is watched."""
+
+    epoch: int
+    """The epoch under way, from 1."""
+    done: int
+    """Samples of the epoch that are trained, those of this step among them."""
+    samples: int
+    """Samples of this step."""
+    loss: float
+    """Their mean loss before the update; nan where the program has none."""
+    lr: float
 
 
 @dataclass(frozen=True)

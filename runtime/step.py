@@ -5,11 +5,13 @@ Not for what a step computes (the program, run by the executor) nor for which sa
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from rpucc.runtime.feed import fill
+from rpucc.runtime.tallies import PULSES, TILE_READS
 
 if TYPE_CHECKING:
     from rpucc.runtime.counters import Counters
@@ -41,21 +43,28 @@ class Step:
         lr: float,
         counters: Counters,
         scoring: Scoring,
-    ) -> None:
-        """Train on the next samples in `order`; `chosen` are their labels."""
-        size, executor, state = self.size, self.executor, self.executor.tallies
+    ) -> float:
+        """Train on the next samples in `order`, with labels `chosen`; returns their mean loss.
+
+        That is nan where the program has none.
+        """
+        size, executor, tallies = self.size, self.executor, self.executor.tallies
         fill(self._inputs, rows, order, counters.done)
         if self._labels is not None:
             self._labels[...] = chosen.reshape(self._labels.shape)
         for rate in self._rates:
             rate[...] = lr
-        state.reset()
+        tallies.reset()
         executor.run(counters.sample)
+        loss = math.nan
         if self._loss is not None:
-            counters.loss_sum += float(self._loss) * size
+            loss = float(self._loss)
+            counters.loss_sum += loss * size
         if self._scored is not None:
             counters.errors += scoring.errors(self._scored, chosen)
-        counters.pulses += state.pulses
-        counters.reads += state.reads
+        counts = tallies.counts
+        counters.pulses += int(counts[PULSES])
+        counters.reads += counts[TILE_READS]
         counters.sample += size
         counters.done += size
+        return loss

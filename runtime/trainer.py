@@ -106,9 +106,12 @@ class Trainer:
             (KeyboardInterrupt is raised on); its folder has to be there.
         callbacks: a list of whom to tell, in this order. Each is an object with the method
             on_epoch(metrics), called with the EpochMetrics of each epoch when it is complete and
-            saved, the method on_progress(progress), called with a Progress about ten times a
-            second, or both; or a function, which is called as an on_epoch. What they return counts
-            for nothing, what they raise ends the training.
+            saved; on_layer_stats(stats), called before it with a tuple of the LayerStats of all
+            layers on arrays; on_step(step), called with the StepMetrics of every step (of one
+            sample each by default: it has to be quick); on_progress(progress), called with a
+            Progress about ten times a second; or more than one of them. A function is called as an
+            on_epoch. What they return counts for nothing, what they raise ends the training. What
+            nobody listens to is not computed.
 
         Returns the EpochMetrics of all epochs of the machine, errors as fractions of the labels.
         Raises ArgumentError for a wrong argument, DataError where the data do not fit the model,
@@ -176,7 +179,7 @@ class Trainer:
         loss_sum, errors, scoring = 0.0, 0, None
         reads = np.zeros(3, np.int64)
         for first, executor in self._batches(rows, batch_size):
-            executor.tallies.reads[:] = 0
+            executor.tallies.reset()
             if scoring is None:
                 labels, scoring = self._scored(labels, executor[step.scored].shape)
             if step.labels is not None:
@@ -273,6 +276,14 @@ class Trainer:
             executor = self.executor(batch, evaluating=False)
             self._steps[batch] = Step(executor, self.machine.program.step, self.feed)
         return self._steps[batch]
+
+    def take_counts(self) -> dict[str, Array]:
+        """What training steps counted since this was last asked: layer to counts as `Tallies`."""
+        found: dict[str, Array] = {}
+        for step in self._steps.values():
+            for layer, counts in step.executor.tallies.take().items():
+                found[layer] = found.get(layer, 0) + counts
+        return found
 
     def _batches(
         self, rows: Rows, batch_size: int | None, also: Sequence[str] = ()

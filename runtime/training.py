@@ -20,8 +20,9 @@ from rpucc.runtime.checkpoint_file import write_checkpoint
 from rpucc.runtime.counters import MOST_DRAWS
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.kernels.philox import shuffle
+from rpucc.runtime.layer_stats import layer_stats
 from rpucc.runtime.learning_rate import check_rate
-from rpucc.runtime.metrics import EpochMetrics, Progress
+from rpucc.runtime.metrics import EpochMetrics, Progress, StepMetrics
 from rpucc.runtime.scoring import Scoring
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Steps(Protocol):
     def evaluate(self, data: Samples, y: Array) -> Evaluation:
         """Return loss and error over samples."""
 
+    def take_counts(self) -> dict[str, Array]:
+        """Return what training steps counted since this was last asked, by layer."""
+
 
 class Training:
     """Trains a machine, in place, from where it stands."""
@@ -85,18 +89,24 @@ class Training:
         """Train to the last epoch; returns the metrics of all epochs of the machine."""
         machine, settings = self.machine, self.settings
         history = [EpochMetrics.from_record(record) for record in machine.history]
+        self.trainer.take_counts()  # of steps before this training
         with deferred_interrupt() as self._interrupt:
             try:
                 while machine.counters.epoch < settings.epochs:
                     rate = settings.rate(machine.counters.epoch)
                     seconds = self._epoch(rate)
+                    self._count_layers()
+                    counted = machine.counters.layers
                     metrics = self._close_epoch(rate, *seconds)
                     machine.history.append(metrics.reproducible())
                     history.append(metrics)
                     self._save()
+                    if self.callbacks.watch_layers:
+                        self.callbacks.on_layer_stats(layer_stats(machine, metrics.epoch, counted))
                     self.callbacks.on_epoch(metrics)
                     self._interrupt.check()
             except KeyboardInterrupt:
+                self._count_layers()
                 self._save()
                 raise
         return history
@@ -108,11 +118,14 @@ class Training:
         labels, n = self.dataset.y_train, len(self._rows)
         order = np.arange(n)
         shuffle(order, counters.earlier + counters.epoch, *self.machine.key)
+        epoch, watched = counters.epoch + 1, self.callbacks.watch_steps
         started, begun, reported = time.perf_counter(), counters.done, 0.0
         while counters.done < n:
             step: Step = self.trainer.step(min(self.settings.batch_size, n - counters.done))
             chosen = labels[order[counters.done : counters.done + step.size]]
-            step.run(self._rows, order, chosen, lr, counters, self._scoring)
+            loss = step.run(self._rows, order, chosen, lr, counters, self._scoring)
+            if watched:
+                self.callbacks.on_step(StepMetrics(epoch, counters.done, step.size, loss, lr))
             now = time.perf_counter()
             if now - reported > PROGRESS_SECONDS or counters.done == n:
                 reported = now
@@ -121,6 +134,14 @@ class Training:
             self._interrupt.check()
         seconds = time.perf_counter() - started
         return seconds, (n - begun) / max(seconds, 1e-9)
+
+    def _count_layers(self) -> None:
+        """Bring what the epoch under way counted in each layer up to date, if anyone asks."""
+        if self.callbacks.watch_layers:
+            layers = self.machine.counters.layers
+            for layer, counts in self.trainer.take_counts().items():
+                before = layers.get(layer, [0] * len(counts))
+                layers[layer] = [a + int(b) for a, b in zip(before, counts, strict=True)]
 
     def _report(self, samples: int, rate: float) -> None:
         counters = self.machine.counters

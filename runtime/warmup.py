@@ -58,7 +58,7 @@ def warm_up(trainer: Trainer, batch_size: int = 1, *, train: bool = True) -> Non
             size = machine.program.fixed_batch or size
             executor = trainer.executor(size, evaluating=evaluating)
             executor.run(0)
-            executor.tallies.reset()
+            executor.tallies.take()
         _warm_batches(machine.key)
     finally:
         machine.counters = counters

@@ -26,6 +26,7 @@ from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 from rpucc.stamps import settings_of
 
@@ -91,7 +92,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             trains,
         )
 
-    def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
+    def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
         scratch = _scratch(slow, cell.transfer_bl)
         matrix = slow.W, fast.W, slow_state, fast_state, X, D
@@ -104,7 +105,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             rate = float(lr)
             if not 0 <= rate <= most:
                 raise beyond_float32(array.layer, fast.device, rate, bl)
-            pulses[0] += code(
+            counts[PULSES] += code(
                 a, b, *matrix, rates(rate), pulse, *tiles, address, timing(), where.sample, *rest
             )
 
@@ -112,9 +113,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
 
     def parts(threads: int) -> list[Instruction]:
         rows = cut(len(slow.W), PULSED_PIECE_ROWS, threads)
-        counts = np.zeros((len(rows), 1), np.int64)  # one for each job: they run side by side
-        tallies.pulse_counts.append(counts)
-        return [job(a, b, count) for (a, b), count in zip(rows, counts, strict=True)]
+        return [job(a, b, tallies.line(array.layer)) for a, b in rows]
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains

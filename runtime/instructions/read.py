@@ -20,6 +20,7 @@ from rpucc.runtime.kernels.composed import Stages, read_kernels
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import multiply, multiply_groups
 from rpucc.runtime.kernels.read_arguments import UNBOUNDED, Draws, Lines, Scratch, Settings
+from rpucc.runtime.tallies import TILE_READS
 from rpucc.stages import PRODUCT_STAGES, ProductStage
 
 if TYPE_CHECKING:
@@ -148,24 +149,16 @@ def _analog(
     address, tallies = executor.address, executor.tallies
     example = Scratch.of(1, 1, 1), np.zeros(3, np.int64)
     code = machine_code(kernel, 0, 1, address.sample, *bound, *example)
-    counts: list[NDArray[np.int64]] = []
 
     def scratch() -> tuple[Scratch, NDArray[np.int64]]:
-        counts.append(np.zeros(3, np.int64))
-        return Scratch.of(block, longest, widest, sums), counts[-1]
+        counts = tallies.line(array.layer)[TILE_READS]
+        return Scratch.of(block, longest, widest, sums), counts
 
     def run(a: int, b: int, own: tuple[Scratch, NDArray[np.int64]]) -> None:
-        own[1][:] = 0
         code(a, b, address.sample, *bound, *own)
 
-    read_all = executor.split(len(X), X.size * Y.shape[-1], run, scratch, 1 if grouped else block)
-
-    def read_and_count() -> None:
-        read_all()
-        for count in counts:
-            np.add(tallies.reads, count, out=tallies.reads)
-
-    return read_and_count
+    piece = 1 if grouped else block
+    return executor.split(len(X), X.size * Y.shape[-1], run, scratch, piece)
 
 
 def _place(node: ir.Node, evaluating: bool) -> int:

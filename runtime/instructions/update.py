@@ -19,6 +19,7 @@ from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
+from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _pulsed(
     step, tallies = executor.address, executor.tallies
     W, devices = plane.W, device_state(plane)
 
-    def job(a: int, b: int, pulses: NDArray[np.int64]) -> Instruction:
+    def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         scratch = update_scratch(plane, total, positions, bl, b - a)
         matrix = W, devices, X, D
         bound = policy, layout, address
@@ -161,15 +162,13 @@ def _pulsed(
             if not 0 <= rate <= most:
                 raise beyond_float32(layer, plane.device, rate, bl)
             span = Span(step.sample, 0, total, step.sample, 0)
-            pulses[0] += code(a, b, *matrix, np.float32(rate), *bound, span, scratch)
+            counts[PULSES] += code(a, b, *matrix, np.float32(rate), *bound, span, scratch)
 
         return run
 
     def parts(count: int) -> list[Instruction]:
         rows = cut(len(W), PULSED_PIECE_ROWS, count)
-        counts = np.zeros((len(rows), 1), np.int64)  # one for each job: they run side by side
-        tallies.pulse_counts.append(counts)
-        return [job(a, b, count) for (a, b), count in zip(rows, counts, strict=True)]
+        return [job(a, b, tallies.line(layer)) for a, b in rows]
 
     return Work(operations(total, *W.shape), parts, plane)
 

@@ -20,6 +20,7 @@ from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.reference.read import read_tile
 from rpucc.runtime.scalars.philox import READ_BACKWARD, READ_EVALUATE, READ_FORWARD
+from rpucc.runtime.tallies import PULSES, TILE_READS
 from rpucc.runtime.threads import Work
 
 try:
@@ -37,6 +38,7 @@ def build_plain_read(builder: Builder, chain: ReadChain, noisy: bool = True) -> 
     y = builder.new(chain.nodes[-1].outputs[0], (*x.shape[:-1], array.layout.shape[transpose]))
     X, Y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
     positions, address = len(X) // builder.batch, builder.address
+    counts = builder.tallies.line(array.layer)
     key = (int(address.key[0]), int(address.key[1]))
     purpose = READ_BACKWARD if transpose else READ_FORWARD
     purpose = READ_EVALUATE if address.evaluating else purpose
@@ -67,7 +69,7 @@ def build_plain_read(builder: Builder, chain: ReadChain, noisy: bool = True) -> 
                 )
                 Y[m, outside] += out.astype(np.float32)
                 if row.any() or not settings["noise_managed"]:
-                    builder.tallies.reads[:] += [1, saturated, again]
+                    counts[TILE_READS] += [1, saturated, again]
 
     return run
 
@@ -80,8 +82,7 @@ def build_plain_update(builder: Builder, node: ir.Node, noisy: bool = True) -> N
     x, d, lr = (builder.array(value) for value in node.inputs[1:4])
     builder.bind(node.outputs[0], plane.W)
     X, D = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
-    pulses = np.zeros(1, np.int64)
-    builder.tallies.pulse_counts.append(pulses)
+    counts = builder.tallies.line(array.layer)
     managed, bl_managed = (
         bool(attributes.get_int(name, 0)) for name in ("update_management", "update_bl_management")
     )
@@ -92,7 +93,7 @@ def build_plain_update(builder: Builder, node: ir.Node, noisy: bool = True) -> N
             builder.address.sample,
         )  # fmt: skip
         plane.W[:], count = plain_pulse(devices, X, D, how, counted=False)
-        pulses[0] += count
+        counts[PULSES] += count
 
     def parts(_count: int) -> Sequence[Instruction]:
         return [run]
