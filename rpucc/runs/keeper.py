@@ -1,4 +1,4 @@
-"""Keeping a run folder in line with its training: metrics, events, timings.
+"""Keeping a run folder in line with its training: metrics, steps, events, timings.
 
 Not for checkpoints: the trainer writes those, first.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rpucc.errors import OutputError, RpuccError, one_line
 from rpucc.runs.about import now
 from rpucc.runs.events import Event, append, read_events
+from rpucc.runs.step_log import StepLog
 
 if TYPE_CHECKING:
     from rpucc.runs.folder import RunFolder
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 class Keeper:
     """A callback of `Trainer.fit`, and the context of that call, which says how it ended.
 
-    machine: the one that is trained; its history goes to metrics.csv.
+    machine: the one that is trained; its history goes to metrics.csv. samples, batch_size: of an
+    epoch of its training, and of a step.
     """
 
-    def __init__(self, run: RunFolder, machine: Machine) -> None:
+    def __init__(self, run: RunFolder, machine: Machine, samples: int, batch_size: int) -> None:
         self.run, self.machine = run, machine
+        self._steps = StepLog(run.steps, machine, samples, batch_size)
+        self.on_step, self.on_progress = self._steps.on_step, self._steps.on_progress
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Write the metrics of all epochs, and that one more is complete."""
@@ -43,6 +47,8 @@ class Keeper:
         _: TracebackType | None,
     ) -> None:
         """Say how the training ended; what goes wrong here does not hide what went wrong there."""
+        with contextlib.suppress(OutputError) if error else contextlib.nullcontext():
+            self._steps.close()
         counters = self.machine.counters
         at = (counters.epoch, counters.done)
         if error is None:

@@ -95,7 +95,8 @@ def train_task(task: Task, *, bar: bool) -> float:
     trainer = make_trainer(machine, 1, task.batch_size)
     if done := machine.counters.epoch:
         say(f"{task.title}: goes on after {counted(done, 'epoch')}")
-    with ProgressBar() as shown, Keeper(run, machine) as keeper:
+    keeper = Keeper(run, machine, len(data.y_train), task.batch_size)
+    with ProgressBar() as shown, keeper:
         trainer.fit(
             data,
             epochs=task.epochs,

@@ -37,6 +37,7 @@ def test_demo_keeps_a_run_folder(cli):
         "checkpoint.safetensors",
         "events.jsonl",
         "metrics.csv",
+        "metrics.jsonl",
         "program.rpu.onnx",
         "run.json",
         "target.toml",

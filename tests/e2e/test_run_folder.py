@@ -12,6 +12,7 @@ import pytest
 import rpucc
 from rpucc.runs.about import commit
 from rpucc.runs.events import Event, append, read_events
+from rpucc.runs.step_log import read_steps
 from rpucc.target.target import Target
 
 from .test_bad_input import refused
@@ -162,3 +163,56 @@ def test_the_commit_of_a_checkout_is_read_from_its_files(tmp_path):
     assert _of_checkout(tmp_path) == sha
     (git / "refs/heads/main").write_text("b" * 40 + "\n")
     assert _of_checkout(tmp_path) == "b" * 40
+
+
+# ---------------------------------------------------------------- metrics.jsonl
+
+
+def test_the_loss_of_steps_is_that_of_the_epoch(cli, tiny_model, tiny_data):
+    options = ("--data", tiny_data, "--epochs", 2, "--batch-size", 7, "-o", "run")
+    assert cli("train", tiny_model, *options).code == 0
+    found = read_steps(Path("run/metrics.jsonl"))
+    samples = record()["data_samples"]["train"]
+    for epoch in (1, 2):
+        mine = [line for line in found if line["epoch"] == epoch]
+        assert [line["samples"] for line in mine] == [*range(7, samples, 7), samples]
+        sizes = np.diff([0, *(line["samples"] for line in mine)])
+        mean = sum(size * line["loss"] for size, line in zip(sizes, mine, strict=True)) / samples
+        history = rpucc.Machine.load("run").history
+        assert mean == pytest.approx(history[epoch - 1]["train_loss"])
+
+
+def test_a_long_epoch_has_few_lines(cli, tiny_model, tiny_data, monkeypatch):
+    monkeypatch.setattr("rpucc.runs.step_log.LINES", 10)
+    assert cli("train", tiny_model, "--data", tiny_data, "-o", "run").code == 0
+    found = read_steps(Path("run/metrics.jsonl"))
+    assert len(found) == 10
+    assert found[-1]["samples"] == record()["data_samples"]["train"]
+
+
+@pytest.mark.parametrize("samples", [1, 57, 600, 700])
+def test_resumed_lines_are_those_of_a_training_that_was_never_stopped(
+    samples, cli, tiny_model, tiny_data, monkeypatch
+):
+    from rpucc.runtime import interrupt
+
+    monkeypatch.setattr("rpucc.runs.step_log.LINES", 30)
+    options = ("--data", tiny_data, "--epochs", 2)
+    assert cli("train", tiny_model, *options, "-o", "whole").code == 0
+    seen = 0
+
+    def check(self: interrupt.Interrupt) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == samples:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(interrupt.Interrupt, "check", check)
+        assert cli("train", tiny_model, *options, "-o", "cut").code == 130
+    assert events("cut")[-1] == "interrupted"
+    with Path("cut/metrics.jsonl").open("a") as stream:  # what a killed one leaves beyond it
+        stream.write('{"epoch": 2, "samples": 600, "loss": 1.0, "lr": 1.0, "loss_sum": 1.0}\n{"ep')
+    assert cli("train", "cut", "--resume").code == 0
+    for name in ("metrics.jsonl", "metrics.csv", "checkpoint.safetensors"):
+        assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes()

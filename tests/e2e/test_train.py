@@ -183,6 +183,7 @@ def test_ctrl_c_and_resume(cli, command, tiny_model, tiny_data):
         "checkpoint.safetensors",
         "events.jsonl",
         "metrics.csv",
+        "metrics.jsonl",
         "program.rpu.onnx",
         "run.json",
         "target.toml",

@@ -187,7 +187,13 @@ def test_fail_above(cli, tiny_model, tiny_data, limit: str) -> None:
     assert error.startswith(f"Error: --fail-above {limit}: the test error ")
     assert error.endswith("% is above 25.00 %")
     assert sorted(path.name for path in Path("bad").iterdir()) == [
-        *("checkpoint.safetensors", "events.jsonl", "metrics.csv", "program.rpu.onnx"),
+        *(
+            "checkpoint.safetensors",
+            "events.jsonl",
+            "metrics.csv",
+            "metrics.jsonl",
+            "program.rpu.onnx",
+        ),
         *("run.json", "target.toml"),
     ]
     assert cli("eval", "bad").code == 0

@@ -1,0 +1,111 @@
+"""metrics.jsonl: the loss while an epoch runs, at most LINES lines an epoch.
+
+Each line is a JSON object: `epoch` (from 1), `samples` (of the epoch, trained so far), `loss` (the
+mean since the line before), `lr`, and `loss_sum` (over the epoch so far, from which a resumed
+training goes on: its lines are those of one that was never stopped). Not for the metrics of whole
+epochs: those are metrics.csv.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rpucc.errors import OutputError
+from rpucc.outputs import write_text
+
+if TYPE_CHECKING:
+    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.metrics import Progress, StepMetrics
+
+LINES = 1000
+"""The most lines of an epoch: a longer one gets a line every so many steps."""
+
+
+class StepLog:
+    """A callback of `Trainer.fit` that writes the lines; `close` ends it.
+
+    samples, batch_size: of an epoch, and of a step. Lines that the file has from beyond where the
+    machine stands, as a killed training leaves them, are dropped. Raises OutputError.
+    """
+
+    def __init__(self, path: Path, machine: Machine, samples: int, batch_size: int) -> None:
+        self.path, self.machine, self.samples = path, machine, samples
+        steps = math.ceil(samples / batch_size)
+        self._every = batch_size * math.ceil(steps / LINES)
+        counters = machine.counters
+        kept = _lines_until(path, counters.epoch + 1, counters.done)
+        under_way = bool(kept) and counters.done < samples
+        last = kept[-1] if under_way and kept[-1]["epoch"] == counters.epoch + 1 else {}
+        self._sum, self._done = last.get("loss_sum", 0.0), last.get("samples", 0)
+        self._next = self._done + self._every
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._stream: IO[str] = path.open("a", encoding="utf-8", newline="\n")
+
+    def on_step(self, step: StepMetrics) -> None:
+        """Write a line where one is due."""
+        if step.done < self._next and step.done < self.samples:
+            return
+        total = self.machine.counters.loss_sum
+        loss = (total - self._sum) / (step.done - self._done)
+        if math.isfinite(loss) and not math.isnan(step.loss):
+            line = {"epoch": step.epoch, "samples": step.done, "loss": loss, "lr": step.lr}
+            self._write(json.dumps({**line, "loss_sum": total}) + "\n")
+        ended = step.done >= self.samples
+        self._sum, self._done = (0.0, 0) if ended else (total, step.done)
+        self._next = self._done + self._every
+
+    def on_progress(self, _: Progress) -> None:
+        """Let others see the lines: about ten times a second."""
+        self._flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.path}: cannot write: {error.strerror or error}")
+
+
+def read_steps(path: Path) -> list[dict[str, Any]]:
+    """Return the lines; what is none, as the end that a killed writer left, is passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and _fits(entry):
+            found.append(entry)
+    return found
+
+
+def _fits(entry: dict[str, Any]) -> bool:
+    whole = all(type(entry.get(key)) is int for key in ("epoch", "samples"))
+    return whole and all(type(entry.get(key)) is float for key in ("loss", "lr", "loss_sum"))
+
+
+def _lines_until(path: Path, epoch: int, samples: int) -> list[dict[str, Any]]:
+    """The lines that are not beyond a number of samples of an epoch."""
+    return [e for e in read_steps(path) if (e["epoch"], e["samples"]) <= (epoch, samples)]
