@@ -57,6 +57,30 @@ def temporary_folder(path: Path) -> Iterator[Path]:
             os.close(handle)
 
 
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[bool]:
+    """Hold a folder that is there for this process; gives whether no other one held it.
+
+    A dead process holds nothing. Where the system or the file system has no locks, every one gets
+    it.
+    """
+    if fcntl is None:
+        yield True
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    except OSError:
+        free = True
+    try:
+        yield free
+    finally:
+        os.close(handle)
+
+
 def remove_rests(folder: Path, name: str | None = None) -> list[Path]:
     """Remove what killed writers left in a folder, of all files or of `name`; return what it was.
 

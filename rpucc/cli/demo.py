@@ -86,6 +86,7 @@ def _start(
         seed=seed,
         threads=threads,
     )
+    click.get_current_context().with_resource(run.held())
     return start(run, program, record, data, command=typed())
 
 

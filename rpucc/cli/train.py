@@ -87,6 +87,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
 
         run, arguments, machine = prepare(ctx, arguments)
         data = load_data(arguments.data, arguments.data_dir, machine.program)
+        ctx.with_resource(run.held())
         begin(run, machine, arguments.record(), data, command=typed())
     elif arguments.model is None:
         raise UsageError("which model? name one, or a run to start from (--from)")
@@ -94,6 +95,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         run, arguments = _resumed(ctx, arguments)
         program = load_program(run)
         data = load_data(arguments.data, arguments.data_dir, program)
+        ctx.with_resource(run.held())
         machine = resume(
             run,
             program,
@@ -107,6 +109,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         program, run = _prepare(ctx, arguments)
         _say_rate(ctx, arguments)
         data = load_data(arguments.data, arguments.data_dir, program)
+        ctx.with_resource(run.held())
         machine = start(
             run, program, arguments.record(), data, command=typed(), trusted=arguments.trust
         )

@@ -7,16 +7,17 @@ a checkpoint: that is rpucc.runtime.checkpoint_file.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc import run_files
 from rpucc.errors import OutputError
-from rpucc.files import remove_rests
-from rpucc.outputs import check_folder, to_json, write_text
+from rpucc.files import locked_folder, remove_rests
+from rpucc.outputs import check_folder, make_folder, to_json, write_text
 from rpucc.report.csv import table_csv
 from rpucc.target.write import as_toml
 
@@ -144,6 +145,24 @@ class RunFolder:
         if not force:
             self.refuse_overwriting()
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, made where it is not there, for one training.
+
+        Raises OutputError where another process trains in it.
+        """
+        there = self.path.exists()
+        make_folder(self.path)
+        with contextlib.ExitStack() as ends, locked_folder(self.path) as free:
+            if not there:
+                ends.callback(self._remove_if_empty)
+            if not free:
+                raise OutputError(
+                    f"{self.path}: another process trains in this folder; -o names another one, or "
+                    "wait until it ends"
+                )
+            yield
+
     def tidy(self) -> None:
         """Remove what killed writers left here; what a living one has stays."""
         remove_rests(self.path)
@@ -155,6 +174,10 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: cannot remove: {error.strerror}") from error
+
+    def _remove_if_empty(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def _ours(self) -> tuple[Path, ...]:
         """The files that a new training writes, besides its checkpoint."""

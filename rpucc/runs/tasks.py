@@ -85,12 +85,17 @@ def train_task(task: Task, *, bar: bool) -> float:
 
     A checkpoint is written after every epoch, and where Ctrl-C comes first.
     """
+    run = RunFolder(Path(task.folder))
+    with run.held():
+        return _train_in(run, task, bar=bar)
+
+
+def _train_in(run: RunFolder, task: Task, *, bar: bool) -> float:
     from rpucc.report.units import counted
     from rpucc.runs.keeper import Keeper
     from rpucc.runs.trainer import make_trainer
     from rpucc.terminal import ProgressBar, say
 
-    run = RunFolder(Path(task.folder))
     machine, data = _machine(run, task)
     trainer = make_trainer(machine, 1, task.batch_size)
     if done := machine.counters.epoch:

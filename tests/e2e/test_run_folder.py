@@ -216,3 +216,28 @@ def test_resumed_lines_are_those_of_a_training_that_was_never_stopped(
     assert cli("train", "cut", "--resume").code == 0
     for name in ("metrics.jsonl", "metrics.csv", "checkpoint.safetensors"):
         assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+# ---------------------------------------------------------------- several processes
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(cli, command, tiny_model, tiny_data):
+    options = ("--data", tiny_data, "-o", "run")
+    first = command("train", tiny_model, *options, "--epochs", 10**6)
+    assert first.stdout is not None
+    while not first.stdout.readline().strip().startswith("2/"):
+        assert first.poll() is None
+    for again in (("train", "run", "--resume"), ("train", tiny_model, *options, "--force")):
+        refused(cli(*again), "run: another process trains in this folder")
+    first.kill()
+    first.communicate()
+    assert cli("train", "run", "--resume", "--epochs", 2).code == 0, "the dead hold nothing"
+
+
+def test_what_is_refused_leaves_no_folder(cli, tiny_model, tiny_data, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise rpucc.RpuccError("no machine today")
+
+    monkeypatch.setattr("rpucc.runtime.machine.Machine.__init__", refuse)
+    refused(cli("train", tiny_model, "--data", tiny_data, "-o", "run"), "no machine today")
+    assert not Path("run").exists()
