@@ -67,6 +67,15 @@ def positive(name: str, value: object) -> float:
     raise wrong(name, value, "a positive, finite number")
 
 
+def not_negative(name: str, value: object) -> float:
+    """Return an argument as a float of 0 or more that is finite; no bool."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and number >= 0:
+            return number
+    raise wrong(name, value, "a finite number of 0 or more")
+
+
 def integers(name: str, value: object, low: int, allowed: str) -> tuple[int, ...]:
     """Return an argument that holds several integers of `low` or more; raises ArgumentError."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):

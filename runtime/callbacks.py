@@ -6,20 +6,22 @@ Not for what it tells them: `metrics.py` and `layer_stats.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from rpucc import arguments
 
 if TYPE_CHECKING:
     from rpucc.runtime.layer_stats import LayerStats
-    from rpucc.runtime.metrics import EpochMetrics, Progress, StepMetrics
+    from rpucc.runtime.metrics import Ended, EpochMetrics, Progress, RunInfo, StepMetrics
 
-EVENTS = ("on_step", "on_progress", "on_layer_stats", "on_epoch")
+EVENTS = ("on_start", "on_step", "on_progress", "on_layer_stats", "on_epoch", "on_finish")
 """The methods that a callback may have, one of them or more."""
 
 ALLOWED = (
     "a function of an EpochMetrics, or an object with one or more of the methods "
-    "on_epoch(metrics), on_layer_stats(stats), on_step(step) and on_progress(progress)"
+    "on_epoch(metrics), on_layer_stats(stats), on_step(step), on_progress(progress), "
+    "on_start(run) and on_finish(ended)"
 )
 
 
@@ -51,8 +53,22 @@ class WatchesLayers(Protocol):
         """An epoch is complete; called after its checkpoint is written and before `on_epoch`."""
 
 
+class WatchesStart(Protocol):
+    """A callback that is told what is about to be trained, before everything else."""
+
+    def on_start(self, run: RunInfo, /) -> object:
+        """Training begins, or goes on."""
+
+
+class WatchesFinish(Protocol):
+    """A callback that is told how a training ended, whatever ended it: nothing comes after it."""
+
+    def on_finish(self, ended: Ended, /) -> object:
+        """Training is complete, stopped early, interrupted (Ctrl-C), or failed with an error."""
+
+
 Callback: TypeAlias = (
-    "WatchesEpochs | WatchesProgress | WatchesSteps | WatchesLayers"
+    "WatchesEpochs | WatchesProgress | WatchesSteps | WatchesLayers | WatchesStart | WatchesFinish"
     " | Callable[[EpochMetrics], object]"
 )
 """What one of `callbacks=` may be; a plain function is an `on_epoch`."""
@@ -82,6 +98,17 @@ class Callbacks:
     def watch_layers(self) -> bool:
         """Whether anyone is told of layers: else nothing is computed for them."""
         return bool(self._told["on_layer_stats"])
+
+    def on_start(self, run: RunInfo) -> None:
+        """Tell what is about to be trained."""
+        for tell in self._told["on_start"]:
+            tell(run)
+
+    def on_finish(self, ended: Ended) -> None:
+        """Tell how training ended: everyone, in the other order; raises what the first one did."""
+        with ExitStack() as all_told:
+            for tell in self._told["on_finish"]:
+                all_told.callback(tell, ended)
 
     def on_step(self, step: StepMetrics) -> None:
         """Tell that a step is done."""

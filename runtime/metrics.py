@@ -6,7 +6,7 @@ Not for how the numbers come about: that is the trainer's.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,18 @@ class EpochMetrics:
     rereads: int
     lr: float | None = None
     """The epoch's learning rate; None in records older than this field."""
+    validation_loss: float | None = None
+    """Of the validation samples, as `test_loss`; None where there were none."""
+    validation_error: float | None = None
     seconds: float = 0.0
     samples_per_second: float = 0.0
 
     def reproducible(self) -> dict[str, Any]:
         """The fields that the same seed gives again."""
-        timed = ("seconds", "samples_per_second")
-        return {key: value for key, value in asdict(self).items() if key not in timed}
+        left = {"seconds", "samples_per_second"}
+        if self.validation_loss is None:
+            left |= {"validation_loss", "validation_error"}
+        return {key: value for key, value in asdict(self).items() if key not in left}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
@@ -86,6 +91,35 @@ def _fits(kind: str, value: Any) -> bool:
     if value is None:
         return "None" in kind
     return type(value) is float or (type(value) is int and abs(value) < 2**63)
+
+
+Ended = Literal["complete", "stopped early", "interrupted", "failed"]
+"""How a training ended, for `on_finish`."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is about to be trained, and how, for `on_start`."""
+
+    program: str
+    """The name of the network."""
+    target: str
+    seed: int
+    weights: int
+    """On arrays."""
+    epochs: int
+    batch_size: int
+    lr: float
+    """The first epoch's rate."""
+    lr_schedule: str
+    samples: int
+    """Samples that are trained on in an epoch."""
+    validation_samples: int
+    test_samples: int
+    done: int
+    """Samples of the epoch under way that are trained already, of a training that goes on."""
+    history: tuple[EpochMetrics, ...]
+    """The epochs that are complete already; their times are not known."""
 
 
 @dataclass(frozen=True)

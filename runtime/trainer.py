@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import arguments
-from rpucc.errors import DataError, RpuccError
+from rpucc.errors import ArgumentError, DataError, RpuccError
 from rpucc.runtime.callbacks import Callback, Callbacks
 from rpucc.runtime.checkpoint_file import checkpoint_place
 from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
-from rpucc.runtime.data.load import is_data_set, load_dataset
+from rpucc.runtime.data.load import SOURCES, is_data_set, load_dataset
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
-from rpucc.runtime.learning_rate import CONSTANT, parse_schedule
+from rpucc.runtime.keep import LAST, parse_keep
+from rpucc.runtime.learning_rate import CONSTANT
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import EpochMetrics, Evaluation
@@ -34,6 +36,8 @@ from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.step import Step
 from rpucc.runtime.threads import Threads
 from rpucc.runtime.training import Settings, Training
+from rpucc.runtime.validation import SHARE, Validation, split, whole
+from rpucc.runtime.watch import watch_of
 
 if TYPE_CHECKING:
     from rpucc.runtime.data.dataset import Samples
@@ -77,7 +81,12 @@ class Trainer:
         batch_size: int = 1,
         lr: float = 0.01,
         lr_schedule: str = CONSTANT,
+        validation: float | DataSource | None = None,
+        stop_early: int | None = None,
+        min_delta: float = 0.0,
+        monitor: str = "loss",
         checkpoint: Path | str | None = None,
+        keep: str | Sequence[str] = LAST,
         callbacks: Sequence[Callback] = (),
     ) -> list[EpochMetrics]:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
@@ -99,11 +108,31 @@ class Trainer:
             "step:EPOCHS:FACTOR"  times FACTOR, in (0, 1], every EPOCHS epochs: "step:10:0.5"
             "cosine:EPOCHS:FLOOR" half a cosine down to FLOOR times lr, FLOOR in (0, 1], reached in
                                   epoch EPOCHS, 2 or more, and kept: "cosine:30:0.1"
+            "linear:EPOCHS:FLOOR", "polynomial:EPOCHS:FLOOR:POWER"
+                                  the same in a line, or as a power of what is left
+            "exponential:FACTOR"  times FACTOR every epoch
+            "plateau:EPOCHS:FACTOR", "plateau:EPOCHS:FACTOR:FLOOR"
+                                  times FACTOR, below 1, after EPOCHS epochs in a row without a new
+                                  best of what is watched (`monitor`); not below FLOOR times lr
             "EPOCH=LR,EPOCH=LR,…" these rates from these epochs on, which count from 1 and rise:
                                   "11=0.005,21=0.001"
+            "warmup:EPOCHS+…"     rising in a line over EPOCHS epochs, and then one of the others:
+                                  "warmup:3+cosine:30:0.1"
             A layer's own rate is a multiple of it, `update.lr_scale` of the target.
+        validation: samples that are not trained on and are evaluated after every epoch: a share of
+            the training samples, 0.1 for a tenth, drawn from the machine's seed; or data, as
+            `data` may be, of which all samples are taken. The test part is never chosen by.
+        stop_early: end after so many epochs in a row, 1 or more, without a new best of what is
+            watched; the list that is returned is shorter than `epochs` then. None for never.
+        min_delta: for `stop_early` and "plateau", a new best is below the one before by more than
+            this, 0 or more.
+        monitor: what is watched: "loss" or "error" of the validation samples, "train-loss" or
+            "train-error" of the training. It follows from the history, so that training in parts
+            stops where training at once does.
         checkpoint: a file that gets the machine's state after every epoch and on Ctrl-C
             (KeyboardInterrupt is raised on); its folder has to be there.
+        keep: which checkpoints stay beside it: "best" (of what is watched, NAME-best.safetensors),
+            "every:N" (of every N-th epoch, NAME-epoch0010.safetensors), or "best,every:N".
         callbacks: a list of whom to tell, in this order. Each is an object with the method
             on_epoch(metrics), called with the EpochMetrics of each epoch when it is complete and
             saved; on_layer_stats(stats), called before it with a tuple of the LayerStats of all
@@ -111,7 +140,10 @@ class Trainer:
             sample each by default: it has to be quick); on_progress(progress), called with a
             Progress about ten times a second; or more than one of them. A function is called as an
             on_epoch. What they return counts for nothing, what they raise ends the training. What
-            nobody listens to is not computed.
+            nobody listens to is not computed. on_start(run) comes first, with a RunInfo, and
+            on_finish(ended) last, with how the training ended ("complete", "stopped early",
+            "interrupted" or "failed"): loggers have them, `rpucc.CSVLogger` and
+            `rpucc.TensorBoardLogger`.
 
         Returns the EpochMetrics of all epochs of the machine, errors as fractions of the labels.
         Raises ArgumentError for a wrong argument, DataError where the data do not fit the model,
@@ -130,19 +162,24 @@ class Trainer:
             raise RpuccError(
                 "the program was compiled for inference: compile it without --inference to train"
             )
-        first = arguments.positive("lr", lr)
-        schedule = parse_schedule(lr_schedule)
-        place = None
-        if checkpoint is not None:
-            place = checkpoint_place(checkpoint)
         settings = Settings(
             epochs=arguments.integer("epochs", epochs, 1),
             batch_size=arguments.integer("batch_size", batch_size, 1),
-            rate=lambda epoch: schedule(first, epoch),
-            checkpoint=place,
+            lr=arguments.positive("lr", lr),
+            lr_schedule=lr_schedule,
+            checkpoint=None if checkpoint is None else checkpoint_place(checkpoint),
+            watch=watch_of(monitor, min_delta, stop_early),
+            keep=parse_keep(keep),
         )
+        settings.check(validated=validation is not None)
         told = Callbacks(callbacks)
-        return Training(self, self._fitted(self._load(data)), settings, told).run()
+        dataset = self._fitted(self._load(data))
+        held = None
+        if validation is not None:
+            if validation is data or (isinstance(data, str) and validation == data):
+                raise DataError("validation: is the training data; give others, or a share: 0.1")
+            held = self._validation(dataset, validation)
+        return Training(self, dataset, settings, told, held).run()
 
     def evaluate(
         self, data: DataSource | Samples, y: Array | None = None, batch_size: int | None = None
@@ -301,6 +338,18 @@ class Trainer:
             yield first, executor
 
     # ---------------------------------------------------------------- data
+
+    def _validation(self, dataset: Dataset, given: object) -> Validation:
+        """The validation samples that a caller means."""
+        if isinstance(given, Real) and not isinstance(given, bool):
+            batch = self.machine.program.fixed_batch or 1
+            return split(dataset, float(given), self.machine.key, batch)
+        try:
+            found = self._load(given)
+        except ArgumentError:
+            raise arguments.wrong("validation", given, f"{SHARE}, or {SOURCES}") from None
+        found = self._fitted(whole(found))
+        return Validation(found.x_train, found.y_train)
 
     def _load(self, data: object) -> Dataset:
         """The data set that a caller means."""

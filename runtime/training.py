@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.errors import DataError, RpuccError
+from rpucc import run_files
+from rpucc.errors import DataError, RpuccError, UsageError
 from rpucc.runtime.checkpoint_file import write_checkpoint
 from rpucc.runtime.counters import MOST_DRAWS
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
+from rpucc.runtime.keep import Keep
 from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.layer_stats import layer_stats
-from rpucc.runtime.learning_rate import check_rate
-from rpucc.runtime.metrics import EpochMetrics, Progress, StepMetrics
+from rpucc.runtime.learning_rate import Schedule, check_rate, parse_schedule
+from rpucc.runtime.metrics import EpochMetrics, Progress, RunInfo, StepMetrics
 from rpucc.runtime.scoring import Scoring
+from rpucc.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from rpucc.runtime.callbacks import Callbacks
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
     from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.feed import Feed, Rows
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.metrics import Evaluation
+    from rpucc.runtime.metrics import Ended, Evaluation
     from rpucc.runtime.step import Step
+    from rpucc.runtime.validation import Validation
 
 Array = NDArray[Any]
 
@@ -46,9 +50,29 @@ class Settings:
     epochs: int
     """In total, counted from the machine's first one."""
     batch_size: int
-    rate: Callable[[int], float]
-    """The learning rate of an epoch; the first is 0."""
+    lr: float
+    """Of the first epoch."""
+    lr_schedule: str
     checkpoint: Path | None
+    watch: Watch = field(default_factory=Watch)
+    keep: Keep = field(default_factory=Keep)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The rates of the epochs."""
+        return parse_schedule(self.lr_schedule)
+
+    @property
+    def watching(self) -> tuple[str, ...]:
+        """What watches how epochs come out."""
+        return self.watch.needed(best=self.keep.best, plateau=self.schedule.watches)
+
+    def check(self, *, validated: bool) -> None:
+        """Raise an error for what is wrong by itself, or contradicts each other."""
+        self.schedule.check(self.lr, self.epochs)
+        self.watch.check(self.watching, validated=validated)
+        if self.keep != Keep() and self.checkpoint is None:
+            raise UsageError("keep: needs checkpoint=, the file that the others lie beside")
 
 
 class Steps(Protocol):
@@ -71,52 +95,101 @@ class Training:
     """Trains a machine, in place, from where it stands."""
 
     def __init__(
-        self, trainer: Steps, dataset: Dataset, settings: Settings, callbacks: Callbacks
+        self,
+        trainer: Steps,
+        dataset: Dataset,
+        settings: Settings,
+        callbacks: Callbacks,
+        validation: Validation | None = None,
     ) -> None:
-        """Take a data set that fits the program; raises an error where it cannot be trained on."""
+        """Take data that fit the program; raises an error where it cannot be trained on."""
         self.trainer, self.machine = trainer, trainer.machine
         self.dataset, self.settings, self.callbacks = dataset, settings, callbacks
-        self._check_counts(len(dataset.y_train))
+        self.validation = validation
+        chosen = None if validation is None else validation.trained
+        self._chosen: Array = np.arange(len(dataset.y_train)) if chosen is None else chosen
+        self._check_counts(len(self._chosen))
         self._rows: Rows = trainer.feed.rows(dataset.x_train, "x_train")
         trainer.feed.rows(dataset.x_test, "x_test")
+        if validation is not None:
+            trainer.feed.rows(validation.x, "validation")
         program = self.machine.program
         self._scoring = Scoring.of(program, dataset.y_train)
         self._has_loss = program.step.metric("loss") is not None
+        self._check_watched()
         self._test_seconds: float | None = None
         self._interrupt = Interrupt()
 
     def run(self) -> list[EpochMetrics]:
         """Train to the last epoch; returns the metrics of all epochs of the machine."""
-        machine, settings = self.machine, self.settings
-        history = [EpochMetrics.from_record(record) for record in machine.history]
+        history = [EpochMetrics.from_record(record) for record in self.machine.history]
         self.trainer.take_counts()  # of steps before this training
+        ended: Ended = "failed"
         with deferred_interrupt() as self._interrupt:
             try:
-                while machine.counters.epoch < settings.epochs:
-                    rate = settings.rate(machine.counters.epoch)
-                    seconds = self._epoch(rate)
-                    self._count_layers()
-                    counted = machine.counters.layers
-                    metrics = self._close_epoch(rate, *seconds)
-                    machine.history.append(metrics.reproducible())
-                    history.append(metrics)
-                    self._save()
-                    if self.callbacks.watch_layers:
-                        self.callbacks.on_layer_stats(layer_stats(machine, metrics.epoch, counted))
-                    self.callbacks.on_epoch(metrics)
-                    self._interrupt.check()
+                self.callbacks.on_start(self._info(history))
+                ended = self._epochs(history)
             except KeyboardInterrupt:
+                ended = "interrupted"
                 self._count_layers()
                 self._save()
                 raise
+            finally:
+                self.callbacks.on_finish(ended)
         return history
+
+    def _epochs(self, history: list[EpochMetrics]) -> Ended:
+        """Train epoch after epoch, each of which is added to the history."""
+        machine, settings = self.machine, self.settings
+        while machine.counters.epoch < settings.epochs:
+            if settings.watch.stopped(machine.history):
+                return "stopped early"
+            rate = self._rate()
+            seconds = self._epoch(rate)
+            self._count_layers()
+            counted = machine.counters.layers
+            metrics = self._close_epoch(rate, *seconds)
+            machine.history.append(metrics.reproducible())
+            history.append(metrics)
+            self._keep()
+            self._save()
+            if self.callbacks.watch_layers:
+                self.callbacks.on_layer_stats(layer_stats(machine, metrics.epoch, counted))
+            self.callbacks.on_epoch(metrics)
+            self._interrupt.check()
+        return "complete"
+
+    def _info(self, history: list[EpochMetrics]) -> RunInfo:
+        machine, settings, validation = self.machine, self.settings, self.validation
+        return RunInfo(
+            program=machine.program.name,
+            target=machine.program.target.name,
+            seed=machine.seed,
+            weights=machine.weights,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            lr_schedule=settings.lr_schedule,
+            samples=len(self._chosen),
+            validation_samples=0 if validation is None else len(validation.y),
+            test_samples=len(self.dataset.y_test),
+            done=machine.counters.done,
+            history=tuple(history),
+        )
+
+    def _rate(self) -> float:
+        """Return the rate of the epoch under way."""
+        settings, watch = self.settings, self.settings.watch
+        watched = watch.values(self.machine.history) if settings.schedule.watches else ()
+        epoch = self.machine.counters.epoch
+        return settings.schedule(settings.lr, epoch, watched, watch.min_delta)
 
     def _epoch(self, lr: float) -> tuple[float, float]:
         """Train to the end of the epoch; returns the seconds and the samples a second."""
         check_rate(lr)
         counters = self.machine.counters
-        labels, n = self.dataset.y_train, len(self._rows)
-        order = np.arange(n)
+        labels, n = self.dataset.y_train, len(self._chosen)
+        order = self._chosen.copy()
         shuffle(order, counters.earlier + counters.epoch, *self.machine.key)
         epoch, watched = counters.epoch + 1, self.callbacks.watch_steps
         started, begun, reported = time.perf_counter(), counters.done, 0.0
@@ -153,7 +226,7 @@ class Training:
                 samples,
                 self._mean(counters.loss_sum, counters.done),
                 rate,
-                test_samples=len(self.dataset.y_test),
+                test_samples=self._tested,
                 test_seconds=self._test_seconds,
             )
         )
@@ -163,6 +236,10 @@ class Training:
         n = counters.done
         test = self.trainer.evaluate(dataset.x_test, dataset.y_test)
         self._test_seconds = test.seconds
+        held: Evaluation | None = None
+        if self.validation is not None:
+            held = self.trainer.evaluate(self.validation.x, self.validation.y)
+            self._test_seconds += held.seconds
         metrics = EpochMetrics(
             epoch=counters.epoch + 1,
             samples=n,
@@ -175,11 +252,18 @@ class Training:
             saturated_reads=int(counters.reads[1]),
             rereads=int(counters.reads[2]),
             lr=lr,
+            validation_loss=None if held is None else held.loss,
+            validation_error=None if held is None else held.error,
             seconds=seconds,
             samples_per_second=rate,
         )
         self.machine.counters = counters.next_epoch()
         return metrics
+
+    @property
+    def _tested(self) -> int:
+        """Samples that are tested, or validated on, after every epoch."""
+        return len(self.dataset.y_test) + (0 if self.validation is None else len(self.validation.y))
 
     def _mean(self, loss_sum: float, samples: int) -> float:
         return loss_sum / samples if self._has_loss else math.nan
@@ -196,6 +280,16 @@ class Training:
                 f"random numbers would repeat after {MOST_DRAWS:,}; train fewer"
             )
 
+    def _check_watched(self) -> None:
+        """Hold that the program has what is watched, where anything is."""
+        watch, watching = self.settings.watch, self.settings.watching
+        lacks = not self._has_loss if "loss" in watch.monitor else self._scoring.kind == "targets"
+        if watching and lacks:
+            raise UsageError(
+                f"{watching[0]} watches the {watch.monitor}, which this training does not have; "
+                f"monitor {watch.other} instead"
+            )
+
     def _check_loss(self) -> None:
         counters = self.machine.counters
         if not math.isfinite(counters.loss_sum):
@@ -204,7 +298,22 @@ class Training:
                 f"{counters.epoch + 1}: training diverged; a smaller --lr may help"
             )
 
+    def _keep(self) -> None:
+        """Write what is kept of an epoch that is complete.
+
+        Before the last checkpoint: whoever is stopped between them trains this epoch once more, to
+        the same bits, and writes both.
+        """
+        place, keep, machine = self.settings.checkpoint, self.settings.keep, self.machine
+        if place is not None:
+            if keep.best and self.settings.watch.is_best(machine.history):
+                self._write(run_files.best_of(place))
+            if keep.epoch(machine.counters.epoch):
+                self._write(run_files.epoch_of(place, machine.counters.epoch))
+
     def _save(self) -> None:
         if self.settings.checkpoint is not None:
-            machine = self.machine
-            write_checkpoint(machine.checkpoint(), machine.program, self.settings.checkpoint)
+            self._write(self.settings.checkpoint)
+
+    def _write(self, place: Path) -> None:
+        write_checkpoint(self.machine.checkpoint(), self.machine.program, place)

@@ -28,6 +28,7 @@ from rpucc.runtime.scalars.philox import (
     TRANSFER_ROW,
     UPDATE_COLUMN,
     UPDATE_ROW,
+    VALIDATION,
     seed_key,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "TRANSFER_ROW",
     "UPDATE_COLUMN",
     "UPDATE_ROW",
+    "VALIDATION",
     "below",
     "fill_words",
     "philox",

@@ -32,6 +32,7 @@ SHUFFLE = 8
 PULSE_REPLAY = 9
 CALIBRATE = 10
 REFERENCE = 11
+VALIDATION = 12
 DAC_ROUNDING = 16  # added to the purpose of the read whose inputs are rounded: 17, 18, 19
 ASSIGN = 20
 PULSE_COUNTS = 24
