@@ -46,6 +46,9 @@ _LAZY = {
     "Progress": ("rpucc.runtime.metrics", "Progress"),
     "StepMetrics": ("rpucc.runtime.metrics", "StepMetrics"),
     "LayerStats": ("rpucc.runtime.layer_stats", "LayerStats"),
+    "RunInfo": ("rpucc.runtime.metrics", "RunInfo"),
+    "CSVLogger": ("rpucc.runtime.loggers.csv_file", "CSVLogger"),
+    "TensorBoardLogger": ("rpucc.runtime.loggers.tensorboard", "TensorBoardLogger"),
     "Dataset": ("rpucc.runtime.data", "Dataset"),
     "load_dataset": ("rpucc.runtime.data", "load_dataset"),
     "load_checkpoint": ("rpucc.runtime.checkpoint", "load_checkpoint"),
@@ -74,6 +77,7 @@ package: importing that would put it in the name's place."""
 __all__ = [
     "ArgumentError",
     "Array",
+    "CSVLogger",
     "CheckpointError",
     "CompileOptions",
     "DataError",
@@ -93,9 +97,11 @@ __all__ = [
     "Program",
     "Progress",
     "RpuccError",
+    "RunInfo",
     "StepMetrics",
     "Target",
     "TargetError",
+    "TensorBoardLogger",
     "Trainer",
     "UnsupportedError",
     "UsageError",
@@ -139,8 +145,10 @@ if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset, load_dataset
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layer_stats import LayerStats
+    from rpucc.runtime.loggers.csv_file import CSVLogger
+    from rpucc.runtime.loggers.tensorboard import TensorBoardLogger
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress, StepMetrics
+    from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress, RunInfo, StepMetrics
     from rpucc.runtime.standalone import StandaloneArray as Array
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict

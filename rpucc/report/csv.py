@@ -10,7 +10,7 @@ import csv
 import functools
 import io
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rpucc.report import units
@@ -98,6 +98,17 @@ def table_csv(headings: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(map(_safe, headings))
     writer.writerows(map(_safe, row) for row in rows)
     return text.getvalue()
+
+
+def records_csv(records: Sequence[Mapping[str, object]]) -> str:
+    """Return records as a table, a column for each key that any of them has; nothing for none.
+
+    >>> records_csv([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "lr": 0.1}])
+    'epoch,loss,lr\\n1,0.5,\\n2,0.25,0.1\\n'
+    """
+    headings = list(dict.fromkeys(key for record in records for key in record))
+    rows = ([record.get(key, "") for key in headings] for record in records)
+    return table_csv(headings, rows) if records else ""
 
 
 def _update(layer: LayerPlan, key: str) -> object:

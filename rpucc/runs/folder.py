@@ -18,7 +18,7 @@ from rpucc import run_files
 from rpucc.errors import OutputError
 from rpucc.files import locked_folder, remove_rests
 from rpucc.outputs import check_folder, make_folder, to_json, write_text
-from rpucc.report.csv import table_csv
+from rpucc.report.csv import records_csv
 from rpucc.target.write import as_toml
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ class RunFolder:
 
     def write_metrics(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv: the reproducible metrics of all epochs."""
-        write_text(self.metrics, _as_csv(history))
+        write_text(self.metrics, records_csv(history))
 
     def write_calibration(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write calibration.csv: what zero-shifting found and left in each layer."""
         if rows:
-            write_text(self.calibration, _as_csv(rows))
+            write_text(self.calibration, records_csv(rows))
 
     def refuse_overwriting(self) -> None:
         """Raise OutputError where training would replace what someone may want to keep."""
@@ -183,9 +183,3 @@ class RunFolder:
         """The files that a new training writes, besides its checkpoint."""
         logs = (self.metrics, self.steps, self.events, self.calibration)
         return (self.program, self.target, *logs, self.record)
-
-
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys as CSV; nothing for none."""
-    headings = list(rows[0]) if rows else []
-    return table_csv(headings, ([row[key] for key in headings] for row in rows)) if rows else ""
