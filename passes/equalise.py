@@ -19,8 +19,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.layers import CONVOLUTIONS, EQUALISED
+from rpucc.origins.notes import note_origin, origin_of
+from rpucc.origins.terms import Factor
 from rpucc.passes.base import RpuPass
-from rpucc.passes.fold_batchnorm import SCALED
+from rpucc.passes.fold_batchnorm import SCALED, layer_factor
 from rpucc.passes.graph_reader import ANALOG, LAYER, constant_of, int_of, known_shape
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.layer_bias import following_bias
@@ -169,14 +171,17 @@ class _Path:
             weight = constant_of(other.inputs[1])
             assert weight is not None
             scaled = _scale_columns(other, weight.astype(np.float64), lines)
-            _replace(emitter, other, 1, scaled, weight.dtype)
+            ones = np.ones([*weight.shape[:2], *[1] * (weight.ndim - 2)])
+            factor = Factor.of(_scale_columns(other, ones, lines))
+            _replace(emitter, other, 1, scaled, weight.dtype, factor)
 
 
 def _scale_rows(emitter: Emitter, node: ir.Node, a: Factors) -> None:
     """Multiply a layer's weights and bias by one number an output channel."""
     weight = constant_of(node.inputs[1])
     assert weight is not None
-    _replace(emitter, node, 1, SCALED[node.op_type](node, weight, a), weight.dtype)
+    scaled = SCALED[node.op_type](node, weight, a)
+    _replace(emitter, node, 1, scaled, weight.dtype, layer_factor(node, a))
     adds = following_bias(node)
     if adds is not None:  # of a MatMul
         index = 0 if constant_of(adds.inputs[0]) is not None else 1
@@ -189,18 +194,28 @@ def _scale_rows(emitter: Emitter, node: ir.Node, a: Factors) -> None:
 def _scale_bias(emitter: Emitter, node: ir.Node, index: int, a: Factors) -> None:
     bias = constant_of(node.inputs[index])
     assert bias is not None
-    scaled = bias * (a.reshape(bias.shape) if bias.size == len(a) else a)
-    _replace(emitter, node, index, scaled, bias.dtype)
+    factor = a.reshape(bias.shape) if bias.size == len(a) else a
+    _replace(emitter, node, index, bias * factor, bias.dtype, Factor.of(factor))
 
 
 def _replace(
-    emitter: Emitter, node: ir.Node, index: int, array: np.ndarray, dtype: np.dtype[np.generic]
+    emitter: Emitter,
+    node: ir.Node,
+    index: int,
+    array: np.ndarray,
+    dtype: np.dtype[np.generic],
+    factor: Factor | None,
 ) -> None:
-    """Give a node a constant of its own in the place of one of its inputs."""
+    """Give a node a constant of its own, factor · the old, in the place of one of its inputs."""
     old = node.inputs[index]
     assert old is not None
     name = f"{(old.name or '').removesuffix('.equalised')}.equalised"
-    node.replace_input_with(index, emitter.initializer(name, array.astype(dtype)))
+    new, origin = emitter.initializer(name, array.astype(dtype)), origin_of(old)
+    if origin is not None:
+        # A single number becomes one an output.
+        wide = origin.reshaped(array.shape)
+        note_origin(new, None if wide is None else wide.times(factor))
+    node.replace_input_with(index, new)
 
 
 def _input_lines(node: ir.Node, factors: Factors) -> Factors | None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.origins.notes import note_origin, origin_of
+from rpucc.origins.terms import Factor, Norm, Origin
+from rpucc.origins.view import View
 from rpucc.passes.base import RpuPass
-from rpucc.passes.graph_reader import constant_of, int_of, known_shape
+from rpucc.passes.graph_reader import constant_of, int_of, known_shape, static_dims
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.notes import add_notes, listed
 from rpucc.passes.ties import ties_of
@@ -173,6 +176,18 @@ def _constants(node: ir.Node) -> _Affine | None:
     return _Affine(a, bias - mean * a)
 
 
+def _norm(node: ir.Node) -> Norm | None:
+    """Return what a batch norm multiplies by, where its numbers are constants of the file."""
+    names = []
+    for value in (node.inputs[1], node.inputs[4]):
+        origin = origin_of(value)
+        (term, *more) = origin.terms if origin is not None else (None,)
+        if term is None or more or term.factors or term.view != View.whole(term.dims):
+            return None
+        names.append(term.source)
+    return Norm(names[0], names[1], node.attributes.get_float("epsilon", 1e-5))
+
+
 # ---------------------------------------------------------------- folding
 
 
@@ -204,6 +219,18 @@ SCALED: Mapping[str, Callable[[ir.Node, np.ndarray, np.ndarray], np.ndarray]] = 
 """The layers that a batch norm can be folded into, and how each scales its output channels."""
 
 
+def layer_factor(node: ir.Node, a: np.ndarray, norm: Norm | None = None) -> Factor | None:
+    """Return what scaling a layer's output channels by `a` [R] does to its weight.
+
+    norm: where `a` is what this batch norm multiplies by.
+    """
+    weight = node.inputs[1]
+    assert weight is not None
+    dims = static_dims(weight)
+    ones = np.ones([*dims[:2], *[1] * (len(dims) - 2)])
+    return Factor.of(SCALED[node.op_type](node, ones, np.arange(len(a)) if norm else a), norm)
+
+
 class _Fold:
     """The folding of one batch norm that can be folded."""
 
@@ -212,6 +239,7 @@ class _Fold:
         assert layer is not None
         assert affine is not None
         self.emitter, self.node, self.layer, self.affine = emitter, node, layer, affine
+        self.norm = _norm(node)
         emitter.before = node
 
     def run(self) -> ir.Node:
@@ -219,7 +247,10 @@ class _Fold:
         weight = constant_of(self.layer.inputs[1])
         assert weight is not None
         scaled = SCALED[self.layer.op_type](self.layer, weight, self.affine.a)
-        self.layer.replace_input_with(1, self._new("folded", scaled, weight.dtype))
+        folded = self._new("folded", scaled, weight.dtype)
+        old = origin_of(self.layer.inputs[1])
+        note_origin(folded, old and old.times(layer_factor(self.layer, self.affine.a, self.norm)))
+        self.layer.replace_input_with(1, folded)
         x = self.node.inputs[0]
         assert x is not None
         before = x.producer()
@@ -230,12 +261,9 @@ class _Fold:
             self._merge_bias(self.layer, shift=False)
             self._merge_add(before)
         elif self.layer.op_type == "MatMul":
-            x = self.emitter.op(
-                "Add",
-                x,
-                self._new("b", self.affine.shift, weight.dtype),
-                name=f"{self.layer.name}.bias",
-            )
+            shift = self._new("b", self.affine.shift, weight.dtype)
+            note_origin(shift, self._shifted(None))
+            x = self.emitter.op("Add", x, shift, name=f"{self.layer.name}.bias")
         else:
             self._merge_bias(self.layer, shift=True)
         self._take_out(x)
@@ -255,7 +283,11 @@ class _Fold:
         if len(layer.inputs) < 3:
             layer.resize_inputs(3)
         total = bias + self.affine.shift if shift else bias
-        layer.replace_input_with(2, self._new("b", total, np.dtype(np.float32)))
+        new = self._new("b", total, np.dtype(np.float32))
+        before = None if old is None else self._scaled(origin_of(layer.inputs[2]), beta)
+        if old is None or before is not None:
+            note_origin(new, self._shifted(before) if shift else before)
+        layer.replace_input_with(2, new)
 
     def _merge_add(self, add: ir.Node) -> None:
         """Scale the constant that an Add behind the layer adds, and add the shift to it."""
@@ -264,7 +296,36 @@ class _Fold:
         assert old is not None
         axes = known_shape(add.outputs[0]).rank() - 2
         a, shift = (v.reshape(-1, *[1] * axes) for v in (self.affine.a, self.affine.shift))
-        add.replace_input_with(index, self._new("b", old * a + shift, old.dtype))
+        new = self._new("b", old * a + shift, old.dtype)
+        before = self._scaled(origin_of(add.inputs[index]), 1.0)
+        total = None if before is None else self._shifted(before)
+        note_origin(new, total and total.reshaped(old.shape))
+        add.replace_input_with(index, new)
+
+    # What the new constants come from ------------------------------------------------------------
+
+    def _scaled(self, bias: Origin | None, beta: float) -> Origin | None:
+        """beta · a · bias, [R]."""
+        wide = bias and bias.reshaped(self.affine.a.shape)
+        scaled = wide and (wide if beta == 1.0 else wide.times(Factor.of(np.array([beta]))))
+        return scaled and scaled.times(self._channels())
+
+    def _shifted(self, before: Origin | None) -> Origin | None:
+        """before + bias - mean · a: what the batch norm adds is what learns."""
+        bias, mean = (origin_of(self.node.inputs[index]) for index in (2, 3))
+        taken = mean and mean.times(Factor.of(np.array([-1.0])))
+        taken = taken and taken.times(self._channels())
+        if bias is None or taken is None:
+            return None
+        # The file may let several batch norms share it: each has one of its own from here on.
+        own = replace(bias.terms[0], uses=((str(self.node.outputs[0].name), 2),))
+        shift = Origin((own, *bias.terms[1:])).plus(taken)
+        return shift if before is None else before.plus(shift, learns=True)
+
+    def _channels(self) -> Factor | None:
+        """A, [R]."""
+        numbers = self.affine.a if self.norm is None else np.arange(len(self.affine.a))
+        return Factor.of(numbers, self.norm)
 
     def _take_out(self, x: ir.Value) -> None:
         """Let `x` be the batch norm's result, name included."""

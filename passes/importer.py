@@ -26,6 +26,7 @@ from rpucc.passes.frontend.messages import label_of, node_text, one_line
 from rpucc.passes.frontend.names import name_nodes, weight_stems
 from rpucc.passes.frontend.onnx_tools import Inferred, check, infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
+from rpucc.passes.frontend.provenance import note_file_constants, note_uses
 from rpucc.passes.frontend.rules import Problems, enforce
 from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
 from rpucc.passes.frontend.sizes import refuse_negative_sizes
@@ -129,7 +130,9 @@ class Importer(ir.passes.InPlacePass):
         self.watch("pin_batch", model)
         common.RemoveUnusedNodesPass()(model)
         self.watch("remove_shape_arithmetic", model)
+        note_file_constants(model)
         separate_weights(model)
+        note_uses(model)
         _finish(model, notes)
         return ir.passes.PassResult(model, modified=True)
 

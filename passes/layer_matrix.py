@@ -5,22 +5,25 @@ Not for the nodes that read it: unroll writes those.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.origins.matrix import rows_of
 from rpucc.passes.graph_reader import constant_of, int_of
+
+
+def rows_first(node: ir.Node) -> bool:
+    """Whether the weight of a dense layer is [R, C]."""
+    return bool(int_of(node, "transB", 0))
 
 
 @dataclass(frozen=True)
 class LayerMatrix:
     """G independent matrices [R, C] of one layer; G = 1 but for grouped convolutions and products.
 
-    The columns of a convolution are channel-major, its taps minor: the order of im2col. A
-    transposed convolution has its inputs' channels for columns and the taps of its outputs'
-    channels for rows, the order of col2im.
+    What stands where: `rpucc.origins.matrix.rows_of`.
     """
 
     weight: np.ndarray
@@ -40,18 +43,13 @@ class LayerMatrix:
         weight = constant_of(node.inputs[1]) if weight is None else weight
         assert weight is not None
         groups, kernel = int_of(node, "group", 1), tuple(weight.shape[2:])
+        matrix = rows_of(weight, node.op_type, groups, rows_first=rows_first(node))
         if node.op_type == "Conv":
-            return cls(weight.reshape(len(weight), -1), groups, len(weight), kernel)
+            return cls(matrix, groups, len(matrix), kernel)
         if node.op_type == "ConvTranspose":
-            channels = weight.shape[1]
-            by_group = weight.reshape(groups, len(weight) // groups, channels * math.prod(kernel))
-            rows = by_group.transpose(0, 2, 1).reshape(-1, by_group.shape[1])
-            return cls(rows, groups, groups * channels, kernel)
+            return cls(matrix, groups, groups * weight.shape[1], kernel)
         if weight.ndim == 3:  # a MatMul with a matrix [K, M] a group
-            groups, inputs, outputs = weight.shape
-            rows = weight.transpose(0, 2, 1).reshape(-1, inputs)
-            return cls(rows, groups, groups * outputs, ())
-        matrix = weight if int_of(node, "transB", 0) else weight.T
+            return cls(matrix, len(weight), len(matrix), ())
         return cls(matrix, 1, len(matrix), ())
 
     @property

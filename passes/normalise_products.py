@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.layers import NO_LAYER
+from rpucc.origins.notes import carry_layout
 from rpucc.passes.base import RpuPass
 from rpucc.passes.contraction import Contraction, contraction_of
 from rpucc.passes.graph_reader import constant_of, int_of, known_shape
@@ -184,8 +185,9 @@ class _Rewrite:
             return value
         key = (value, tuple(sizes), tuple(perm), tuple(shape))
         if key not in self.made:
-            self.made[key] = self.e.initializer(f"{self.node.name}.{suffix}", layout(array))
-            carry_ties(value, self.made[key], layout)
+            made = self.made[key] = self.e.initializer(f"{self.node.name}.{suffix}", layout(array))
+            carry_ties(value, made, layout)
+            carry_layout(value, made, layout)
         return self.made[key]
 
     def _permuted(self, x: ir.Value, indices: Sequence[str], wanted: Sequence[str]) -> ir.Value:
@@ -239,6 +241,7 @@ def _column(e: Emitter, node: ir.Node, C: ir.Value, made: Made) -> ir.Value | No
         return None
     if (C,) not in made:
         made[(C,)] = e.initializer(f"{node.name}.bias", array.reshape(-1))
+        carry_layout(C, made[(C,)], lambda numbers: numbers.reshape(-1))
     return made[(C,)]
 
 

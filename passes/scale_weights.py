@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.layers import BEYOND_BOUNDS, WEIGHT_SCALE, AnalogLayer, analog_layers
+from rpucc.origins.notes import carry_origin
 from rpucc.passes.base import RpuPass
 from rpucc.passes.graph_reader import CYCLE, LAYER, constant_of
 from rpucc.passes.graph_writer import Emitter
@@ -133,6 +134,7 @@ def _divide(emitter: Emitter, layer: AnalogLayer, factors: NDArray[np.float64]) 
     old, matrices = layer.weight, _matrices(layer)
     W = (matrices / factors[:, np.newaxis, :, np.newaxis]).astype(matrices.dtype)
     layer.weight = emitter.initializer(f"{old.name}.scaled", W.reshape(-1, W.shape[-1]))
+    carry_origin(old, layer.weight)
     old.replace_all_uses_with(layer.weight)
     del emitter.graph.initializers[str(old.name)]
 

@@ -5,13 +5,17 @@ Not for the lowering itself: unroll does that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import TargetError
 from rpucc.layers import CONVOLUTIONS, LAYER_OPS, NO_LAYER
+from rpucc.origins.notes import note_origin, origin_of
+from rpucc.origins.terms import Factor, Origin
 from rpucc.passes.base import RpuPass
 from rpucc.passes.graph_reader import ANALOG, LAYER, constant_of, int_of
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
@@ -121,12 +125,27 @@ def _adopt_bias(model: ir.Model, node: ir.Node, biases: Biases) -> None:
     if parts not in biases:
         emitter = Emitter(model, before=node)
         biases[parts] = emitter.initializer(f"{node.name}.b", total)
+        note_origin(biases[parts], _sum_origin(parts, total.shape))
     _set_bias(node, biases[parts])
     result, out = node.outputs[0], add.outputs[0]
     name = out.name
     out.replace_all_uses_with(result, replace_graph_outputs=True)
     model.graph.remove(add, safe=True)
     result.name = name
+
+
+def _sum_origin(parts: Sequence[ir.Value | None], shape: Sequence[int]) -> Origin | None:
+    """Return what the sum of constants, each as numbers of this shape, comes from."""
+    total: Origin | None = None
+    for value in parts:
+        if value is None:
+            continue
+        origin = origin_of(value)
+        wide = None if origin is None else origin.reshaped(shape)
+        if wide is None:
+            return None
+        total = wide if total is None else total.plus(wide)
+    return total
 
 
 def _set_bias(node: ir.Node, bias: ir.Value) -> None:
@@ -147,6 +166,9 @@ def _normalise_gemm(model: ir.Model, node: ir.Node, biases: Biases) -> None:
         old = node.inputs[1]
         assert old is not None
         loosen_ties(old, scaled)
+        origin = origin_of(old)
+        scalar = Factor.of(np.full((1,) * weight.ndim, alpha))
+        note_origin(scaled, None if origin is None else origin.times(scalar))
         node.replace_input_with(1, scaled)
     bias = bias_array(node)
     if bias is not None and beta != 1.0:
@@ -154,6 +176,8 @@ def _normalise_gemm(model: ir.Model, node: ir.Node, biases: Biases) -> None:
         if parts not in biases:
             times_beta = (bias * beta).astype(bias.dtype)
             biases[parts] = emitter.initializer(f"{node.name}.b", times_beta)
+            wide = _sum_origin((bias_value(node),), bias.shape)
+            note_origin(biases[parts], wide and wide.times(Factor.of(np.array([beta]))))
         _set_bias(node, biases[parts])
     if int_of(node, "transA", 0):
         x = node.inputs[0]

@@ -26,13 +26,14 @@ CORE |= {"plan"}
 CORE |= {"structure", "target", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "limits", "placement"}
 CORE |= {"program_check", "run_files", "stamps", "texts"}
-CORE |= {"patterns", "program", "step_contract"}
+CORE |= {"origins", "patterns", "program", "step_contract"}
 CORE |= {"cells", "stages", "trust"}
 ALLOWED = {
     "core": CORE,
     "cells": {"cells", "target"},
     "cost": CORE,
     "opset": CORE,
+    "origins": CORE,
     "program_check": CORE,
     "stages": CORE,
     "target": CORE,
@@ -57,6 +58,7 @@ def package_files() -> list[tuple[str, Path]]:
         "cells",
         "cost",
         "opset",
+        "origins",
         "placement",
         "experiments",
         "program_check",

@@ -40,6 +40,11 @@ class Lineage:
     exact: bool = True
     """Whether the constant's numbers are the weight's own; else they are computed from them."""
 
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the weight is a matrix, kernel or the like: no vector and no single number."""
+        return len(self.shape) > 1 and int(np.prod(self.shape)) > 1
+
     def index(self) -> IndexArray:
         """Where each number of the constant stands in the weight, flat; in the constant's shape.
 
@@ -52,20 +57,14 @@ class Lineage:
 
 
 def lineages_of(value: ir.Value) -> tuple[Lineage, ...]:
-    """Return the weights that a constant descends from: itself, where it is one of the file.
-
-    Only float32 matrices, kernels and the like count: numbers and vectors descend from nothing.
-    """
+    """Return the float32 constants that a constant descends from: itself, if it is the file's."""
     known: tuple[Lineage, ...] | None = value.meta.get(_KEY)
     if known is not None:
         return known
     tensor = value.const_value
     if tensor is None or value.dtype != ir.DataType.FLOAT:
         return ()
-    shape = tuple(tensor.shape.numpy())
-    if len(shape) < 2 or int(np.prod(shape)) < 2:
-        return ()
-    return (Lineage(str(value.name), shape),)
+    return (Lineage(str(value.name), tuple(tensor.shape.numpy())),)
 
 
 def descend(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from rpucc.layers import LAYER_OPS
+from rpucc.origins.notes import carry_origin
 from rpucc.passes.frontend.constants import add_initializer, constant
 from rpucc.passes.frontend.lineage import Lineage, lineages_of
 from rpucc.passes.ties import Tie, noted_ties, tie
@@ -52,6 +53,7 @@ def separate_weights(model: ir.Model) -> None:
             if number:
                 own = add_initializer(model, str(value.name), array.copy())
                 tie(own, noted_ties(value))
+                carry_origin(value, own)
             for use in together if number else ():
                 use.node.replace_input_with(use.idx, own)
             if len(together) > 1:
@@ -136,7 +138,8 @@ def _tie_constants(model: ir.Model) -> None:
     """Tie the constants that hold numbers of one weight of the file, at least one of a product."""
     families: dict[str, list[tuple[ir.Value, Lineage]]] = {}
     for value in model.graph.initializers.values():
-        for line in lineages_of(value) if list(value.uses()) else ():
+        lines = lineages_of(value) if list(value.uses()) else ()
+        for line in (line for line in lines if line.is_matrix):
             families.setdefault(line.origin, []).append((value, line))
     for members in families.values():
         values = dict(members)

@@ -19,6 +19,7 @@ from rpucc.compiler.options import SHAPE, CompileOptions, interval, takes_option
 from rpucc.errors import ModelError, PassError, TargetError, VerificationError, one_line
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
+from rpucc.origins.keep import keep_source
 from rpucc.passes.callbacks import Callback, check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.fold_batchnorm import is_batch_norm
@@ -101,6 +102,7 @@ def compile_watched(
     """
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
+    given = imported.clone()
     if is_program(imported):
         raise ModelError(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
@@ -152,6 +154,7 @@ def compile_watched(
     if not verify:
         lowered = lower()
         check_structure(lowered, "the last pass")
+        keep_source(lowered, given)
         return _checked(Program(lowered, trust=trust), options)
     try:
         proof = lower_and_verify(lower, original, seed=0)
@@ -159,6 +162,7 @@ def compile_watched(
         # Rounding can flip a ReLU's gradient or a pool's argmax on one draw of inputs. A wrong
         # pass fails on any other draw too.
         proof = lower_and_verify(lower, original, seed=1)
+    keep_source(proof.model, given)
     verified = Program(proof.model, verified=proof.whole, verification=proof.text, trust=trust)
     return _checked(verified, options)
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rpucc.origins.notes import origin_problems
 from rpucc.program_check.attributes import attribute_problems
 from rpucc.program_check.chains import chain_problems
 from rpucc.program_check.layers import layer_problems
@@ -48,6 +49,7 @@ def form_problems(model: ir.Model) -> Iterator[str]:
     yield from fit_problems(model)
     yield from value_problems(model)
     yield from attribute_problems(model)
+    yield from origin_problems(model)
 
 
 def meaning_problems(model: ir.Model, target: Target) -> Iterator[str]:

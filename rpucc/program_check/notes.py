@@ -15,6 +15,8 @@ import onnx_ir as ir
 
 from rpucc import limits
 from rpucc.layers import OTHER_NAMES
+from rpucc.origins.notes import ORIGINS, read_origins
+from rpucc.origins.source import SOURCE, read_source
 from rpucc.step_contract import STEP, StepContract
 
 REQUIRED = ("rpucc.version", "rpucc.target", STEP, "rpucc.input_range")
@@ -30,6 +32,12 @@ def note_problems(model: ir.Model) -> Iterator[str]:
     for key, test in _RULES.items():
         if key in notes and (problem := test(notes[key])) is not None:
             yield f"metadata {key}: {problem}"
+            return
+    for key, read in ((ORIGINS, read_origins), (SOURCE, read_source)):
+        try:
+            read(model)
+        except ValueError as error:
+            yield f"metadata {key}: {error}"
             return
 
 
