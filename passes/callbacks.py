@@ -85,7 +85,7 @@ class Dump:
         """Write one file; an import starts anew."""
         if event.index == 0:
             self.files.clear()
-        from rpucc.program import write_model
+        from rpucc.write_model import write_model
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

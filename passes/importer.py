@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ModelError, UnsupportedError
 from rpucc.opset import DOMAIN, IR_VERSION
 from rpucc.passes.frontend import support
@@ -32,7 +33,6 @@ from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
 from rpucc.passes.frontend.sizes import refuse_negative_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
-from rpucc.passes.weight_scales import INITIAL_WEIGHTS
 from rpucc.step_contract import StepContract
 
 __all__ = [

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.layers import BEYOND_BOUNDS, WEIGHT_SCALE, AnalogLayer, analog_layers
 from rpucc.origins.notes import carry_origin
 from rpucc.passes.base import RpuPass
@@ -21,7 +22,6 @@ from rpucc.passes.graph_reader import CYCLE, LAYER, constant_of
 from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.notes import add_notes, listed, shortened
 from rpucc.passes.weight_scales import (
-    INITIAL_WEIGHTS,
     Scaling,
     WeightBounds,
     beyond,

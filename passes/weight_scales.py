@@ -14,17 +14,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.constant_weights import INITIAL_WEIGHTS
+
 if TYPE_CHECKING:
     from rpucc.target.target import LayerPolicy
 
 WeightBounds: TypeAlias = "Callable[[LayerPolicy], tuple[float, float]]"
 """The mean lowest and highest weight of a layer's devices; infinite where they have no bounds."""
-
-INITIAL_WEIGHTS = "rpucc.initial_weights"
-"""Model metadata: the weights are initial values, not trained ones, as those of the zoo are.
-
-There is nothing to keep then, and "auto" leaves them: scales would make every pulse larger and
-every read noisier, which an untrained network pays for without getting anything."""
 
 ROUNDING = 1e-6
 """How far, relatively, a weight that was divided by its scale may pass the bound: float32."""

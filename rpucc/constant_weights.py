@@ -16,6 +16,12 @@ import onnx_ir as ir
 from rpucc.layers import LAYER_OPS, static_shape
 from rpucc.step_contract import StepContract
 
+INITIAL_WEIGHTS = "rpucc.initial_weights"
+"""Model metadata: the weights are initial values, not trained ones, as those of the zoo are.
+
+There is nothing to keep then, and "auto" leaves them: scales would make every pulse larger and
+every read noisier, which an untrained network pays for without getting anything."""
+
 LEARNED_INPUTS = {
     **dict.fromkeys(LAYER_OPS, (0, 1, 2)),
     "Einsum": (0, 1),

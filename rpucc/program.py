@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc import arguments, run_files
-from rpucc.errors import ModelError, OutputError, VersionError, one_line
-from rpucc.files import temporary_folder
+from rpucc.errors import ModelError, VersionError, one_line
 from rpucc.step_contract import StepContract
 from rpucc.trust import NO_TRUST, Trust, is_own
+from rpucc.write_model import write_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from rpucc.cost.network import NetworkCost
+    from rpucc.origins.export import Export
     from rpucc.plan.plan import Plan
     from rpucc.target.target import Target
-
-EXTERNAL_DATA_BYTES = 1_900_000_000
-"""Above this size weights go to a file of their own: protobuf holds no more than 2 GB."""
 
 RESTATING = ("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Reshape", "Flatten", "Squeeze")
 """What a model may end in behind the value that its loss is about."""
@@ -191,6 +189,23 @@ class Program:
         """
         write_model(self.model, arguments.path("Program.save(path)", path))
 
+    def export(self, path: str | os.PathLike[str] | None = None) -> Export:
+        """Return the model that the program was compiled from, with the weights of the program.
+
+        These are the weights before any training; `Machine.export` has those after it. path: where
+        to write it, as `Export.save` does; None to write nothing.
+
+        Raises ModelError where the program does not hold that model (an earlier version compiled
+        it), OutputError where the file cannot be written, ArgumentError for what is no path.
+        """
+        from rpucc.origins.export import export
+
+        place = None if path is None else arguments.path("Program.export(path)", path)
+        found = export(self.model, {}, f"program {self.name!r}")
+        if place is not None:
+            found.save(place)
+        return found
+
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], *, trust: bool | Collection[str] = False
@@ -232,31 +247,6 @@ def is_program(model: ir.Model) -> bool:
 
 
 # ---------------------------------------------------------------- files
-
-
-def write_model(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write any ONNX model to `path` through a temporary folder beside it, then rename.
-
-    Weights go to `<name>.data` where they exceed EXTERNAL_DATA_BYTES. Raises OutputError.
-    """
-    path = Path(path)
-    size = sum(
-        value.const_value.nbytes
-        for value in model.graph.initializers.values()
-        if value.const_value is not None
-    )
-    external = f"{path.name}.data" if size > EXTERNAL_DATA_BYTES else None
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder; give the name of a file to write")
-        with temporary_folder(path) as folder:
-            temporary = folder / path.name
-            ir.save(model, temporary, format="protobuf", external_data=external)
-            if external is not None:
-                os.replace(folder / external, path.parent / external)
-            os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
 def read_model(path: str | os.PathLike[str]) -> ir.Model:

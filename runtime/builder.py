@@ -33,6 +33,10 @@ class StepAddress:
 
     key: tuple[np.uint32, np.uint32]
     evaluating: bool = False
+    measuring: bool = False
+    """Reads are those of a measurement of the weights, and have draws of their own."""
+    ideal: bool = False
+    """Reads are exact products, and draw nothing."""
     sample: int = 0
     """Number of the batch's first sample; another one in every step."""
 

@@ -109,15 +109,20 @@ class Cycle:
 
 
 class ReadCycle(Cycle):
-    """y [.., R] = W x of inputs x [N, C] or [N, P, C]; transposed, y [.., C] = Wᵀ x [.., R]."""
+    """y [.., R] = W x of inputs x [N, C] or [N, P, C]; transposed, y [.., C] = Wᵀ x [.., R].
+
+    An array of G matrices takes [N, G, P, C]. measuring: a tile whose inputs are all 0 is not read,
+    and the noise is that of a measurement.
+    """
 
     def __init__(
         self, array: Array, policy: LayerPolicy, shape: Sequence[int], *, transpose: bool = False,
-        threads: Threads | None = None,
+        threads: Threads | None = None, measuring: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(array, shape[0], threads)
+        self.address.measuring = measuring
         x = self._given(shape)
-        nodes = _read_nodes(policy, x, transpose)
+        nodes = _read_nodes(policy, x, transpose, managed=measuring)
         self.x = self.array(x)
         self._build(CPU.chains[ReadChain](self, ReadChain(tuple(nodes))))
         self.y = self.array(nodes[-1].outputs[0])
@@ -142,15 +147,17 @@ class UpdateCycle(Cycle):
         self._build(CPU.rpu[cell.op](self, node))
 
 
-def _read_nodes(policy: LayerPolicy, x: ir.Value, transpose: bool) -> list[ir.Node]:
-    """The chain of a read, with noise management where the policy has it.
+def _read_nodes(
+    policy: LayerPolicy, x: ir.Value, transpose: bool, *, managed: bool = False
+) -> list[ir.Node]:
+    """The chain of a read, with noise management where the policy has it, or if it is `managed`.
 
     Nothing is known of the range of x: `auto` manages noise.
     """
     management, values = policy.management, [x]
     choice = management.noise_backward if transpose else management.noise_forward
     before, after = [], []
-    if choice != "never":
+    if managed or choice != "never":
         before = [_node("NoiseManage", [x], outputs=2)]
         values = list(before[0].outputs)
     read = _node("Read", [values[0], ir.Value(name="W")], transpose=int(transpose))

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
-    `evaluating` separates the read noise of an evaluation from that of training. Without `fuse`
-    more values have a buffer, and a step takes longer. `backend` makes the instructions.
+    `evaluating` separates the read noise of an evaluation from that of training; with `ideal`
+    reads are exact products, whatever the layers' periphery. Without `fuse` more values have a
+    buffer, and a step takes longer. `backend` makes the instructions.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Executor:
         *,
         threads: Threads | None = None,
         evaluating: bool = False,
+        ideal: bool = False,
         fuse: bool = True,
         backend: Backend = CPU,
     ) -> None:
@@ -57,7 +59,7 @@ class Executor:
         self.machine = machine
         self.batch = batch
         self.threads = threads or Threads(1)
-        self.address = StepAddress(machine.key, evaluating)
+        self.address = StepAddress(machine.key, evaluating, ideal=ideal)
         self.tallies = Tallies()
         self.graph = machine.program.model.graph
         self.opset = machine.program.model.opset_imports[""]

@@ -31,6 +31,7 @@ from rpucc.runtime.layout import Layout
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
+    from rpucc.origins.export import Export
     from rpucc.runtime.spread import Symmetry
 
 PROGRAM = "a Program, as rpucc.compile(model, target) makes and rpucc.Program.load(path) reads"
@@ -139,6 +140,43 @@ class Machine:
         where the folder holds another program; ArgumentError for what is no path.
         """
         write_folder(self.checkpoint(), self.program, arguments.path("Machine.save(path)", path))
+
+    def export(
+        self, path: str | os.PathLike[str] | None = None, *, measured: int | None = None
+    ) -> Export:
+        """Return the model that the program was compiled from, with the weights of the arrays.
+
+        Names, batch norms and biases are the model's; it computes what `Trainer.evaluate(...,
+        ideal=True)` does. Digital parameters come home, too.
+
+        path: where to write it: ONNX, or to a name that ends in .safetensors all weights under the
+            names that the model has for them; None to write nothing.
+        measured: read the weights as a chip would have to: by least squares through so many noisy
+            reads of each, 2 to 2^20; None to read them as they are.
+
+        Raises ModelError where the program does not hold that model (an earlier version compiled
+        it), or a weight has no place in it; OutputError where the file cannot be written;
+        ArgumentError for other arguments.
+
+        >>> import rpucc
+        >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False))
+        >>> machine.export().weights["fc3.weight"].shape
+        (10, 128)
+        """
+        from rpucc.origins.export import export
+
+        place = None if path is None else arguments.path("Machine.export(path)", path)
+        state, errors = dict(self.state()), dict[str, float]()
+        if measured is not None:
+            from rpucc.runtime.measure import MOST_READS, measure
+
+            reads = arguments.integer("measured", measured, 2, MOST_READS)
+            for name, found in measure(self, reads).items():
+                state[name], errors[self.arrays[name].layer] = found.weights, found.error
+        exported = export(self.program.model, state, f"program {self.program.name!r}", errors)
+        if place is not None:
+            exported.save(place)
+        return exported
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], program: Program | None = None) -> Machine:

@@ -70,7 +70,7 @@ class Trainer:
         self.machine = arguments.instance("Trainer(machine)", machine, Machine, MACHINE)
         self.threads = Threads(arguments.integer("threads", threads, 1))
         self.feed = Feed(machine.program)
-        self._executors: dict[tuple[int, bool, tuple[str, ...]], Executor] = {}
+        self._executors: dict[tuple[int, bool, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, Step] = {}
 
     def fit(
@@ -182,7 +182,12 @@ class Trainer:
         return Training(self, dataset, settings, told, held).run()
 
     def evaluate(
-        self, data: DataSource | Samples, y: Array | None = None, batch_size: int | None = None
+        self,
+        data: DataSource | Samples,
+        y: Array | None = None,
+        batch_size: int | None = None,
+        *,
+        ideal: bool = False,
     ) -> Evaluation:
         """Loss (nan where the program has none) and error over samples, without training.
 
@@ -191,6 +196,9 @@ class Trainer:
             range, and of a network with several inputs a dictionary of such arrays by their names.
         y: integer labels [n] (or one a pixel), or floating-point targets; None where data has them.
         batch_size: how many at once, None for what fits in memory; results do not depend on it.
+        ideal: read the weights as they are on the arrays with exact products: without noise,
+            bounds and converters. What `Machine.export` writes computes the same. Nothing is
+            counted as a read then.
 
         Returns an Evaluation. Raises DataError where the data do not fit the model, ArgumentError
         for other arguments.
@@ -206,6 +214,7 @@ class Trainer:
             dataset = self._load(data)
             x, y = dataset.x_test, dataset.y_test
         labels = as_labels(y, "y")
+        ideal = arguments.instance("evaluate(ideal)", ideal, bool, "True or False")
         started = time.perf_counter()
         step = self.machine.program.step
         loss = step.metric("loss")
@@ -215,7 +224,7 @@ class Trainer:
             raise DataError(f"{n} samples but {len(labels)} labels: each sample needs one label")
         loss_sum, errors, scoring = 0.0, 0, None
         reads = np.zeros(3, np.int64)
-        for first, executor in self._batches(rows, batch_size):
+        for first, executor in self._batches(rows, batch_size, ideal=ideal):
             executor.tallies.reset()
             if scoring is None:
                 labels, scoring = self._scored(labels, executor[step.scored].shape)
@@ -240,29 +249,31 @@ class Trainer:
         )
 
     def predict(
-        self, data: DataSource | Samples, batch_size: int | None = None
+        self, data: DataSource | Samples, batch_size: int | None = None, *, ideal: bool = False
     ) -> NDArray[np.float32]:
         """The network's output (logits) for samples, float32 [n, ...].
 
         data: samples alone, as the x of `evaluate`; or what `fit` takes, of which the test part is
             taken (a tuple is arrays with labels, a list is samples). One sample needs its batch
-            axis: x[None]. batch_size, errors: as `evaluate`. A model may have more outputs:
+            axis: x[None]. batch_size, ideal, errors: as `evaluate`. A model may have more outputs:
             `outputs` gives them.
         """
         output = self.machine.program.output
-        return self.outputs(data, (output,), batch_size)[output]
+        return self.outputs(data, (output,), batch_size, ideal=ideal)[output]
 
     def outputs(
         self,
         data: DataSource | Samples,
         names: Sequence[str] | None = None,
         batch_size: int | None = None,
+        *,
+        ideal: bool = False,
     ) -> dict[str, Array]:
         """Outputs of the network by name, each [n, ...]: `names`, or all that it has.
 
         What has no axis of samples (an output of a model with a fixed batch) is joined batch by
-        batch. data: as `predict`; batch_size, errors: as `evaluate`, and RpuccError for a name that
-        is none of its outputs.
+        batch. data: as `predict`; batch_size, ideal, errors: as `evaluate`, and RpuccError for a
+        name that is none of its outputs.
         """
         known = self.machine.program.outputs
         if names is None:
@@ -273,7 +284,8 @@ class Trainer:
                 raise RpuccError(f"no output is called {name!r}; there are {', '.join(known)}")
         found: dict[str, list[Array]] = {name: [] for name in names}
         rows = self.feed.rows(self._samples(data), "x")
-        for first, executor in self._batches(rows, batch_size, names):
+        ideal = arguments.instance("ideal", ideal, bool, "True or False")
+        for first, executor in self._batches(rows, batch_size, names, ideal=ideal):
             executor.run(self.machine.counters.sample + first)
             for name, parts in found.items():
                 parts.append(np.atleast_1d(executor[name]).copy())
@@ -292,18 +304,25 @@ class Trainer:
 
     # ---------------------------------------------------------------- what runs it
 
-    def executor(self, batch: int, *, evaluating: bool, also: Sequence[str] = ()) -> Executor:
+    def executor(
+        self, batch: int, *, evaluating: bool, ideal: bool = False, also: Sequence[str] = ()
+    ) -> Executor:
         """The executor of a batch size, which computes the values `also`, too; made once."""
         batch = arguments.integer("batch", batch, 1)
         step = self.machine.program.step
         extra = tuple(name for name in also if name != step.output)
-        key = (batch, evaluating, extra)
+        key = (batch, evaluating, ideal, extra)
         if key not in self._executors:
             outputs = [step.output, *extra, *step.measured]
             if not evaluating:
                 outputs += step.state.values()
             self._executors[key] = Executor(
-                self.machine, batch, outputs, threads=self.threads, evaluating=evaluating
+                self.machine,
+                batch,
+                outputs,
+                threads=self.threads,
+                evaluating=evaluating,
+                ideal=ideal,
             )
         return self._executors[key]
 
@@ -323,7 +342,12 @@ class Trainer:
         return found
 
     def _batches(
-        self, rows: Rows, batch_size: int | None, also: Sequence[str] = ()
+        self,
+        rows: Rows,
+        batch_size: int | None,
+        also: Sequence[str] = (),
+        *,
+        ideal: bool,
     ) -> Iterator[tuple[int, Executor]]:
         """Yield (first sample, executor with its inputs filled) over all samples."""
         if batch_size is None:
@@ -333,7 +357,7 @@ class Trainer:
         order = np.arange(len(rows))
         for first in range(0, len(rows), batch_size):
             size = min(batch_size, len(rows) - first)
-            executor = self.executor(size, evaluating=True, also=also)
+            executor = self.executor(size, evaluating=True, ideal=ideal, also=also)
             fill(self.feed.buffers(executor), rows, order, first)
             yield first, executor
 

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     help="A name, an .npz file or a folder of IDX files.  [default: the data it was trained on]",
 )
 @options.data_dir
+@click.option(
+    "--ideal",
+    is_flag=True,
+    help="Read the weights as they are, without noise, bounds and converters: what rpucc export "
+    "writes computes the same.",
+)
 @options.eval_batch_size
 @options.threads
 @options.trust
@@ -33,6 +39,7 @@ def evaluate(
     program_path: str | None,
     data: str | None,
     data_dir: str | None,
+    ideal: bool,
     batch_size: int | None,
     threads: int,
     trust: bool,
@@ -60,20 +67,29 @@ def evaluate(
     found = load_data(spec, folder, program)
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
-    result = trainer.evaluate(found, batch_size=batch_size)
+    result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal)
     if as_json:
         from rpucc.outputs import print_json
 
         epochs = machine.counters.epoch
         checkpoint = str(trained.checkpoint)
-        print_json({"checkpoint": checkpoint, "data": spec, "epochs": epochs, **asdict(result)})
+        print_json(
+            {
+                "checkpoint": checkpoint,
+                "data": spec,
+                "epochs": epochs,
+                "ideal": ideal,
+                **asdict(result),
+            }
+        )
         return
     from rpucc.report.text import training
     from rpucc.report.text.tables import heading
     from rpucc.terminal import show
 
     state = training.trained_text(machine.counters.epoch, machine.counters.done)
-    title = f" on {found.name}: {result.samples:,} test samples, {state}"
+    read = ", ideal reads" if ideal else ""
+    title = f" on {found.name}: {result.samples:,} test samples, {state}{read}"
     show(
         heading(program.name, title),
         "",

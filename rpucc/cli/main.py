@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train published experiments again and compare.",
     ),
     "eval": ("rpucc.cli.evaluate:evaluate", "Measure a trained network's error on test data."),
+    "export": ("rpucc.cli.export:export", "Write trained weights back into their ONNX model."),
     "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),
     "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),

@@ -103,6 +103,7 @@ def compile_watched(
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
     given = imported.clone()
+    take_as_inference(given)
     if is_program(imported):
         raise ModelError(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"

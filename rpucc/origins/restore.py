@@ -42,6 +42,8 @@ class Restored:
     """The constants that have other numbers now, new ones included."""
     notes: list[str] = field(default_factory=list)
     """What a user should know about it."""
+    averaged: bool = False
+    """Whether copies of a weight that had learned on their own became one."""
 
 
 def restore(program: ir.Model, state: Arrays, label: str) -> Restored:
@@ -196,8 +198,8 @@ class _Restoring:
             self.placing.replace(norm.scale, scale, alone=True)
             self.constants[norm.scale] = scale
             self.result.notes.append(
-                f"{norm.scale}: {int(hit.sum())} of {hit.size} channels had no scale, through which "
-                "no weight can be told; there the batch norm multiplies by 1 now"
+                f"{norm.scale}: {int(hit.sum())} of {hit.size} channels had no scale, so no weight "
+                "can be told through them; there the batch norm multiplies by 1 now"
             )
         return found
 
@@ -293,6 +295,7 @@ class _Restoring:
                 continue
             spread = origin.spread(state[name])
             if spread:
+                self.result.averaged = True
                 self.result.notes.append(
                     f"{name}: the mean of {origin.copies} copies that learned on their own; they "
                     f"lie {spread:.3g} (RMS) around it, so the file and the arrays differ by that"

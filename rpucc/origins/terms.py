@@ -284,18 +284,18 @@ def _use(data: Any) -> tuple[str, int]:
 def text(data: Any) -> str:
     """Return plain data as a text; raises ValueError."""
     if not isinstance(data, str):
-        raise ValueError("has a name that is no text")
+        raise ValueError("has a name that is no text")  # noqa: TRY004
     return data
 
 
 def table(data: Any) -> dict[str, Any]:
     """Return plain data as a dictionary; raises ValueError."""
     if not isinstance(data, dict):
-        raise ValueError("is no table")
+        raise ValueError("is no table")  # noqa: TRY004
     return data
 
 
 def _list(data: Any) -> list[Any]:
     if not isinstance(data, list):
-        raise ValueError("has no list where one belongs")
+        raise ValueError("has no list where one belongs")  # noqa: TRY004
     return data

@@ -94,12 +94,14 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
     grouped = layout.groups > 1
     lead = x.shape[-2:-1] if grouped else ()  # of groups the positions stay an axis
     X, Y = x.reshape(-1, *lead, inputs), y.reshape(-1, *lead, outputs)
-    if _is_ideal(settings):
+    if executor.address.ideal or _is_ideal(settings):
         build = _ideal_groups if grouped else _ideal
         return build(executor, array, X, Y, transpose)
     address = executor.address
     lines = Lines(in_cuts, out_cuts, tiles if grouped else tiles[0], transpose)
     purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
+    if address.measuring:
+        purpose = philox.READ_MEASURE
     draws = Draws(
         positions=lead[0] if grouped else len(X) // executor.batch,
         purpose=philox.READ_EVALUATE if address.evaluating else purpose,

@@ -203,7 +203,7 @@ LOW_LIMIT = 100_000
 def lower_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let "2 GB" be 100 kB, for what rpucc reads and writes, and for protobuf itself."""
     monkeypatch.setattr("rpucc.passes.frontend.source.PROTOBUF_LIMIT", LOW_LIMIT)
-    monkeypatch.setattr("rpucc.program.EXTERNAL_DATA_BYTES", LOW_LIMIT)
+    monkeypatch.setattr("rpucc.write_model.EXTERNAL_DATA_BYTES", LOW_LIMIT)
     serialise = onnx.ModelProto.SerializeToString
 
     def limited(self, **options):

@@ -7,7 +7,6 @@ file then computes what the program does with them.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -15,11 +14,9 @@ import onnx_ir as ir
 import pytest
 
 import rpucc
-from rpucc.errors import ModelError
-from rpucc.layers import analog_layers
-from rpucc.origins.notes import ORIGINS, read_origins
+from rpucc.origins.notes import read_origins
 from rpucc.origins.restore import restore
-from rpucc.origins.source import SOURCE, constants_of
+from rpucc.origins.source import constants_of
 from rpucc.passes.execute import random_feeds, run_model
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>'
@@ -62,7 +59,8 @@ NETWORKS = {
     "transposed-grouped": """net (float[N,4,4] x) => (float[N,6,6] y)
         { y = ConvTranspose <group = 2> (x, W_4_3_3, b_6) }""",
     "norm": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)
-        { c = Conv (x, W_4_3_3_3)  n = BatchNormalization (c, s_4, b_4, m_4, v_4)  y = Relu (n) }""",
+        { c = Conv (x, W_4_3_3_3)  n = BatchNormalization (c, s_4, b_4, m_4, v_4)
+          y = Relu (n) }""",
     "norm-bias": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)
         { c = Conv (x, W_4_3_3_3, a_4)  y = BatchNormalization (c, s_4, b_4, m_4, v_4) }""",
     "norm-add": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)
@@ -77,7 +75,8 @@ NETWORKS = {
         { c = ConvTranspose <group = 2> (x, W_4_3_3)
           y = BatchNormalization (c, s_6, b_6, m_6, v_6) }""",
     "norm-gemm": """net (float[N,6] x) => (float[N,3] y)
-        { h = Gemm <beta = 2.0> (x, W_6_3, a_3)  y = BatchNormalization (h, s_3, b_3, m_3, v_3) }""",
+        { h = Gemm <beta = 2.0> (x, W_6_3, a_3)
+          y = BatchNormalization (h, s_3, b_3, m_3, v_3) }""",
     "norm-matmul": """net (float[N,6] x) => (float[N,3] y)
         { h = MatMul (x, W_6_3)  y = BatchNormalization (h, s_3, b_3, m_3, v_3) }""",
     "norm-zero": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)

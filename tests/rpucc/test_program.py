@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import rpucc.program
 from rpucc.compiler.compile import compile_model
 from rpucc.errors import ModelError, OutputError, RpuccError
 from rpucc.models import build
 from rpucc.passes.verify import compare_models
-from rpucc.program import Program, read_model, write_model
+from rpucc.program import Program, read_model
+from rpucc.write_model import write_model
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_saving_replaces_whole_files_only(saved: Path, program: Program) -> None
 def test_large_weights_go_beside_the_model(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpucc.program, "EXTERNAL_DATA_BYTES", 1000)
+    monkeypatch.setattr("rpucc.write_model.EXTERNAL_DATA_BYTES", 1000)
     path = tmp_path / "big.onnx"
     program.save(path)
     assert sorted(os.listdir(tmp_path)) == ["big.onnx", "big.onnx.data"]

@@ -17,10 +17,11 @@ import rpucc
 from rpucc.errors import ModelError
 from rpucc.node_attributes import policy_attributes
 from rpucc.opset import OPS
-from rpucc.program import Program, write_model
+from rpucc.program import Program
 from rpucc.program_check.attributes import attribute_problems
 from rpucc.stamps import set_attributes
 from rpucc.target.target import preset_names
+from rpucc.write_model import write_model
 
 from ..hostile.networks import KINDS, program
 

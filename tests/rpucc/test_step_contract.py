@@ -12,8 +12,9 @@ import onnx_ir as ir
 import pytest
 
 from rpucc.errors import ModelError
-from rpucc.program import Program, write_model
+from rpucc.program import Program
 from rpucc.step_contract import STEP, Metric, StepContract
+from rpucc.write_model import write_model
 
 from ..hostile.networks import KINDS, program
 

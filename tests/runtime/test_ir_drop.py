@@ -10,7 +10,7 @@ import pytest
 
 from rpucc.errors import ModelError, TargetError
 from rpucc.layers import analog_layers
-from rpucc.program import Program, write_model
+from rpucc.program import Program
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.instructions.read import read_settings, stages_of
 from rpucc.runtime.kernels.blas import blas_routines
@@ -21,6 +21,7 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.reference.read import wire_loss
 from rpucc.stages.ir_drop import IrDrop
 from rpucc.target.target import Target
+from rpucc.write_model import write_model
 
 from .small import tiny, tiny_data, train
 

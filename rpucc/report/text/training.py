@@ -103,12 +103,13 @@ def progress_text(progress: Progress) -> str:
 
 def evaluation(result: Evaluation) -> RenderableType:
     """Return the results of an evaluation."""
-    reads = max(result.reads, 1)
     lines = [
         ("loss", units.number(result.loss)),
-        ("reads", _reads(result.reads, result.saturated_reads / reads, result.rereads / reads)),
         ("time", _time(result.seconds, result.samples)),
     ]
+    if result.reads:  # exact ones are not counted
+        shares = result.saturated_reads / result.reads, result.rereads / result.reads
+        lines.insert(1, ("reads", _reads(result.reads, *shares)))
     if result.error is not None:  # a regression has no share of wrong answers
         labels = result.samples * result.labels_per_sample
         what = " labels" if result.labels_per_sample > 1 else ""

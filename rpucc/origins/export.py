@@ -1,0 +1,100 @@
+"""What an export gives: the user's model with other weights, as an object and as files.
+
+Not for how the weights get into it: `restore.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from rpucc import arguments
+from rpucc.constant_weights import INITIAL_WEIGHTS
+from rpucc.errors import OutputError
+from rpucc.files import write_whole
+from rpucc.origins.restore import restore
+from rpucc.origins.source import constants_of
+from rpucc.write_model import write_model
+
+if TYPE_CHECKING:
+    import onnx
+
+SAFETENSORS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Export:
+    """The model that a program was compiled from, with weights that were read off its arrays."""
+
+    model: ir.Model
+    """The model: its names, batch norms and biases."""
+    written: tuple[str, ...]
+    """The constants of it that training changed, in the order in which they were written."""
+    notes: tuple[str, ...] = ()
+    """What it does not say as the arrays do, a line each."""
+    averaged: bool = False
+    """Whether copies of a weight that had learned on their own became one."""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    """Layer to the standard error of its weights on the arrays, where they were measured."""
+
+    @property
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Every floating-point constant of the model by its name, as `load_state_dict` takes it."""
+        found = constants_of(self.model)
+        return {name: array for name, array in found.items() if array.dtype.kind == "f"}
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Return the model as onnx has it."""
+        return ir.to_proto(self.model)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as ONNX, or, to a name that ends in .safetensors, its `weights`.
+
+        The file appears whole or not at all. Raises OutputError where it cannot be written,
+        ArgumentError for what is no path.
+        """
+        place = arguments.path("Export.save(path)", path)
+        if place.suffix == SAFETENSORS:
+            self._save_weights(place)
+            return
+        write_model(self.model, place)
+
+    def _save_weights(self, place: Path) -> None:
+        import numpy as np
+        from safetensors.numpy import save
+
+        data = save({name: np.ascontiguousarray(a) for name, a in self.weights.items()})
+        try:
+            write_whole(place, lambda stream: stream.write(data))
+        except OSError as error:
+            raise OutputError(f"{place}: cannot write: {error.strerror or error}") from error
+
+
+def export(
+    program: ir.Model,
+    state: Mapping[str, NDArray[Any]],
+    label: str,
+    errors: Mapping[str, float] | None = None,
+) -> Export:
+    """Put the weights of `state` into the model that a program was compiled from.
+
+    state: by initializer of the program, what its arrays hold and its digital parameters are.
+    Raises ModelError, which calls the program `label`, where there is no such model, or a weight
+    has no place in it.
+    """
+    restored = restore(program, state, label)
+    if restored.written:  # they are trained ones from here on
+        restored.model.metadata_props.pop(INITIAL_WEIGHTS, None)
+    return Export(
+        restored.model,
+        tuple(restored.written),
+        tuple(restored.notes),
+        restored.averaged,
+        dict(errors or {}),
+    )
