@@ -50,7 +50,10 @@ class WatchesLayers(Protocol):
     """A callback that is told what each epoch did to each layer."""
 
     def on_layer_stats(self, stats: tuple[LayerStats, ...], /) -> object:
-        """An epoch is complete; called after its checkpoint is written and before `on_epoch`."""
+        """An epoch is complete, and its checkpoint is not written yet.
+
+        So that what is kept of it is never behind the checkpoint, whenever a process is killed.
+        """
 
 
 class WatchesStart(Protocol):

@@ -291,6 +291,18 @@ class Trainer:
                 parts.append(np.atleast_1d(executor[name]).copy())
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
+    def output_batches(self, samples: Samples) -> Iterator[tuple[int, Array]]:
+        """Yield the first sample's number and the outputs that labels are about, batch by batch.
+
+        samples: as the x of `evaluate`, whose reads these are. The outputs [n, ...] are the
+        executor's own: the next batch overwrites them. Errors: as `evaluate`.
+        """
+        rows = self.feed.rows(samples, "x")
+        scored = self.machine.program.step.scored
+        for first, executor in self._batches(rows, None):
+            executor.run(self.machine.counters.sample + first)
+            yield first, executor[scored]
+
     def error(self, outputs: Array, labels: Array) -> float | None:
         """The share of wrong labels, as `evaluate` counts them; None for targets of a regression.
 

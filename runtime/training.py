@@ -151,10 +151,10 @@ class Training:
             metrics = self._close_epoch(rate, *seconds)
             machine.history.append(metrics.reproducible())
             history.append(metrics)
-            self._keep()
-            self._save()
             if self.callbacks.watch_layers:
                 self.callbacks.on_layer_stats(layer_stats(machine, metrics.epoch, counted))
+            self._keep()
+            self._save()
             self.callbacks.on_epoch(metrics)
             self._interrupt.check()
         return "complete"

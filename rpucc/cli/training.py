@@ -101,8 +101,7 @@ def train_epochs(
 
     machine = trainer.machine
 
-    samples, size = len(data.y_train), settings.batch_size
-    keeper = Keeper(run, machine, samples, size) if run is not None else None
+    keeper = Keeper(run, machine) if run is not None else None
     with _resumable(run, machine), keeper or contextlib.nullcontext(), ProgressBar() as bar:
         if not settings.quiet and machine.counters.epoch < settings.epochs:
             click.echo(epoch_header(settings.epochs))

@@ -1,7 +1,7 @@
 """A run folder: what one training leaves behind, and how commands find it again.
 
-docs/training.md lists the files. Of one seed, metrics.csv, calibration.csv, metrics.jsonl and the
-checkpoints have the same bytes again; run.json and events.jsonl hold times. Not for the contents of
+docs/training.md lists the files. Of one seed, metrics.csv, calibration.csv, the .jsonl of metrics
+and of layers and the checkpoints have the same bytes again; run.json and events.jsonl hold times. Not for the contents of
 a checkpoint: that is rpucc.runtime.checkpoint_file.
 """
 
@@ -56,6 +56,11 @@ class RunFolder:
     def steps(self) -> Path:
         """One line every so many steps."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def layers(self) -> Path:
+        """One line an epoch: what it did to each layer, and where its weights lay."""
+        return self.path / "layers.jsonl"
 
     @property
     def events(self) -> Path:
@@ -181,5 +186,5 @@ class RunFolder:
 
     def _ours(self) -> tuple[Path, ...]:
         """The files that a new training writes, besides its checkpoint."""
-        logs = (self.metrics, self.steps, self.events, self.calibration)
+        logs = (self.metrics, self.steps, self.layers, self.events, self.calibration)
         return (self.program, self.target, *logs, self.record)

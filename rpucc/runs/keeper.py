@@ -1,6 +1,6 @@
-"""Keeping a run folder in line with its training: metrics, steps, events, timings.
+"""Keeping a run folder in line with its training: metrics, steps, layers, events, timings.
 
-Not for checkpoints: the trainer writes those, first.
+Not for checkpoints: the trainer writes those.
 """
 
 from __future__ import annotations
@@ -12,25 +12,45 @@ from typing import TYPE_CHECKING
 from rpucc.errors import OutputError, RpuccError, one_line
 from rpucc.runs.about import now
 from rpucc.runs.events import Event, append, read_events
+from rpucc.runs.layer_record import LayerRecorder
 from rpucc.runs.step_log import StepLog
 
 if TYPE_CHECKING:
     from rpucc.runs.folder import RunFolder
+    from rpucc.runtime.layer_stats import LayerStats
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.metrics import EpochMetrics
+    from rpucc.runtime.metrics import EpochMetrics, Progress, RunInfo, StepMetrics
 
 
 class Keeper:
     """A callback of `Trainer.fit`, and the context of that call, which says how it ended.
 
-    machine: the one that is trained; its history goes to metrics.csv. samples, batch_size: of an
-    epoch of its training, and of a step.
+    machine: the one that is trained; its history goes to metrics.csv.
     """
 
-    def __init__(self, run: RunFolder, machine: Machine, samples: int, batch_size: int) -> None:
+    def __init__(self, run: RunFolder, machine: Machine) -> None:
+        """Bring the record of layers in line with the machine; raises as LayerRecorder."""
         self.run, self.machine = run, machine
-        self._steps = StepLog(run.steps, machine, samples, batch_size)
-        self.on_step, self.on_progress = self._steps.on_step, self._steps.on_progress
+        self._layers = LayerRecorder(run.layers, machine)
+        self._steps: StepLog | None = None
+
+    def on_start(self, info: RunInfo) -> None:
+        """Open the log of steps where the machine stands."""
+        self._steps = StepLog(self.run.steps, self.machine, info.samples, info.batch_size)
+
+    def on_step(self, step: StepMetrics) -> None:
+        """Write its loss, where a line is due."""
+        assert self._steps is not None
+        self._steps.on_step(step)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Let others see the losses."""
+        assert self._steps is not None
+        self._steps.on_progress(progress)
+
+    def on_layer_stats(self, stats: tuple[LayerStats, ...]) -> None:
+        """Write what the epoch did to each layer, before its checkpoint is written."""
+        self._layers.add(stats)
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Write the metrics of all epochs, and that one more is complete."""
@@ -48,7 +68,7 @@ class Keeper:
     ) -> None:
         """Say how the training ended; what goes wrong here does not hide what went wrong there."""
         with contextlib.suppress(OutputError) if error else contextlib.nullcontext():
-            self._steps.close()
+            self._close()
         counters = self.machine.counters
         at = (counters.epoch, counters.done)
         if error is None:
@@ -59,6 +79,10 @@ class Keeper:
                 self._end(Event("interrupted", *at))
             elif isinstance(error, RpuccError):
                 self._end(Event("failed", *at, reason=one_line(error)))
+
+    def _close(self) -> None:
+        if self._steps is not None:
+            self._steps.close()
 
     def _end(self, event: Event) -> None:
         append(self.run.events, event)

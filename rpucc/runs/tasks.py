@@ -100,7 +100,7 @@ def _train_in(run: RunFolder, task: Task, *, bar: bool) -> float:
     trainer = make_trainer(machine, 1, task.batch_size)
     if done := machine.counters.epoch:
         say(f"{task.title}: goes on after {counted(done, 'epoch')}")
-    keeper = Keeper(run, machine, len(data.y_train), task.batch_size)
+    keeper = Keeper(run, machine)
     with ProgressBar() as shown, keeper:
         trainer.fit(
             data,

@@ -46,7 +46,12 @@ STYLES: dict[str, dict[str, str]] = {
     "forward": {"fill": "#1f4f86"},
     "backward": {"fill": "#5f8fbf"},
     "update": {"fill": "#b45f06"},
+    "cell-dark": {"fill": "#ffffff"},
     **{f"kind{i}": {"fill": colour} for i, colour in enumerate(KIND_COLOURS)},
+    **{
+        f"curve{i}": {"fill": "none", "stroke": colour, "stroke-width": "1.6"}
+        for i, colour in enumerate(KIND_COLOURS)
+    },
 }
 """Style -> its looks on white paper."""
 
@@ -68,6 +73,11 @@ class Drawing:
     def fluid(self, **attributes: Attribute) -> Markup:
         """Return an svg element as wide as its place; for drawings in percent of the width."""
         return self._element(width="100%", **attributes)
+
+    def scaled(self, **attributes: Attribute) -> Markup:
+        """Return an svg element that is drawn as wide as its place is."""
+        box = f"0 0 {number(self.width)} {number(self.height)}"
+        return self._element(viewBox=box, width="100%", height=None, **attributes)
 
     def file(self, legend: Sequence[tuple[str, str]] = (), *, header: bool = True) -> Markup:
         """Return an svg document that stands alone, on white paper, under its label.

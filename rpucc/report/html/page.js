@@ -1,8 +1,6 @@
-"use strict";
-// What moves on the page: search, highlighting, the tip. Everything reads without it.
+// What moves on the page of a plan: search, highlighting, arrays. Everything reads without it.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const tip = document.getElementById("tip");
   const all = (selector) => [...document.querySelectorAll(selector)];
 
   // Search: a row or figure stays while one of its layers matches.
@@ -18,21 +16,6 @@
     found.textContent = words.length ? `${count} of ${hit.length}` : "";
   });
 
-  // The tip: what an element's <title> or data-tip says, at once and by keyboard too.
-  for (const e of all("svg title")) {
-    if (e.parentNode.tagName === "svg") continue;
-    e.parentNode.dataset.tip = e.textContent;
-    e.parentNode.setAttribute("aria-label", e.textContent);
-    e.remove();
-  }
-  const show = (text, x, y) => {
-    tip.textContent = text;
-    tip.hidden = false;
-    const box = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - box.width - 4))}px`;
-    tip.style.top = `${y + 18 + box.height > innerHeight ? Math.max(4, y - box.height - 10) : y + 18}px`;
-  };
-  const hide = () => { tip.hidden = true; };
   const highlight = (layer) => {
     for (const e of all(".on")) e.classList.remove("on");
     if (layer !== undefined)
@@ -98,30 +81,17 @@
       const box = svg.getBoundingClientRect();
       const [x, y] = placeOf(picture, index).map((at, k) => scaleOf(svg) *
         (Math.floor(at / counts[k]) * picture.steps[1][k] + (at % counts[k]) * picture.steps[0][k]));
-      show(describe(picture, index), box.left + x, box.top + y);
+      tips.show(describe(picture, index), box.left + x, box.top + y);
     };
     svg.addEventListener("focus", () => { if (svg.matches(":focus-visible")) tell(); });
-    svg.addEventListener("blur", hide);
+    svg.addEventListener("blur", tips.hide);
   }
 
   document.addEventListener("pointerover", (event) => {
     highlight(event.target.closest("[data-layer]")?.dataset.layer);
   });
-  document.addEventListener("pointermove", (event) => {
+  tips.sources.unshift((event) => {
     const svg = event.target.closest("svg.floor");
-    const text = svg
-      ? describe(data.pictures[svg.dataset.picture], arrayAt(svg, event.clientX, event.clientY))
-      : event.target.closest("[data-tip]")?.dataset.tip;
-    if (text) show(text, event.clientX, event.clientY); else hide();
+    return svg && describe(data.pictures[svg.dataset.picture], arrayAt(svg, event.clientX, event.clientY));
   });
-  document.addEventListener("focusin", (event) => {
-    const e = event.target.closest("[data-tip]");
-    if (!e || !e.matches(":focus-visible")) return;
-    const box = e.getBoundingClientRect();
-    show(e.dataset.tip, box.left, box.bottom - 10);
-  });
-  document.addEventListener("focusout", hide);
-  document.addEventListener("scroll", hide, { passive: true, capture: true });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("beforeprint", () => { for (const e of all("details")) e.open = true; });
 })();

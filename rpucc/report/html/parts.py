@@ -38,6 +38,11 @@ def fact(key: str, label: str, value: str | Markup, more: str) -> Markup:
     return tag("div", tag("dt", term(key, label)), tag("dd", value, small), class_="fact")
 
 
+def plain_fact(label: str, value: str | Markup, more: str = "") -> Markup:
+    """Return a number with what belongs to it, of no definition."""
+    return tag("div", tag("dt", label), tag("dd", value, tag("small", more)), class_="fact")
+
+
 def table(
     headings: Sequence[Markup],
     rows: Sequence[Markup],

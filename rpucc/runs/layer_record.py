@@ -1,0 +1,207 @@
+"""layers.jsonl: what each epoch of a training did to each layer, and where its weights lay.
+
+A line of JSON that names the format, one for the state before training (epoch 0), one an epoch.
+The file is written anew, whole or not at all, before the epoch's checkpoint is: it is never behind
+it, and what it is ahead after a kill is left out where training goes on. So a resumed training has
+the same bytes as one that was never stopped. Not for what figures there are: that is
+rpucc.runtime.plane_figures and layer_stats.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpucc.errors import CheckpointError, one_line
+from rpucc.outputs import write_text
+from rpucc.runtime.plane_figures import PlaneState, state_figures
+
+if TYPE_CHECKING:
+    from rpucc.runtime.layer_stats import LayerStats
+    from rpucc.runtime.machine import Machine
+
+FORMAT = "rpucc-layers-1"
+MOST_BYTES = 1 << 28
+"""What is larger is none of ours: 5,000 epochs of 100 layers are half of it."""
+COUNTS = ("pulses", "reads", "saturated_reads", "rereads")
+
+
+@dataclass(frozen=True)
+class LayerEpoch:
+    """One layer in one epoch."""
+
+    layer: str
+    weights: int
+    planes: tuple[PlaneState, ...]
+    """Where its weights lay at the end: what reads see, and each plane that learns."""
+    pulses: int | None = None
+    reads: int | None = None
+    saturated_reads: int | None = None
+    rereads: int | None = None
+    """Of the epoch's training; None before training."""
+
+    def plane(self, name: str) -> PlaneState | None:
+        """Return the state of a plane."""
+        return next((each for each in self.planes if each.plane == name), None)
+
+    @property
+    def pulses_per_weight(self) -> float | None:
+        """Pulses over the weights."""
+        return None if self.pulses is None else self.pulses / max(self.weights, 1)
+
+    @property
+    def saturated(self) -> float | None:
+        """Saturated reads as a part of all."""
+        return _part(self.saturated_reads, self.reads)
+
+    @property
+    def reread(self) -> float | None:
+        """Re-reads as a part of all reads."""
+        return _part(self.rereads, self.reads)
+
+    @property
+    def at_bounds(self) -> float | None:
+        """The part of the main plane's devices within a step of a bound; None without bounds."""
+        found = next((each for each in self.planes if each.at_lower is not None), None)
+        return None if found is None else (found.at_lower or 0.0) + (found.at_upper or 0.0)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of what reads see."""
+        return self.planes[0].std
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        counts = {key: getattr(self, key) for key in COUNTS}
+        own = {"layer": self.layer, "weights": self.weights}
+        own |= {key: count for key, count in counts.items() if count is not None}
+        return {**own, "planes": [each.record() for each in self.planes]}
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """Every layer on arrays in one epoch."""
+
+    epoch: int
+    """0: before training."""
+    layers: tuple[LayerEpoch, ...]
+
+    def layer(self, name: str) -> LayerEpoch | None:
+        """Return one layer."""
+        return next((each for each in self.layers if each.layer == name), None)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"epoch": self.epoch, "layers": [each.record() for each in self.layers]}
+
+
+class LayerRecorder:
+    """Keeps layers.jsonl while a machine is trained."""
+
+    def __init__(self, path: Path, machine: Machine) -> None:
+        """Take up what the file has of epochs that the machine's checkpoint knows.
+
+        Writes what that leaves, with the state before training where it has not begun; raises
+        CheckpointError for a damaged file, OutputError where it cannot be written.
+        """
+        self.path, self.machine = path, machine
+        done = machine.counters
+        known = read_layer_records(path) if path.exists() else ()
+        self._lines = [_line(each) for each in known if each.epoch <= done.epoch]
+        if not done.epoch and not done.done:
+            self._lines = [_line(_epoch(machine, 0, ()))]
+        self._write()
+
+    def add(self, stats: tuple[LayerStats, ...]) -> None:
+        """Add a complete epoch, whose checkpoint is not written yet."""
+        epoch = stats[0].epoch if stats else self.machine.counters.epoch
+        self._lines.append(_line(_epoch(self.machine, epoch, stats)))
+        self._write()
+
+    def _write(self) -> None:
+        head = json.dumps({"format": FORMAT})
+        write_text(self.path, "".join(f"{line}\n" for line in (head, *self._lines)))
+
+
+def read_layer_records(path: Path) -> tuple[EpochRecord, ...]:
+    """Return what was recorded, by rising epochs; raises CheckpointError, which names the line."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise CheckpointError(f"{path}: is larger than any record of layers; remove it")
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot read: {one_line(error)}") from error
+    found: list[EpochRecord] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            data = json.loads(line)
+            if number == 1:
+                _check_format(data)
+                continue
+            found.append(_from_record(data, found[-1].epoch if found else -1))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(
+                f"{path}, line {number}: is damaged: {one_line(error)}; without the file training "
+                "goes on and is recorded from there"
+            ) from error
+    return tuple(found)
+
+
+def _check_format(data: object) -> None:
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"its format is {str(found)[:40]!r}, this rpucc reads {FORMAT!r}")
+
+
+def _from_record(data: Any, after: int) -> EpochRecord:
+    epoch, layers = (
+        data.get(key) if isinstance(data, dict) else None for key in ("epoch", "layers")
+    )
+    if type(epoch) is not int or not after < epoch < 2**32:
+        raise ValueError("its epoch is no number above the one before")
+    if not isinstance(layers, list):
+        raise ValueError("its layers are no list")
+    return EpochRecord(epoch, tuple(map(_layer, layers)))
+
+
+def _layer(data: Any) -> LayerEpoch:
+    planes = data.get("planes") if isinstance(data, dict) else None
+    if not (isinstance(planes, list) and planes and all(isinstance(p, dict) for p in planes)):
+        raise ValueError("the planes of a layer are no list of objects")
+    name, weights = data.get("layer"), data.get("weights")
+    counts = {key: data.get(key) for key in COUNTS}
+    if not isinstance(name, str) or not _is_count(weights):
+        raise ValueError("a layer has no name or no number of weights")
+    if not all(count is None or _is_count(count) for count in counts.values()):
+        raise ValueError("a count of a layer is none")
+    return LayerEpoch(name, weights, tuple(map(PlaneState.from_record, planes)), **counts)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _epoch(machine: Machine, epoch: int, stats: tuple[LayerStats, ...]) -> EpochRecord:
+    counted = {each.layer: {key: getattr(each, key) for key in COUNTS} for each in stats}
+    return EpochRecord(
+        epoch,
+        tuple(
+            LayerEpoch(
+                array.layer,
+                array.size,
+                tuple(state_figures(array)),
+                **counted.get(array.layer, {}),
+            )
+            for array in machine.arrays.values()
+        ),
+    )
+
+
+def _line(record: EpochRecord) -> str:
+    return json.dumps(record.record(), separators=(",", ":"))
+
+
+def _part(part: int | None, whole: int | None) -> float | None:
+    return None if part is None or whole is None else part / max(whole, 1)
