@@ -11,7 +11,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,8 @@ class Wrong:
 class ClassAnswers:
     """Answers that are classes, one a sample or one a pixel."""
 
+    kind: ClassVar[Literal["classes"]] = "classes"
+
     matrix: NDArray[np.int64]
     """[K, K]: how often label i was taken for class k."""
     worst: tuple[Wrong, ...]
@@ -84,6 +86,8 @@ class ClassAnswers:
 class BitAnswers:
     """A 0 or 1 for each of several outputs."""
 
+    kind: ClassVar[Literal["bits"]] = "bits"
+
     counts: NDArray[np.int64]
     """[K, 2, 2]: how often label i of an output was answered with k."""
     worst: tuple[Wrong, ...]
@@ -102,6 +106,8 @@ class BitAnswers:
 @dataclass(frozen=True)
 class NumberAnswers:
     """Outputs of a regression beside their targets."""
+
+    kind: ClassVar[Literal["numbers"]] = "numbers"
 
     pairs: Floats
     """[n, 2]: target and output, of values spread over the samples."""

@@ -5,7 +5,7 @@ Not for which values: `plane_figures.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,12 @@ class Histogram:
     step: float
     counts: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low + self.high) and self.step > 0):
+            raise ValueError("its bins are no finite range")
+        if not self.counts or min(self.counts) < 0:
+            raise ValueError("its counts are none")
+
     @property
     def high(self) -> float:
         """The upper end of the last bin."""
@@ -34,22 +40,6 @@ class Histogram:
     def total(self) -> int:
         """Values in all."""
         return sum(self.counts)
-
-    def record(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {"low": self.low, "step": self.step, "counts": list(self.counts)}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Histogram:
-        """From what `record` gave; raises ValueError where it is none of it."""
-        low, step, counts = (record.get(key) for key in ("low", "step", "counts"))
-        if not (_is_number(low) and _is_number(step) and step > 0):
-            raise ValueError("its low and step are no numbers")
-        if not (isinstance(counts, list) and 0 < len(counts) <= 1000):
-            raise ValueError("its counts are no list")
-        if not all(type(count) is int and 0 <= count < 2**53 for count in counts):
-            raise ValueError("its counts are no counts")
-        return cls(float(low), float(step), tuple(counts))
 
 
 def histogram(values: NDArray[np.floating[Any]], bins: int = BINS) -> Histogram:
@@ -73,7 +63,3 @@ def histogram(values: NDArray[np.floating[Any]], bins: int = BINS) -> Histogram:
         place = np.minimum(at.astype(np.intp), bins - 1)
         counts += np.bincount(place, minlength=bins)
     return Histogram(low, step, tuple(counts.tolist()))
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e30

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,26 +43,6 @@ class PlaneState:
     at_lower: float | None = None
     at_upper: float | None = None
     """Parts of the devices within a step of a bound; None where there are no bounds."""
-
-    def record(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        own = {"plane": self.plane, "mean": self.mean, "std": self.std}
-        return {
-            **own, "at_lower": self.at_lower, "at_upper": self.at_upper, **self.weights.record()
-        }  # fmt: skip
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> PlaneState:
-        """From what `record` gave; raises ValueError where it is none of it."""
-        plane = record.get("plane")
-        if not isinstance(plane, str):
-            raise ValueError("its plane is no text")
-        mean, std = (_number(record, key) for key in ("mean", "std"))
-        lower, upper = (
-            None if record.get(key) is None else _number(record, key)
-            for key in ("at_lower", "at_upper")
-        )
-        return cls(plane, Histogram.from_record(record), mean, std, lower, upper)
 
 
 @dataclass(frozen=True)
@@ -136,7 +116,7 @@ def _devices(name: str, plane: Plane) -> DeviceFigures:
     if both.any():
         part = 2 * (ups - downs)[both] / (ups + downs)[both]
     bounds = list(_bounds(plane, 1 + plane.W.size // BOUNDED))
-    lower, upper = (_spread([each[i] for each in bounds]) for i in (1, 2))
+    lower, upper = _spread([low for _, low, _ in bounds]), _spread([high for _, _, high in bounds])
     return DeviceFigures(
         name,
         lower,
@@ -170,10 +150,3 @@ def _steps(plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             ups.append(float(device.step(w, 1.0, 0.0, *values, *constants)) - w)
             downs.append(w - float(device.step(w, -1.0, 0.0, *values, *constants)))
     return np.maximum(ups, 0.0), np.maximum(downs, 0.0)
-
-
-def _number(record: dict[str, Any], key: str) -> float:
-    value = record.get(key)
-    if type(value) not in (int, float) or not abs(value) < 1e30:
-        raise ValueError(f"its {key} is no number")
-    return float(value)

@@ -299,7 +299,7 @@ class Trainer:
         """
         rows = self.feed.rows(samples, "x")
         scored = self.machine.program.step.scored
-        for first, executor in self._batches(rows, None):
+        for first, executor in self._batches(rows, None, ideal=False):
             executor.run(self.machine.counters.sample + first)
             yield first, executor[scored]
 

@@ -1,8 +1,8 @@
 """A run folder: what one training leaves behind, and how commands find it again.
 
-docs/training.md lists the files. Of one seed, metrics.csv, calibration.csv, the .jsonl of metrics
-and of layers and the checkpoints have the same bytes again; run.json and events.jsonl hold times. Not for the contents of
-a checkpoint: that is rpucc.runtime.checkpoint_file.
+docs/training.md lists the files. Of one seed, metrics.csv, calibration.csv, metrics.jsonl,
+layers.jsonl and the checkpoints have the same bytes again; run.json and events.jsonl hold times.
+Not for the contents of a checkpoint: that is rpucc.runtime.checkpoint_file.
 """
 
 from __future__ import annotations

@@ -10,9 +10,11 @@ rpucc.runtime.plane_figures and layer_stats.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
 
 from rpucc.errors import CheckpointError, one_line
 from rpucc.outputs import write_text
@@ -72,12 +74,10 @@ class LayerEpoch:
         """Standard deviation of what reads see."""
         return self.planes[0].std
 
-    def record(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        counts = {key: getattr(self, key) for key in COUNTS}
-        own = {"layer": self.layer, "weights": self.weights}
-        own |= {key: count for key, count in counts.items() if count is not None}
-        return {**own, "planes": [each.record() for each in self.planes]}
+    def __post_init__(self) -> None:
+        counts = (self.weights, *(getattr(self, key) or 0 for key in COUNTS))
+        if not self.planes or not all(0 <= count < 2**63 for count in counts):
+            raise ValueError("a layer has no planes, or a count that is none")
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class EpochRecord:
         """Return one layer."""
         return next((each for each in self.layers if each.layer == name), None)
 
-    def record(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {"epoch": self.epoch, "layers": [each.record() for each in self.layers]}
+
+RECORDS = TypeAdapter(EpochRecord)
+"""Checks a line of the file."""
 
 
 class LayerRecorder:
@@ -136,51 +136,34 @@ def read_layer_records(path: Path) -> tuple[EpochRecord, ...]:
     found: list[EpochRecord] = []
     for number, line in enumerate(lines, start=1):
         try:
-            data = json.loads(line)
             if number == 1:
-                _check_format(data)
+                _check_format(line)
                 continue
-            found.append(_from_record(data, found[-1].epoch if found else -1))
+            record = RECORDS.validate_json(line, strict=True)
+            if record.epoch <= (found[-1].epoch if found else -1):
+                raise ValueError(f"epoch {record.epoch} does not come after the one before")
         except (ValueError, RecursionError) as error:
             raise CheckpointError(
-                f"{path}, line {number}: is damaged: {one_line(error)}; without the file training "
+                f"{path}, line {number}: is damaged: {_reason(error)}; without the file training "
                 "goes on and is recorded from there"
             ) from error
+        found.append(record)
     return tuple(found)
 
 
-def _check_format(data: object) -> None:
+def _check_format(line: str) -> None:
+    data = json.loads(line)
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
         raise ValueError(f"its format is {str(found)[:40]!r}, this rpucc reads {FORMAT!r}")
 
 
-def _from_record(data: Any, after: int) -> EpochRecord:
-    epoch, layers = (
-        data.get(key) if isinstance(data, dict) else None for key in ("epoch", "layers")
-    )
-    if type(epoch) is not int or not after < epoch < 2**32:
-        raise ValueError("its epoch is no number above the one before")
-    if not isinstance(layers, list):
-        raise ValueError("its layers are no list")
-    return EpochRecord(epoch, tuple(map(_layer, layers)))
-
-
-def _layer(data: Any) -> LayerEpoch:
-    planes = data.get("planes") if isinstance(data, dict) else None
-    if not (isinstance(planes, list) and planes and all(isinstance(p, dict) for p in planes)):
-        raise ValueError("the planes of a layer are no list of objects")
-    name, weights = data.get("layer"), data.get("weights")
-    counts = {key: data.get(key) for key in COUNTS}
-    if not isinstance(name, str) or not _is_count(weights):
-        raise ValueError("a layer has no name or no number of weights")
-    if not all(count is None or _is_count(count) for count in counts.values()):
-        raise ValueError("a count of a layer is none")
-    return LayerEpoch(name, weights, tuple(map(PlaneState.from_record, planes)), **counts)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
+def _reason(error: Exception) -> str:
+    """Return what is wrong in a line: of several things the first, with its place."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    return one_line(error)
 
 
 def _epoch(machine: Machine, epoch: int, stats: tuple[LayerStats, ...]) -> EpochRecord:
@@ -200,7 +183,7 @@ def _epoch(machine: Machine, epoch: int, stats: tuple[LayerStats, ...]) -> Epoch
 
 
 def _line(record: EpochRecord) -> str:
-    return json.dumps(record.record(), separators=(",", ":"))
+    return json.dumps(asdict(record), separators=(",", ":"))
 
 
 def _part(part: int | None, whole: int | None) -> float | None:

@@ -53,8 +53,8 @@ def _cell(i: int, k: int, count: int, total: int, size: float, *, numbered: bool
     text = None
     if numbered:
         dark = "cell-dark" if opacity > 0.55 else "text"
-        middle = {"text_anchor": "middle", "font_size": min(12.0, size * 0.42)}
-        text = words(x + size / 2, y + size / 2 + 4, str(count), dark, **middle)
+        middle, small = (x + size / 2, y + size / 2 + 4), min(12.0, size * 0.42)
+        text = words(*middle, str(count), dark, text_anchor="middle", font_size=small)
     return tag("g", tag("title", f"{what}: {of}"), square, text)
 
 

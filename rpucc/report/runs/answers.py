@@ -46,12 +46,10 @@ CLASS_COLOURS = (
 
 def answers(report: AnswerReport) -> Markup:
     """Return the section."""
-    from rpucc.runtime.answers import BitAnswers, ClassAnswers
-
     found = report.found
-    if isinstance(found, ClassAnswers):
+    if found.kind == "classes":
         return _classes(report, found)
-    if isinstance(found, BitAnswers):
+    if found.kind == "bits":
         return _bits(report, found)
     return _numbers(report, found)
 

@@ -122,13 +122,13 @@ class RunReport:
             "command": self.command,
             "settings": dict(self.settings),
             "epochs": [asdict(each) for each in self.history.metrics],
-            "recorded": [each.record() for each in self.history.records],
+            "recorded": [asdict(each) for each in self.history.records],
             "layers": [
                 {
                     "layer": each.layer,
                     "weights": each.weights,
                     "planes": [
-                        {**state.record(), "start": _start(self.start, each.layer, state.plane)}
+                        {**asdict(state), "start": _start(self.start, each.layer, state.plane)}
                         for state in each.states
                     ],
                     "devices": [_plain(asdict(devices)) for devices in each.devices],
@@ -145,7 +145,7 @@ def _start(
     start: dict[tuple[str, str], PlaneState], layer: str, plane: str
 ) -> dict[str, Any] | None:
     found = start.get((layer, plane))
-    return None if found is None else found.record()
+    return None if found is None else asdict(found)
 
 
 def _answers(report: AnswerReport | None) -> dict[str, Any] | None:
@@ -154,7 +154,7 @@ def _answers(report: AnswerReport | None) -> dict[str, Any] | None:
     found = report.found
     own = {key: value for key, value in vars(found).items() if key != "worst"}
     worst = [_wrong(each) for each in found.worst]
-    common = {"data": report.data, "samples": report.samples, "kind": type(found).__name__}
+    common = {"data": report.data, "samples": report.samples, "kind": found.kind}
     return {**common, **_plain(own), "worst": worst}
 
 

@@ -1,0 +1,73 @@
+"""`rpucc report`: a training as one page of HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rpucc.cli import options
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="FILE.html",
+    help="The page.  [default: report.html in the run folder; with --json none]",
+)
+@options.program
+@click.option(
+    "--data",
+    default=None,
+    metavar="DATA",
+    help="What is answered: the test part of a data set.  [default: of the one it was trained on]",
+)
+@options.data_dir
+@options.threads
+@options.trust
+@options.as_json
+def report(
+    run: str,
+    output: str | None,
+    program_path: str | None,
+    data: str | None,
+    data_dir: str | None,
+    threads: int,
+    trust: bool,
+    as_json: bool,
+) -> None:
+    """Write a training as one self-contained page of HTML.
+
+    RUN is a run folder of rpucc train, or a checkpoint in one. The page has the curves of the
+    training, what each epoch did to each layer, the weights between the bounds of their devices,
+    the answers to the test data with the most wrong ones, the configuration, the command that
+    trains it again, and the plan.
+    """
+    from rpucc.outputs import check_file, print_json, write_text
+    from rpucc.report.runs.page import page
+    from rpucc.runs.gather import found_run, gather
+    from rpucc.terminal import say
+
+    place = None if output is None else Path(output)
+    if place is None and not as_json:
+        place = found_run(run, program_path).checkpoint.with_name("report.html")
+    if place is not None:
+        check_file(place, run, program_path)
+    found = gather(
+        run,
+        data=data,
+        data_dir=data_dir,
+        threads=threads,
+        trusted=trust,
+        program_path=program_path,
+    )
+    for line in found.missing:
+        say(line)
+    if place is not None:
+        write_text(place, page(found))
+        say(f"wrote {place}")
+    if as_json:
+        print_json(found.to_dict())

@@ -1,0 +1,106 @@
+"""Several run folders side by side: read, never made into machines.
+
+Not for one run with all its figures: that is gather.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rpucc.digests import DIGITS, network_digest, other_weights_digest, weight_digests
+from rpucc.report.runs.comparison import ComparedRun, Comparison
+from rpucc.report.runs.run_report import History
+from rpucc.runs.gather import flattened, folder_name, found_run, text_of
+from rpucc.runs.record import read_json
+from rpucc.runs.repeat import repeat_command
+from rpucc.runtime.metrics import EpochMetrics
+
+if TYPE_CHECKING:
+    from rpucc.program import Program
+    from rpucc.runs.record import Record
+
+IRRELEVANT = ("rpucc", "threads", "data_dir")
+"""Arguments that change no number, or are among the versions."""
+CIRCUMSTANCES = ("versions", "commit", "machine", "data_digest", "data_samples")
+"""Keys of run.json about what a run was made with."""
+HEXADECIMAL = re.compile(r"[0-9a-f]{40,}")
+"""Digests, which are told apart by their first digits."""
+
+
+def compared(names: Sequence[str]) -> Comparison:
+    """Return runs as they compare; raises CheckpointError for what is none."""
+    found = [_run(name) for name in names]
+    counts = Counter(run.history.name for run in found)
+    runs = []
+    for name, run in zip(names, found, strict=True):
+        history = run.history
+        if counts[history.name] > 1:  # folders of one name: as they were given
+            history = History(os.path.normpath(name), history.metrics, history.records)
+        runs.append(
+            ComparedRun(
+                history,
+                run.command,
+                run.settings,
+                run.target,
+                run.circumstances,
+                run.seconds,
+            )
+        )
+    return Comparison(tuple(runs))
+
+
+def _run(name: str) -> ComparedRun:
+    trained = found_run(name)
+    program = trained.load_program()
+    state = trained.read_checkpoint(program)
+    has_record = trained.run is not None and trained.run.record.is_file()
+    record = trained.run.read_record() if has_record and trained.run is not None else None
+    about = read_json(trained.run.record) if has_record and trained.run is not None else {}
+    metrics = tuple(EpochMetrics.from_record(each) for each in state.history)
+    called = folder_name(trained)
+    return ComparedRun(
+        History(called, metrics, ()),
+        "" if record is None else repeat_command(record, called),
+        _settings(record, state.seed),
+        _texts(program.target.model_dump(mode="json", by_alias=True, exclude={"description"})),
+        _circumstances(program, about),
+        _seconds(about),
+    )
+
+
+def _settings(record: Record | None, seed: int) -> dict[str, str]:
+    if record is None:
+        return {"seed": str(seed)}
+    return _texts({k: v for k, v in record.values().items() if k not in IRRELEVANT})
+
+
+def _circumstances(program: Program, about: Mapping[str, Any]) -> dict[str, str]:
+    """Return digests of network, initial weights and data, versions and machine."""
+    model = program.model
+    weights = {**weight_digests(model), "": other_weights_digest(model)}
+    found: dict[str, Any] = {
+        "network": network_digest(model),
+        "initial weights": hashlib.sha256(json.dumps(weights).encode()).hexdigest()[:DIGITS],
+    }
+    found |= {key: about[key] for key in CIRCUMSTANCES if key in about}
+    return {key: HEXADECIMAL.sub(_shortened, text) for key, text in _texts(found).items()}
+
+
+def _shortened(found: re.Match[str]) -> str:
+    return found[0][:DIGITS]
+
+
+def _seconds(about: Mapping[str, Any]) -> float | None:
+    timings = about.get("timings")
+    found = timings.get("training_seconds") if isinstance(timings, Mapping) else None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: text_of(value) for key, value in flattened(values)}
