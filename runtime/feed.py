@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rpucc.errors import DataError
 from rpucc.runtime.data.inputs import by_input
+from rpucc.runtime.data.mapped import is_large
 from rpucc.runtime.kernels.batches import gather
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Rows:
     """Samples as rows, a table for each data input, and what brings them into the input range."""
 
     tables: tuple[Array, ...]
-    """[n, elements of a sample] each, uint8 or float32: the types that the kernels take."""
+    """[n, elements of a sample] each, uint8 or float32: the types that the kernels take. A large
+    array that stays in its file is there as it is, [n, ...] of any type and order of axes."""
     scaling: tuple[tuple[np.float32, np.float32], ...]
     """Factor and offset of each."""
 
@@ -88,10 +90,16 @@ class Feed:
 def fill(buffers: tuple[Array, ...], rows: Rows, order: Array, first: int) -> None:
     """Put the samples order[first], order[first + 1], … into the buffers of a batch."""
     for buffer, table, (scale, shift) in zip(buffers, rows.tables, rows.scaling, strict=True):
-        gather(table, order, first, buffer, scale, shift)
+        if is_large(table):
+            batch = _flat(table[order[first : first + len(buffer)]])  # reads these samples only
+            gather(batch, np.arange(len(batch)), 0, buffer, scale, shift)
+        else:
+            gather(table, order, first, buffer, scale, shift)
 
 
 def _flat(x: Array) -> Array:
-    """Samples as rows, in one of the two types that the kernels take."""
-    x = x.reshape(len(x), -1)
+    """Samples as rows, in one of the two types that the kernels take; what is large stays."""
+    if is_large(x):
+        return x
+    x = np.ascontiguousarray(x).reshape(len(x), -1)
     return x if x.dtype == np.uint8 else np.asarray(x, np.float32)

@@ -389,7 +389,7 @@ class Trainer:
 
     def _load(self, data: object) -> Dataset:
         """The data set that a caller means."""
-        return load_dataset(data, inputs=self.machine.program.inputs)  # type: ignore[arg-type]
+        return load_dataset(data, inputs=self.feed.shapes)  # type: ignore[arg-type]
 
     def _samples(self, data: Any) -> Samples:
         """Samples alone as they are; of what has labels, too, the test part."""

@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("rpucc.cli.export:export", "Write trained weights back into their ONNX model."),
     "report": ("rpucc.cli.report:report", "Write a training as one page of HTML."),
     "compare": ("rpucc.cli.compare:compare", "Show how trainings differ and how each went."),
-    "run": ("rpucc.cli.run:run", "Classify inputs from .npy, .npz or .png files."),
+    "run": ("rpucc.cli.run:run", "Classify inputs from files: arrays, images, data sets."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),
     "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),
     "operators": ("rpucc.cli.operators:operators", "List the operators and rules of the compiler."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from rpucc.compiler.options import CompileOptions
     from rpucc.program import Program
-    from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.trainer import Trainer
 
@@ -64,13 +62,14 @@ class Arguments:
 @options.as_json
 @click.pass_context
 def run(ctx: click.Context, /, **arguments: Any) -> None:
-    """Classify inputs from .npy, .npz or .png files.
+    """Classify inputs from files: arrays, images, data sets.
 
     MODEL is a run folder of rpucc train, a checkpoint in one, a program of rpucc compile, an ONNX
     file or the name of a built-in model (their weights as they are, programmed onto the target's
-    arrays). INPUT holds one sample or many; of a data set (.npz) its test part is taken, and with
-    labels the error is given. The score is the softmax of the outputs, or the output itself where
-    the model ends in probabilities.
+    arrays). INPUT is an .npy file, a .png or .jpg image, a folder of images, or a data set as
+    --data of rpucc train takes it, of which the test part is taken; with labels the error is
+    given. The score is the softmax of the outputs, or the output itself where the model ends in
+    probabilities.
     """
     _run(ctx, Arguments(**arguments))
 
@@ -79,47 +78,33 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.cli.run_outputs import outputs_to_compute, say_outputs, write_outputs
     from rpucc.cli.source import say_clipped
     from rpucc.outputs import check_file
+    from rpucc.report.units import counted
     from rpucc.runs.data import sample_shapes
     from rpucc.runs.trainer import make_trainer
-    from rpucc.runtime.data import load_samples
+    from rpucc.runtime.data import load_run_inputs
     from rpucc.terminal import say
 
     if arguments.output is not None:
         reads = (arguments.model, arguments.inputs, arguments.target, arguments.compiling.plan)
         check_file(Path(arguments.output), *reads)
     program, machine = _find_machine(ctx, arguments)
-    x = load_samples(arguments.inputs, sample_shapes(program), program.input_range, say)
+    found = load_run_inputs(arguments.inputs, sample_shapes(program), program.input_range, say)
+    if found.part:
+        say(f"{arguments.inputs}: {found.part} ({counted(found.samples, 'sample')})")
     if not machine.counters.sample:  # as they were programmed
         say_clipped(machine)
-    labels = _labels(arguments.inputs, x)
     names = outputs_to_compute(program, arguments.output, arguments.as_json)
     trainer = make_trainer(machine, arguments.threads)
-    found = trainer.outputs(x, names, arguments.batch_size)
-    outputs = found[program.output]
-    error = _error(trainer, outputs, labels)
+    results = trainer.outputs(found.x, names, arguments.batch_size)
+    outputs = results[program.output]
+    error = _error(trainer, outputs, found.labels)
     if arguments.output is not None:
-        write_outputs(Path(arguments.output), found)
+        write_outputs(Path(arguments.output), results)
     if arguments.as_json:
-        _print_json(arguments, found, error)
+        _print_json(arguments, results, error)
     else:
         _show(outputs, error)
-        say_outputs(program, found, arguments.output)
-
-
-def _labels(path: str, x: Samples) -> Array | None:
-    """Return the labels beside the samples, if any; says which samples of an archive are taken."""
-    from rpucc.report.units import counted
-    from rpucc.runtime.data.dataset import named
-    from rpucc.runtime.data.npz import load_labels, npz_part
-    from rpucc.terminal import say
-
-    if Path(path).suffix.lower() != ".npz":
-        return None
-    file = Path(path).expanduser()
-    part = npz_part(file, tuple(x) if isinstance(x, Mapping) else ())
-    samples = len(next(iter(named(x, "x").values())))
-    say(f"{path}: {part.text} ({counted(samples, 'sample')})")
-    return load_labels(file, part)
+        say_outputs(program, results, arguments.output)
 
 
 def _error(trainer: Trainer, outputs: NDArray[np.float32], labels: Array | None) -> float | None:

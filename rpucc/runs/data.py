@@ -44,5 +44,8 @@ def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
     from rpucc.terminal import say
 
     folder = Path(data_dir) if data_dir is not None else None
-    dataset = load_dataset(spec, folder, inputs=program.inputs)
-    return fitted(dataset, sample_shapes(program), output_shape(program), program.loss, say)
+    shapes = sample_shapes(program)
+    dataset = load_dataset(spec, folder, inputs=shapes)
+    for line in dataset.notes:
+        say(line)
+    return fitted(dataset, shapes, output_shape(program), program.loss, say)

@@ -1,17 +1,18 @@
 """Data for training and inference: data sets from files and by name, and single inputs.
 
-Needs only NumPy at import; pooch (downloads) and Pillow (PNG) are imported where they are used.
+Needs only NumPy at import; pooch (downloads), Pillow (images) and pyarrow (Parquet) are imported
+where they are used.
 """
 
 from __future__ import annotations
 
 from rpucc.runtime.data.dataset import Dataset, check_finite, scaled
 from rpucc.runtime.data.fit import fitted
-from rpucc.runtime.data.images import load_inputs, load_samples
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.layout import arranged
 from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.data.named import DATASETS, data_folder
+from rpucc.runtime.data.run_inputs import load_inputs, load_run_inputs, load_samples
 
 __all__ = [
     "DATASETS",
@@ -23,6 +24,7 @@ __all__ = [
     "fitted_labels",
     "load_dataset",
     "load_inputs",
+    "load_run_inputs",
     "load_samples",
     "scaled",
 ]

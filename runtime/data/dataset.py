@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from rpucc import arguments
 from rpucc.errors import DataError, one_line
+from rpucc.runtime.data.mapped import is_large, parts
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +36,8 @@ class Dataset:
         inputs a dictionary, with such an array for each by its name.
     y_train, y_test: int64 labels [n], integer labels of pixels [n, *spatial] in the stored type,
         or float32 targets [n] or [n, ...].
+    class_names: of labels that were made of names, the name of class 0, 1, …; else empty.
+    notes: lines about how files were read that their owner may want to know.
 
     Raises DataError for empty data, wrong types, and lengths or shapes that do not agree.
 
@@ -51,6 +54,8 @@ class Dataset:
     y_train: Array
     x_test: Samples
     y_test: Array
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         arguments.instance("Dataset(name)", self.name, str, "a string that messages call it by")
@@ -159,6 +164,8 @@ def as_samples(x: object, where: str) -> Array:
         )
     if x.size == 0:
         raise DataError(f"{where} is empty (shape {list(x.shape)}); at least one sample is needed")
+    if is_large(x):  # brought into order batch by batch
+        return x
     if not x.dtype.isnative:
         x = x.astype(x.dtype.newbyteorder("="))
     return np.ascontiguousarray(x)
@@ -223,13 +230,19 @@ def check_finite(x: Array, where: str) -> None:
     """Raise a DataError that names the first NaN or infinity of floating-point `x`."""
     if x.dtype.kind != "f":
         return
-    bad = ~np.isfinite(x)
-    if bad.any():
-        index = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), x.shape))
+    index: tuple[int, ...] | None = None
+    count = 0
+    for first, rows in parts(x):
+        bad = ~np.isfinite(rows)
+        if index is None and bad.any():
+            inner = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+            index = (first + inner[0], *inner[1:])
+        count += 0 if index is None else int(bad.sum())
+    if index is not None:
         found = "NaN" if np.isnan(x[index]) else "an infinite value"
         raise DataError(
-            f"{where}[{', '.join(map(str, index))}] is {found} ({int(bad.sum())} of {x.size} "
-            "values are not finite); clean the data, for example with np.nan_to_num"
+            f"{where}[{', '.join(map(str, index))}] is {found} ({count} of {x.size} values are not "
+            "finite); clean the data, for example with np.nan_to_num"
         )
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from rpucc.errors import DataError
+from rpucc.runtime.data import mapped
 from rpucc.runtime.data.dataset import Dataset
-from rpucc.runtime.data.npy import MAX_BYTES, Array, Stream, read_exactly, unreadable
+from rpucc.runtime.data.npy import MAP_ADVICE, MAX_BYTES, Array, Stream, read_exactly, unreadable
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),
@@ -52,7 +53,8 @@ def load_idx_folder(folder: Path, name: str | None = None) -> Dataset:
             f"{folder} has no file {' and no '.join(missing)} (or .gz); expected a folder with "
             f"the IDX files {', '.join(idx_name(*part) for part in PARTS)}, or an .npz file"
         )
-    return Dataset(name or str(folder), *(read_idx(files[part]) for part in PARTS))
+    x_train, y_train, x_test, y_test = (read_idx(files[part]) for part in PARTS)
+    return Dataset(name or str(folder), x_train, y_train, x_test, y_test)
 
 
 def find_idx_files(folder: Path) -> dict[tuple[str, str], Path]:
@@ -78,7 +80,7 @@ def read_idx(path: Path) -> Array:
     """Return the array in an IDX file, gzipped when its name ends in .gz.
 
     Raises DataError for a wrong magic number, sizes that do not agree with the file's, a
-    truncated or damaged gzip stream, and more than MAX_BYTES.
+    truncated or damaged gzip stream, and more than MAX_BYTES that are packed.
     """
     try:
         stored = path.stat().st_size
@@ -99,10 +101,11 @@ def _read(stream: Stream, path: Path, most: int, *, exact: bool) -> Array:
     """Return the array of an IDX stream that has `most` bytes: exactly, or at most."""
     dtype, shape = _read_header(stream, path)
     size = math.prod(shape) * dtype.itemsize
-    if size > MAX_BYTES:
+    maps = exact and size >= mapped.LARGE
+    if size > MAX_BYTES and not maps:
         raise DataError(
             f"{path}: the header announces {size:,} bytes (shape {list(shape)}); the limit is "
-            f"{MAX_BYTES:,}: use a smaller part of the data"
+            f"{MAX_BYTES:,}: {MAP_ADVICE}"
         )
     room = most - 4 - 4 * len(shape)
     if size > room or (exact and size != room):
@@ -111,6 +114,8 @@ def _read(stream: Stream, path: Path, most: int, *, exact: bool) -> Array:
             f"{'holds' if exact else 'can hold at most'} {room:,}; it is truncated or damaged: "
             "copy or download it again"
         )
+    if maps:
+        return mapped.map_array(path, most - size, dtype, shape)
     return np.frombuffer(read_exactly(stream, size, str(path)), dtype).reshape(shape)
 
 

@@ -80,8 +80,8 @@ def _classes(y: Array, output: Sequence[int], where: str, note: Note) -> Array:
 
 def _check_classes(y: Array, classes: int, where: str) -> None:
     """Raise a DataError that names the first label outside 0..classes-1."""
-    bad = (y < 0) | (y >= classes)
-    if bad.any():
+    if int(y.min()) < 0 or int(y.max()) >= classes:  # no copies of a map of labels for each pixel
+        bad = (y < 0) | (y >= classes)
         raise DataError(
             f"{where}{_first(y, bad)}, but the model has {classes} outputs (labels "
             f"0..{classes - 1}); {int(bad.sum())} of {y.size} labels are out of range: renumber "

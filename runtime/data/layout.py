@@ -15,6 +15,7 @@ import numpy as np
 
 from rpucc.errors import DataError, DataWarning
 from rpucc.runtime.data.dataset import Array
+from rpucc.runtime.data.mapped import is_large
 
 Note = Callable[[str], None]
 """Gets one line about a choice that the user should know of."""
@@ -88,6 +89,8 @@ def arranged(x: Array, sample: Sequence[int], where: str, note: Note = warn) -> 
             "axis varying fastest; if they hold another order, save them as images"
         )
     x = x.transpose(0, *(axis + 1 for axis in order))
+    if is_large(x):  # a batch is made contiguous when it is gathered
+        return x.reshape(len(x), *wanted)
     return np.ascontiguousarray(x.reshape(len(x), *wanted))
 
 

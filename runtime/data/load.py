@@ -1,7 +1,7 @@
 """`--data` and the data that Python callers give: from what the user wrote to a data set.
 
-One function that finds out which source is meant; the sources are npz.py, idx.py, named.py and
-arrays in memory.
+One function that finds out which source is meant; the sources are archives.py (arrays by name),
+idx.py, image_folder.py, tables.py, named.py and arrays in memory.
 """
 
 from __future__ import annotations
@@ -9,23 +9,37 @@ from __future__ import annotations
 import difflib
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from rpucc import arguments
 from rpucc.errors import DataError
+from rpucc.runtime.data.archives import (
+    SPLIT_KEYS,
+    WHOLE_KEYS,
+    choose_keys,
+    dataset_of,
+    is_archive,
+    load_archive,
+)
 from rpucc.runtime.data.dataset import Dataset, Samples, as_array
-from rpucc.runtime.data.idx import FILE_NAME, load_idx_folder
+from rpucc.runtime.data.idx import FILE_NAME, find_idx_files, load_idx_folder
+from rpucc.runtime.data.image_folder import HINT, holds_classes, holds_images, load_image_folder
+from rpucc.runtime.data.images import is_image
 from rpucc.runtime.data.named import DATASETS, load_named
 from rpucc.runtime.data.npy import unreadable
-from rpucc.runtime.data.npz import SPLIT_KEYS, WHOLE_KEYS, choose_keys, dataset_of, load_npz
+from rpucc.runtime.data.tables import READERS, load_table, table_files
 
 DataSource = str | os.PathLike[str] | tuple[Any, ...] | Mapping[str, Any] | Dataset
 """What a Python caller may give as data; see `load_dataset`."""
 
+FILES = (
+    "an .npz, .safetensors, .csv or .parquet file, a folder of images by class, of IDX, .npy or "
+    "table files"
+)
 SOURCES = (
-    "an .npz file, a folder of IDX files, a name (" + ", ".join(DATASETS) + "), arrays (x_train, "
+    f"{FILES}, a name (" + ", ".join(DATASETS) + "), arrays (x_train, "
     "y_train, x_test, y_test) or (x, y), a dictionary with these keys, or a Dataset"
 )
 
@@ -34,26 +48,34 @@ def load_dataset(
     spec: DataSource,
     data_dir: str | os.PathLike[str] | None = None,
     *,
-    inputs: Sequence[str] = (),
+    inputs: Collection[str] = (),
 ) -> Dataset:
     """Return the data set that `spec` names or holds.
 
     spec: one of
         "mnist-mini"        a name: mnist-mini (built in), mnist, fashion-mnist (downloaded once);
                             a name wins over a file, so write ./mnist for a folder of that name
-        "digits.npz"        a file with the arrays x_train, y_train, x_test, y_test, or x and y
+        "digits.npz"        a file with the arrays x_train, y_train, x_test, y_test, or x and y;
+                            a .safetensors file or a folder of .npy files in the same way
         "folder"            with the four IDX files in which MNIST is published
+        "photos"            a folder with PNG and JPEG files in train/CLASS and test/CLASS, or in
+                            CLASS; "photos:32x32" resizes them, width first
+        "iris.csv:species"  a table (.csv, .tsv, .parquet) and the column of its labels, or the
+                            folder of the tables train and test; without the colon "label"
         (x_train, y_train, x_test, y_test), ((x_train, y_train), (x_test, y_test)), (x, y)
                             arrays in memory: what NumPy makes an array of
         {"x": x, "y": y}    the same by name, with the keys of an .npz file
                             for a network with several inputs each x is a dictionary of arrays by
                             the inputs' names: ({"left": l, "right": r}, y)
         a Dataset           is returned as it is
-        Of x and y the last tenth of the samples, at least one, is the test part, in stored order.
-        `Dataset` says which types and shapes samples and labels may have.
+        Of x and y the last tenth of the samples, at least one, is the test part, in stored order;
+        of images and tables the last tenth of each class.
+        `Dataset` says which types and shapes samples and labels may have. Arrays of a gigabyte or
+        more in .npy, .npz (not compressed), .safetensors and IDX files stay there, mapped.
     data_dir: where named data are kept; default $RPUCC_DATA, else the user's cache folder.
     inputs: for a file, the names of a network's inputs where it has several (`Program.inputs`); the
-        file has NAME_train and NAME_test of each, y_train and y_test.
+        file has NAME_train and NAME_test of each, y_train and y_test. A dictionary, name to the
+        shape of a sample, says also whether images are read in grey or RGB.
 
     Raises DataError with one line that says what was found and what would help, ArgumentError
     for an argument of another type.
@@ -74,15 +96,27 @@ def load_dataset(
     folder = None if data_dir is None else arguments.path("data_dir", data_dir)
     if isinstance(spec, str) and spec in DATASETS:
         return load_named(spec, folder)
-    path = arguments.path("data", spec).expanduser()
+    path, detail = located(arguments.path("data", spec))
     try:
         if path.is_dir():
-            return load_idx_folder(path)
+            return _load_folder(path, detail, inputs)
         if path.is_file():
-            return _load_file(path, inputs)
+            return _load_file(path, detail, inputs)
     except OSError as error:  # a name that is too long for the system, a folder of others
         raise unreadable(path, error) from error
     raise DataError(_not_found(spec))
+
+
+def located(spec: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Return the file or folder that is meant, and what stands behind its last colon, if anything.
+
+    What is there under its whole name is that; so a name may hold colons.
+    """
+    path = Path(spec).expanduser()
+    head, colon, detail = str(path).rpartition(":")
+    if colon and head and not os.path.exists(path) and os.path.exists(head):
+        return Path(head), detail
+    return path, ""
 
 
 def is_data_set(found: Mapping[str, Any]) -> bool:
@@ -110,19 +144,55 @@ def _as_arrays(value: object, where: str) -> Samples:
     return as_array(value, where)
 
 
-def _load_file(path: Path, inputs: Sequence[str]) -> Dataset:
-    """Return the data set in a file; says what to do when it is no .npz archive."""
-    if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
-        return load_npz(path, inputs=inputs)
+def _load_folder(path: Path, detail: str, inputs: Collection[str]) -> Dataset:
+    """Return the data set in a folder, by the files that are in it."""
+    if table_files(path) is not None:
+        return load_table(path, detail)
+    images = holds_classes(path)
+    if detail and not images:
+        raise _no_detail(path, detail)
+    if images:
+        shape = next(iter(inputs.values())) if isinstance(inputs, Mapping) else ()
+        return load_image_folder(path, resize=detail, shape=shape)
+    if find_idx_files(path):
+        return load_idx_folder(path)
+    if is_archive(path):
+        return load_archive(path, inputs=inputs)
+    if holds_images(path):
+        raise DataError(f"{path}: its images lie in no folder of a class; expected {HINT}")
+    raise DataError(
+        f"{path} holds no data set; expected IDX files (train-images-idx3-ubyte, …), images as "
+        f"{HINT}, tables train.csv and test.csv, or {', '.join(f'{key}.npy' for key in SPLIT_KEYS)}"
+    )
+
+
+def _load_file(path: Path, detail: str, inputs: Collection[str]) -> Dataset:
+    """Return the data set in a file; says what to do when it is none."""
+    kind = path.suffix.lower()
+    if kind in READERS:
+        return load_table(path, detail)
+    if detail:
+        raise _no_detail(path, detail)
+    if is_archive(path) or zipfile.is_zipfile(path):
+        return load_archive(path, inputs=inputs)
     if FILE_NAME.fullmatch(path.name):
         raise DataError(f"{path} is one of four IDX files; name their folder: {path.parent}")
-    if path.suffix.lower() == ".npy":
+    if kind == ".npy":
         raise DataError(
-            f"{path} is a single array; save x and y together: np.savez_compressed(file, x=x, y=y)"
+            f"{path} is a single array; save x and y together: np.savez_compressed(file, x=x, y=y),"
+            " or name a folder of x.npy and y.npy"
         )
+    if is_image(path):
+        raise DataError(f"{path} is a single image; name the folder of images: {HINT}")
     raise DataError(
-        f"{path} is not a data set; expected an .npz file, a folder of IDX files, or one of the "
-        f"names {', '.join(DATASETS)}"
+        f"{path} is not a data set; expected {FILES}, or one of the names {', '.join(DATASETS)}"
+    )
+
+
+def _no_detail(path: Path, detail: str) -> DataError:
+    return DataError(
+        f"{path}:{detail}: a colon names the column of a table's labels or the size of a folder's "
+        f"images, and {path.name} is neither"
     )
 
 

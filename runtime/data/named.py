@@ -1,6 +1,6 @@
 """Data sets known by name: one table, where their files are looked for, how they are downloaded.
 
-A new data set is one row of DATASETS. Not for reading the files: npz.py and idx.py do that.
+A new data set is one row of DATASETS. Not for reading the files: archives.py and idx.py do that.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rpucc.errors import DataError
 from rpucc.files import temporary_folder
+from rpucc.runtime.data.archives import load_archive
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.data.idx import PARTS, find_idx_files, load_idx_folder
-from rpucc.runtime.data.npz import load_npz, one_line
+from rpucc.runtime.data.npz import one_line
 
 KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 ZALANDO = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -102,7 +103,7 @@ def load_named(name: str, data_dir: Path | None = None) -> Dataset:
     row = DATASETS[name]
     if row.resource:
         with resources.as_file(resources.files("rpucc.models.data") / row.resource) as path:
-            return _with_channel(load_npz(path, name))
+            return _with_channel(load_archive(path, name))
     folder = data_folder(data_dir)
     dataset = _load_local(name, folder)
     if dataset is None:
@@ -135,7 +136,7 @@ def _load_local(name: str, folder: Path) -> Dataset | None:
     """Return the data set if all of its files are in the data folder."""
     archive = folder / f"{name}.npz"
     if archive.is_file():
-        return load_npz(archive)
+        return load_archive(archive)
     if (folder / name).is_dir() and len(find_idx_files(folder / name)) == len(PARTS):
         return load_idx_folder(folder / name)
     return None

@@ -1,7 +1,8 @@
 """Reading one .npy array from a stream that nobody vouches for.
 
 The header is checked against the number of bytes that are there, and against a limit, before
-any memory is taken; pickled objects are refused unread. Not for archives: that is npz.py.
+any memory is taken; pickled objects are refused unread. What is large and lies uncompressed in a
+file is mapped (mapped.py). Not for archives: that is npz.py.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import tokenize
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rpucc.errors import DataError
+from rpucc.runtime.data import mapped
 
 Array = npt.NDArray[Any]
 
 MAX_BYTES = 4 << 30
-"""Largest array, in bytes, that is read: CIFAR-100 has 0.2e9, ImageNet at 32 × 32 pixels 3.9e9."""
+"""Largest array, in bytes, that is read: CIFAR-100 has 0.2e9, ImageNet at 32 × 32 pixels 3.9e9.
+What can be mapped has no limit."""
+MAP_ADVICE = "use a smaller part of the data, or store it uncompressed: then it stays in its file"
 
 CHUNK = 1 << 20
 MAX_AXES = 8
@@ -42,12 +47,15 @@ class Stream(Protocol):
         """Return the position in unpacked bytes."""
 
 
-def read_npy(stream: Stream, available: int, where: str) -> Array:
+def read_npy(
+    stream: Stream, available: int, where: str, place: tuple[Path, int] | None = None
+) -> Array:
     """Return the array of numbers in a .npy stream of `available` bytes.
 
-    `where` names file and array in messages. Raises DataError for what is no .npy, needs pickle,
-    holds no numbers, is too large, or has more or fewer bytes than its header says. Exceptions of
-    the stream itself (a corrupt zip) pass through.
+    `where` names file and array in messages. place: the file that holds the stream as it is, and
+    the byte that it begins at; then a large array is mapped. Raises DataError for what is no .npy,
+    needs pickle, holds no numbers, is too large, or has more or fewer bytes than its header says.
+    Exceptions of the stream itself (a corrupt zip) pass through.
     """
     shape, fortran, dtype = _read_header(stream, where)
     if dtype.hasobject:
@@ -57,10 +65,12 @@ def read_npy(stream: Stream, available: int, where: str) -> Array:
     if len(shape) > MAX_AXES or min(shape, default=0) < 0:
         raise DataError(f"{where} has an impossible shape {_short(shape)}; make the file again")
     size = math.prod(shape) * dtype.itemsize
-    if size > MAX_BYTES:
+    maps = place is not None and size >= mapped.LARGE and not fortran
+    if size > MAX_BYTES and not maps:
+        advice = "store it in C order (np.ascontiguousarray)" if fortran else MAP_ADVICE
         raise DataError(
             f"{where} claims {size:,} bytes (shape {_short(shape)}, {dtype}); the limit is "
-            f"{MAX_BYTES:,}: use a smaller part of the data or a smaller type"
+            f"{MAX_BYTES:,}: {advice}"
         )
     stored = available - stream.tell()
     if size != stored:
@@ -68,6 +78,8 @@ def read_npy(stream: Stream, available: int, where: str) -> Array:
             f"{where} claims {size:,} bytes (shape {_short(shape)}, {dtype}) but holds "
             f"{stored:,}; the file is damaged: copy or download it again"
         )
+    if place is not None and maps:
+        return mapped.map_array(place[0], place[1] + stream.tell(), dtype, shape)
     content = read_exactly(stream, size, where)
     array: Array = np.frombuffer(content, dtype=dtype)
     return array.reshape(shape, order="F" if fortran else "C")
@@ -77,9 +89,22 @@ def read_npy_file(path: Path) -> Array:
     """Return the array in the .npy file at `path`; raises DataError as `read_npy` does."""
     try:
         with path.open("rb") as stream:
-            return read_npy(stream, path.stat().st_size, str(path))
+            return read_npy(stream, path.stat().st_size, str(path), (path, 0))
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def npy_names(folder: Path) -> list[str]:
+    """Return the names of the .npy files in a folder, without their suffix; raises DataError."""
+    try:
+        return sorted(path.stem for path in folder.iterdir() if path.suffix == ".npy")
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def read_npy_folder(folder: Path, keys: Sequence[str]) -> dict[str, Array]:
+    """Return the arrays in the .npy files of a folder by these names; raises DataError."""
+    return {key: read_npy_file(folder / f"{key}.npy") for key in keys}
 
 
 def read_exactly(stream: Stream, size: int, where: str) -> bytearray:

@@ -5,13 +5,15 @@ Not for whether the data fit: that is fit.py, once the model is compiled.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from rpucc.errors import DataError
+from rpucc.runtime.data import images
+from rpucc.runtime.data.archives import is_archive, open_archive, part_of
+from rpucc.runtime.data.load import located
 from rpucc.runtime.data.npy import read_npy_file
-from rpucc.runtime.data.npz import npz_part, read_npz
+from rpucc.runtime.data.run_inputs import EXPECTED
 
 Sizes = tuple[int | None, ...]
 """The shape of one sample as a file states it; None is open."""
@@ -49,16 +51,20 @@ def filled_by_inputs(stated: Sizes, path: str | Path) -> tuple[int, ...] | None:
 
 def _samples(path: Path, rank: int) -> list[tuple[int, ...]]:
     """The shapes that a sample in the file may have, the likelier first."""
-    kind = path.suffix.lower()
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected an .npy, .npz or .png file")
-    if kind == ".png":
+    path, _ = located(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file; {EXPECTED}")
+    kind = path.suffix.lower() if path.is_file() else ""
+    if path.is_dir() and not is_archive(path):
+        path = next((each for each in sorted(path.rglob("*")) if images.is_image(each)), path)
+    if images.is_image(path):
         return _image_samples(path)
     if kind == ".npy":
         shape = read_npy_file(path).shape
-    elif kind == ".npz":
-        part = npz_part(path)
-        shape = read_npz(path, part.x)[part.x[0]].shape
+    elif is_archive(path):
+        archive = open_archive(path)
+        part = part_of(archive)
+        shape = archive.read(part.x)[part.x[0]].shape
     else:
         return []
     return [shape, shape[1:]] if len(shape) == rank else [shape[1:], shape]
@@ -67,14 +73,7 @@ def _samples(path: Path, rank: int) -> list[tuple[int, ...]]:
 def _image_samples(path: Path) -> list[tuple[int, ...]]:
     """Grey, then RGB; none where the file is no image, which reading it will say."""
     try:
-        from PIL import Image
-    except ImportError:
-        return []
-    try:
-        with warnings.catch_warnings():  # reading a large image says what is wrong with it
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=["PNG"]) as image:
-                width, height = image.size
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        width, height = images.opened(path, images.upright_size)
+    except DataError:
         return []
     return [(height, width), (3, height, width), (height, width, 3)]

@@ -67,7 +67,7 @@ def test_the_plain_file_wins(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    refused(tmp_path, "has no file train-images-idx3-ubyte", "or an .npz file")
+    refused(tmp_path, "holds no data set; expected IDX files (train-images-idx3-ubyte, …)")
     write_folder(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     refused(tmp_path, "has no file t10k-labels-idx1-ubyte (or .gz)")
@@ -108,7 +108,7 @@ def test_round_trip(
         (b"\0\0\x08\0" + bytes(50), "announces 0 axes; expected 1 to 8"),
         (b"\0\0\x08\xff" + bytes(2000), "announces 255 axes"),
         (b"\0\0\x08\3\0\0", "IDX header is truncated"),
-        (b"\0\0\x08\3" + b"\xff" * 12 + bytes(50), "the limit is"),
+        (b"\0\0\x08\3" + b"\xff" * 12 + bytes(50), "but the file holds 50; it is truncated"),
         (b"\0\0\x08\1\x40\0\0\0" + bytes(50), "announces 1,073,741,824 bytes"),
         (b"\0\0\x08\1\0\0\0\x0a" + bytes(9), "holds 9; it is truncated or damaged"),
         (b"\0\0\x08\1\0\0\0\x0a" + bytes(11), "holds 11"),

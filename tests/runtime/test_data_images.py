@@ -87,7 +87,7 @@ def test_array_refusals(tmp_path: Path) -> None:
     refused(path, (2,), "is empty")
     other = tmp_path / "x.jpeg"
     other.write_bytes(b"123")
-    refused(other, (2,), "cannot read .jpeg; expected an .npy, .npz or .png file")
+    refused(other, (2,), "is not a PNG or JPEG image")
     empty = tmp_path / "x.npz"
     np.savez(empty)
     refused(empty, (2,), "holds no arrays")
@@ -136,11 +136,11 @@ def test_png_refusals(tmp_path: Path) -> None:
     refused(path, (2, 8, 6), "shape [2, 8, 6]", "save the sample as .npy")
     good = path.read_bytes()
     path.write_bytes(good[:60])
-    refused(path, (1, 8, 6), "truncated or damaged PNG")
+    refused(path, (1, 8, 6), "truncated or damaged image")
     path.write_bytes(b"")
-    refused(path, (1, 8, 6), "is not a PNG image")
+    refused(path, (1, 8, 6), "is not a PNG or JPEG image")
     Image.fromarray(GREY).save(path, format="BMP")
-    refused(path, (1, 8, 6), "is not a PNG image")
+    refused(path, (1, 8, 6), "is not a PNG or JPEG image")
     see_through = Image.fromarray(COLOUR)
     see_through.putalpha(128)
     see_through.save(path)

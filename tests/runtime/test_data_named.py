@@ -201,7 +201,7 @@ def test_unknown_specs(spec: str, parts: list[str]) -> None:
 def test_other_files(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello")
-    with pytest.raises(DataError, match=r"notes.txt is not a data set; expected an .npz file"):
+    with pytest.raises(DataError, match=r"notes.txt is not a data set; expected an .npz, "):
         load_dataset(text)
     np.save(tmp_path / "x.npy", IMAGES)
     with pytest.raises(DataError, match=r"x.npy is a single array; save x and y together"):
