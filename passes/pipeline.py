@@ -21,6 +21,7 @@ from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.insertion import Insertion, check_place, with_insertions
 from rpucc.passes.learning.backprop import Differentiate
+from rpucc.passes.learning.objective import Wanted
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
 from rpucc.passes.normalise_products import NormaliseProducts
@@ -43,7 +44,8 @@ class Options:
 
     target: Target
     training: bool = True
-    loss: str = "auto"
+    wanted: Wanted = field(default_factory=Wanted)
+    """The loss, of training."""
     bounds: WeightBounds = unbounded
     """What the devices of a layer can hold: only their models know."""
     problems: Problems = field(default_factory=Problems)
@@ -80,7 +82,7 @@ PASSES: tuple[PassRow, ...] = (
     PassRow(ScaleWeights, lambda o: ScaleWeights(o.target, bounds=o.bounds)),
     PassRow(
         Differentiate,
-        lambda o: Differentiate(o.target, loss=o.loss, problems=o.problems),
+        lambda o: Differentiate(o.target, o.wanted, problems=o.problems),
         training_only=True,
     ),
     PassRow(Tile, lambda o: Tile(o.target)),

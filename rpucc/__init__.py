@@ -5,6 +5,7 @@
     Pass, after, before         passes of your own among the compiler's
     Program, Plan, Target       what was compiled, how it lies on the arrays, for which arrays
     load_dataset, Dataset       training and test samples, from files, by name or from arrays
+    balanced_weights            weights of classes that make up for how often each is there
     Machine, Trainer            a program on simulated arrays, and what trains and evaluates it
     save_checkpoint, load_checkpoint
     Array                       a matrix on devices by itself: programmed, read and pulsed
@@ -51,6 +52,7 @@ _LAZY = {
     "TensorBoardLogger": ("rpucc.runtime.loggers.tensorboard", "TensorBoardLogger"),
     "Dataset": ("rpucc.runtime.data", "Dataset"),
     "load_dataset": ("rpucc.runtime.data", "load_dataset"),
+    "balanced_weights": ("rpucc.runtime.data.balanced", "balanced_weights"),
     "load_checkpoint": ("rpucc.runtime.checkpoint", "load_checkpoint"),
     "save_checkpoint": ("rpucc.runtime.checkpoint", "save_checkpoint"),
     "Array": ("rpucc.runtime.standalone", "StandaloneArray"),
@@ -108,6 +110,7 @@ __all__ = [
     "VerificationError",
     "VersionError",
     "after",
+    "balanced_weights",
     "before",
     "check",
     "compile",
@@ -143,6 +146,7 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
     from rpucc.runtime.data import Dataset, load_dataset
+    from rpucc.runtime.data.balanced import balanced_weights
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layer_stats import LayerStats
     from rpucc.runtime.loggers.csv_file import CSVLogger

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.layers import LAYER_OPS, static_shape
+from rpucc.layers import LAYER_OPS, NO_LAYER, OF_LOSS, static_shape
 from rpucc.step_contract import StepContract
 
 INITIAL_WEIGHTS = "rpucc.initial_weights"
@@ -117,6 +117,8 @@ def _of_nodes(nodes: Iterable[ir.Node], trained: set[str]) -> Iterator[DigitalWe
     seen: set[ir.Value] = set()
     for node in nodes:
         if node.metadata_props.get("rpucc.cycle", "forward") != "forward":
+            continue
+        if node.metadata_props.get(NO_LAYER) == OF_LOSS:
             continue
         counts = {True: 0, False: 0}
         for value in weights_of(node):

@@ -48,6 +48,8 @@ MATRIX_TRANSPOSED = "rpucc.matrix_transposed"
 
 NO_LAYER = "rpucc.no_layer"
 """Node metadata of a product with constant weights: why it is no dense layer."""
+OF_LOSS = "it is part of the loss"
+"""What `NO_LAYER` says of a node that a loss is computed by: its constants are no weights."""
 
 MOST_TILES = 1 << 24
 """Tile ids have 24 bits in the address of a random draw (runtime/scalars/philox.py)."""

@@ -148,7 +148,7 @@ class Program:
 
     @property
     def loss(self) -> str:
-        """The loss: "cross-entropy", "binary-cross-entropy", "mse" or "none"."""
+        """The loss: "cross-entropy" and the others of `rpucc.losses.LABELS`, or "none"."""
         return self.step.loss
 
     @property

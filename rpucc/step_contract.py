@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rpucc.errors import ModelError
+from rpucc.losses import LABELS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,9 +24,7 @@ STEP = "rpucc.step"
 
 Average = Literal["samples", "labels"]
 
-LOSSES: dict[str, Average] = dict.fromkeys(
-    ("cross-entropy", "binary-cross-entropy", "mse"), "samples"
-)
+LOSSES: dict[str, Average] = dict.fromkeys(LABELS, "samples")
 """What a graph may compute as the loss, and what it is a mean over."""
 
 SCORES: dict[str, Average] = dict.fromkeys(("classes", "bits", "labels"), "labels")
@@ -51,6 +50,9 @@ class Metric:
     over the step's samples; or the share of all labels that the output misses."""
     value: str | None = None
     """The scalar of the graph that holds it after a step; None where the runtime compares."""
+    weight: str | None = None
+    """The scalar of the graph that says how much a step's value counts in the mean, as the weights
+    of its labels do; None where its samples are counted."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,20 @@ class StepContract:
         _check(data, _STEP_KEYS, "it")
         metrics = []
         for i, entry in enumerate(data.pop("metrics")):
-            _check(entry, _METRIC_KEYS, f"metrics[{i}]")
+            weighted = isinstance(entry, dict) and "weight" in entry
+            keys = _METRIC_KEYS | _WEIGHT_KEY if weighted else _METRIC_KEYS
+            _check(entry, keys, f"metrics[{i}]")
             metrics.append(Metric(**entry))
         inputs, rates = tuple(data.pop("inputs")), tuple(data.pop("rates"))
         return cls(inputs=inputs, rates=rates, metrics=tuple(metrics), **data)
 
     def to_json(self) -> str:
         """Everything as JSON."""
-        return json.dumps(asdict(self))
+        data = asdict(self)
+        for metric in data["metrics"]:
+            if metric["weight"] is None:
+                del metric["weight"]  # most have none, and earlier versions knew none
+        return json.dumps(data)
 
     def write(self, model: ir.Model) -> None:
         """Put the contract into a model's metadata, in the place of an earlier one."""
@@ -146,13 +154,13 @@ class StepContract:
     @property
     def measured(self) -> tuple[str, ...]:
         """The values that the metrics are read from: scored outputs, and scalars of the graph."""
-        values = (value for each in self.metrics for value in (each.output, each.value))
+        values = (v for each in self.metrics for v in (each.output, each.value, each.weight))
         return tuple(dict.fromkeys(value for value in values if value is not None))
 
     @property
     def computed(self) -> tuple[str, ...]:
         """What a step computes besides the network's outputs: metrics, then next values."""
-        values = (metric.value for metric in self.metrics)
+        values = (v for each in self.metrics for v in (each.value, each.weight))
         return (*(value for value in values if value is not None), *self.state.values())
 
 
@@ -198,6 +206,7 @@ _METRIC_KEYS = {
     "average": _NAME,
     "value": _NAME_OR_NONE,
 }
+_WEIGHT_KEY = {"weight": _NAME}
 
 
 def _check(data: Any, keys: Mapping[str, tuple[Any, str]], where: str) -> None:

@@ -40,6 +40,8 @@ def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
         del counters["earlier"]  # most trainings have none, and earlier versions knew none
     if not counters["layers"]:
         del counters["layers"]  # the same
+    if not counters["loss_weight"]:
+        del counters["loss_weight"]
     metadata = {
         "format": FORMAT,
         "program": program_digest(program),
@@ -164,17 +166,17 @@ def _seed(text: object) -> int:
 def _counters(text: str) -> Counters:
     """Counters from their JSON; raises ValueError, TypeError or KeyError where it is damaged."""
     found = json.loads(text)
-    loss = found.get("loss_sum", 0.0) if isinstance(found, dict) else None
-    others = ("reads", "loss_sum", "layers")
+    real, others = ("loss_sum", "loss_weight"), ("reads", "layers")
+    sums = [found.get(key, 0.0) if isinstance(found, dict) else None for key in real]
     whole = [
         *found["reads"],
         *_layer_counts(found),
-        *(v for k, v in found.items() if k not in others),
+        *(v for k, v in found.items() if k not in (*real, *others)),
     ]
     if (
         not all(type(value) is int and 0 <= value < 2**63 for value in whole)
         or len(found["reads"]) != 3
-        or type(loss) is not float
+        or not all(type(value) is float for value in sums)
         or max(found.get(key, 0) for key in ("epoch", "done", "sample", "earlier")) > MOST_DRAWS
     ):
         raise ValueError("its counters are none")

@@ -30,6 +30,7 @@ class Counters:
     done: int = 0
     sample: int = 0
     loss_sum: float = 0.0
+    """Of the steps, each as often as its samples, or as `loss_weight` counts it."""
     errors: int = 0
     pulses: int = 0
     reads: NDArray[np.int64] = field(default_factory=lambda: np.zeros(3, np.int64))
@@ -38,6 +39,8 @@ class Counters:
     layers: dict[str, list[int]] = field(default_factory=dict)
     """Layer to tile reads, saturated ones, re-reads and pulses of the epoch under way; only where
     someone watches layers, and up to date where it is asked for (`Training`)."""
+    loss_weight: float = 0.0
+    """What the loss is a mean over where that is not the samples: the weights of the labels."""
 
     def next_epoch(self) -> Counters:
         """Where training stands after the epoch under way."""

@@ -33,6 +33,8 @@ class Step:
         self._labels = None if contract.labels is None else executor[contract.labels]
         self._rates = tuple(executor[name] for name in contract.rates)
         self._loss = None if loss is None or loss.value is None else executor[loss.value]
+        weight = None if loss is None else loss.weight
+        self._weight = None if weight is None else executor[weight]
         self._scored = None if error is None else executor[error.output]
 
     def run(
@@ -59,7 +61,12 @@ class Step:
         loss = math.nan
         if self._loss is not None:
             loss = float(self._loss)
-            counters.loss_sum += loss * size
+            if self._weight is None:
+                counters.loss_sum += loss * size
+            else:
+                weight = float(self._weight)
+                counters.loss_sum += loss * weight
+                counters.loss_weight += weight
         if self._scored is not None:
             counters.errors += scoring.errors(self._scored, chosen)
         counts = tallies.counts

@@ -222,7 +222,7 @@ class Trainer:
         n = len(rows)
         if n != len(labels):
             raise DataError(f"{n} samples but {len(labels)} labels: each sample needs one label")
-        loss_sum, errors, scoring = 0.0, 0, None
+        loss_sum, counted, errors, scoring = 0.0, 0.0, 0, None
         reads = np.zeros(3, np.int64)
         for first, executor in self._batches(rows, batch_size, ideal=ideal):
             executor.tallies.reset()
@@ -235,11 +235,14 @@ class Trainer:
             errors += scoring.errors(outputs, labels[first : first + len(outputs)])
             reads += executor.tallies.reads
             if loss is not None and loss.value is not None:
-                loss_sum += float(executor[loss.value]) * executor.batch
+                weight = None if loss.weight is None else executor[loss.weight]
+                counts = executor.batch if weight is None else float(weight)
+                loss_sum += float(executor[loss.value]) * counts
+                counted += counts
         assert scoring is not None  # there is at least one batch
         return Evaluation(
             samples=n,
-            loss=math.nan if loss is None else loss_sum / n,
+            loss=loss_sum / counted if counted else math.nan,
             error=scoring.rate(errors, labels, n),
             reads=int(reads[0]),
             saturated_reads=int(reads[1]),

@@ -115,6 +115,7 @@ class Training:
             trainer.feed.rows(validation.x, "validation")
         program = self.machine.program
         self._scoring = Scoring.of(program, dataset.y_train)
+        self._check_weights()
         self._has_loss = program.step.metric("loss") is not None
         self._check_watched()
         self._test_seconds: float | None = None
@@ -224,7 +225,7 @@ class Training:
                 self.settings.epochs,
                 counters.done,
                 samples,
-                self._mean(counters.loss_sum, counters.done),
+                self._mean_loss(),
                 rate,
                 test_samples=self._tested,
                 test_seconds=self._test_seconds,
@@ -243,7 +244,7 @@ class Training:
         metrics = EpochMetrics(
             epoch=counters.epoch + 1,
             samples=n,
-            train_loss=self._mean(counters.loss_sum, n),
+            train_loss=self._mean_loss(),
             train_error=self._scoring.rate(counters.errors, dataset.y_train, n),
             test_loss=test.loss,
             test_error=test.error,
@@ -265,8 +266,11 @@ class Training:
         """Samples that are tested, or validated on, after every epoch."""
         return len(self.dataset.y_test) + (0 if self.validation is None else len(self.validation.y))
 
-    def _mean(self, loss_sum: float, samples: int) -> float:
-        return loss_sum / samples if self._has_loss else math.nan
+    def _mean_loss(self) -> float:
+        """The loss of the epoch under way so far, at least one step of which is done."""
+        counters = self.machine.counters
+        counted = counters.loss_weight or counters.done
+        return counters.loss_sum / counted if self._has_loss else math.nan
 
     def _check_counts(self, samples: int) -> None:
         """Every sample and every epoch has random draws of its own, and the machine is in reach."""
@@ -288,6 +292,17 @@ class Training:
             raise UsageError(
                 f"{watching[0]} watches the {watch.monitor}, which this training does not have; "
                 f"monitor {watch.other} instead"
+            )
+
+    def _check_weights(self) -> None:
+        """A mean over one label is that label's loss, whatever the label weighs."""
+        loss = self.machine.program.step.metric("loss")
+        weighted = loss is not None and loss.weight is not None
+        labels = self.settings.batch_size * self._scoring.per_sample(self.dataset.y_train)
+        if weighted and labels == 1:
+            raise RpuccError(
+                "class weights do nothing with a batch of 1: the loss is a mean that they weight, "
+                "and the mean over one label is that label's loss; --batch-size 2 or more"
             )
 
     def _check_loss(self) -> None:

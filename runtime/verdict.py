@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from rpucc import arguments
 from rpucc.errors import RpuccError
+from rpucc.losses import OWN_CLASSES
+from rpucc.runtime.answer_loss import answer_loss
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.layer_figures import LayerFigures, layer_figures
@@ -24,6 +26,7 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import EpochMetrics
 
 if TYPE_CHECKING:
+    from rpucc.program import Program
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.data.load import DataSource
 
@@ -132,7 +135,7 @@ def verdict(machine: Machine, dataset: DataSource) -> Verdict:
         raise RpuccError("a verdict needs the metrics of one complete epoch; train it first")
     history = [EpochMetrics.from_record(record) for record in machine.history]
     last = history[-1]
-    guess = _Guess(*_labels(machine, load_dataset(dataset)), last)
+    guess = _Guess(machine.program, *_labels(machine, load_dataset(dataset)), last)
     state = guess.learned(last)
     if state == "well":
         return Verdict(state, guess.measure, guess.found(last), guess.chance, len(history))
@@ -163,23 +166,28 @@ def _labels(machine: Machine, dataset: Dataset) -> tuple[Array, Array]:
 class _Guess:
     """What an answer that does not look at the sample comes to, on test and training data."""
 
-    def __init__(self, train: Array, test: Array, last: EpochMetrics) -> None:
+    def __init__(self, program: Program, train: Array, test: Array, last: EpochMetrics) -> None:
         self.measure: Literal["error", "loss"] = "loss" if last.test_error is None else "error"
         if self.measure == "error":
             (self.chance, self._slack), (self._train, self._train_slack) = (
                 _guessing(y) for y in (test, train)
             )
             shares = np.unique(train, return_counts=True)[1] / train.size
-            self.loss = float(-np.sum(shares * np.log(shares)))
-            """Cross-entropy of giving each class's share."""
+            self.loss = float(-np.sum(shares * np.log(shares))) if _is_plain(program) else math.nan
+            """Cross-entropy of giving each class's share; of others nan, which nothing is above."""
             self.error_size = math.sqrt(max(len(shares) - 1, 1)) / max(len(shares), 2)
             """Of the loss's gradient, an output and sample (root of the mean square)."""
         else:
             mean = train.mean(axis=0, dtype=np.float64)
-            self.chance = self.loss = float(np.mean(np.square(test - mean)))
-            self._slack = 0.05 * self.chance
             outputs = max(test[0].size, 1)
-            self.error_size = 2 * math.sqrt(self.chance) / outputs
+            if program.loss == "mse":
+                self.chance = self.loss = float(np.mean(np.square(test - mean)))
+                self.error_size = 2 * math.sqrt(self.chance) / outputs
+            else:
+                self.chance = self.loss = answer_loss(program, mean, test)
+                # How steep others are where nothing is learned is not known of all.
+                self.error_size = 1 / outputs if program.loss == "mae" else math.inf
+            self._slack = 0.05 * abs(self.chance)
 
     def found(self, last: EpochMetrics) -> float:
         return last.test_loss if last.test_error is None else last.test_error
@@ -200,6 +208,12 @@ class _Guess:
     def at_chance(self, last: EpochMetrics) -> bool:
         """Tell whether test data cannot tell what was learned from guessing."""
         return not self.found(last) < self.chance - self._slack
+
+
+def _is_plain(program: Program) -> bool:
+    """Tell whether the loss of labels is a mean in which all count alike, and no one's own."""
+    metric = program.step.metric("loss")
+    return metric is None or (metric.weight is None and metric.rule != OWN_CLASSES)
 
 
 def _guessing(labels: NDArray[Any]) -> tuple[float, float]:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
 
-from rpucc import arguments
 from rpucc.constant_weights import by_op, digital_weights
 from rpucc.errors import ModelError
 from rpucc.passes.base import RpuPass
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.backward import sweep
 from rpucc.passes.gradients.context import GradientEmitter
-from rpucc.passes.gradients.losses import LOSSES
-from rpucc.passes.learning.objective import objective
+from rpucc.passes.learning.objective import Wanted, objective
 from rpucc.passes.learning.step import StepWriter, parameters
 
 if TYPE_CHECKING:
@@ -36,9 +34,10 @@ class Differentiate(RpuPass):
     weight W, `W.next`; the logits as an output where the model ends in a softmax, and the
     probabilities where a change of shape follows a sigmoid. Trained are the weights of Reads (by
     rpu Update) and the digital weights and biases of layers (W - lr·grad), each with `lr` times its
-    layer's `update.lr_scale` (also in the Update's metadata where it is not 1); all other constants
-    are frozen. The gradient of a value v is called `v.grad`; MaxPools got their Indices output. The
-    step contract (`rpucc.step_contract`) says which of them is what.
+    layer's `update.lr_scale` (also in the Update's metadata where it is not 1). Where that is 0
+    nothing changes and nothing is computed for it; all other constants are frozen, too. The
+    gradient of a value v is called `v.grad`; MaxPools got their Indices output. The step contract
+    (`rpucc.step_contract`) says which of them is what.
 
         before: part = Read(x, W); y = ReduceSum(part, -2)
         after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
@@ -46,15 +45,13 @@ class Differentiate(RpuPass):
     """
 
     target: Target
-    loss: str = "auto"
+    wanted: Wanted = field(default_factory=Wanted)
     problems: Problems = field(default_factory=Problems, repr=False, compare=False)
 
     name: ClassVar[str] = "differentiate"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Append the training step; a model that cannot be trained raises ModelError."""
-        if self.loss not in ("auto", *LOSSES):
-            raise arguments.wrong("loss", self.loss, f"one of auto, {', '.join(LOSSES)}")
         model.graph.sort()
         sources = parameters(model.graph)
         if not sources:
@@ -63,7 +60,8 @@ class Differentiate(RpuPass):
             )
         e = GradientEmitter(model)
         step = StepWriter(e, self.target)
-        aim = objective(e, self.loss, self.problems)
+        sources = step.trained(sources)
+        aim = objective(e, self.wanted, self.problems)
         step.add_labels(aim.loss.labels)
         step.add_rate(aim.output.dtype or ir.DataType.FLOAT)
         gradients = sweep(e, {aim.loss.at: aim.loss.gradient}, sources, self.problems)

@@ -9,18 +9,43 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rpucc import arguments
 from rpucc.errors import UnsupportedError
+from rpucc.losses import ALLOWED, BINARY, HUBER, LABELS, named
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.context import GradientEmitter
-from rpucc.passes.gradients.losses import BINARY, LOSSES, Loss
+from rpucc.passes.gradients.losses import (
+    ClassWeights,
+    Loss,
+    binary_cross_entropy,
+    cross_entropy,
+)
+from rpucc.passes.gradients.regression import huber, mae, mse
 from rpucc.passes.graph_reader import CYCLE, int_of, known_shape
+from rpucc.passes.learning.own_loss import own_loss
 from rpucc.step_contract import LOSSES as AVERAGES
 from rpucc.step_contract import SCORES, Metric
 
 _SHAPE_ONLY = ("Identity", "Reshape", "Flatten", "Squeeze")
 
-_SCORED_BY = {"cross-entropy": "classes", BINARY: "bits"}
-"""Loss -> how the error is counted; the answers of others are never wrong."""
+
+@dataclass(frozen=True)
+class Wanted:
+    """The loss that a user asks for."""
+
+    loss: str | ir.Model = "auto"
+    """A name (`rpucc.losses`), or the model of a loss of their own."""
+    class_weights: ClassWeights | None = None
+    label_smoothing: float = 0.0
+
+    @property
+    def label_options(self) -> str:
+        """What only cross-entropy takes, of what is asked for; empty for nothing."""
+        asked = {
+            "class weights": self.class_weights is not None,
+            "label smoothing": self.label_smoothing > 0,
+        }
+        return " and ".join(name for name, there in asked.items() if there)
 
 
 @dataclass(frozen=True)
@@ -36,20 +61,49 @@ class Objective:
     def metrics(self) -> tuple[Metric, ...]:
         """The loss, and the error where there are labels that an output can miss."""
         output, value = str(self.output.name), str(self.loss.value.name)
-        loss = Metric("loss", output, self.rule, AVERAGES[self.rule], value)
-        score = _SCORED_BY.get(self.rule)
-        return (loss,) if score is None else (loss, Metric("error", output, score, SCORES[score]))
+        weight = None if self.loss.weight is None else str(self.loss.weight.name)
+        loss = Metric("loss", output, self.rule, AVERAGES[self.rule], value, weight)
+        score = LABELS[self.rule]
+        if score == "targets":
+            return (loss,)
+        return (loss, Metric("error", output, score, SCORES[score]))
 
 
-def objective(e: GradientEmitter, wanted: str, problems: Problems) -> Objective:
-    """Emit the loss that `wanted` names ("auto": the one that suits the network's output)."""
+def objective(e: GradientEmitter, wanted: Wanted, problems: Problems) -> Objective:
+    """Emit the loss that is wanted ("auto": the one that suits the network's output)."""
     output = _output(e.graph, problems)
-    rule = _loss_of(output) if wanted == "auto" else wanted
+    if isinstance(wanted.loss, ir.Model):
+        _refuse_label_options(wanted, "a loss of your own")
+        return Objective(*_of_own(e, output, wanted.loss))
+    found = named(wanted.loss)
+    if found is None:
+        raise arguments.wrong("loss", wanted.loss, ALLOWED)
+    name, delta = found
+    rule = _loss_of(output) if name == "auto" else name
     if rule == "cross-entropy":
         output = _logits(e, output)
-    elif rule == BINARY:
+        loss = cross_entropy(e, output, wanted.class_weights, wanted.label_smoothing)
+        return Objective(rule, output, loss)
+    _refuse_label_options(wanted, rule)
+    if rule == BINARY:
         output = _probabilities(output)
-    return Objective(rule, output, LOSSES[rule](e, output))
+        return Objective(rule, output, binary_cross_entropy(e, output))
+    if rule == HUBER:
+        return Objective(rule, output, huber(e, output, delta))
+    return Objective(rule, output, {"mse": mse, "mae": mae}[rule](e, output))
+
+
+def _of_own(e: GradientEmitter, output: ir.Value, model: ir.Model) -> tuple[str, ir.Value, Loss]:
+    rule, loss = own_loss(e, output, model)
+    return rule, output, loss
+
+
+def _refuse_label_options(wanted: Wanted, loss: str) -> None:
+    if wanted.label_options:
+        raise UnsupportedError(
+            f"{wanted.label_options}: belong to cross-entropy, but the loss is {loss}; leave them "
+            "out, or compile with loss = cross-entropy"
+        )
 
 
 def _output(graph: ir.Graph, problems: Problems) -> ir.Value:

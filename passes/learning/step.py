@@ -56,14 +56,15 @@ class StepWriter:
 
         A matrix on arrays has one Update, over the positions of all its outer products in the order
         given: however often a step uses it, no two pulses share a draw. What is digital becomes
-        W - lr·gradient. Raises ModelError where nothing moves.
+        W - lr·gradient; what is frozen stays. Raises ModelError where nothing moves.
         """
         of_weight: dict[ir.Value, list[OuterProduct]] = {}
         for product in products:
             of_weight.setdefault(product.weight, []).append(product)
         for W in sources:
-            layer = _layer_of(W)
-            scale = self.target.for_layer(_batch_norm_of(W) or layer or "").update.lr_scale
+            layer, scale = _layer_of(W), self._scale_of(W)
+            if not scale:
+                continue
             self.e.metadata = {CYCLE: "update"}
             rate = self._rate_times(scale)
             self.e.scope = f"{W.name}.update"
@@ -79,6 +80,24 @@ class StepWriter:
             raise ModelError(
                 "the model has nothing to train: its output does not depend on any layer's weights"
             )
+
+    def trained(self, sources: Sequence[ir.Value]) -> list[ir.Value]:
+        """Those of `sources` that a rate moves: layers with `update.lr_scale` 0 are frozen.
+
+        Raises ModelError where all are.
+        """
+        found = [W for W in sources if self._scale_of(W)]
+        if sources and not found:
+            raise ModelError(
+                "the model has nothing to train: all of its layers are frozen (--freeze, "
+                "update.lr_scale = 0); leave one out"
+            )
+        return found
+
+    def _scale_of(self, W: ir.Value) -> float:
+        """The rate of a weight's layer, or of its trained batch norm, as a multiple."""
+        name = _batch_norm_of(W) or _layer_of(W) or ""
+        return self.target.for_layer(name).update.lr_scale
 
     def _rate_times(self, scale: float) -> ir.Value:
         rate = self._rate

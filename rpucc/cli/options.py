@@ -10,13 +10,22 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from rpucc import limits
-from rpucc.compiler.options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
-from rpucc.errors import RpuccError
+from rpucc import limits, losses
+from rpucc.compiler.options import (
+    BALANCED,
+    DEFAULT_TARGET,
+    FLAGS,
+    WEIGHTS,
+    CompileOptions,
+    Flag,
+    class_weights,
+)
+from rpucc.errors import ArgumentError, RpuccError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -167,13 +176,63 @@ program = click.option(
 
 # ---------------------------------------------------------------- compiling
 
+
+def _loss(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse what is neither the name of a loss nor a file of one."""
+    if losses.named(value) is None and not losses.is_file(value):
+        raise click.BadParameter(f"{value!r} is not {losses.ALLOWED}", ctx, parameter)
+    return value
+
+
+def _class_weights(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Read weights between commas, or out of a text file; "balanced" stays what it is."""
+    if value is None or value == BALANCED:
+        return value
+    words = value.split(",")
+    if not all(is_number(word) for word in words):
+        words = _words_of(value, ctx, parameter)
+    try:
+        return class_weights(value, [float(word) for word in words])
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _words_of(path: str, ctx: click.Context, parameter: click.Parameter) -> list[str]:
+    """Return the numbers of a text file, between commas or blanks."""
+    try:
+        words = Path(path).read_text(encoding="utf-8").replace(",", " ").split()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        found = f"{path}: {reason}; allowed: balanced, numbers between commas, or a file of numbers"
+        raise click.BadParameter(found, ctx, parameter) from None
+    wrong = next((word for word in words if not is_number(word)), None)
+    if wrong is not None or not words:
+        found = "is empty" if wrong is None else f"holds {wrong[:40]!r}"
+        raise click.BadParameter(f"{path}: {found}; needs {WEIGHTS}", ctx, parameter)
+    return words
+
+
 _FORMS: dict[str, dict[str, Any]] = {
     "switch": {},
     "text": {},
     "texts": {"multiple": True},
-    "choice": {"show_default": True},
+    "loss": {"show_default": True, "callback": _loss},
     "interval": {"nargs": 2, "type": float, "callback": _finite},
     "sizes": {"callback": _sizes},
+    "weights": {"callback": _class_weights},
+    "share": {
+        "type": click.FloatRange(0, 1, max_open=True),
+        "callback": _finite,
+        "show_default": True,
+    },
 }
 """Form of a Flag -> what click is told of it."""
 
@@ -207,8 +266,6 @@ def _as_option(name: str, flag: Flag) -> Callable[[F], F]:
     details = dict(_FORMS[flag.form])
     if flag.form != "texts":
         details["default"] = getattr(CompileOptions(), name)
-    if flag.form == "choice":
-        details["type"] = click.Choice(flag.choices)
     return click.option(flag.names, name, metavar=flag.metavar, help=flag.help, **details)
 
 

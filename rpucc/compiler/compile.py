@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,25 @@ import onnx
 import onnx_ir as ir
 
 from rpucc import __version__, arguments
-from rpucc.compiler.options import SHAPE, CompileOptions, interval, takes_options
-from rpucc.errors import ModelError, PassError, TargetError, VerificationError, one_line
+from rpucc.compiler.options import (
+    BALANCED,
+    SHAPE,
+    CompileOptions,
+    class_weights,
+    interval,
+    takes_options,
+)
+from rpucc.errors import (
+    ModelError,
+    PassError,
+    TargetError,
+    UsageError,
+    VerificationError,
+    one_line,
+)
 from rpucc.layer_rules import bound
 from rpucc.layers import other_names
+from rpucc.losses import named
 from rpucc.origins.keep import keep_source
 from rpucc.passes.callbacks import Callback, check_structure
 from rpucc.passes.execute import weights_bytes
@@ -35,6 +51,7 @@ from rpucc.passes.frontend.onnx_tools import foreign_errors
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file, drop_notes
+from rpucc.passes.learning.objective import Wanted
 from rpucc.passes.normalise_products import could_be_layer
 from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline
 from rpucc.passes.proof import lower_and_verify
@@ -45,6 +62,7 @@ from rpucc.target.target import Target
 from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
+    from rpucc.compiler.options import WeightsOf
     from rpucc.passes.frontend.source import Source
     from rpucc.passes.insertion import Insertion
     from rpucc.target.target import TargetSource
@@ -131,7 +149,7 @@ def compile_watched(
         Options(
             chosen,
             training=options.training,
-            loss=options.loss,
+            wanted=_wanted(options),
             bounds=weight_bounds,
             problems=problems,
             own=tuple(options.passes),
@@ -166,6 +184,27 @@ def compile_watched(
     keep_source(proof.model, given)
     verified = Program(proof.model, verified=proof.whole, verification=proof.text, trust=trust)
     return _checked(verified, options)
+
+
+def _wanted(options: CompileOptions) -> Wanted:
+    """The loss that the options ask for; the file of a user's own is read here."""
+    if not options.training:
+        return Wanted()
+    loss, given = options.loss, options.class_weights
+    if isinstance(given, str):
+        raise UsageError(
+            f"class weights {BALANCED}: there are no labels here that would say them; give the "
+            "weights, or in Python class_weights=rpucc.balanced_weights(data)"
+        )
+    weights = partial(_weights_by, given) if callable(given) else given
+    named_loss = isinstance(loss, str) and named(loss) is not None
+    wanted = str(loss) if named_loss else read_model(loss)
+    return Wanted(wanted, weights, options.label_smoothing)
+
+
+def _weights_by(function: WeightsOf, output: tuple[int, ...]) -> tuple[float, ...]:
+    """What a user's function says, checked."""
+    return class_weights("class_weights, what the function returns", function(output))
 
 
 def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:

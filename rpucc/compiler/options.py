@@ -11,12 +11,13 @@ import difflib
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
 
-from rpucc import arguments
+from rpucc import arguments, losses
 from rpucc.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -29,13 +30,18 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 
 DEFAULT_TARGET = "rpu-managed"
-LOSSES = ("auto", "cross-entropy", "binary-cross-entropy", "mse")
 
 INTERVAL = "two finite numbers"
+SMOOTHING = "a number from 0 to below 1"
+WEIGHTS = "one number of 0 or more a class, not all of them 0"
 SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
 
 ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
 """Fills the sizes of an input that a file leaves open."""
+WeightsOf = Callable[[tuple[int, ...]], Sequence[float]]
+"""Gives each class of an output [K, *space] its weight: `rpucc.balanced_weights(data)`."""
+BALANCED = "balanced"
+"""What stands for the weights that the data's labels say, where a command reads the data."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,9 @@ class Flag:
 
     names: str
     """As click takes them: "--set", "--verify/--no-verify"."""
-    form: Literal["switch", "text", "texts", "choice", "interval", "sizes"]
+    form: Literal["switch", "text", "texts", "loss", "interval", "sizes", "weights", "share"]
     help: str
     metavar: str | None = None
-    choices: tuple[str, ...] = ()
     recorded: bool = True
     """Whether it changes the program, so that run.json keeps it."""
 
@@ -65,9 +70,20 @@ class CompileOptions:
     plan: the path of a plan file (`rpucc inspect --write-plan`), edited or not, whose decisions are
         followed; `overrides` come after it.
     training: whether the program holds loss, backward and update cycles.
-    loss: "cross-entropy", "binary-cross-entropy", "mse" or "auto" (cross-entropy; where the output
-        has one class, binary cross-entropy behind a Sigmoid and mse otherwise); of no effect
-        without `training`.
+    loss: "cross-entropy", "binary-cross-entropy", "mse", "mae", "huber" (beyond an error of 1
+        linear; "huber:0.1" beyond 0.1) or "auto" (cross-entropy; where the output has one class,
+        binary cross-entropy behind a Sigmoid and mse otherwise); or a loss of your own as an ONNX
+        model of (output, labels): a path that ends in .onnx, or what `model` may be. Of no effect
+        without `training`, as the next three.
+    class_weights: how much the labels of each class count in a cross-entropy, as PyTorch's
+        CrossEntropyLoss(weight=...) has it: a number of 0 or more for each class; or a function
+        that gets the output's shape (classes, *space) and returns them, such as
+        `rpucc.balanced_weights(data)`.
+    label_smoothing: the part, from 0 to below 1, of a label's weight that is spread over all
+        classes, as PyTorch's CrossEntropyLoss(label_smoothing=...) has it.
+    freeze: the layers that are not trained, by name or pattern: ["conv*"]. They get no updates, and
+        no backward cycle where nothing below them is trained. The same as a rule of the target
+        with `update.lr_scale = 0`.
     input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
         mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
     input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
@@ -117,14 +133,43 @@ class CompileOptions:
             "With loss, backward and update cycles, or without.  [default: with]",
         ),
     )
-    loss: str = field(
+    loss: Source = field(
         default="auto",
         metadata=_on_command_line(
             "--loss",
-            "choice",
-            "auto: cross-entropy; of a single output binary-cross-entropy behind a Sigmoid, else "
-            "mse.",
-            choices=LOSSES,
+            "loss",
+            f"{', '.join(losses.LOSSES)}, huber:DELTA, or FILE.onnx, a loss of your own; auto: "
+            "cross-entropy, of a single output binary-cross-entropy behind a Sigmoid, else mse.",
+            "LOSS",
+        ),
+    )
+    class_weights: Sequence[float] | WeightsOf | str | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--class-weights",
+            "weights",
+            "How much each class counts in a cross-entropy: balanced (inversely to how often it is "
+            "in the training labels), numbers between commas, or a text file of numbers.",
+            "WEIGHTS",
+        ),
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata=_on_command_line(
+            "--label-smoothing",
+            "share",
+            "The part of a label that a cross-entropy spreads over all classes, from 0 to below 1.",
+            "SHARE",
+        ),
+    )
+    freeze: Sequence[str] = field(
+        default=(),
+        metadata=_on_command_line(
+            "--freeze",
+            "texts",
+            "Do not train these layers, by name or pattern, as in --freeze 'conv*'; may be "
+            "repeated.",
+            "LAYERS",
         ),
     )
     input_range: tuple[float, float] | None = field(
@@ -165,12 +210,16 @@ class CompileOptions:
             "overrides": arguments.strings("overrides", self.overrides, OVERRIDES),
             "plan": None if self.plan is None else arguments.path("plan", self.plan),
             "training": arguments.instance("training", self.training, bool, "True or False"),
+            "class_weights": _class_weights(self.class_weights),
+            "freeze": _frozen(self.freeze),
             "input_range": _interval(self.input_range),
             "passes": _insertions(self.passes, training=self.training),
             "callbacks": arguments.functions("callbacks", self.callbacks),
         }
-        if self.loss not in LOSSES:
-            raise arguments.wrong("loss", self.loss, f"one of {', '.join(LOSSES)}")
+        _check_loss(self.loss)
+        smoothing = arguments.numbers("label_smoothing", [self.label_smoothing], SMOOTHING)[0]
+        if not 0 <= smoothing < 1:
+            raise arguments.wrong("label_smoothing", self.label_smoothing, SMOOTHING)
         if self.input_shape is not None and not callable(self.input_shape):
             checked["input_shape"] = arguments.integers("input_shape", self.input_shape, 1, SHAPE)
         if self.verify is not None:
@@ -184,12 +233,13 @@ class CompileOptions:
         return f"CompileOptions({', '.join(said)})"
 
     def applied_to(self, target: TargetSource) -> Target:
-        """Return the target with the plan's decisions and then the overrides; TargetError."""
+        """Return the target with the plan's decisions, then overrides and `freeze`; TargetError."""
         from rpucc.target.target import Target
 
         if self.plan is not None:
             target = Target.load(target).with_plan(self.plan)
-        return Target.load(target, self.overrides)
+        frozen = [f"layer.{pattern}.update.lr_scale=0" for pattern in self.freeze]
+        return Target.load(target, [*self.overrides, *frozen])
 
 
 FLAGS: dict[str, Flag] = {
@@ -220,6 +270,40 @@ def _interval(given: object) -> tuple[float, float] | None:
     if given is None:
         return None
     return interval("input_range", arguments.numbers("input_range", given, INTERVAL))
+
+
+def _check_loss(given: object) -> None:
+    if isinstance(given, str):
+        if losses.named(given) is None and not losses.is_file(given):
+            raise arguments.wrong("loss", given, losses.ALLOWED)
+    elif not isinstance(given, bytes | os.PathLike):
+        import onnx
+        import onnx_ir as ir
+
+        if not isinstance(given, onnx.ModelProto | ir.Model):
+            raise arguments.wrong("loss", given, losses.ALLOWED)
+
+
+def class_weights(where: str, given: object) -> tuple[float, ...]:
+    """Return checked weights of classes; raises ArgumentError, which starts with `where`."""
+    found = arguments.numbers(where, given, WEIGHTS)
+    if not all(0 <= weight < 1e30 for weight in found) or not any(found):
+        raise ArgumentError(f"{where}: needs {WEIGHTS}; found {', '.join(map(str, found))[:60]}")
+    return found
+
+
+def _class_weights(given: object) -> object:
+    if given is None or callable(given) or (isinstance(given, str) and given == BALANCED):
+        return given
+    return class_weights("class_weights", given)
+
+
+def _frozen(given: object) -> tuple[str, ...]:
+    allowed = "a list of layers' names or patterns, as in ['conv*']"
+    for i, pattern in enumerate(found := arguments.strings("freeze", given, allowed)):
+        if not pattern or pattern.strip() != pattern or "=" in pattern:
+            raise arguments.wrong(f"freeze[{i}]", pattern, "a layer's name or a pattern")
+    return found
 
 
 def _insertions(given: object, *, training: bool) -> tuple[Insertion, ...]:

@@ -6,7 +6,7 @@ Not for the network as a whole: `plan.py`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -65,7 +65,8 @@ class LayerPlan:
     bound_forward: bool
     bound_backward: bool
     update: dict[str, Value]
-    """What its Updates carry of `[update]`: pulsed, bl, ..., and lr_scale; empty without one."""
+    """What its Updates carry of `[update]`: pulsed, bl, ..., and lr_scale; empty without one, but
+    for the lr_scale 0 of a layer that training leaves as it is."""
     macs: int
     """Multiply-accumulates of the forward cycle for one sample, the bias line included."""
     seconds: float
@@ -98,6 +99,11 @@ class LayerPlan:
     """Weights beyond the devices' mean bounds, which programming clips."""
 
     @property
+    def frozen(self) -> bool:
+        """Whether training leaves the layer as it is because its rate is 0."""
+        return self.update == FROZEN
+
+    @property
     def images_per_second(self) -> float:
         """What the layer's stage could take if it were the slowest; 0 for a digital layer."""
         return 1 / self.seconds if self.seconds else 0.0
@@ -116,6 +122,17 @@ class LayerPlan:
     def devices(self) -> int:
         """Devices of all copies and planes."""
         return self.weights * self.devices_per_weight * self.replicas * len(self.planes)
+
+
+FROZEN: dict[str, Value] = {"lr_scale": 0.0}
+"""`LayerPlan.update` of a frozen layer."""
+
+
+def as_trained(layer: LayerPlan, target: Target) -> LayerPlan:
+    """Return the plan of a layer of a training program, which says so where it is frozen."""
+    if layer.update or target.for_layer(layer.name).update.lr_scale:
+        return layer
+    return replace(layer, update=dict(FROZEN))
 
 
 def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:

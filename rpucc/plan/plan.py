@@ -24,7 +24,7 @@ from rpucc.cost.timing import CYCLES
 from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.plan.dependencies import array_steps
 from rpucc.plan.layers import LayerPlan as LayerPlan
-from rpucc.plan.layers import analog_plan, digital_nodes, digital_plan
+from rpucc.plan.layers import analog_plan, as_trained, digital_nodes, digital_plan
 from rpucc.plan.layers import digital_layers as digital_layers
 from rpucc.plan.schedule import Stage, critical_path, finish, timeline
 from rpucc.step_contract import StepContract
@@ -103,6 +103,8 @@ class Plan:
         ]
         placed += [(order[nodes[0]], digital_plan(nodes)) for nodes in digital_nodes(model)]
         layers = [layer for _, layer in sorted(placed, key=lambda pair: pair[0])]
+        if StepContract.of(model).state:
+            layers = [as_trained(layer, target) for layer in layers]
         slowest = max((layer.seconds for layer in layers), default=0.0)
         steps = array_steps(model, analog, lambda a, *work: paces[a.name].seconds(*work))
         stages = timeline(steps)

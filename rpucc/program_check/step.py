@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
+from rpucc.losses import LABELS
 from rpucc.program_check.values import MOST_AXES, TYPES
 from rpucc.step_contract import METRICS, STEP, Metric, StepContract
 
@@ -91,10 +92,13 @@ def _metric_problems(metric: Metric, made: Mapping[str, ir.Value]) -> Iterator[s
     )
     if (metric.value is None) != (average == "labels"):
         yield f"{where}: a mean over samples has a value in the graph, a share of labels has none"
-    elif metric.value is not None:
-        yield from _value_problems(
-            f"{where}: value", metric.value, made, "result of a node", _FLOAT, (0, 0)
-        )
+    for key, value in (("value", metric.value), ("weight", metric.weight)):
+        if value is not None:
+            yield from _value_problems(
+                f"{where}: {key}", value, made, "result of a node", _FLOAT, (0, 0)
+            )
+    if metric.weight is not None and metric.value is None:
+        yield f"{where}: has a weight, but no value in the graph that it is of"
 
 
 def _state_problems(
@@ -137,7 +141,7 @@ def fit_problems(model: ir.Model) -> Iterator[str]:
 def _label_problems(labels: ir.Value, output: ir.Value, rule: str) -> Iterator[str]:
     """Labels have the output's shape without its classes, targets have the output's."""
     found, shape = list(labels.shape or ()), list(output.shape or ())
-    classes = rule == "cross-entropy"
+    classes = LABELS[rule] == "classes"
     wanted = [*shape[:1], *shape[2:]] if classes else shape
     if output.dtype != ir.DataType.FLOAT or len(shape) < 2:
         yield f"output {output.name!r} {output.shape}: training needs one that is FLOAT"

@@ -203,7 +203,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "update",
         "update policy",
         "BL and what manages it; exact where the update is the outer product in floating point; "
-        "lr × where a layer has a rate of its own.",
+        "lr × where a layer has a rate of its own, frozen where that is 0.",
     ),
     Definition("BL", "BL", "Pulse slots in a stochastic update."),
     Definition(

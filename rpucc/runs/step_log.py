@@ -1,8 +1,8 @@
 """metrics.jsonl: the loss while an epoch runs, at most LINES lines an epoch.
 
 Each line is a JSON object: `epoch` (from 1), `samples` (of the epoch, trained so far), `loss` (the
-mean since the line before), `lr`, and `loss_sum` (over the epoch so far, from which a resumed
-training goes on: its lines are those of one that was never stopped). Not for the metrics of whole
+mean since the line before), `lr`, `loss_sum` and `weight` (the loss over the epoch so far is their
+ratio; from them a resumed training goes on: its lines are those of one that was never stopped). Not for the metrics of whole
 epochs: those are metrics.csv.
 """
 
@@ -39,8 +39,8 @@ class StepLog:
         kept = _lines_until(path, counters.epoch + 1, counters.done)
         under_way = bool(kept) and counters.done < samples
         last = kept[-1] if under_way and kept[-1]["epoch"] == counters.epoch + 1 else {}
-        self._sum, self._done = last.get("loss_sum", 0.0), last.get("samples", 0)
-        self._next = self._done + self._every
+        self._sum, self._weight = last.get("loss_sum", 0.0), last.get("weight", 0.0)
+        self._next = last.get("samples", 0) + self._every
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._stream: IO[str] = path.open("a", encoding="utf-8", newline="\n")
 
@@ -48,14 +48,15 @@ class StepLog:
         """Write a line where one is due."""
         if step.done < self._next and step.done < self.samples:
             return
-        total = self.machine.counters.loss_sum
-        loss = (total - self._sum) / (step.done - self._done)
+        counters = self.machine.counters
+        total, weight = counters.loss_sum, float(counters.loss_weight or step.done)
+        loss = (total - self._sum) / ((weight - self._weight) or math.nan)
         if math.isfinite(loss) and not math.isnan(step.loss):
             line = {"epoch": step.epoch, "samples": step.done, "loss": loss, "lr": step.lr}
-            self._write(json.dumps({**line, "loss_sum": total}) + "\n")
+            self._write(json.dumps({**line, "loss_sum": total, "weight": weight}) + "\n")
         ended = step.done >= self.samples
-        self._sum, self._done = (0.0, 0) if ended else (total, step.done)
-        self._next = self._done + self._every
+        self._sum, self._weight = (0.0, 0.0) if ended else (total, weight)
+        self._next = (0 if ended else step.done) + self._every
 
     def on_progress(self, _: Progress) -> None:
         """Let others see the lines: about ten times a second."""
@@ -103,7 +104,9 @@ def read_steps(path: Path) -> list[dict[str, Any]]:
 
 def _fits(entry: dict[str, Any]) -> bool:
     whole = all(type(entry.get(key)) is int for key in ("epoch", "samples"))
-    return whole and all(type(entry.get(key)) is float for key in ("loss", "lr", "loss_sum"))
+    return whole and all(
+        type(entry.get(key)) is float for key in ("loss", "lr", "loss_sum", "weight")
+    )
 
 
 def _lines_until(path: Path, epoch: int, samples: int) -> list[dict[str, Any]]:

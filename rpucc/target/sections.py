@@ -166,7 +166,8 @@ class Update(Section):
     update_bl_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False
     """UBLM: as few slots as the update needs, at most `bl`."""
     lr_scale: RateScale = 1.0
-    """This layer's learning rate as a multiple of training's; 0 freezes the layer."""
+    """This layer's learning rate as a multiple of training's; 0 freezes the layer (`--freeze`): no
+    update, and no backward cycle where nothing below it is trained."""
 
 
 class CostTable(Section):

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from rpucc.errors import DataError
+from rpucc.losses import BINARY, LABELS
 from rpucc.runtime.data.dataset import Array, check_finite
 from rpucc.runtime.data.layout import Note, arranged, fits, warn
-
-BINARY = "binary-cross-entropy"
-"""The loss of a 0 or 1 for each output (`rpucc.passes.gradients.losses`)."""
 
 
 def fitted_labels(
@@ -23,12 +21,12 @@ def fitted_labels(
 ) -> Array:
     """Return labels or targets as a loss wants them, checked; `where` names them in a DataError.
 
-    output: [K, *space], of one sample. loss: that of a program.
-        cross-entropy: integers 0..K-1, [n, *space]; one-hot rows of any type, [n, K, *space] or
+    output: [K, *space], of one sample. loss: that of a program, by its row of `rpucc.losses.LABELS`
+        classes: integers 0..K-1, [n, *space]; one-hot rows of any type, [n, K, *space] or
             [n, *space, K], become that.
-        binary-cross-entropy: 0 and 1 (of any type) or floating point between them, [n, K, *space].
-        mse: floating point, [n, K, *space].
-        none: whichever of these they are.
+        bits: 0 and 1 (of any type) or floating point between them, [n, K, *space].
+        targets: floating point, [n, K, *space].
+        or none: whichever of these they are.
     Axes of length 1 may be missing or too many: [n, 1, H, W] are labels of pixels [n, H, W].
 
     >>> import numpy as np
@@ -40,11 +38,12 @@ def fitted_labels(
     y = np.asarray(y)
     if loss == "none":
         loss = _loss_that_fits(y, output)
-    if loss == "mse":
-        return _targets(y, output, where, note)
-    if loss == BINARY:
+    kind = LABELS[loss]
+    if kind == "targets":
+        return _targets(y, output, loss, where, note)
+    if kind == "bits":
         return _binary(y, output, where, note)
-    return _classes(y, output, where, note)
+    return _classes(y, output, loss, where, note)
 
 
 def _loss_that_fits(y: Array, output: Sequence[int]) -> str:
@@ -59,7 +58,7 @@ def _loss_that_fits(y: Array, output: Sequence[int]) -> str:
 # ---------------------------------------------------------------- classes
 
 
-def _classes(y: Array, output: Sequence[int], where: str, note: Note) -> Array:
+def _classes(y: Array, output: Sequence[int], loss: str, where: str, note: Note) -> Array:
     wanted = tuple(output[1:])
     if y.dtype.kind != "f" and _same_but_ones(y.shape[1:], wanted):
         y = y.reshape(len(y), *wanted)
@@ -69,10 +68,10 @@ def _classes(y: Array, output: Sequence[int], where: str, note: Note) -> Array:
         rows = arranged(y, output, where, note)
         return np.asarray(rows.argmax(axis=1))
     if _of_output(y, output) and _only_bits(y):
-        raise DataError(f"{where}{_first_other_than_one(y, output)}")
+        raise DataError(f"{where}{_first_other_than_one(y, output, loss)}")
     if y.dtype.kind == "f":
         raise DataError(
-            f"{where} holds floating-point targets, but the program's loss is cross-entropy; store "
+            f"{where} holds floating-point targets, but the program's loss is {loss}; store "
             "integer labels, or compile with --loss mse"
         )
     raise _class_error(y, output, where)
@@ -94,14 +93,14 @@ def _one_each(y: Array, output: Sequence[int]) -> bool:
     return _of_output(y, output) and _only_bits(y) and bool((_ones(y, output) == 1).all())
 
 
-def _first_other_than_one(y: Array, output: Sequence[int]) -> str:
+def _first_other_than_one(y: Array, output: Sequence[int], loss: str) -> str:
     ones = _ones(y, output)
     bad = ones != 1
     index = np.unravel_index(int(bad.argmax()), bad.shape)
     count = f"{int(ones[index])} ones" if ones[index] else "no 1"
     return (
         f"[{', '.join(str(int(i)) for i in index)}] holds {count}, but the program's loss is "
-        "cross-entropy, of one class each; for several labels or none a sample compile with "
+        f"{loss}, of one class each; for several labels or none a sample compile with "
         f"--loss {BINARY} (a 0 or 1 for each output)"
     )
 
@@ -128,11 +127,11 @@ def _class_error(y: Array, output: Sequence[int], where: str) -> DataError:
 # ---------------------------------------------------------------- a number for each output
 
 
-def _targets(y: Array, output: Sequence[int], where: str, note: Note) -> Array:
+def _targets(y: Array, output: Sequence[int], loss: str, where: str, note: Note) -> Array:
     if y.dtype.kind != "f":
         other = BINARY if output[0] == 1 or _of_output(y, output) else "cross-entropy"
         raise DataError(
-            f"{where} holds integer labels, but the program's loss is mse; store floating-point "
+            f"{where} holds integer labels, but the program's loss is {loss}; store floating-point "
             f"targets, or compile with --loss {other}"
         )
     _require_fit(y, output, where)

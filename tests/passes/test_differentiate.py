@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx.numpy_helper
@@ -11,6 +13,7 @@ import pytest
 
 from rpucc.errors import ArgumentError, ModelError, UnsupportedError
 from rpucc.passes.learning.backprop import Differentiate
+from rpucc.passes.learning.objective import Wanted
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.passes.unroll import Unroll
 from rpucc.step_contract import Metric, StepContract
@@ -26,9 +29,11 @@ def lower(model: ir.Model, target: StubTarget | None = None) -> ir.Model:
     return model
 
 
-def step(model: ir.Model, target: StubTarget | None = None, loss: str = "auto") -> ir.Model:
+def step(
+    model: ir.Model, target: StubTarget | None = None, loss: str | ir.Model = "auto", **options: Any
+) -> ir.Model:
     chosen = target or StubTarget()
-    Differentiate(chosen, loss=loss)(lower(model, chosen))  # type: ignore[arg-type]
+    Differentiate(chosen, Wanted(loss, **options))(lower(model, chosen))  # type: ignore[arg-type]
     return model
 
 

@@ -103,10 +103,12 @@ def which_cycles(forward: bool, backward: bool) -> str:
 
 
 def update_policy(layer: LayerPlan) -> str:
-    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact", "lr × 0.5"."""
+    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact", "lr × 0.5", "frozen"."""
     policy = layer.update
     if not policy:
         return units.NONE
+    if layer.frozen:
+        return "frozen"
     scale = policy["lr_scale"]
     rate = f" lr × {scale:g}" if scale != 1 else ""
     if not policy["pulsed"]:
