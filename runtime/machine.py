@@ -171,7 +171,9 @@ class Machine:
             from rpucc.runtime.measure import MOST_READS, measure
 
             reads = arguments.integer("measured", measured, 2, MOST_READS)
-            for name, found in measure(self, reads).items():
+            for name, found in measure(
+                self.arrays, self.program.target, self.counters.sample, reads
+            ).items():
                 state[name], errors[self.arrays[name].layer] = found.weights, found.error
         exported = export(self.program.model, state, f"program {self.program.name!r}", errors)
         if place is not None:

@@ -5,7 +5,7 @@ Not for what is read without noise: `Array.weights`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,8 +19,7 @@ from rpucc.runtime.threads import Threads
 
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
-    from rpucc.runtime.machine import Machine
-    from rpucc.target.target import LayerPolicy
+    from rpucc.target.target import LayerPolicy, Target
 
 MOST_READS = 2**20
 READS_A_COLUMN = 4
@@ -39,17 +38,19 @@ class Measured:
     noise, rounding and saturation."""
 
 
-def measure(machine: Machine, reads: int, threads: int = 1) -> dict[str, Measured]:
-    """Return the weights of each array by the name of its weight, from `reads` reads of each.
+def measure(
+    arrays: Mapping[str, Array], target: Target, sample: int, reads: int, threads: int = 1
+) -> dict[str, Measured]:
+    """Return the weights of arrays by the names of their weights, from `reads` reads of each.
 
     The periphery of the forward cycle reads. A few columns of a tile at a time get random inputs of
     -1 and 1, which any converter has, the others 0; every weight has `reads` reads. The arrays stay
-    as they are; the same machine gives the same again.
+    as they are; sample addresses the draws: the same gives the same again.
     """
     found = {}
-    for name, array in machine.arrays.items():
-        policy = machine.program.target.for_layer(array.layer)
-        found[name] = _measured(array, policy, reads, machine.counters.sample, Threads(threads))
+    for name, array in arrays.items():
+        policy = target.for_layer(array.layer)
+        found[name] = _measured(array, policy, reads, sample, Threads(threads))
     return found
 
 

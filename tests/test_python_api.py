@@ -220,7 +220,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "threads": (lambda p, t: rpucc.Trainer(t.machine, threads=1.0), "threads: found 1.0"),
     "data 5": (
         lambda p, t: rpucc.load_dataset(5),
-        "data: found 5; allowed: an .npz file, a folder",
+        "data: found 5; allowed: an .npz, ",
     ),
     "data None": (lambda p, t: rpucc.load_dataset(None), "data: found None"),
     "data list": (lambda p, t: rpucc.load_dataset([X, Y]), "data: found a list of 2"),

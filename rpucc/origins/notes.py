@@ -17,7 +17,7 @@ from rpucc.origins.matrix import MatrixOrigin
 from rpucc.origins.terms import Layout, Origin, Term, table, term_from_dict, term_to_dict
 
 ORIGINS = "rpucc.origins"
-"""Model metadata: JSON {initializer: what it comes from}; docs/export.md describes it."""
+"""Model metadata: JSON {initializer: what it comes from}; docs/training.md describes it."""
 
 _KEY = "rpucc.origin"
 _COUNTS = ("groups", "devices", "copies")

@@ -37,6 +37,6 @@ def balanced_weights(data: DataSource) -> Callable[[Sequence[int]], tuple[float,
         y = fitted_labels(dataset.y_train, output, "cross-entropy", f"{dataset.name}: y_train")
         counts = np.bincount(y.reshape(-1), minlength=output[0])
         share = y.size / np.count_nonzero(counts)
-        return tuple(share / count if count else 0.0 for count in counts.tolist())
+        return tuple(float(share / count) if count else 0.0 for count in counts.tolist())
 
     return weights

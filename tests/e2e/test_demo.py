@@ -36,6 +36,7 @@ def test_demo_keeps_a_run_folder(cli):
     assert sorted(p.name for p in Path("kept").iterdir()) == [
         "checkpoint.safetensors",
         "events.jsonl",
+        "layers.jsonl",
         "metrics.csv",
         "metrics.jsonl",
         "program.rpu.onnx",

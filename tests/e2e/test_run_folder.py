@@ -212,9 +212,8 @@ def test_resumed_lines_are_those_of_a_training_that_was_never_stopped(
         assert cli("train", tiny_model, *options, "-o", "cut").code == 130
     assert events("cut")[-1] == "interrupted"
     with Path("cut/metrics.jsonl").open("a") as stream:  # what a killed one leaves beyond it
-        stream.write(
-            '{"epoch": 2, "samples": 600, "loss": 1.0, "lr": 1.0, "loss_sum": 1.0, "weight": 1.0}\n{"ep'
-        )
+        line = {"epoch": 2, "samples": 600, "loss": 1.0, "lr": 1.0, "loss_sum": 1.0, "weight": 1.0}
+        stream.write(json.dumps(line) + '\n{"ep')
     assert cli("train", "cut", "--resume").code == 0
     for name in ("metrics.jsonl", "metrics.csv", "checkpoint.safetensors"):
         assert Path("cut", name).read_bytes() == Path("whole", name).read_bytes()

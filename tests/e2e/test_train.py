@@ -182,6 +182,7 @@ def test_ctrl_c_and_resume(cli, command, tiny_model, tiny_data):
     assert sorted(p.name for p in Path("cut").iterdir()) == [
         "checkpoint.safetensors",
         "events.jsonl",
+        "layers.jsonl",
         "metrics.csv",
         "metrics.jsonl",
         "program.rpu.onnx",

@@ -190,6 +190,7 @@ def test_fail_above(cli, tiny_model, tiny_data, limit: str) -> None:
         *(
             "checkpoint.safetensors",
             "events.jsonl",
+            "layers.jsonl",
             "metrics.csv",
             "metrics.jsonl",
             "program.rpu.onnx",
