@@ -2,8 +2,8 @@
 
 Each line is a JSON object: `epoch` (from 1), `samples` (of the epoch, trained so far), `loss` (the
 mean since the line before), `lr`, `loss_sum` and `weight` (the loss over the epoch so far is their
-ratio; from them a resumed training goes on: its lines are those of one that was never stopped). Not for the
-metrics of whole epochs: those are metrics.csv.
+ratio; from them a resumed training goes on: its lines are those of one that was never stopped).
+Not for the metrics of whole epochs: those are metrics.csv.
 """
 
 from __future__ import annotations
