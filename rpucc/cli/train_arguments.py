@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpucc.cli import options
 from rpucc.compiler.options import FLAGS, CompileOptions
-from rpucc.runs.record import RECORDED as COMPILED
-from rpucc.runs.record import Record
+from rpucc.compiler.options import RECORDED as COMPILED
+
+if TYPE_CHECKING:
+    from rpucc.runs.record import Record
 
 RUNS = "rpucc-runs"
 """The folder of run folders that nobody names."""
@@ -53,6 +55,8 @@ class Arguments:
 
     def record(self) -> Record:
         """What run.json keeps: enough to resume, with the paths of files absolute."""
+        from rpucc.runs.record import Record
+
         compiling = self.compiling
         if compiling.plan is not None:
             compiling = replace(compiling, plan=_absolute(str(compiling.plan)))

@@ -247,6 +247,9 @@ FLAGS: dict[str, Flag] = {
 }
 """Field -> how the command line writes it; what only Python can say is left out."""
 
+RECORDED = tuple(name for name, flag in FLAGS.items() if flag.recorded and name != "training")
+"""Fields that change a training's program: each is a key of run.json."""
+
 
 def interval(where: str, words: Sequence[str | float]) -> tuple[float, float]:
     """Return two finite numbers, the lower first; raises ArgumentError, which starts with `where`.

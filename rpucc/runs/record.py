@@ -6,7 +6,7 @@ Not for where the file lies (folder.py), nor for which of it a resumed training 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -22,15 +22,12 @@ from pydantic import (
 
 from rpucc import __version__, limits
 from rpucc.arguments import wrong
-from rpucc.compiler.options import FLAGS, CompileOptions
+from rpucc.compiler.options import RECORDED, CompileOptions
 from rpucc.errors import CheckpointError, RpuccError, one_line
 from rpucc.outputs import to_json
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-RECORDED = tuple(name for name, flag in FLAGS.items() if flag.recorded and name != "training")
-"""Fields of CompileOptions that change a training's program; each is a key of run.json."""
 
 SHOWN = 60
 """Characters of a value that a message shows."""
@@ -114,6 +111,7 @@ class Record(BaseModel):
         """The keys and values of the file; tuples are lists there."""
         first = {"rpucc": self.rpucc, "model": self.model, "target": self.target}
         compiled = {name: getattr(self.compiling, name) for name in RECORDED}
+        compiled |= {name: str(v) for name, v in compiled.items() if isinstance(v, PurePath)}
         own = (name for name in type(self).model_fields if name != "compiling")
         return first | compiled | {name: getattr(self, name) for name in own}
 

@@ -10,8 +10,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from rpucc.compiler.options import FLAGS, CompileOptions, Flag
-from rpucc.runs.record import RECORDED, Record
+from rpucc.compiler.options import FLAGS, RECORDED, CompileOptions, Flag
+from rpucc.runs.record import Record
 
 NO_OPTION = ("rpucc", "model", "compiling", "origin", "threads")
 """Fields of a record that are no option of `rpucc train`, or none that changes a number."""

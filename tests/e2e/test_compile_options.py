@@ -29,7 +29,6 @@ COMMANDS_THAT_COMPILE: dict[str, tuple[str, ...]] = {
 WITHOUT_OPTIONS = {
     "demo",  # a given model on a given target
     "reproduce",  # what an experiment's file says
-    "experiment_runs",  # the same
 }
 """Modules of commands that compile what nobody else names."""
 
