@@ -296,10 +296,11 @@ class _Fold:
         assert old is not None
         axes = known_shape(add.outputs[0]).rank() - 2
         a, shift = (v.reshape(-1, *[1] * axes) for v in (self.affine.a, self.affine.shift))
-        new = self._new("b", old * a + shift, old.dtype)
+        moved = old * a + shift  # of a single number, one a channel
+        new = self._new("b", moved, old.dtype)
         before = self._scaled(origin_of(add.inputs[index]), 1.0)
         total = None if before is None else self._shifted(before)
-        note_origin(new, total and total.reshaped(old.shape))
+        note_origin(new, total and total.reshaped(moved.shape))
         add.replace_input_with(index, new)
 
     # What the new constants come from ------------------------------------------------------------

@@ -66,6 +66,9 @@ NETWORKS = {
     "norm-add": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)
         { c = Conv (x, W_4_3_3_3, a_4)  d = Add (c, b_4_1_1)
           y = BatchNormalization (d, s_4, b_4, m_4, v_4) }""",
+    "norm-add-one": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)
+        { c = Conv (x, W_4_3_3_3)  d = Add (c, b_1)
+          y = BatchNormalization (d, s_4, b_4, m_4, v_4) }""",
     "norm-twice": """net (float[N,3,5,5] x) => (float[N,4,3,3] y)
         { c = Conv (x, W_4_3_3_3)  d = BatchNormalization (c, s_4, b_4, m_4, v_4)
           y = BatchNormalization <epsilon = 0.1> (d, t_4, a_4, n_4, w_4) }""",
