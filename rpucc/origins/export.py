@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rpucc import arguments
 from rpucc.constant_weights import INITIAL_WEIGHTS
-from rpucc.errors import OutputError
+from rpucc.errors import ModelError, OutputError, RpuccError, one_line
 from rpucc.files import write_whole
 from rpucc.origins.restore import restore
 from rpucc.origins.source import constants_of
@@ -88,7 +88,12 @@ def export(
     Raises ModelError, which calls the program `label`, where there is no such model, or a weight
     has no place in it.
     """
-    restored = restore(program, state, label)
+    try:
+        restored = restore(program, state, label)
+    except RpuccError:
+        raise
+    except Exception as error:  # any damage at all may have been done to what the program holds
+        raise ModelError(f"{label}: a damaged program: {one_line(error)}") from error
     if restored.written:  # they are trained ones from here on
         restored.model.metadata_props.pop(INITIAL_WEIGHTS, None)
     return Export(

@@ -123,10 +123,13 @@ def _gathered(
     name: str, dims: tuple[int, ...], entries: list[_Entry], constants: Arrays
 ) -> NDArray[np.float32] | None:
     """Return a constant of the file from those of the program; None where they lack a part."""
+    parts = [entry for entry in entries if entry.source == name]
+    if sum(entry.origin.terms[0].view.count for entry in parts) < math.prod(dims):
+        return None
     array, known = np.zeros(dims, np.float32), np.zeros(math.prod(dims), bool)
-    for entry in entries:
+    for entry in parts:
         term = entry.origin.terms[0]
-        if term.source != name or term.dims != dims or not term.view.is_injective:
+        if term.dims != dims or not term.view.is_injective:
             continue
         index = term.view.index().reshape(-1)
         with np.errstate(all="ignore"):
@@ -272,6 +275,8 @@ class _Restoring:
         term = entry.origin.terms[0]
         known = self.base.get(term.source)
         if known is None:
+            if term.view.count != math.prod(term.dims):
+                raise ValueError(f"it lacks a part of {term.source!r}")
             known = np.zeros(term.dims, np.float32)
             values = entry.origin.first(entry.before, self.constants.__getitem__)
             known.reshape(-1)[term.view.index()] = values.astype(np.float32)

@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.checker
 import onnx_ir as ir
 from numpy.typing import NDArray
+
+from rpucc.opset import IR_VERSION
 
 SOURCE = "rpucc.source"
 """Model metadata: the model of the user, deflated and in base64."""
@@ -102,9 +105,20 @@ def read_source(model: ir.Model) -> tuple[ir.Model, dict[str, tuple[int, ...]]] 
             tensor.dims.append(0)
             tensor.doc_string = ""
     try:
+        _check(proto)
         return ir.from_proto(proto), lacking
     except Exception as error:  # a damaged message can fail anywhere in there
         raise ValueError("it is no ONNX model") from error
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """Run onnx's checker, as lenient as the importer is with old files."""
+    checked = onnx.ModelProto()
+    checked.CopyFrom(proto)
+    checked.ir_version = max(checked.ir_version, IR_VERSION)
+    for info in (*checked.graph.input, *checked.graph.output):
+        info.type.tensor_type.shape.SetInParent()
+    onnx.checker.check_model(checked)
 
 
 def _unpacked(text: str) -> onnx.ModelProto:

@@ -51,7 +51,7 @@ class Factor:
     numbers: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, numbers: Numbers, norm: Norm | None = None) -> Factor | None:
+    def of(cls, numbers: NDArray[Any], norm: Norm | None = None) -> Factor | None:
         """Take numbers that broadcast to the constant; with a norm, they are its channels."""
         small = _compact(np.asarray(numbers))
         if norm is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -149,8 +148,12 @@ def grouped_and_normalised(seed: int) -> onnx.ModelProto:
 
     def norm(name: str, channels: int) -> list[str]:
         names = [f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
-        parts = (np.exp(random.normal(0, 0.5, channels)), random.normal(0, 0.2, channels),
-                 random.normal(0, 0.2, channels), np.exp(random.normal(0, 0.5, channels)))
+        parts = (
+            np.exp(random.normal(0, 0.5, channels)),
+            random.normal(0, 0.2, channels),
+            random.normal(0, 0.2, channels),
+            np.exp(random.normal(0, 0.5, channels)),
+        )
         weights.update(zip(names, parts, strict=True))
         return names
 

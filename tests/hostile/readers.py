@@ -6,6 +6,7 @@ running many of them: `worker.py`.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import re
@@ -17,6 +18,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
+
+from rpucc.errors import RpuccError
 
 from . import mutate
 from .mutate import Mutation, one_of
@@ -58,7 +61,10 @@ def use_program(path: Path) -> None:
 
     program = Program.load(path)
     _ = program.plan.to_dict(), program.cost.to_dict()
-    trainer = Trainer(Machine(program, 1))
+    machine = Machine(program, 1)
+    with contextlib.suppress(RpuccError):  # what is damaged may be needed for nothing else
+        machine.export()
+    trainer = Trainer(machine)
     batch = program.fixed_batch or 2
     executor = trainer.executor(batch, evaluating=True)
     low, high = program.input_range
