@@ -43,6 +43,7 @@ _LAZY = {
     "Machine": ("rpucc.runtime.machine", "Machine"),
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
     "EpochMetrics": ("rpucc.runtime.metrics", "EpochMetrics"),
+    "Export": ("rpucc.origins.export", "Export"),
     "Evaluation": ("rpucc.runtime.metrics", "Evaluation"),
     "Progress": ("rpucc.runtime.metrics", "Progress"),
     "StepMetrics": ("rpucc.runtime.metrics", "StepMetrics"),
@@ -88,6 +89,7 @@ __all__ = [
     "Device",
     "EpochMetrics",
     "Evaluation",
+    "Export",
     "InfeasibleError",
     "LayerStats",
     "Machine",
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
         VerificationError,
         VersionError,
     )
+    from rpucc.origins.export import Export
     from rpucc.passes.base import RpuPass as Pass
     from rpucc.passes.insertion import after, before
     from rpucc.plan.plan import Plan

@@ -86,13 +86,16 @@ class Placing:
         computed: values of the program that the file has as constants or computes from them.
         """
         changed = set(self.written)
-        for name, array in computed.items():
-            value = self.model.graph.initializers.get(name)
-            if value is not None or name in changed:
-                continue
-            made = self._value(name)
-            if made is not None and not self._is_constant(made) and _ancestors(made) & changed:
-                self.replace(name, array)
+        if not changed:
+            return
+        inlined = self.model
+        if len(inlined.functions):
+            inlined = inlined.clone()
+            common.InlinePass()(inlined)
+        made = {str(v.name): v for node in inlined.graph for v in node.outputs}
+        for name in sorted((computed.keys() & made.keys()) - changed):
+            if _ancestors(made[name]) & changed:
+                self.replace(name, computed[name])
 
     # ---------------------------------------------------------------- the graph
 

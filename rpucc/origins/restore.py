@@ -152,6 +152,7 @@ class _Restoring:
         label: str,
     ) -> None:
         self.label = label
+        self._refuse_unknown(program, origins, state)
         self.entries = list(_entries(program, origins, state))
         self.constants = constants_of(model)
         for name, dims in lacking.items():
@@ -164,6 +165,19 @@ class _Restoring:
         self.placing.fill(lacking)
         self.base = dict(self.constants)
         self._note_spread(origins, state)
+
+    def _refuse_unknown(self, program: ir.Model, origins: Origins, state: Arrays) -> None:
+        """Raise ModelError for a parameter that has learned, and has no origin."""
+        for name, after in state.items():
+            value = program.graph.initializers.get(name)
+            if value is None or value.const_value is None or name in origins:
+                continue
+            before = value.const_value.numpy()
+            if value.dtype == ir.DataType.FLOAT and not np.array_equal(before, after):
+                raise ModelError(
+                    f"{self.label}: {name!r} has learned, and nobody knows where in the model its "
+                    "numbers belong: a pass that changed the graph has made it"
+                )
 
     def run(self) -> Restored:
         """Write what has changed."""
