@@ -32,6 +32,29 @@ class Validation:
     """Which of the training part are trained on, int64 rising; None for all."""
 
 
+def parse_validation(text: str) -> float | str:
+    """Return the share that a text is, or the text where it names data.
+
+    Raises ArgumentError for a number that is no share.
+
+    >>> parse_validation("0.1"), parse_validation("12.5%"), parse_validation("held-out.npz")
+    (0.1, 0.125, 'held-out.npz')
+    """
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        return text
+    share = number / 100 if text.endswith("%") else number
+    if not 0 < share < 1:
+        raise ArgumentError(f"validation: found {text}; allowed: {SHARE}, or data")
+    return share
+
+
+def share_of(n: int, share: float, batch: int = 1) -> int:
+    """Return how many of n samples a share is, in whole batches; 0 where that is not possible."""
+    return min(max(round(share * n / batch), 1) * batch, (n - 1) // batch * batch)
+
+
 def split(
     dataset: Dataset, share: float, key: tuple[np.uint32, np.uint32], batch: int = 1
 ) -> Validation:
@@ -46,7 +69,7 @@ def split(
     if not 0 < share < 1:
         raise ArgumentError(f"validation: found {share:g}; allowed: {SHARE}")
     n = len(dataset.y_train)
-    count = min(max(round(share * n / batch), 1) * batch, (n - 1) // batch * batch)
+    count = share_of(n, share, batch)
     if count < 1:
         raise DataError(
             f"{dataset.name}: {n} training samples cannot be divided into some to train and some "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.command("eval")
 @click.argument("run")
 @options.program
+@options.which_checkpoint
 @click.option(
     "--data",
     default=None,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 def evaluate(
     run: str,
     program_path: str | None,
+    which: str | None,
     data: str | None,
     data_dir: str | None,
     ideal: bool,
@@ -53,7 +55,7 @@ def evaluate(
     from rpucc.runs.trained import find_trained
     from rpucc.runs.trainer import make_trainer
 
-    trained = find_trained(run, program_path)
+    trained = find_trained(run, program_path, which)
     if trained is None:
         raise CheckpointError(
             f"{run}: no such run folder or checkpoint (.safetensors); rpucc train makes one"

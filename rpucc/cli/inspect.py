@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "--csv", default=None, metavar="FILE.csv", help="Write the table of layers; - is stdout."
 )
 @options.program
+@options.which_checkpoint
 @options.as_json
 def inspect_(
     program: str,
@@ -44,6 +45,7 @@ def inspect_(
     svg: str | None,
     csv: str | None,
     program_path: str | None,
+    which: str | None,
     as_json: bool,
 ) -> None:
     """Show a compiled program, checkpoint or run folder.
@@ -63,7 +65,7 @@ def inspect_(
         ]
         refuse_options(shown, f"the files of {', '.join(files.flags())}; ask for them on their own")
         files.check(program)
-    trained = find_trained(program, program_path)
+    trained = find_trained(program, program_path, which)
     found = trained.load_program() if trained is not None else load_program(program)
     if trained is None:
         say_untrained(program, found)
@@ -136,8 +138,10 @@ def _show(
     show("", heading(str(trained.checkpoint), f": {done}, seed {state.seed}"))
     if state.history:
         records = [EpochMetrics.from_record(record) for record in state.history]
-        rows = [training.epoch_row(m, len(records)) for m in records]
-        show("", "\n".join([training.epoch_header(len(records)), *rows]))
+        validated = any(metrics.validation_loss is not None for metrics in records)
+        held = training.held_of("loss", validated=validated)
+        rows = [training.epoch_row(m, len(records), held) for m in records]
+        show("", "\n".join([training.epoch_header(len(records), held), *rows]))
 
 
 def _measured_rereads(program: Program, state: Checkpoint | None) -> float | None:

@@ -30,7 +30,7 @@ from rpucc.errors import ArgumentError, RpuccError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+def finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Refuse nan and inf, which click's ranges let through."""
     numbers = value if isinstance(value, tuple) else (value,)
     if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
@@ -120,7 +120,7 @@ learning_rate = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=0.01,
     show_default=True,
-    callback=_finite,
+    callback=finite,
     help="Learning rate of a step; 0.01 is one for --batch-size 1.",
 )
 
@@ -142,7 +142,9 @@ learning_rate_schedule = click.option(
     show_default=True,
     metavar="SCHEDULE",
     callback=_schedule,
-    help="How --lr goes on: step:EPOCHS:FACTOR, cosine:EPOCHS:FLOOR, or EPOCH=LR,EPOCH=LR,…",
+    help="How --lr goes on: step:EPOCHS:FACTOR, exponential:FACTOR, cosine:EPOCHS:FLOOR, "
+    "linear:EPOCHS:FLOOR, polynomial:EPOCHS:FLOOR:POWER, plateau:EPOCHS:FACTOR[:FLOOR] or "
+    "EPOCH=LR,EPOCH=LR,…; warmup:EPOCHS+ before any of them.",
 )
 epochs = click.option(
     "--epochs",
@@ -164,6 +166,14 @@ data_dir = click.option(
     default=None,
     metavar="FOLDER",
     help="Where named data sets are kept.  [default: $RPUCC_DATA, else the user's cache]",
+)
+which_checkpoint = click.option(
+    "--checkpoint",
+    "which",
+    default=None,
+    metavar="WHICH",
+    help="The checkpoint of a run folder: last, best, or the number of an epoch that was kept "
+    "(train --keep).  [default: last]",
 )
 program = click.option(
     "--program",
@@ -225,12 +235,12 @@ _FORMS: dict[str, dict[str, Any]] = {
     "text": {},
     "texts": {"multiple": True},
     "loss": {"show_default": True, "callback": _loss},
-    "interval": {"nargs": 2, "type": float, "callback": _finite},
+    "interval": {"nargs": 2, "type": float, "callback": finite},
     "sizes": {"callback": _sizes},
     "weights": {"callback": _class_weights},
     "share": {
         "type": click.FloatRange(0, 1, max_open=True),
-        "callback": _finite,
+        "callback": finite,
         "show_default": True,
     },
 }

@@ -34,6 +34,7 @@ class Arguments:
     target: str
     compiling: CompileOptions
     program_path: str | None
+    which: str | None
     seed: int
     batch_size: int | None
     threads: int
@@ -48,6 +49,7 @@ class Arguments:
 @options.target
 @options.compiling(**FIXED)
 @options.program
+@options.which_checkpoint
 @options.seed
 @options.eval_batch_size
 @options.threads
@@ -134,7 +136,7 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     from rpucc.runs.trained import find_trained
     from rpucc.runtime.machine import Machine
 
-    trained = find_trained(arguments.model, arguments.program_path)
+    trained = find_trained(arguments.model, arguments.program_path, arguments.which)
     offered = ("target", *options.offered(**FIXED))
     flags = [options.flag_of(ctx, name) for name in options.given(ctx, *offered)]
     if trained is not None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import run_files
 from rpucc.cli import options
 from rpucc.cli.train_arguments import COMPILING, FIXED, RUNS, TRAINING, Arguments
+from rpucc.cli.watching import check, validation_of, watched, watching
 from rpucc.errors import CheckpointError, RpuccError, UsageError
 from rpucc.runs.folder import RunFolder
 from rpucc.runs.start import begin, calibration_records, load_program, resume, start
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.verdict import Verdict
 
-ALSO = ("model", "data_dir", "epochs", "threads", "origin")
-"""What a resumed training takes from run.json unless the user says it again."""
+FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard")
+"""What a resumed training may change: what the user does not say again is as run.json has it."""
 
 
 @click.command()
@@ -44,6 +46,7 @@ ALSO = ("model", "data_dir", "epochs", "threads", "origin")
 @options.learning_rate_schedule
 @options.seed
 @options.threads
+@watching
 @options.trust
 @click.option(
     "-o",
@@ -85,16 +88,20 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
     if arguments.from_run is not None:
         from rpucc.cli.train_from import prepare
 
+        check(ctx, arguments)
         run, arguments, machine = prepare(ctx, arguments)
         data = load_data(arguments.data, arguments.data_dir, machine.program)
+        held = validation_of(arguments, machine.program)
         ctx.with_resource(run.held())
         begin(run, machine, arguments.record(), data, command=typed())
     elif arguments.model is None:
         raise UsageError("which model? name one, or a run to start from (--from)")
     elif arguments.resume:
         run, arguments = _resumed(ctx, arguments)
+        check(ctx, arguments)
         program = load_program(run)
         data = load_data(arguments.data, arguments.data_dir, program)
+        held = validation_of(arguments, program)
         ctx.with_resource(run.held())
         machine = resume(
             run,
@@ -106,14 +113,17 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
             named=_named(ctx, arguments),
         )
     else:
+        check(ctx, arguments)
         program, run = _prepare(ctx, arguments)
         _say_rate(ctx, arguments)
         data = load_data(arguments.data, arguments.data_dir, program)
+        held = validation_of(arguments, program)
         ctx.with_resource(run.held())
         machine = start(
             run, program, arguments.record(), data, command=typed(), trusted=arguments.trust
         )
-    verdict = training.train_into(run, machine, data, training.Settings.of(arguments))
+    settings = training.Settings.of(arguments)
+    verdict = training.train_into(run, machine, data, settings, held)
     _conclude(run, machine, arguments, verdict)
     if arguments.fail_above is not None:
         _check_limit(verdict, arguments.fail_above)
@@ -210,7 +220,7 @@ def _resumed(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argum
     else:
         run = _folder_to_resume(arguments)
     saved = _saved(run)
-    given = set(options.given(ctx, *FIXED, "epochs", "threads", "data_dir"))
+    given = set(options.given(ctx, *FIXED, *FREE))
     wanted = arguments.record().values()
     for name in FIXED:
         if name in given and _plain(wanted[name]) != _plain(saved[name]):
@@ -218,7 +228,7 @@ def _resumed(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argum
                 f"{options.flag_of(ctx, name)}: {run.path} was started with "
                 f"{_shown(saved[name])}, not {_shown(wanted[name])}; a resumed training keeps it"
             )
-    kept = {name: saved[name] for name in (*FIXED, *ALSO) if name not in given}
+    kept = {name: saved[name] for name in (*FIXED, *FREE, "model", "origin") if name not in given}
     return run, arguments.with_record(kept)
 
 
@@ -284,6 +294,16 @@ def _check_limit(verdict: Verdict, limit: options.Limit) -> None:
         raise RpuccError(f"--fail-above {limit.text}: the {what} is above {show(allowed)}")
 
 
+def _stopped(machine: Machine, arguments: Arguments) -> dict[str, Any] | None:
+    """Return why training ended before its last epoch, as data."""
+    watch, _ = watched(arguments)
+    stopped = watch.stopped(machine.history)
+    if stopped is None or machine.counters.epoch >= arguments.epochs:
+        return None
+    found = {"monitor": watch.monitor, "patience": watch.patience, "min_delta": watch.min_delta}
+    return {"epoch": stopped.epoch, "best_epoch": stopped.best, "best": stopped.value, **found}
+
+
 def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: Verdict) -> None:
     """Say what there is now and what to do with it."""
     if arguments.as_json:
@@ -302,6 +322,8 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: V
                 "bytes_per_weight": machine.bytes_per_weight,
                 "calibration": calibration_records(machine),
                 "epochs": machine.history,
+                "kept": [str(path) for path in run.kept],
+                "stopped_early": _stopped(machine, arguments),
                 "verdict": verdict.to_dict(),
             }
         )
@@ -317,3 +339,6 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: V
         f"its {run.program.name} holds the weights before training, {run.checkpoint.name} the "
         "trained ones"
     )
+    best = run_files.best_of(run.checkpoint)
+    if best in run.kept:
+        say(f"the best is in {best.name}: rpucc eval {folder} --checkpoint best{flag}")

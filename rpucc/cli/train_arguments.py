@@ -24,7 +24,8 @@ TRAINING = {"training": True}
 COMPILING = ("target", *options.offered(**TRAINING))
 RECORDED = ("target", *COMPILED)
 """What run.json keeps of how the program was compiled."""
-FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "seed")
+WATCHED = ("validation", "min_delta", "monitor")
+FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "seed", *WATCHED)
 """What a resumed training cannot change."""
 
 
@@ -49,6 +50,12 @@ class Arguments:
     force: bool
     fail_above: options.Limit | None
     as_json: bool
+    validation: str | None
+    patience: int | None
+    min_delta: float
+    monitor: str
+    keep: str
+    tensorboard: bool
     from_run: str | None = None
     origin: dict[str, Any] | None = None
     """Of a training that starts from another: its folder, and what was trained there."""
@@ -62,7 +69,7 @@ class Arguments:
             compiling = replace(compiling, plan=_absolute(str(compiling.plan)))
         own = {each.name for each in fields(self)} & set(Record.model_fields)
         kept: dict[str, Any] = {name: getattr(self, name) for name in own}
-        for key in ("data", "data_dir", "target"):
+        for key in ("data", "data_dir", "target", "validation"):
             if kept[key] is not None and _is_path(kept[key], key):
                 kept[key] = _absolute(kept[key])
         return Record(**{**kept, "compiling": compiling})
@@ -76,9 +83,13 @@ class Arguments:
 
 def _is_path(text: str, key: str) -> bool:
     from rpucc.runtime.data import DATASETS
+    from rpucc.runtime.validation import parse_validation
     from rpucc.target.target import preset_names
 
-    names: dict[str, Collection[str]] = {"data": DATASETS, "target": preset_names()}
+    if key == "validation" and isinstance(parse_validation(text), float):
+        return False
+    names: dict[str, Collection[str]] = {"target": preset_names()}
+    names |= dict.fromkeys(("data", "validation"), DATASETS)
     return text not in names.get(key, ())
 
 

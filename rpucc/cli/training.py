@@ -9,12 +9,13 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rpucc.runtime.interrupt import INTERRUPTED
+from rpucc.runtime.watch import Watch
 from rpucc.terminal import ProgressBar, say, show
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.metrics import EpochMetrics
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import Verdict
+    from rpucc.runtime.watch import Stopped
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,47 @@ class Settings:
     lr_schedule: str = "constant"
     quiet: bool = False
     """No rows on standard output: it gets JSON at the end."""
+    watch: Watch = field(default_factory=Watch)
+    keep: str = "last"
+    tensorboard: bool = False
 
     @classmethod
     def of(cls, arguments: Any) -> Settings:
         """Take the settings from a command's arguments."""
         a = arguments
-        return cls(a.epochs, a.batch_size, a.lr, a.threads, a.lr_schedule, quiet=a.as_json)
+        return cls(
+            a.epochs,
+            a.batch_size,
+            a.lr,
+            a.threads,
+            a.lr_schedule,
+            quiet=a.as_json,
+            watch=Watch(a.monitor, a.min_delta, a.patience),
+            keep=a.keep,
+            tensorboard=a.tensorboard,
+        )
 
 
-def train_into(run: RunFolder, machine: Machine, data: Dataset, settings: Settings) -> Verdict:
+def train_into(
+    run: RunFolder,
+    machine: Machine,
+    data: Dataset,
+    settings: Settings,
+    held: float | Dataset | None = None,
+) -> Verdict:
     """Train a machine in a run folder, saying on standard error what is about to run.
 
-    Returns what it came to, which is said there as well where it did not go well.
+    held: the validation samples, as `Trainer.fit` takes them. Returns what it came to, which is
+    said there as well where it did not go well.
     """
-    _announce(machine, data, settings)
+    _announce(machine, data, settings, held)
     from rpucc.runs.trainer import make_trainer
 
     trainer = make_trainer(machine, settings.threads, settings.batch_size)
-    train_epochs(trainer, data, settings, run)
+    train_epochs(trainer, data, settings, run, held)
+    stopped = settings.watch.stopped(machine.history)
+    if stopped is not None and machine.counters.epoch < settings.epochs:
+        _say_stopped(stopped)
     return say_verdict(machine, data)
 
 
@@ -69,10 +94,19 @@ def say_verdict(machine: Machine, data: Dataset) -> Verdict:
     return found
 
 
-def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
+def _say_stopped(stopped: Stopped) -> None:
+    from rpucc.report.text.training import stopped_text
+
+    say(f"{stopped_text(stopped)}; to go on, --resume with a larger --patience")
+
+
+def _announce(
+    machine: Machine, data: Dataset, settings: Settings, held: float | Dataset | None
+) -> None:
     """Say on standard error what is about to run."""
     from rpucc.report.text.training import machine_line, symmetry_line
     from rpucc.runtime.spread import Symmetry
+    from rpucc.runtime.validation import share_of
 
     done = machine.counters
     if done.epoch >= settings.epochs:
@@ -84,34 +118,50 @@ def _announce(machine: Machine, data: Dataset, settings: Settings) -> None:
         show(made, stream=sys.stderr)
         if machine.symmetry:
             say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))
-    train, test = len(data.y_train), len(data.y_test)
-    say(f"{data.name}: {train:,} samples to train, {test:,} to test")
+    train, test, valid = len(data.y_train), len(data.y_test), 0
+    if isinstance(held, float):
+        valid = share_of(train, held, machine.program.fixed_batch or 1)
+        train -= valid
+    elif held is not None:
+        valid = len(held.y_train) + len(held.y_test)
+    validate = f"{valid:,} to validate, " if valid else ""
+    say(f"{data.name}: {train:,} samples to train, {validate}{test:,} to test")
 
 
 def train_epochs(
-    trainer: Trainer, data: Dataset, settings: Settings, run: RunFolder | None = None
+    trainer: Trainer,
+    data: Dataset,
+    settings: Settings,
+    run: RunFolder | None = None,
+    held: float | Dataset | None = None,
 ) -> list[EpochMetrics]:
     """Train with a bar on standard error and one row an epoch on standard output.
 
-    run: gets metrics and a checkpoint after every epoch, and a checkpoint on Ctrl-C.
+    run: gets metrics and a checkpoint after every epoch, and a checkpoint on Ctrl-C; held: the
+    validation samples.
     """
-    from rpucc.report.text.training import epoch_header, epoch_row
+    from rpucc.report.text.training import epoch_header, epoch_row, held_of
     from rpucc.runs.keeper import Keeper
+    from rpucc.runtime.loggers.tensorboard import TensorBoardLogger
     from rpucc.runtime.metrics import EpochMetrics
 
     machine = trainer.machine
-
+    watch = settings.watch
+    column = held_of(watch.monitor, validated=held is not None)
     keeper = Keeper(run, machine) if run is not None else None
     with _resumable(run, machine), keeper or contextlib.nullcontext(), ProgressBar() as bar:
-        if not settings.quiet and machine.counters.epoch < settings.epochs:
-            click.echo(epoch_header(settings.epochs))
+        goes_on = machine.counters.epoch < settings.epochs
+        if not settings.quiet and goes_on and not settings.watch.stopped(machine.history):
+            click.echo(epoch_header(settings.epochs, column))
             for record in machine.history:
-                click.echo(epoch_row(EpochMetrics.from_record(record), settings.epochs))
+                click.echo(epoch_row(EpochMetrics.from_record(record), settings.epochs, column))
+
+        curves = [TensorBoardLogger(run.curves)] if run is not None and settings.tensorboard else []
 
         def on_epoch(metrics: EpochMetrics) -> None:
             bar.clear()
             if not settings.quiet:
-                click.echo(epoch_row(metrics, settings.epochs))
+                click.echo(epoch_row(metrics, settings.epochs, column))
             if metrics.epoch == 1 < settings.epochs:
                 _say_hint(machine, data)
 
@@ -121,8 +171,13 @@ def train_epochs(
             batch_size=settings.batch_size,
             lr=settings.lr,
             lr_schedule=settings.lr_schedule,
+            validation=held,
+            stop_early=watch.patience,
+            min_delta=watch.min_delta,
+            monitor=watch.monitor,
             checkpoint=run.checkpoint if run is not None else None,
-            callbacks=[bar, *([keeper] if keeper is not None else []), on_epoch],
+            keep=settings.keep,
+            callbacks=[bar, *([keeper] if keeper is not None else []), *curves, on_epoch],
         )
 
 

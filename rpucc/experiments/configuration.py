@@ -28,6 +28,14 @@ UNNEEDED = {"name", "description", "cost"}
 TRAINING_KEYS = ("model", "loss", "input_range", "batch_size", "lr")
 """What a run folder's run.json says of the training that no program or data set holds."""
 
+CHOOSING: dict[str, tuple[Any, ...]] = {
+    "validation": (None,),
+    "monitor": (None, "loss"),
+    "min_delta": (None, 0.0),
+}
+"""The same, where they are not as here: validation samples are not trained on, and a plateau
+schedule follows from them."""
+
 Configuration = dict[str, Any]
 
 
@@ -60,6 +68,7 @@ def configuration(arguments: Mapping[str, Any], target: Target, data: str) -> Co
     kept["model"] = _model(str(kept["model"]))
     schedule = arguments.get("lr_schedule", CONSTANT)
     kept |= {} if schedule == CONSTANT else {"lr_schedule": schedule}
+    kept |= {key: value for key in CHOOSING if (value := arguments.get(key)) not in CHOOSING[key]}
     dumped = target.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     found = {key: value for key, value in dumped.items() if key not in UNNEEDED}
     return {**kept, "target": found, "data": data}

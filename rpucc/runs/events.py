@@ -31,7 +31,7 @@ class Event:
     command: str | None = None
     """Of started and resumed: as it was typed."""
     reason: str | None = None
-    """Of failed: the message."""
+    """Of failed: the message; of finished: "stopped early", where it did."""
     time: str = field(default_factory=now)
 
     def to_dict(self) -> dict[str, Any]:

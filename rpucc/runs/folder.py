@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runs.record import Record
 
+EVENTS = "events.out.tfevents.*"
+"""TensorBoard's files, in `RunFolder.curves`."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -46,6 +49,16 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The state of the arrays."""
         return self.path / run_files.CHECKPOINT
+
+    @property
+    def kept(self) -> list[Path]:
+        """The checkpoints that stay beside it: the best, and those of some epochs."""
+        return run_files.kept_beside(self.checkpoint)
+
+    @property
+    def curves(self) -> Path:
+        """A folder for TensorBoard, where it was asked for."""
+        return self.path / "tensorboard"
 
     @property
     def metrics(self) -> Path:
@@ -175,7 +188,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what an earlier training left."""
         try:
-            for path in (self.checkpoint, *self._ours()):
+            for path in (self.checkpoint, *self.kept, *self._ours(), *self.curves.glob(EVENTS)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: cannot remove: {error.strerror}") from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rpucc.runs.folder import RunFolder
     from rpucc.runtime.layer_stats import LayerStats
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.metrics import EpochMetrics, Progress, RunInfo, StepMetrics
+    from rpucc.runtime.metrics import Ended, EpochMetrics, Progress, RunInfo, StepMetrics
 
 
 class Keeper:
@@ -31,6 +31,7 @@ class Keeper:
     def __init__(self, run: RunFolder, machine: Machine) -> None:
         """Bring the record of layers in line with the machine; raises as LayerRecorder."""
         self.run, self.machine = run, machine
+        self._ended: Ended = "complete"
         self._layers = LayerRecorder(run.layers, machine)
         self._steps: StepLog | None = None
 
@@ -57,6 +58,10 @@ class Keeper:
         self.run.write_metrics(self.machine.history)
         append(self.run.events, Event("epoch", metrics.epoch, seconds=round(metrics.seconds, 6)))
 
+    def on_finish(self, ended: Ended) -> None:
+        """Keep in mind whether it ended early, for the last event."""
+        self._ended = ended
+
     def __enter__(self) -> Keeper:
         return self
 
@@ -72,7 +77,8 @@ class Keeper:
         counters = self.machine.counters
         at = (counters.epoch, counters.done)
         if error is None:
-            self._end(Event("finished", *at))
+            early = self._ended == "stopped early"
+            self._end(Event("finished", *at, reason=self._ended if early else None))
             return
         with contextlib.suppress(OutputError):
             if isinstance(error, KeyboardInterrupt):

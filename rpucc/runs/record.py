@@ -6,8 +6,9 @@ Not for where the file lies (folder.py), nor for which of it a resumed training 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -51,6 +52,38 @@ def _plain_text(text: str) -> str:
 Text = Annotated[str, AfterValidator(_plain_text), Field(description="a text")]
 
 
+def _is_validation(text: str | None) -> str | None:
+    from rpucc.runtime.validation import parse_validation
+
+    if text is not None:
+        _said_by(parse_validation, text)
+    return text
+
+
+def _is_kept(text: str) -> str:
+    from rpucc.runtime.keep import parse_keep
+
+    _said_by(parse_keep, text)
+    return text
+
+
+def _said_by(check: Callable[[str], object], text: str) -> None:
+    try:
+        check(text)
+    except RpuccError as error:
+        raise ValueError(one_line(error)) from None
+
+
+Validation = Annotated[
+    Text | None, AfterValidator(_is_validation), Field(description="a share, a text, or null")
+]
+Kept = Annotated[Text, AfterValidator(_is_kept), Field(description="last, best or every:N")]
+Monitor = Annotated[
+    Literal["loss", "error", "train-loss", "train-error"],
+    Field(description="loss, error, train-loss or train-error"),
+]
+
+
 def _whole(low: int, high: int) -> Any:
     """A field of a whole number from `low` to `high`."""
     return Field(ge=low, le=high, description=f"a whole number from {low} to {high}")
@@ -78,6 +111,14 @@ class Record(BaseModel):
     lr: float = Field(gt=0, description="a number above 0")
     lr_schedule: Text = "constant"
     seed: int = _whole(0, limits.SEED)
+    validation: Validation = None
+    patience: int | None = Field(
+        default=None, ge=1, le=limits.EPOCHS, description="a whole number of 1 or more, or null"
+    )
+    min_delta: float = Field(default=0.0, ge=0, description="a number of 0 or more")
+    monitor: Monitor = "loss"
+    keep: Kept = "last"
+    tensorboard: bool = Field(default=False, description="true or false")
     threads: int = _whole(1, limits.THREADS)
     origin: dict[str, Any] | None = Field(default=None, description="an object, or null")
     """Of a training that starts from another: its folder, and what was trained there."""
@@ -101,10 +142,7 @@ class Record(BaseModel):
     def _is_schedule(cls, text: str) -> str:
         from rpucc.runtime.learning_rate import parse_schedule
 
-        try:
-            parse_schedule(text)
-        except RpuccError as error:
-            raise ValueError(one_line(error)) from None
+        _said_by(parse_schedule, text)
         return text
 
     def values(self) -> dict[str, Any]:

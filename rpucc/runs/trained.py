@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpucc.errors import CheckpointError
+from rpucc import run_files
+from rpucc.errors import CheckpointError, UsageError
 from rpucc.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
 
 CHECKPOINT_SUFFIX = ".safetensors"
+LAST, BEST = "last", "best"
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,22 @@ class Trained:
         return read_checkpoint(self.checkpoint, program)
 
 
-def find_trained(name: str, program: str | None = None) -> Trained | None:
+def find_trained(name: str, program: str | None = None, which: str | None = None) -> Trained | None:
     """Return the files of a run folder or checkpoint; None where `name` is neither.
 
-    program: the program's file, where it does not lie beside the checkpoint. Raises
-    CheckpointError where a folder or a checkpoint lacks something.
+    program: the program's file, where it does not lie beside the checkpoint. which: of a run
+    folder's checkpoints last, best or the number of an epoch. Raises CheckpointError where a folder
+    or a checkpoint lacks something, UsageError where `which` chooses nothing.
     """
     path = Path(name)
+    run: RunFolder | None
     if os.path.isdir(path):  # False, too, for a name too long for the system
         run = RunFolder(path)
         if not run.exists():
             raise CheckpointError(
                 f"{name}: is a folder, but no run folder: it has no program.rpu.onnx"
             )
-        checkpoint = run.checkpoint
+        checkpoint = _chosen(run, which) if which not in (None, LAST) else run.checkpoint
         if not checkpoint.is_file():
             raise CheckpointError(
                 f"{name}: has no checkpoint yet; rpucc train writes one after every epoch"
@@ -74,9 +78,35 @@ def find_trained(name: str, program: str | None = None) -> Trained | None:
             raise CheckpointError(f"{name}: no such file")
         run, checkpoint = RunFolder(path.parent), path
     else:
+        run = None
+    if which is not None and (run is None or not path.is_dir()):
+        raise UsageError(f"--checkpoint {which}: chooses in a run folder; {name} is none")
+    if run is None:
         return None
     place = Path(program) if program is not None else run.program
     if not place.is_file():
         hint = "no such file" if program is not None else "give the checkpoint's with --program"
         raise CheckpointError(f"{name}: its program {place} is not there; {hint}")
     return Trained(place, checkpoint, run if run.exists() else None)
+
+
+def _chosen(run: RunFolder, which: str) -> Path:
+    """Return the checkpoint that was kept as the best, or of an epoch."""
+    place = run.checkpoint
+    if which == BEST:
+        place = run_files.best_of(run.checkpoint)
+    elif which.isascii() and which.isdigit() and len(which) < 10:
+        place = run_files.epoch_of(run.checkpoint, int(which))
+    if place == run.checkpoint or not place.is_file():
+        kept = [LAST, *(_word(path) for path in run.kept)]
+        raise CheckpointError(
+            f"{run.path}: has no checkpoint {which!r}; it has {', '.join(kept)} "
+            "(rpucc train --keep says which stay)"
+        )
+    return place
+
+
+def _word(kept: Path) -> str:
+    """Return what `--checkpoint` calls a checkpoint that stayed."""
+    word = kept.stem.rpartition("-")[2]
+    return word if word == BEST else str(int(word.removeprefix("epoch")))

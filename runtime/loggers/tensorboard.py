@@ -123,6 +123,11 @@ class _Package(NamedTuple):
     summaries: Any
 
 
+def require() -> None:
+    """Raise RpuccError where the package is absent."""
+    _package()
+
+
 def _package() -> _Package:
     try:
         from tensorboard.compat.proto import event_pb2, summary_pb2

@@ -7,7 +7,7 @@ epoch ends. Not for files: metrics.csv is the run folder's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rich.console import RenderableType
 
@@ -17,6 +17,7 @@ from rpucc.report.text.tables import pairs
 if TYPE_CHECKING:
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress
     from rpucc.runtime.spread import Symmetry
+    from rpucc.runtime.watch import Stopped
 
 
 class EpochColumn(NamedTuple):
@@ -36,29 +37,46 @@ _COLUMNS = (
     EpochColumn(("samples", "a second"), 8),
     EpochColumn(("", "time"), 8),
 )
+_TEST, _REREADS = 2, 5
+"""Where these columns stand."""
 
 
-def epoch_columns(epochs: int) -> tuple[EpochColumn, ...]:
-    """Return the columns of a training of so many epochs; 79 characters below 1,000 epochs."""
-    return (EpochColumn(("", "epoch"), max(7, len(f"{epochs}/{epochs}"))), *_COLUMNS)
+Held = Literal["loss", "error"] | None
+"""What of the validation samples has a column; None where there are none."""
 
 
-def epoch_header(epochs: int) -> str:
+def held_of(monitor: str, *, validated: bool) -> Held:
+    """Return which column there is: that of what is watched."""
+    return None if not validated else "error" if monitor.endswith("error") else "loss"
+
+
+def epoch_columns(epochs: int, held: Held = None) -> tuple[EpochColumn, ...]:
+    """Return the columns of a training of so many epochs; 79 characters below 1,000 epochs.
+
+    The validation samples' comes in the place of the re-reads.
+    """
+    columns = list(_COLUMNS)
+    if held is not None:
+        del columns[_REREADS]
+        columns.insert(_TEST, EpochColumn(("valid.", held), 8))
+    return (EpochColumn(("", "epoch"), max(7, len(f"{epochs}/{epochs}"))), *columns)
+
+
+def epoch_header(epochs: int, held: Held = None) -> str:
     """Return the three lines above the rows: two of names and a rule."""
-    columns = epoch_columns(epochs)
+    columns = epoch_columns(epochs, held)
     names = [" ".join(f"{c.header[i]:>{c.width}}" for c in columns).rstrip() for i in (0, 1)]
     return "\n".join([*names, "─" * (sum(c.width for c in columns) + len(columns) - 1)])
 
 
-def epoch_row(metrics: EpochMetrics, epochs: int) -> str:
+def epoch_row(metrics: EpochMetrics, epochs: int, held: Held = None) -> str:
     """Return the row of one epoch; a regression has no share of wrong answers to show.
 
     Saturated reads and re-reads are parts of all tile reads of the epoch's training. Times are
     known only while the process that took them runs.
     """
     reads = max(metrics.reads, 1)
-    cells = (
-        f"{metrics.epoch}/{epochs}",
+    cells = [
         units.number(metrics.train_loss),
         units.percent(metrics.train_error),
         units.percent(metrics.test_error),
@@ -67,9 +85,34 @@ def epoch_row(metrics: EpochMetrics, epochs: int) -> str:
         units.percent(metrics.rereads / reads),
         units.count(round(metrics.samples_per_second)) if metrics.seconds else units.NONE,
         units.duration(metrics.seconds) if metrics.seconds else units.NONE,
-    )
-    columns = epoch_columns(epochs)
+    ]
+    if held is not None:
+        del cells[_REREADS]
+        cells.insert(_TEST, _held(metrics, held))
+    columns = epoch_columns(epochs, held)
+    cells = [f"{metrics.epoch}/{epochs}", *cells]
     return " ".join(f"{cell:>{c.width}}" for cell, c in zip(cells, columns, strict=True))
+
+
+def _held(metrics: EpochMetrics, held: Held) -> str:
+    if metrics.validation_loss is None:  # of an epoch that had no such samples
+        return units.NONE
+    if held == "error":
+        return units.percent(metrics.validation_error)
+    return units.number(metrics.validation_loss)
+
+
+def stopped_text(stopped: Stopped) -> str:
+    """Return why a training ended before its last epoch."""
+    watch = stopped.watch
+    part = "" if watch.monitor.startswith("train") else "validation "
+    what = f"{part}{watch.monitor.replace('train-', 'training ')}"
+    error = watch.monitor.endswith("error")
+    found = units.percent(stopped.value) if error else units.number(stopped.value)
+    best = f"below {found} of epoch {stopped.best}" if stopped.best else "that is a number"
+    more = f" by more than {watch.min_delta:g}" if watch.min_delta else ""
+    waited = units.counted(stopped.epoch - stopped.best, "epoch")
+    return f"stopped after epoch {stopped.epoch}: no {what} {best}{more} in {waited}"
 
 
 TRAINED_AS_TESTED = 3.0
