@@ -18,6 +18,7 @@ from rpucc.opset import DOMAIN, IR_VERSION
 from rpucc.passes.frontend import support
 from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
 from rpucc.passes.frontend.bypass import drop_idle_nodes
+from rpucc.passes.frontend.casts import settle_cast_likes
 from rpucc.passes.frontend.constants import fold_constants
 from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import take_as_inference
@@ -116,6 +117,7 @@ class Importer(ir.passes.InPlacePass):
         self.watch("lift_constants", model)
         drop_idle_nodes(model)
         self.watch("drop_idle_nodes", model)
+        settle_cast_likes(model)
         stems = weight_stems(model)  # folding gives a transposed weight another name
         fold_constants(model)
         self.watch("fold_constants", model)

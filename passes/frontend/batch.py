@@ -8,6 +8,7 @@ step that leaves a shape on every value.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -96,9 +97,22 @@ def _free_reshapes(model: ir.Model, shapes: dict[str, Inferred], batch: int) -> 
 
 
 def _symbolic_shapes(model: ir.Model) -> dict[str, Inferred] | None:
-    """Shapes with "N" for the batch, or None where they cannot be had."""
+    """Shapes with "N" for the batch, or None where they cannot be had.
+
+    onnx follows the common ways to compute one shape from another; where it loses the trail, they
+    are computed, in copies.
+    """
+    return _following(model, infer_shapes) or _following(
+        model, lambda each, probe: _fixed_shapes(each.clone(), probe)
+    )
+
+
+def _following(
+    model: ir.Model, shapes_at: Callable[[ir.Model, int], dict[str, Inferred]]
+) -> dict[str, Inferred] | None:
+    """Shapes with "N" for what follows the batch in the shapes at two sizes of it."""
     try:
-        first, second = (infer_shapes(model, probe) for probe in _PROBES)
+        first, second = (shapes_at(model, probe) for probe in _PROBES)
     except onnx.shape_inference.InferenceError:
         return None
     shapes = {}

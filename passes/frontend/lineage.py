@@ -27,6 +27,9 @@ _LAYOUT = (
 )
 """Ops that move the numbers of their first input and compute nothing."""
 
+_MEASURES = ("Shape", "Size")
+"""Ops whose result has nothing to do with the numbers of their input."""
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -75,7 +78,7 @@ def descend(
     """Return the lineages of the (named) results of folding `node`, whose inputs are constants."""
     outputs = [value for value in node.outputs if value.name]
     before = [lineages_of(value) if value is not None else () for value in node.inputs]
-    if not any(before):
+    if not any(before) or node.op_type in _MEASURES:
         return [()] * len(outputs)
     if node.op_type not in _LAYOUT:
         computed = (_computed(line) for lines in before for line in lines)

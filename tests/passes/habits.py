@@ -143,6 +143,38 @@ def torch_dynamo() -> onnx.ModelProto:
     )  # fmt: skip
 
 
+def torch_dynamo_plain() -> onnx.ModelProto:
+    """Before torch's optimiser: zeros like an activation for a bias, a target by way of a scalar."""
+    text = """(float[N,2,6,6] x) => (float[N,3] y) {
+        size = Shape <start = 0, end = 1> (x)
+        batch = Squeeze (size)
+        c1 = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
+        n1 = BatchNormalization (c1, s, t, m, v)
+        r1 = Relu (n1)
+        of = Shape <start = 0, end = 1> (w2)
+        one = Constant <value_ints = [1]> ()
+        lengths = Expand (of, one)
+        zero = Constant <value = float {0.0}> ()
+        like = CastLike (zero, r1)
+        b2 = Expand (like, lengths)
+        c2 = Conv (r1, w2, b2)
+        n2 = BatchNormalization (c2, s2, t2, m2, v2)
+        r2 = Relu (n2)
+        whole = Constant <value_ints = [-1]> ()
+        ahead = Reshape <allowzero = 0> (batch, whole)
+        rest = Constant <value_ints = [80]> ()
+        target = Concat <axis = 0> (ahead, rest)
+        flat = Reshape <allowzero = 1> (r2, target)
+        same = Identity (flat)
+        y = Gemm <transB = 1> (same, w3, b3)
+    }"""
+    second = {f"{key}2": value for key, value in norm(5).items()}
+    return net(
+        text, w1=small(4, 2, 3, 3), b1=small(4), w2=small(5, 4, 3, 3), w3=small(3, 80), b3=small(3),
+        **norm(4), **second,
+    )  # fmt: skip
+
+
 def torch_legacy() -> onnx.ModelProto:
     """Opset 11: Identity nodes on merged parameters, flatten by Shape, Gather and Concat."""
     text = """(float[N,2,6,6] x) => (float[N,3] y) {
@@ -490,6 +522,7 @@ HABITS = {
     "cntk": Habit(cntk, 3),
     "paddle": Habit(paddle, 2),
     "torch dynamo": Habit(torch_dynamo, 3),
+    "torch dynamo, plain": Habit(torch_dynamo_plain, 3),
     "torch legacy": Habit(torch_legacy, 3),
     "mobilenet v3": Habit(mobilenet_v3, 6),
     "efficientnet": Habit(efficientnet, 5),

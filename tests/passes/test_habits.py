@@ -47,3 +47,10 @@ def test_the_numbers_of_a_formula_are_not_trained() -> None:
     """The 3 of a hard swish stands in an Add right behind a layer, where a bias would."""
     program = compile_model(HABITS["mobilenet v3"].build(), with_arrays((100, 60)), verify=False)
     assert set(program.updates) == {f"{layer.name}.W" for layer in program.plan.analog_layers}
+
+
+def test_shapes_by_way_of_scalars_leave_the_batch_open() -> None:
+    """And a bias of zeros like an activation is a constant: its batch norm is folded."""
+    program = compile_model(HABITS["torch dynamo, plain"].build(), "ideal", verify=False)
+    assert program.fixed_batch is None
+    assert program.plan.notes == ("batch norms: 2 folded into the layer before",)
