@@ -1,5 +1,7 @@
 """Read a model from a path, bytes, a ModelProto or an ir.Model, with its external weights.
 
+A .pt2 file of PyTorch or a .keras file is converted on the way (`rpucc/frameworks/`).
+
 Finds what is wrong with a *file*: missing, not ONNX, cut off, too large, weights elsewhere. Not
 for what is wrong with the network in it: that is `support.py` and `layers.py`.
 """
@@ -15,6 +17,7 @@ import onnx_ir as ir
 
 from rpucc import arguments
 from rpucc.errors import ModelError, UnsupportedError
+from rpucc.frameworks import files
 from rpucc.passes.frontend.messages import NAME_KEY, one_line
 from rpucc.texts import text_problems
 
@@ -23,8 +26,8 @@ Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 PROTOBUF_LIMIT = 2**31 - 1  # bytes; protobuf cannot hold a larger message
 
 EXPORTERS = {
-    "torch": "torch.onnx.export(network, example, 'model.onnx')",
-    "keras": "network.export('model.onnx', format='onnx')",
+    "torch": "rpucc.from_torch(network, example)",
+    "keras": "rpucc.from_keras(network)",
     "tensorflow": "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx",
     "jax": "jax2onnx.to_onnx(network, shapes)",
     "sklearn": "skl2onnx.to_onnx(network, example)",
@@ -34,8 +37,9 @@ EXPORTERS = {
 # First bytes of files that people mistake for ONNX models, and what to do about them.
 _OTHER_FORMATS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the model: run `git lfs pull`"),
-    (b"PK\x03\x04", "is a zip archive (a PyTorch or Keras file?): export the network to ONNX"),
-    (b"\x89HDF", "is an HDF5 file (Keras?): export the network to ONNX"),
+    (files.ZIP, "is a zip archive: give the path of a .pt2 or .keras file, not its bytes"),
+    (b"\x80", files.PICKLE),
+    (b"\x89HDF", "is an HDF5 file (of Keras?): load it in Keras and save it as .keras"),
     (b"\x1f\x8b", "is gzipped: unpack it first"),
 )
 
@@ -55,7 +59,12 @@ def read_model(source: Source) -> ir.Model:
     if not isinstance(source, str | os.PathLike):
         raise arguments.wrong("model", source, _advice(source))
     path = Path(source)
-    return _from_proto(_parse(_read_file(path), str(path)), str(path), folder=path.parent)
+    content = _read_file(path)
+    if not content.startswith(files.ZIP):
+        return _from_proto(_parse(content, str(path)), str(path), folder=path.parent)
+    with files.converted(path) as converted:
+        proto = _parse(_read_file(converted), str(path))
+        return _from_proto(proto, str(path), folder=converted.parent)
 
 
 def _advice(source: object) -> str:
@@ -74,6 +83,10 @@ def _read_file(path: Path) -> bytes:
     if path.is_dir():
         raise ModelError(f"{path}: is a folder, not an ONNX file")
     try:
+        with path.open("rb") as stream:
+            start = stream.read(len(files.ZIP))
+        if start == files.ZIP:
+            return start  # its members are read by what converts it
         if path.stat().st_size > PROTOBUF_LIMIT:
             raise ModelError(
                 f"{path}: larger than 2 GB, which no ONNX file can be: save the weights as "
