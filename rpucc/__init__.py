@@ -2,6 +2,7 @@
 
     compile, check              an ONNX model and a target -> a Program, or what would become of it
     CompileOptions              how: all of their options as one object
+    from_torch, from_keras      a network of PyTorch or Keras -> an ONNX model
     Pass, after, before         passes of your own among the compiler's
     Program, Plan, Target       what was compiled, how it lies on the arrays, for which arrays
     load_dataset, Dataset       training and test samples, from files, by name or from arrays
@@ -34,6 +35,8 @@ _LAZY = {
     "compile": ("rpucc.compiler.compile", "compile_model"),
     "check": ("rpucc.compiler.check", "check_model"),
     "CompileOptions": ("rpucc.compiler.options", "CompileOptions"),
+    "from_torch": ("rpucc.frameworks.torch_export", "from_torch"),
+    "from_keras": ("rpucc.frameworks.keras_export", "from_keras"),
     "Pass": ("rpucc.passes.base", "RpuPass"),
     "after": ("rpucc.passes.insertion", "after"),
     "before": ("rpucc.passes.insertion", "before"),
@@ -116,6 +119,8 @@ __all__ = [
     "before",
     "check",
     "compile",
+    "from_keras",
+    "from_torch",
     "load_checkpoint",
     "load_dataset",
     "save_checkpoint",
@@ -142,6 +147,8 @@ if TYPE_CHECKING:
         VerificationError,
         VersionError,
     )
+    from rpucc.frameworks.keras_export import from_keras
+    from rpucc.frameworks.torch_export import from_torch
     from rpucc.origins.export import Export
     from rpucc.passes.base import RpuPass as Pass
     from rpucc.passes.insertion import after, before

@@ -27,7 +27,7 @@ CORE |= {"structure", "target", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "limits", "placement"}
 CORE |= {"program_check", "run_files", "stamps", "texts"}
 CORE |= {"losses", "origins", "patterns", "program", "step_contract"}
-CORE |= {"cells", "stages", "trust", "write_model"}
+CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}
 ALLOWED = {
     "core": CORE,
     "cells": {"cells", "target"},
@@ -39,6 +39,7 @@ ALLOWED = {
     "target": CORE,
     "plan": CORE,
     "experiments": CORE | {"experiments"},
+    "frameworks": CORE,
     "placement": CORE,
     "runs": CORE | {"compiler", "experiments", "outputs", "runs", "runtime", "terminal"},
     "passes": CORE | {"passes"},
@@ -57,6 +58,7 @@ def package_files() -> list[tuple[str, Path]]:
         "models",
         "cells",
         "cost",
+        "frameworks",
         "opset",
         "origins",
         "placement",

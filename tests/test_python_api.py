@@ -165,7 +165,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "compile a program": (lambda p, t: rpucc.compile(p), "model: found a Program; allowed"),
     "compile a torch module": (
         lambda p, t: rpucc.compile(LINEAR()),
-        r"found a torch.Linear; .* export the network first: torch.onnx.export\(",
+        r"found a torch.Linear; .* export the network first: rpucc.from_torch\(",
     ),
     "check 5": (lambda p, t: rpucc.check(5), "model: found 5"),
     "target set": (

@@ -7,13 +7,15 @@ Not for what becomes of a layer: `keras_layers.py`. Not for weights on their way
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc import arguments
 from rpucc.errors import ModelError, UnsupportedError, one_line
+from rpucc.frameworks.keras_call import Call
 from rpucc.frameworks.keras_graph import Graph, Value
-from rpucc.frameworks.keras_layers import LAYERS, Call
+from rpucc.frameworks.keras_layers import LAYERS
 from rpucc.frameworks.keras_weights import Place, layers_of, places
 
 if TYPE_CHECKING:
@@ -29,12 +31,12 @@ MODEL = "a Keras 3 model, functional or sequential, that is built: its input's s
 def from_keras(model: Any) -> onnx.ModelProto:
     """Return a Keras 3 model as an ONNX model, for `rpucc.compile`.
 
-    Weights are called as Keras's variables (`variable.path`), so that `rpucc.to_keras` finds them
-    again, and kernels have ONNX's order of axes. So have images: an input [N, height, width, C] of
-    Keras is [N, C, height, width] in the ONNX model, and data of either order are taken. The model
-    stays as it is. Dropouts do nothing, as in inference; batch norms stay nodes of their own with
-    the moving mean and variance that they have by now, and the target says whether they are folded,
-    frozen or trained.
+    Weights are called as Keras's variables (`variable.path`), so that
+    `machine.export().to_keras(model)` finds them again, and kernels have ONNX's order of axes. So
+    have images: an input [N, height, width, C] of Keras is [N, C, height, width] in the ONNX model,
+    and data of either order are taken. The model stays as it is. Dropouts do nothing, as in
+    inference; batch norms stay nodes of their own with the moving mean and variance that they have
+    by now, and the target says whether they are folded, frozen or trained.
 
     model: a functional or Sequential model of Keras's own layers, on any backend.
 
@@ -73,8 +75,8 @@ def read_keras(path: Path) -> Any:
         if "ambda" in reason:
             reason = "it has a Lambda layer, which is code"
         raise ModelError(
-            f"{path}: Keras does not load it: {one_line(reason)[:200]}; a model with code or layers "
-            "of its own: load it in Python and use rpucc.from_keras"
+            f"{path}: Keras does not load it: {one_line(reason)[:200]}; a model with code "
+            "or layers of its own: load it in Python and use rpucc.from_keras"
         ) from error
 
 
@@ -110,9 +112,9 @@ class _Walk:
         return list(tree.flatten(found))
 
     def output(self, value: Value) -> Value:
-        """Return an output of the network; two of them, or one that is an input, have a name each."""
-        return Value(self.graph.op("Identity", [value.name], f"{value.name}/output"),
-                     value.shape, value.first)  # fmt: skip
+        """Return an output of the network, of a name of its own: one value may be two outputs."""
+        name = self.graph.op("Identity", [value.name], f"{value.name}/output")
+        return replace(value, name=name)
 
     def _operation(self, layer: Any) -> Any:
         """What Keras calls in the place of a layer."""

@@ -99,7 +99,9 @@ class Graph:
             self._turned[turned] = value.name
         return self._turned[value.name]
 
-    def model(self, name: str, inputs: Sequence[Value], outputs: Sequence[Value]) -> onnx.ModelProto:
+    def model(
+        self, name: str, inputs: Sequence[Value], outputs: Sequence[Value]
+    ) -> onnx.ModelProto:
         """Return the whole as a model."""
         graph = helper.make_graph(
             self.nodes,

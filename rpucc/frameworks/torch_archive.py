@@ -24,13 +24,32 @@ MARK = "archive_format"
 _MODEL = re.compile(r"models/(?P<name>\w+)\.json")
 _SYSTEM = (MARK, "archive_version", "byteorder", ".data/version", ".data/serialization_id")
 _OPERATOR = re.compile(r"torch\.ops\.aten\.\w+(\.\w+)?|_operator\.(?P<plain>[a-z]+)|math\.[a-z]+")
-_PLAIN = frozenset("add sub mul floordiv truediv mod neg pow getitem eq ne lt le gt ge".split())
-_NAMES = frozenset(
-    "Symbol Integer positive nonnegative integer real True False Add Mul Mod PythonMod FloorDiv "
-    "CeilDiv CleanDiv IntTrueDiv FloatTrueDiv TruncToInt ToFloat Max Min ceiling floor "
-    "Eq Ne Lt Le Gt Ge And Or Not Equality Unequality StrictLessThan LessThan StrictGreaterThan "
-    "GreaterThan oo int_oo".split()
+_PLAIN = frozenset(
+    {
+        *("add", "sub", "mul", "floordiv", "truediv", "mod", "neg", "getitem"),
+        *("eq", "ne", "lt", "le", "gt", "ge"),
+    }
 )
+_NAMES = frozenset(
+    {
+        *("Symbol", "Integer", "positive", "nonnegative", "integer", "real", "True", "False"),
+        *("Add", "Mul", "Mod", "PythonMod", "FloorDiv", "CeilDiv", "CleanDiv", "IntTrueDiv"),
+        *(
+            "FloatTrueDiv",
+            "TruncToInt",
+            "ToFloat",
+            "Max",
+            "Min",
+            "ceiling",
+            "floor",
+            "oo",
+            "int_oo",
+        ),
+        *("Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And", "Or", "Not", "Equality", "Unequality"),
+        *("StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan"),
+    }
+)
+"""What sizes are written with, by sympy and by torch."""
 _EXPRESSION = re.compile(r"(?:[A-Za-z]\w*|\d+|[-+*/(), =]|'[suz]\d+')*")
 _SYMBOL = re.compile(r"[suz]\d+")
 _WORD = re.compile(r"[\w.\-+:/]*")
@@ -58,10 +77,10 @@ def _checked(path: Path) -> io.BytesIO:
     """Return an archive with the parts of a file that a program needs, checked."""
     with zipfile.ZipFile(path) as archive:
         members = _members(archive, path)
-        models = [found["name"] for key in members if (found := _MODEL.fullmatch(key))]
+        models = [match["name"] for key in members if (match := _MODEL.fullmatch(key))]
         if len(models) != 1:
-            what = "compiled code alone" if any("aotinductor" in key for key in members) else ""
-            found = what or f"{len(models)} programs"
+            compiled = any("aotinductor" in key for key in members)
+            found = "compiled code alone" if compiled and not models else f"{len(models)} programs"
             raise ModelError(f"{path}: needs one program as torch.export.save writes; has {found}")
         (name,) = models
         parts = {key: archive.read(members[key]) for key in _SYSTEM if key in members}
@@ -90,14 +109,14 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     members = {}
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_STORED:
-            raise ModelError(f"{path}: {one_line(info.filename)} is compressed: no archive of torch")
+            raise ModelError(
+                f"{path}: {one_line(info.filename)} is compressed: no archive of torch"
+            )
         members[info.filename.partition("/")[2]] = info
     return members
 
 
-def _member(
-    members: dict[str, zipfile.ZipInfo], key: str, path: Path
-) -> zipfile.ZipInfo:
+def _member(members: dict[str, zipfile.ZipInfo], key: str, path: Path) -> zipfile.ZipInfo:
     if key not in members:
         raise ModelError(f"{path}: has no {key}: save it again with this version of torch")
     return members[key]
@@ -148,7 +167,8 @@ def _check_texts(part: Any, path: Path, key: str = "") -> None:
     elif isinstance(part, str):
         if key in ("target", "as_operator") and not _allowed(part):
             raise UnsupportedError(
-                f"{path}: operator {one_line(part)[:80]!r} is none of PyTorch's own (torch.ops.aten)"
+                f"{path}: operator {one_line(part)[:80]!r} is none of PyTorch's own, as "
+                "torch.ops.aten.conv2d.default is"
             )
         if key == "expr_str":
             names = re.findall(r"[A-Za-z_]\w*", part)

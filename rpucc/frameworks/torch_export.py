@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rpucc import arguments
-from rpucc.errors import ModelError, UnsupportedError, one_line
+from rpucc.errors import ArgumentError, ModelError, UnsupportedError, one_line
 
 if TYPE_CHECKING:
     import onnx
@@ -34,10 +34,11 @@ EXAMPLE = (
 def from_torch(module: Any, example_input: Any = None) -> onnx.ModelProto:
     """Return a PyTorch module as an ONNX model, for `rpucc.compile`.
 
-    Weights are called as in `module.state_dict()`, so that `rpucc.to_torch` finds them again. The
-    module stays as it is. Batch norms are exported as in evaluation and stay nodes of their own:
-    they compute with the running mean and variance that the module has by now, and the target says
-    whether they are folded, frozen or trained. Dropouts do nothing, as in evaluation.
+    Weights are called as in `module.state_dict()`, so that `machine.export().to_torch(module)`
+    finds them again. The module stays as it is. Batch norms are exported as in evaluation and stay
+    nodes of their own: they compute with the running mean and variance that the module has by now,
+    and the target says whether they are folded, frozen or trained. Dropouts do nothing, as in
+    evaluation.
 
     module: a torch.nn.Module with float32 weights, or a torch.export.ExportedProgram.
     example_input: what the module is called with: a tensor or an array [N, ...], of which shape
@@ -101,7 +102,29 @@ def _export(module: Any, positional: tuple[Any, ...], name: str, **how: Any) -> 
     except Exception as error:  # torch raises what it likes, also that of the module's own code
         raise UnsupportedError(f"{name}: torch cannot export it: {_reason(error)}") from error
     model.graph.name = name
+    _drop_zero_biases(model.graph)
     return model
+
+
+def _drop_zero_biases(graph: onnx.GraphProto) -> None:
+    """Take the zeros away that torch adds to a convolution without a bias, which shall have none.
+
+    They are a number, by way of CastLike and Expand; a bias of the module is an initializer.
+    """
+    from onnx import numpy_helper
+
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose") or len(node.input) < 3:
+            continue
+        value, path = node.input[2], []
+        while value in makers and makers[value].op_type in ("Expand", "CastLike", "Constant"):
+            path.append(makers[value])
+            value = path[-1].input[0] if path[-1].input else ""
+        if path and path[-1].op_type == "Constant":
+            (constant,) = path[-1].attribute
+            if not numpy_helper.to_array(constant.t).any():
+                del node.input[2]
 
 
 def _reason(error: BaseException) -> str:
@@ -175,9 +198,7 @@ def _open_batches(module: Any, positional: tuple[Any, ...], named: dict[str, Any
     try:
         bound = inspect.signature(module.forward).bind(*positional, **named).arguments
     except TypeError as error:
-        raise arguments.wrong("example_input", _shown(positional, named), str(error)) from None
+        raise ArgumentError(
+            f"example_input: does not fit {type(module).__name__}.forward: {error}"
+        ) from None
     return {name: opened(value) for name, value in bound.items()}
-
-
-def _shown(positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    return tuple(type(each).__name__ for each in positional) if positional else sorted(named)

@@ -144,7 +144,7 @@ def torch_dynamo() -> onnx.ModelProto:
 
 
 def torch_dynamo_plain() -> onnx.ModelProto:
-    """Before torch's optimiser: zeros like an activation for a bias, a target by way of a scalar."""
+    """Not optimised: zeros like an activation for a bias, a target by way of a scalar."""
     text = """(float[N,2,6,6] x) => (float[N,3] y) {
         size = Shape <start = 0, end = 1> (x)
         batch = Squeeze (size)

@@ -67,8 +67,8 @@ def test_empty_file(tmp_path: Path):
     ("content", "message"),
     [
         (b"hello, this is no model\n", "is a text file, not an ONNX model"),
-        (b"PK\x03\x04rest", "is a zip archive (a PyTorch or Keras file?): export the network"),
-        (b"\x89HDF\r\n", "is an HDF5 file (Keras?): export the network to ONNX"),
+        (b"PK\x03\x04rest", "a damaged archive"),
+        (b"\x89HDF\r\n", "is an HDF5 file (of Keras?): load it in Keras"),
         (b"\x1f\x8b\x08\x00", "is gzipped: unpack it first"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the model"),
         (bytes(range(256)), "not an ONNX model, or cut off (256 bytes do not decode)"),
