@@ -40,8 +40,11 @@ def kind_of(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            whole = bool(names) and min(each.header_offset for each in archive.infolist()) == 0
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: a damaged archive: {one_line(error)}") from error
+    if not whole:  # what was found is an archive in the archive
+        raise ModelError(f"{path}: a damaged archive: its end is cut off")
     if {"config.json", "metadata.json"} <= set(names):
         return "keras"
     inside = {name.partition("/")[2] for name in names}
