@@ -6,7 +6,7 @@ from typing import Any
 
 
 def batch_normed_cnn() -> Any:
-    """A PyTorch CNN on 28 × 28 pixels with two batch norms, of statistics as after some training."""
+    """A PyTorch CNN on 28 × 28 pixels; its two batch norms have statistics as after training."""
     import torch
     from torch import nn
 

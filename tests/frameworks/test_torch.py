@@ -103,7 +103,7 @@ def test_an_exported_program_has_an_example_of_its_own():
     exported = torch.export.export(batch_normed_cnn().eval(), (torch.zeros(2, 1, 28, 28),))
     model = rpucc.from_torch(exported)
     assert names(model) == floats(batch_normed_cnn())
-    with pytest.raises(rpucc.ArgumentError, match="example_input: found a torch.Tensor"):
+    with pytest.raises(rpucc.ArgumentError, match=r"example_input: found a torch.Tensor"):
         rpucc.from_torch(exported, torch.zeros(2, 1, 28, 28))
 
 
