@@ -65,6 +65,32 @@ class Export:
             return
         write_model(self.model, place)
 
+    def to_torch(self, module: Any) -> None:
+        """Write the weights into the PyTorch module that the model was made of.
+
+        module: what `rpucc.from_torch` was given, or what a .pt2 file was exported from; another of
+            its class will do. Its tensors keep their types and devices.
+
+        Raises ModelError where a trained weight has no place in the module, or one of another
+        shape; nothing is written then. ArgumentError for what is no torch.nn.Module.
+        """
+        from rpucc.frameworks.weights_home import into_torch
+
+        into_torch(self.weights, self.written, module)
+
+    def to_keras(self, model: Any) -> None:
+        """Write the weights into the Keras model that the model was made of.
+
+        model: what `rpucc.from_keras` was given, or what a .keras file holds; another that is built
+            alike will do.
+
+        Raises ModelError where a trained weight has no place in the model, or one of another shape;
+        nothing is written then. ArgumentError for what is no Keras model.
+        """
+        from rpucc.frameworks.weights_home import into_keras
+
+        into_keras(self.weights, self.written, model)
+
     def _save_weights(self, place: Path) -> None:
         import numpy as np
         from safetensors.numpy import save

@@ -181,7 +181,7 @@ def test_torch_alone_would_run_it(saved: bytes, tmp_path: Path):
 def test_a_cut_file_is_one_line(saved: bytes, tmp_path: Path, share: float):
     path = tmp_path / "cut.pt2"
     path.write_bytes(saved[: int(len(saved) * share)])
-    with pytest.raises(rpucc.ModelError, match="cut.pt2: a damaged archive"):
+    with pytest.raises(rpucc.ModelError, match=r"cut.pt2: a damaged archive"):
         rpucc.compile(path)
 
 
@@ -212,7 +212,7 @@ def test_damaged_weights_are_one_line(saved: bytes, tmp_path: Path):
 
     path = changed(saved, tmp_path / "short.pt2", shrink)
     with pytest.raises(
-        rpucc.ModelError, match="short.pt2: torch cannot read the program"
+        rpucc.ModelError, match=r"short.pt2: torch cannot read the program"
     ) as caught:
         rpucc.compile(path)
     assert "\n" not in str(caught.value)
