@@ -26,12 +26,21 @@ def main() -> NoReturn:
     """Convert and leave: 0 where the ONNX file is written."""
     kind, source, result = sys.argv[1:]
     try:
-        model = _torch(Path(source)) if kind == "pt2" else _keras(Path(source))
-        _write(model, Path(result))
+        _write(convert(kind, Path(source)), Path(result))
     except ModelError as error:
         print(json.dumps([type(error).__name__, str(error)]), flush=True)
         os._exit(1)  # no time for what frameworks do at the end
     os._exit(0)
+
+
+def convert(kind: str, path: Path) -> onnx.ModelProto:
+    """Return the network of a file as an ONNX model that is called as the file.
+
+    Raises ModelError where the framework is not installed, or does not read or export it.
+    """
+    model = _torch(path) if kind == "pt2" else _keras(path)
+    model.graph.name = path.stem
+    return model
 
 
 def _write(model: onnx.ModelProto, path: Path) -> None:
@@ -45,9 +54,7 @@ def _torch(path: Path) -> onnx.ModelProto:
     from rpucc.frameworks import torch_archive, torch_export
 
     torch_export.require(f"{path}: a PyTorch program")
-    model = torch_export.export_program(torch_archive.read_program(path), str(path))
-    model.graph.name = path.stem
-    return model
+    return torch_export.export_program(torch_archive.read_program(path), str(path))
 
 
 def _keras(path: Path) -> onnx.ModelProto:
@@ -59,6 +66,4 @@ def _keras(path: Path) -> onnx.ModelProto:
         missing = "keras" if find_spec("keras") is None else "one of " + ", ".join(BACKENDS)
         raise ModelError(f"{path}: a Keras model: needs {missing}: {INSTALL}")
     os.environ.setdefault("KERAS_BACKEND", backends[0])
-    model = from_keras(read_keras(path))
-    model.graph.name = path.stem
-    return model
+    return from_keras(read_keras(path))

@@ -1,4 +1,4 @@
-"""`rpucc.from_keras`: a Keras model as an ONNX model whose weights are called as Keras's variables.
+"""`rpucc.from_keras`: a Keras model as an ONNX model; weights are called by layer and variable.
 
 Layer by layer, on any backend: Keras's own ONNX export spells batch norms out and loses the names.
 Not for what becomes of a layer: `keras_layers.py`. Not for weights on their way back:
@@ -31,7 +31,7 @@ MODEL = "a Keras 3 model, functional or sequential, that is built: its input's s
 def from_keras(model: Any) -> onnx.ModelProto:
     """Return a Keras 3 model as an ONNX model, for `rpucc.compile`.
 
-    Weights are called as Keras's variables (`variable.path`), so that
+    Weights are called by layer and variable (conv/kernel), so that
     `machine.export().to_keras(model)` finds them again, and kernels have ONNX's order of axes. So
     have images: an input [N, height, width, C] of Keras is [N, C, height, width] in the ONNX model,
     and data of either order are taken. The model stays as it is. Dropouts do nothing, as in
@@ -93,8 +93,7 @@ def _functional(model: Any, label: str) -> Any:
 
 def _images_first(model: Any) -> bool:
     """Whether inputs with positions get their channels first: where layers look at positions."""
-    layers = list(layers_of(model))
-    formats = {getattr(layer, "data_format", None) for layer in layers}
+    formats = {getattr(layer, "data_format", None) for _, layer in layers_of(model)}
     return "channels_last" in formats and "channels_first" not in formats
 
 

@@ -55,29 +55,31 @@ class Place:
 def places(model: Any) -> dict[int, Place]:
     """Return where each variable of a model is, by the variable's id.
 
-    It is called as by Keras (its path), with a number where two variables are called the same.
+    It is called by layer and variable, conv/kernel, and by the models that the layer is in; not by
+    the model itself, whose name a file does not keep in Keras's own paths.
     """
     found: dict[int, Place] = {}
     taken: set[str] = set()
-    for layer in layers_of(model):
+    for inside, layer in layers_of(model):
         for variable in layer.variables:
             if id(variable) in found:
                 continue
-            name, count = str(variable.path), 1
+            whole = "/".join((*inside, layer.name, variable.name))
+            name, count = whole, 1
             while name in taken:
                 count += 1
-                name = f"{variable.path}_{count}"
+                name = f"{whole}_{count}"
             taken.add(name)
-            kind, role = type(layer).__name__, variable.name
-            by_channel = role == "depthwise_kernel" or kind.startswith("DepthwiseConv")
+            by_channel = variable.name == "depthwise_kernel"
+            by_channel |= type(layer).__name__.startswith("DepthwiseConv")
             found[id(variable)] = Place(name, by_channel)
     return found
 
 
-def layers_of(model: Any) -> Iterator[Any]:
-    """Yield the layers of a model and of the models in it."""
+def layers_of(model: Any, inside: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the layers of a model, each with the names of the models in it that it is in."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
-            yield from layers_of(layer)
+            yield from layers_of(layer, (*inside, layer.name))
         else:
-            yield layer
+            yield inside, layer

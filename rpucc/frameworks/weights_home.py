@@ -55,7 +55,7 @@ def into_keras(weights: Weights, trained: Collection[str], model: Any) -> None:
     known = places(model)
     variables = {
         known[id(variable)].name: (known[id(variable)], variable)
-        for layer in layers_of(model)
+        for _, layer in layers_of(model)
         for variable in layer.variables
     }
     shapes = {
@@ -77,8 +77,9 @@ def _chosen(
     if homeless or not chosen:
         what = f"weight {homeless[0]!r}" if homeless else "any weight of the program"
         raise ModelError(
-            f"{where}: has no place for {what}: it is not what the program was compiled from; it "
-            f"has {', '.join(list(shapes)[:6])}{', …' if len(shapes) > 6 else ''}"
+            f"{where}: has no place for {what}: it is not what the program was compiled from, or "
+            f"has a batch norm without a bias (Machine.export writes ONNX all the same); it has "
+            f"{', '.join(list(shapes)[:6])}{', …' if len(shapes) > 6 else ''}"
         )
     for name, array in chosen.items():
         if array.shape != shapes[name]:
