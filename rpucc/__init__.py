@@ -62,6 +62,7 @@ _LAZY = {
     "Array": ("rpucc.runtime.standalone", "StandaloneArray"),
     "Device": ("rpucc.runtime.devices", "Device"),
     "verdict": ("rpucc.runtime.verdict", "verdict"),
+    "write_report": ("rpucc.runs.gather", "write_report"),
     "RpuccError": ("rpucc.errors", "RpuccError"),
     "ArgumentError": ("rpucc.errors", "ArgumentError"),
     "CheckpointError": ("rpucc.errors", "CheckpointError"),
@@ -125,6 +126,7 @@ __all__ = [
     "load_dataset",
     "save_checkpoint",
     "verdict",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ if TYPE_CHECKING:
     from rpucc.passes.insertion import after, before
     from rpucc.plan.plan import Plan
     from rpucc.program import Program
+    from rpucc.runs.gather import write_report
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
     from rpucc.runtime.data import Dataset, load_dataset
     from rpucc.runtime.data.balanced import balanced_weights

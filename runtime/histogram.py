@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 48
+BINS = 6, 48
+"""The fewest and the most, of few and of many values."""
 AT_ONCE = 1 << 20
 """Values whose bins are worked out together: what bounds the memory that it takes."""
 
@@ -37,21 +38,30 @@ class Histogram:
         return self.low + self.step * len(self.counts)
 
     @property
+    def mean(self) -> float:
+        """The mean of the values, each taken to lie in the middle of its bin."""
+        middles = sum((i + 0.5) * count for i, count in enumerate(self.counts))
+        return self.low + self.step * middles / max(self.total, 1)
+
+    @property
     def total(self) -> int:
         """Values in all."""
         return sum(self.counts)
 
 
-def histogram(values: NDArray[np.floating[Any]], bins: int = BINS) -> Histogram:
+def histogram(values: NDArray[np.floating[Any]]) -> Histogram:
     """Count finite values, of any shape, in bins between the least and the largest.
 
-    >>> histogram(np.array([0.0, 0.5, 1.0, 1.0], np.float32), bins=2)
-    Histogram(low=0.0, step=0.5, counts=(1, 3))
+    There are twice the cube root of their number (Rice's rule), within `BINS`.
+
+    >>> histogram(np.array([0.0, 0.5, 1.0, 1.0], np.float32)).counts
+    (1, 0, 0, 1, 0, 2)
     >>> histogram(np.full(3, 0.25, np.float32)).counts
     (3,)
     """
     flat = values.reshape(-1)
     low, high = float(flat.min()), float(flat.max())
+    bins = min(max(round(2 * flat.size ** (1 / 3)), BINS[0]), BINS[1])
     step = (high - low) / bins
     if step <= abs(high) * 1e-7:  # alike, as far as float32 tells
         width = abs(low) * 1e-3 or 1e-3

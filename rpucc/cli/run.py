@@ -171,17 +171,6 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
 # ---------------------------------------------------------------- results
 
 
-def scores(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return [n, classes] scores: the outputs if they are distributions, else their softmax."""
-    import numpy as np
-
-    x = outputs.astype(np.float64)
-    if x.shape[1] > 1 and x.min() >= 0 and np.allclose(x.sum(axis=1), 1, atol=1e-4):
-        return x
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return np.asarray(e / e.sum(axis=1, keepdims=True))
-
-
 def _print_json(arguments: Arguments, found: dict[str, NDArray[Any]], error: float | None) -> None:
     from rpucc.outputs import print_json
 
@@ -223,6 +212,8 @@ def _show(outputs: NDArray[np.float32], error: float | None) -> None:
 def _ranked(outputs: NDArray[np.float32]) -> list[tuple[int, int, float, int | None, float]]:
     """Return, for every input, the class of the largest output, its score, and the runner-up."""
     import numpy as np
+
+    from rpucc.runtime.answers import scores
 
     found = scores(outputs)
     order = np.argsort(-found, axis=1, kind="stable")[:, :2]

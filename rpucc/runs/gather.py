@@ -217,7 +217,8 @@ def _answers(machine: Machine, dataset: Dataset, threads: int) -> AnswerReport:
     found = answers(make_trainer(machine, threads), dataset)
     chosen = [wrong.index for wrong in found.worst]
     shown = pictures(dataset.x_test, chosen, machine.program.input_range)
-    return AnswerReport(dataset.name, len(dataset.y_test), found, tuple(shown))
+    called = os.path.basename(os.path.normpath(dataset.name))  # a page is to be passed on
+    return AnswerReport(called, len(dataset.y_test), found, tuple(shown))
 
 
 def _verdict(machine: Machine, dataset: Dataset | None) -> tuple[str, ...]:

@@ -50,11 +50,6 @@ def is_image(shape: Sequence[int]) -> bool:
     return len(sides) == 2 and min(sides) >= LEAST
 
 
-def map_picture(values: Array, span: tuple[float, float]) -> Pixels:
-    """Return one number a pixel [H, W] in grey, from black at span[0] to white at span[1]."""
-    return _picture(np.asarray(values, np.float32), span)
-
-
 def _picture(sample: Array, span: tuple[float, float]) -> Pixels:
     image = sample
     if image.ndim == 3:

@@ -184,9 +184,9 @@ def _curve(frame: _Frame, curve: Curve, shown: Format) -> Iterator[Markup]:
     for i, (x, y) in enumerate(finite):
         if (len(finite) - 1 - i) % every == 0:
             title = tag("title", f"{curve.label}, epoch {x:g}: {shown(y)}")
-            at = {"cx": frame.x(x), "cy": frame.y(y)}
-            at |= {"r": 5.0, "fill_opacity": 0.0} if every > 1 else {"r": 2.6}
-            yield styled("circle", title, style=mark_style(curve.look), **at)
+            place = {"cx": frame.x(x), "cy": frame.y(y)}
+            place |= {"r": 5.0, "fill_opacity": 0.0} if every > 1 else {"r": 2.6}
+            yield styled("circle", title, style=mark_style(curve.look), **place)
 
 
 def _runs(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:

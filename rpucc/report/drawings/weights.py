@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 320.0, 150.0
 SIDE, TOP, BOTTOM = 8.0, 6.0, 20.0
+SPAN = 8.0
+"""Times the weights' span that a drawing holds at most: bounds that lie farther are left out."""
+STEEPEST = 4.0
+"""Times the height of the weights now up to which those before are drawn."""
 LEGEND = (
     ("kind0", "now"),
     ("curve1", "at the start"),
@@ -54,7 +58,7 @@ def weights_drawing(
     bounds: Sequence[Histogram] = (),
 ) -> Drawing:
     """Draw weights now (filled), before, and the bounds of devices, low and high, behind them."""
-    frame = _frame([now, *([start] if start else []), *between], bounds)
+    frame = _frame(now, [*([start] if start else []), *between], bounds)
     parts = [*_axis(frame)]
     highest = max((_density(bound) for bound in bounds), default=0.0)
     parts += [_area(frame, bound, highest, "array", "bounds") for bound in bounds]
@@ -74,14 +78,17 @@ def asymmetry_drawing(label: str, asymmetry: Histogram) -> Drawing:
     return Drawing(joined(*_axis(frame, percent=True), area), WIDTH, HEIGHT, label)
 
 
-def _frame(weights: Sequence[Histogram], bounds: Sequence[Histogram]) -> _Frame:
-    """Around all weights and, of the bounds, all but the farthest."""
-    ends = [end for each in weights for end in (each.low, each.high)]
-    for each in bounds:
-        ends += [_quantile(each, 0.02), _quantile(each, 0.98)]
-    low, high = min(ends), max(ends)
+def _frame(now: Histogram, others: Sequence[Histogram], bounds: Sequence[Histogram]) -> _Frame:
+    """Around all weights and, where they are not far off, all bounds but the farthest."""
+    weights = [now, *others]
+    low, high = min(each.low for each in weights), max(each.high for each in weights)
+    far = SPAN * (high - low)
+    ends = [_quantile(each, part) for each in bounds for part in (0.02, 0.98)]
+    near = [end for end in ends if high - far < end < low + far]
+    low, high = min([low, *near]), max([high, *near])
     margin = 0.02 * (high - low) or 1e-3
-    return _Frame(low - margin, high + margin, max(map(_density, weights)))
+    most = min(max(map(_density, weights)), STEEPEST * _density(now))
+    return _Frame(low - margin, high + margin, most)
 
 
 def _quantile(found: Histogram, part: float) -> float:

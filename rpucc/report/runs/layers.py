@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rpucc.report.drawings.svg import Drawing
     from rpucc.report.runs.run_report import LayerReport, RunReport
     from rpucc.runs.layer_record import EpochRecord, LayerEpoch
+    from rpucc.runtime.histogram import Histogram
     from rpucc.runtime.plane_figures import DeviceFigures, PlaneState
 
 MOST_CURVES = 8
@@ -114,7 +115,7 @@ def weights(report: RunReport) -> Markup | None:
                 [each.weights for each in between],
                 bounds,
             )
-            figures.append(_figure(title, _weights_text(state, start), drawing))
+            figures.append(_figure(title, _weights_text(state, start, bounds), drawing))
     if not figures:
         return None
     return section(
@@ -147,13 +148,14 @@ def _between(report: RunReport, layer: str, plane: str) -> list[PlaneState]:
     return [state for state in states if state is not None]
 
 
-def _weights_text(state: PlaneState, start: PlaneState | None) -> str:
+def _weights_text(state: PlaneState, start: PlaneState | None, bounds: Sequence[Histogram]) -> str:
     parts = [f"{units.count(state.weights.total)} weights, {units.spread(state.mean, state.std)}"]
     if start is not None:
         parts.append(f"before training {units.spread(start.mean, start.std)}")
     if state.at_lower is not None and state.at_upper is not None:
         at = state.at_lower + state.at_upper
-        parts.append(f"{units.significant_percent(at)} at bounds")
+        means = " and ".join(f"{each.mean:.3g}" for each in bounds)
+        parts.append(f"{units.significant_percent(at)} at bounds (mean {means})")
     return "; ".join(parts)
 
 
