@@ -28,8 +28,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train published experiments again and compare.",
     ),
     "eval": ("rpucc.cli.evaluate:evaluate", "Measure a trained network's error on test data."),
-    "export": ("rpucc.cli.export:export", "Write trained weights back into their ONNX model."),
-    "report": ("rpucc.cli.report:report", "Write a training as one page of HTML."),
+    "export": (
+        "rpucc.cli.export:export",
+        "Write a run's trained weights into the model that they came from.",
+    ),
+    "report": ("rpucc.cli.report:report", "Write a training as one self-contained page of HTML."),
     "compare": ("rpucc.cli.compare:compare", "Show how trainings differ and how each went."),
     "run": ("rpucc.cli.run:run", "Classify inputs from files: arrays, images, data sets."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),

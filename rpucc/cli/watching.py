@@ -1,6 +1,6 @@
 """Options of `rpucc train` about validation, early stopping, what stays, and curves.
 
-Not for what they do: that is rpucc.runtime (validation.py, watch.py, keep.py, loggers/).
+Not for what they do: that is `runtime/validation.py`, `runtime/watch.py` and `runtime/keep.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`rpucc.from_torch`: a PyTorch module as an ONNX model whose weights are called as in its state.
 
 Through `torch.onnx.export(dynamo=True)` without its optimiser, which would fold batch norms away.
-Not for weights on their way back: `torch_weights.py`. Not for files: `torch_archive.py`.
+Not for weights on their way back: `weights_home.py`. Not for files: `torch_archive.py`.
 """
 
 from __future__ import annotations
