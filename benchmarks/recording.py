@@ -3,8 +3,8 @@
     python -m benchmarks.recording [--rounds 10] [--target rpu-managed]
 
 Both trainings go through the same epochs of two equal machines, so their steps do the same work:
-seconds of processor are compared, and the record itself is timed. Not for what a step costs: that is
-the benchmarks' own.
+seconds of processor are compared, and the record itself is timed. Not for what a step costs: that
+is the benchmarks' own.
 """
 
 from __future__ import annotations
