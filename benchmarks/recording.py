@@ -4,7 +4,7 @@
 
 Both trainings go through the same epochs of two equal machines, so their steps do the same work:
 seconds of processor are compared, and the record itself is timed. Not for what a step costs: that
-is the benchmarks' own.
+is `python -m benchmarks`.
 """
 
 from __future__ import annotations

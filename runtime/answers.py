@@ -2,7 +2,7 @@
 
 One of four kinds, by the loss and the labels: classes (one a sample, or one a pixel), a 0 or 1 for
 each of several outputs, numbers. Reads are those of `Trainer.evaluate`, so the error is its error.
-Not for images of samples (rpucc.report.png), nor for how any of it looks.
+Not for images of samples (`data/pictures.py`), nor for how any of it looks.
 """
 
 from __future__ import annotations

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
 
 
+DEEPEST = 6
+"""Objects in objects, of run.json, that have rows of their own."""
+
+
 def write_report(
     run: str | os.PathLike[str],
     path: str | os.PathLike[str],
@@ -247,7 +251,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
     for key, value in values.items():
         if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
             value = {str(i): each for i, each in enumerate(value)}
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and prefix.count(".") < DEEPEST:
             yield from flattened(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -259,4 +263,7 @@ def text_of(value: Any) -> str:
         return units.NONE
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         return "\n".join(value) or units.NONE
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # of a file that nobody wrote with rpucc
+        return "…"

@@ -56,9 +56,8 @@ class Elements(HTMLParser):
 @pytest.fixture
 def run(cli, tiny_model, tiny_data) -> Path:
     """A run of three epochs."""
-    outcome = cli(
-        "train", tiny_model, "--data", tiny_data, "--epochs", 3, "--lr", 0.05, "-o", "run"
-    )
+    how = ("--data", tiny_data, "--epochs", 3, "--batch-size", 10, "--lr", 0.005)
+    outcome = cli("train", tiny_model, *how, "-o", "run")
     assert outcome.code == 0, outcome.stderr
     return Path("run")
 

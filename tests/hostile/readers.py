@@ -344,6 +344,49 @@ def use_run_json(path: Path) -> None:
     assert saved["epochs"] <= 2**31
 
 
+def _layer_record(folder: Path) -> list[bytes]:
+    from rpucc.runs.layer_record import LayerRecorder
+    from rpucc.runtime.layer_stats import layer_stats
+    from rpucc.runtime.machine import Machine
+
+    from .networks import program
+
+    machine = Machine(program("conv"), 1)
+    recorder = LayerRecorder(folder / "made.jsonl", machine)
+    for epoch in (1, 2, 3):
+        recorder.add(layer_stats(machine, epoch, {}))
+    return [(folder / "made.jsonl").read_bytes()]
+
+
+def _one_line(random: Random, data: bytes) -> bytes:
+    lines = data.split(b"\n")
+    i = random.randrange(len(lines) - 1)
+    lines[i] = mutate.json_tree(random, lines[i])
+    return b"\n".join(lines)
+
+
+def use_layer_record(path: Path) -> None:
+    """Take a record of layers as a resumed training does, and draw what a page shows of it."""
+    from rpucc.report.runs import layers
+    from rpucc.report.runs.run_report import History, LayerReport, RunReport
+    from rpucc.runs.layer_record import read_layer_records
+
+    from .networks import program
+
+    records = read_layer_records(path)
+    last = records[-1].layers if records else ()
+    shown = tuple(LayerReport(each.layer, each.weights, each.planes, ()) for each in last)
+    if path.parent not in _programs_by_folder:
+        _programs_by_folder[path.parent] = program("conv")
+    report = RunReport(
+        History("run", (), records), _programs_by_folder[path.parent], 1, "", (), "", "", shown,
+        {(la.layer, p.plane): p for la in records[0].layers for p in la.planes} if records else {},
+        None, (), (),
+    )  # fmt: skip
+    layers.over_time(report)
+    layers.weights(report)
+
+
 # ---------------------------------------------------------------- models
 
 
@@ -388,6 +431,9 @@ READERS: dict[str, Reader] = {
         _of_this_program,
     ),
     "run.json": Reader("run.json", _run_json, one_of((4, mutate.json_tree), _FILE), use_run_json),
+    "layers.jsonl": Reader(
+        "layers.jsonl", _layer_record, one_of((4, _one_line), _FILE), use_layer_record
+    ),
     "models": Reader("model.onnx", _models, one_of((5, onnx_fields), _FILE), use_model),
 }
 """Name -> reader; adding one is one row."""
