@@ -28,6 +28,7 @@ class Arguments:
     torch: str | None
     measured: int | None
     program_path: str | None
+    which: str | None
     threads: int
     trust: bool
     force: bool
@@ -63,6 +64,7 @@ class Arguments:
     "[default: as they are]",
 )
 @options.program
+@options.which_checkpoint
 @options.threads
 @options.trust
 @click.option("--force", is_flag=True, help="Replace files that are there.")
@@ -80,7 +82,7 @@ def export(**arguments: Any) -> None:
 def _export(arguments: Arguments) -> None:
     from rpucc.runs.trained import find_trained
 
-    trained = find_trained(arguments.run, arguments.program_path)
+    trained = find_trained(arguments.run, arguments.program_path, arguments.which)
     if trained is None:
         raise CheckpointError(
             f"{arguments.run}: no such run folder or checkpoint (.safetensors); rpucc train makes "

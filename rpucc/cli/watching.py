@@ -1,6 +1,7 @@
 """Options of `rpucc train` about validation, early stopping, what stays, and curves.
 
-Not for what they do: that is `runtime/validation.py`, `runtime/watch.py` and `runtime/keep.py`.
+Not for what they do: that is the runtime (runtime/validation.py, runtime/watch.py, runtime/keep.py,
+runtime/loggers/).
 """
 
 from __future__ import annotations

@@ -93,6 +93,11 @@ def test_the_best_is_the_epoch_with_the_lowest_and_can_be_used(train, cli):
     assert found[0]["loss"] == float(rows()[best - 1]["test_loss"])
     assert json.loads(cli("eval", "run", "--checkpoint", "last", "--json").stdout)["epochs"] == 9
     assert cli("run", "run", "tiny.npz", "--checkpoint", "best", "-o", "y.npy").code == 0
+    exported = cli("export", "run", "--checkpoint", "best", "--torch", "best.safetensors")
+    assert exported.code == 0, exported.stderr
+    assert cli("report", "run", "-o", "report.html").code == 0
+    # The legend, and a point an epoch in two charts.
+    assert Path("report.html").read_text(encoding="utf-8").count("validation samples") == 1 + 2 * 9
     # A new training can start from it.
     onward = cli("train", "--from", "run/checkpoint-best.safetensors", "-o", "onward")
     assert onward.code == 0, onward.stderr

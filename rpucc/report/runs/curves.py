@@ -57,11 +57,17 @@ def points(history: History, value: Value) -> list[tuple[float, float]]:
     return found
 
 
-PAIRS: tuple[tuple[str, Value, Value, Format], ...] = (
-    ("Error", lambda m: m.train_error, lambda m: m.test_error, percent),
-    ("Loss", lambda m: m.train_loss, lambda m: m.test_loss, plain),
+PARTS: tuple[tuple[str, Value, Value, Value, Format], ...] = (
+    (
+        "Error",
+        lambda m: m.train_error,
+        lambda m: m.test_error,
+        lambda m: m.validation_error,
+        percent,
+    ),
+    ("Loss", lambda m: m.train_loss, lambda m: m.test_loss, lambda m: m.validation_loss, plain),
 )
-"""Title, of the training part, of the test part, how it is written."""
+"""Title, of the training part, of the test part, of validation samples, how it is written."""
 
 SINGLE: tuple[tuple[str, Value, Format], ...] = (
     ("Learning rate", lambda m: m.lr, plain),
@@ -75,14 +81,19 @@ SINGLE: tuple[tuple[str, Value, Format], ...] = (
 def of_one_run(history: History) -> Markup:
     """Return all charts of a run."""
     train, test = Curve("training part", (), 1), Curve("test part", (), 0)
+    held = [Curve("validation samples", (), 2)] if _validated(history) else []
     charts = []
-    for title, of_train, of_test, shown in PAIRS:
-        parts = ((of_train, train), (of_test, test))
+    for title, of_train, of_test, of_held, shown in PARTS:
+        parts = [(of_train, train), (of_test, test), *((of_held, curve) for curve in held)]
         curves = [Curve(p.label, points(history, value), p.look) for value, p in parts]
         if _any(curves):
             charts.append(figure(title, curves, shown))
     charts += [figure(title, [curve], shown) for title, curve, shown in _singles(history)]
-    return tag("div", legend_of([test, train]), tag("div", *charts, class_="charts"))
+    return tag("div", legend_of([test, *held, train]), tag("div", *charts, class_="charts"))
+
+
+def _validated(history: History) -> bool:
+    return any(each.validation_loss is not None for each in history.metrics)
 
 
 def _singles(history: History) -> Iterator[tuple[str, Curve, Format]]:
@@ -94,8 +105,9 @@ def _singles(history: History) -> Iterator[tuple[str, Curve, Format]]:
 
 def of_several_runs(histories: Sequence[History]) -> Markup:
     """Return the charts of runs over each other, a colour a run."""
-    each = [(f"Test {title.lower()}", test, shown) for title, _, test, shown in PAIRS]
-    each += [(f"Training {title.lower()}", train, shown) for title, train, _, shown in PAIRS]
+    each = [(f"Test {title.lower()}", test, shown) for title, _, test, _, shown in PARTS]
+    each += [(f"Validation {title.lower()}", held, shown) for title, _, _, held, shown in PARTS]
+    each += [(f"Training {title.lower()}", train, shown) for title, train, _, _, shown in PARTS]
     each += SINGLE
     charts = []
     for title, value, shown in each:
