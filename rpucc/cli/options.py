@@ -74,6 +74,18 @@ def _sizes(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     return tuple(int(word) for word in words)
 
 
+def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Read numbers between commas; which they may be is for CompileOptions to say."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(word) for word in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"needs numbers between commas, as in 0.485,0.456,0.406; found {value!r}"
+        ) from None
+
+
 target = click.option(
     "-t",
     "--target",
@@ -243,6 +255,7 @@ _FORMS: dict[str, dict[str, Any]] = {
         "callback": finite,
         "show_default": True,
     },
+    "numbers": {"callback": _numbers},
 }
 """Form of a Flag -> what click is told of it."""
 

@@ -47,6 +47,7 @@ from rpucc.passes.frontend.input_shape import (
 )
 from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.messages import label_of
+from rpucc.passes.frontend.normalise_input import normalisations, normalise_inputs
 from rpucc.passes.frontend.onnx_tools import foreign_errors
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.frontend.source import read_model
@@ -135,13 +136,17 @@ def compile_watched(
         input_shape = None if stated is None else input_shape(stated)
     if input_shape is not None:
         fix_input_shape(imported, arguments.integers("input_shape", input_shape, 1, SHAPE))
+    if options.mean is not None or options.std is not None:
+        by = normalisations(imported, options.mean, options.std)
+        for each in (imported, given):  # the model that is exported takes the same data
+            normalise_inputs(each, by)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     drop_unread_inputs(original)
     with foreign_errors(label_of(imported)):
         Importer(problems, watch)(imported)
     chosen = _bound(chosen, imported, problems)
-    _describe(imported, chosen, _input_range(imported, options.input_range))
+    _describe(imported, chosen, _input_range(imported, options))
     seconds = time.perf_counter() - start
     from rpucc.runtime.devices import weight_bounds
 
@@ -277,12 +282,15 @@ def _describe(model: ir.Model, target: Target, input_range: tuple[float, float])
     model.producer_name, model.producer_version = "rpucc", __version__
 
 
-def _input_range(model: ir.Model, given: tuple[float, float] | None) -> tuple[float, float]:
-    """The caller's range, else the model's own, else (0, 1)."""
-    if given is not None:
-        return given
+def _input_range(model: ir.Model, options: CompileOptions) -> tuple[float, float]:
+    """The caller's range, else the model's own, else (0, 1).
+
+    The model's own is that of what it takes: of data that are normalised before it, nothing.
+    """
+    if options.input_range is not None:
+        return options.input_range
     text = model.metadata_props.get("rpucc.input_range")
-    if text is None:
+    if text is None or options.mean is not None or options.std is not None:
         return DEFAULT_INPUT_RANGE
     return interval("the model's metadata rpucc.input_range", text.split())
 

@@ -34,6 +34,7 @@ DEFAULT_TARGET = "rpu-managed"
 INTERVAL = "two finite numbers"
 SMOOTHING = "a number from 0 to below 1"
 WEIGHTS = "one number of 0 or more a class, not all of them 0"
+NUMBERS = "a finite number, or one for each channel, as in (0.485, 0.456, 0.406)"
 SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
 
 ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
@@ -50,7 +51,9 @@ class Flag:
 
     names: str
     """As click takes them: "--set", "--verify/--no-verify"."""
-    form: Literal["switch", "text", "texts", "loss", "interval", "sizes", "weights", "share"]
+    form: Literal[
+        "switch", "text", "texts", "loss", "interval", "sizes", "weights", "share", "numbers"
+    ]
     help: str
     metavar: str | None = None
     recorded: bool = True
@@ -86,6 +89,10 @@ class CompileOptions:
         with `update.lr_scale = 0`.
     input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
         mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
+    mean: subtracted from the data by the first node of the program, so that data go into it as they
+        are: a number, or one for each channel (of a vector, for each element). `input_range` is
+        then that of the data, (0, 1) by default, and the model's metadata do not count.
+    std: what the data are divided by in the same way, after `mean`; above 0.
     input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
         function that gets the sizes that the file states, None for an open one, and returns all,
         or None to leave them. It is asked only where some are open.
@@ -181,6 +188,24 @@ class CompileOptions:
             "LO HI",
         ),
     )
+    mean: float | Sequence[float] | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--mean",
+            "numbers",
+            "Subtract it from the input, in the program: a number, or one for each channel.",
+            "M,M,…",
+        ),
+    )
+    std: float | Sequence[float] | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--std",
+            "numbers",
+            "Divide the input by it, in the program, after --mean.",
+            "S,S,…",
+        ),
+    )
     input_shape: Sequence[int] | ShapeOf | None = field(
         default=None,
         metadata=_on_command_line(
@@ -213,6 +238,8 @@ class CompileOptions:
             "class_weights": _class_weights(self.class_weights),
             "freeze": _frozen(self.freeze),
             "input_range": _interval(self.input_range),
+            "mean": _numbers("mean", self.mean),
+            "std": _numbers("std", self.std, above=0.0),
             "passes": _insertions(self.passes, training=self.training),
             "callbacks": arguments.functions("callbacks", self.callbacks),
         }
@@ -307,6 +334,21 @@ def _frozen(given: object) -> tuple[str, ...]:
         if not pattern or pattern.strip() != pattern or "=" in pattern:
             raise arguments.wrong(f"freeze[{i}]", pattern, "a layer's name or a pattern")
     return found
+
+
+def _numbers(name: str, given: object, above: float = -math.inf) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    found = (given,) if isinstance(given, int | float) else given
+    numbers = arguments.numbers(name, found, NUMBERS)
+    if not numbers or not all(math.isfinite(x) and _as_float32(x) > above for x in numbers):
+        raise arguments.wrong(name, given, NUMBERS + (" above 0" if above == 0 else ""))
+    return numbers
+
+
+def _as_float32(number: float) -> float:
+    """What a network computes with: tiny numbers are 0."""
+    return 0.0 if abs(number) < 1e-38 else number
 
 
 def _insertions(given: object, *, training: bool) -> tuple[Insertion, ...]:

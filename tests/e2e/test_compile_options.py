@@ -42,6 +42,8 @@ GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "loss": (("--loss", "mse"), "mse"),
     "input_range": (("--input-range", "-1", "2.5"), (-1.0, 2.5)),
     "input_shape": (("--input-shape", "12"), (12,)),
+    "mean": (("--mean", "-0.5,0.25,1e-3"), (-0.5, 0.25, 0.001)),
+    "std": (("--std", "2"), (2.0,)),
     "verify": (("--no-verify",), False),
 }
 """Field -> how it is given, and what becomes of it."""
