@@ -41,17 +41,18 @@ class Step:
         self,
         rows: Rows,
         order: Array,
+        first: int,
         chosen: Array,
         lr: float,
         counters: Counters,
         scoring: Scoring,
     ) -> float:
-        """Train on the next samples in `order`, with labels `chosen`; returns their mean loss.
+        """Train on the samples from order[first] on, with labels `chosen`; returns their mean loss.
 
         That is nan where the program has none.
         """
         size, executor, tallies = self.size, self.executor, self.executor.tallies
-        fill(self._inputs, rows, order, counters.done)
+        fill(self._inputs, rows, order, first)
         if self._labels is not None:
             self._labels[...] = chosen.reshape(self._labels.shape)
         for rate in self._rates:

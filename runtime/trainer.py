@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.load import SOURCES, is_data_set, load_dataset
+from rpucc.runtime.data.streams import Streamed, collected, is_stream, streamed
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
 from rpucc.runtime.keep import LAST, parse_keep
@@ -174,6 +176,8 @@ class Trainer:
         settings.check(validated=validation is not None)
         told = Callbacks(callbacks)
         dataset = self._fitted(self._load(data))
+        if isinstance(dataset, Streamed):
+            settings = replace(settings, batch_size=_own_batch(dataset, batch_size))
         held = None
         if validation is not None:
             if validation is data or (isinstance(data, str) and validation == data):
@@ -210,6 +214,8 @@ class Trainer:
         (1000, 6000)
         """
         x: Any = data
+        if is_stream(data):
+            x, y = collected(data, "the samples")
         if y is None:
             dataset = self._load(data)
             x, y = dataset.x_test, dataset.y_test
@@ -381,6 +387,11 @@ class Trainer:
     def _validation(self, dataset: Dataset, given: object) -> Validation:
         """The validation samples that a caller means."""
         if isinstance(given, Real) and not isinstance(given, bool):
+            if isinstance(dataset, Streamed):
+                raise DataError(
+                    "validation: a share is drawn from arrays; where data come in batches, give "
+                    "the samples: batches, or (x, y)"
+                )
             batch = self.machine.program.fixed_batch or 1
             return split(dataset, float(given), self.machine.key, batch)
         try:
@@ -392,10 +403,14 @@ class Trainer:
 
     def _load(self, data: object) -> Dataset:
         """The data set that a caller means."""
+        if isinstance(data, tuple) and len(data) == 2 and is_stream(data[0]):
+            return streamed(*data)
         return load_dataset(data, inputs=self.feed.shapes)  # type: ignore[arg-type]
 
     def _samples(self, data: Any) -> Samples:
         """Samples alone as they are; of what has labels, too, the test part."""
+        if is_stream(data):
+            return collected(data, "the samples")[0]
         if isinstance(data, Mapping):
             alone = set(data) == set(self.feed.shapes) or not is_data_set(data)
         else:
@@ -420,3 +435,14 @@ class Trainer:
                 "belong to; export the model with an output [batch, classes]"
             )
         return fitted(dataset, self.feed.shapes, output.shape[1:], program.loss)
+
+
+def _own_batch(dataset: Streamed, given: int) -> int:
+    """The batch size of a stream, of which a caller can give no other."""
+    own = len(dataset.y_train)
+    if given not in (1, own):
+        raise ArgumentError(
+            f"batch_size: found {given}, but the data come in batches of {own}; leave it out, or "
+            "make the loader with that"
+        )
+    return own

@@ -12,16 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import run_files
 from rpucc.errors import DataError, RpuccError, UsageError
+from rpucc.runtime.batches import ArrayBatches, Batches, StreamBatches
 from rpucc.runtime.checkpoint_file import write_checkpoint
 from rpucc.runtime.counters import MOST_DRAWS
+from rpucc.runtime.data.streams import Streamed
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.keep import Keep
-from rpucc.runtime.kernels.philox import shuffle
 from rpucc.runtime.layer_stats import layer_stats
 from rpucc.runtime.learning_rate import Schedule, check_rate, parse_schedule
 from rpucc.runtime.metrics import EpochMetrics, Progress, RunInfo, StepMetrics
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.callbacks import Callbacks
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.data.dataset import Samples
-    from rpucc.runtime.feed import Feed, Rows
+    from rpucc.runtime.feed import Feed
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.metrics import Ended, Evaluation
     from rpucc.runtime.step import Step
@@ -106,10 +106,8 @@ class Training:
         self.trainer, self.machine = trainer, trainer.machine
         self.dataset, self.settings, self.callbacks = dataset, settings, callbacks
         self.validation = validation
-        chosen = None if validation is None else validation.trained
-        self._chosen: Array = np.arange(len(dataset.y_train)) if chosen is None else chosen
-        self._check_counts(len(self._chosen))
-        self._rows: Rows = trainer.feed.rows(dataset.x_train, "x_train")
+        self._batches = self._batches_of(dataset)
+        self._check_counts(self._batches.samples)
         trainer.feed.rows(dataset.x_test, "x_test")
         if validation is not None:
             trainer.feed.rows(validation.x, "validation")
@@ -171,7 +169,7 @@ class Training:
             batch_size=settings.batch_size,
             lr=settings.lr,
             lr_schedule=settings.lr_schedule,
-            samples=len(self._chosen),
+            samples=self._batches.samples,
             validation_samples=0 if validation is None else len(validation.y),
             test_samples=len(self.dataset.y_test),
             done=machine.counters.done,
@@ -189,25 +187,34 @@ class Training:
         """Train to the end of the epoch; returns the seconds and the samples a second."""
         check_rate(lr)
         counters = self.machine.counters
-        labels, n = self.dataset.y_train, len(self._chosen)
-        order = self._chosen.copy()
-        shuffle(order, counters.earlier + counters.epoch, *self.machine.key)
         epoch, watched = counters.epoch + 1, self.callbacks.watch_steps
         started, begun, reported = time.perf_counter(), counters.done, 0.0
-        while counters.done < n:
-            step: Step = self.trainer.step(min(self.settings.batch_size, n - counters.done))
-            chosen = labels[order[counters.done : counters.done + step.size]]
-            loss = step.run(self._rows, order, chosen, lr, counters, self._scoring)
+        for batch in self._batches.epoch(counters, self.machine.key):
+            step: Step = self.trainer.step(len(batch.labels))
+            loss = step.run(*batch, lr, counters, self._scoring)
             if watched:
                 self.callbacks.on_step(StepMetrics(epoch, counters.done, step.size, loss, lr))
             now = time.perf_counter()
-            if now - reported > PROGRESS_SECONDS or counters.done == n:
+            if now - reported > PROGRESS_SECONDS or counters.done == self._batches.samples:
                 reported = now
                 self._check_loss()
-                self._report(n, (counters.done - begun) / max(now - started, 1e-9))
+                self._report(
+                    self._batches.samples, (counters.done - begun) / max(now - started, 1e-9)
+                )
             self._interrupt.check()
         seconds = time.perf_counter() - started
-        return seconds, (n - begun) / max(seconds, 1e-9)
+        self._check_loss()
+        return seconds, (counters.done - begun) / max(seconds, 1e-9)
+
+    def _batches_of(self, dataset: Dataset) -> Batches:
+        """What is trained on: arrays, or the batches of a stream."""
+        counters, settings = self.machine.counters, self.settings
+        if not isinstance(dataset, Streamed):
+            chosen = None if self.validation is None else self.validation.trained
+            return ArrayBatches(self.trainer.feed, dataset, settings.batch_size, chosen)
+        resumable = settings.checkpoint is not None or counters.done > 0
+        to_do = settings.epochs - counters.epoch
+        return StreamBatches(self.trainer.feed, dataset, to_do, resumable=resumable)
 
     def _count_layers(self) -> None:
         """Bring what the epoch under way counted in each layer up to date, if anyone asks."""
@@ -275,7 +282,7 @@ class Training:
     def _check_counts(self, samples: int) -> None:
         """Every sample and every epoch has random draws of its own, and the machine is in reach."""
         counters, epochs = self.machine.counters, self.settings.epochs
-        if counters.done > samples:
+        if samples and counters.done > samples:
             raise DataError("the checkpoint is further into its epoch than this data set is long")
         to_do = max(epochs - counters.epoch, 0) * samples
         if max(epochs, counters.sample + to_do) > MOST_DRAWS:

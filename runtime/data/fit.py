@@ -6,12 +6,13 @@ Not for how: samples are layout.py, labels are labels.py.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from rpucc.runtime.data.dataset import Dataset, check_finite, named
+from rpucc.runtime.data.dataset import Array, Dataset, Samples, check_finite, named
 from rpucc.runtime.data.inputs import by_input
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.layout import Note, warn
+from rpucc.runtime.data.streams import Streamed
 
 
 def fitted(
@@ -41,7 +42,24 @@ def fitted(
         y = fitted_labels(y, output, loss, f"{dataset.name}: y_{part}", said)
         object.__setattr__(shaped, f"x_{part}", x)
         object.__setattr__(shaped, f"y_{part}", y)
+    if isinstance(shaped, Streamed):
+        object.__setattr__(shaped, "stream", shaped.stream.fitted(_batch_fit(inputs, output, loss)))
     return shaped
+
+
+def _batch_fit(
+    inputs: Mapping[str, Sequence[int]], output: Sequence[int], loss: str
+) -> Callable[[Samples, Array, str], tuple[Samples, Array]]:
+    """Return what brings one batch into a model's shapes; the first has said which way."""
+
+    def fit(x: Samples, y: Array, where: str) -> tuple[Samples, Array]:
+        found = by_input(x, inputs, where, _unsaid)
+        for each in found.values():
+            check_finite(each, where)
+        shaped = found if isinstance(x, Mapping) else next(iter(found.values()))
+        return shaped, fitted_labels(y, output, loss, where, _unsaid)
+
+    return fit
 
 
 def _unsaid(line: str) -> None:

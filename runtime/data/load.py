@@ -29,9 +29,10 @@ from rpucc.runtime.data.image_folder import HINT, holds_classes, holds_images, l
 from rpucc.runtime.data.images import is_image
 from rpucc.runtime.data.named import DATASETS, load_named
 from rpucc.runtime.data.npy import unreadable
+from rpucc.runtime.data.streams import Source, collected, is_stream
 from rpucc.runtime.data.tables import READERS, load_table, table_files
 
-DataSource = str | os.PathLike[str] | tuple[Any, ...] | Mapping[str, Any] | Dataset
+DataSource = str | os.PathLike[str] | tuple[Any, ...] | Mapping[str, Any] | Dataset | Source
 """What a Python caller may give as data; see `load_dataset`."""
 
 FILES = (
@@ -40,7 +41,7 @@ FILES = (
 )
 SOURCES = (
     f"{FILES}, a name (" + ", ".join(DATASETS) + "), arrays (x_train, "
-    "y_train, x_test, y_test) or (x, y), a dictionary with these keys, or a Dataset"
+    "y_train, x_test, y_test) or (x, y), a dictionary with these keys, batches, or a Dataset"
 )
 
 
@@ -67,6 +68,9 @@ def load_dataset(
         {"x": x, "y": y}    the same by name, with the keys of an .npz file
                             for a network with several inputs each x is a dictionary of arrays by
                             the inputs' names: ({"left": l, "right": r}, y)
+        (batches, test batches), or batches
+                            each a PyTorch DataLoader, an iterator of (x, y) or a function that
+                            makes one: read into arrays, up to 4 GB, in the order in which they come
         a Dataset           is returned as it is
         Of x and y the last tenth of the samples, at least one, is the test part, in stored order;
         of images and tables the last tenth of each class.
@@ -89,6 +93,11 @@ def load_dataset(
     """
     if isinstance(spec, Dataset):
         return spec
+    if is_stream(spec):
+        spec = collected(spec, "data")
+    if isinstance(spec, tuple) and len(spec) == 2 and any(map(is_stream, spec)):
+        parts = zip(spec, ("the training part", "the test part"), strict=True)
+        spec = tuple(collected(each, name) if is_stream(each) else each for each, name in parts)
     if isinstance(spec, tuple | Mapping):
         return _from_arrays(spec)
     if not isinstance(spec, str | os.PathLike):
