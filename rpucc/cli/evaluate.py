@@ -66,7 +66,8 @@ def evaluate(
             f"{trained.program}: was compiled for inference and has no loss to measure"
         )
     spec, folder = data_of(trained, data, data_dir)
-    found = load_data(spec, folder, program)
+    classes = trained.run.data_classes() if trained.run is not None else ()
+    found = load_data(spec, folder, program, classes)
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
     result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rpucc.compiler.options import CompileOptions
     from rpucc.program import Program
+    from rpucc.runtime.data.run_inputs import RunInputs
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.trainer import Trainer
 
@@ -99,7 +100,7 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
     trainer = make_trainer(machine, arguments.threads)
     results = trainer.outputs(found.x, names, arguments.batch_size)
     outputs = results[program.output]
-    error = _error(trainer, outputs, found.labels)
+    error = _error(trainer, outputs, found, arguments)
     if arguments.output is not None:
         write_outputs(Path(arguments.output), results)
     if arguments.as_json:
@@ -109,14 +110,23 @@ def _run(ctx: click.Context, arguments: Arguments) -> None:
         say_outputs(program, results, arguments.output)
 
 
-def _error(trainer: Trainer, outputs: NDArray[np.float32], labels: Array | None) -> float | None:
+def _error(
+    trainer: Trainer, outputs: NDArray[np.float32], found: RunInputs, arguments: Arguments
+) -> float | None:
     """Return the share of wrong classes; None where there are no labels of classes."""
     from rpucc.errors import DataError
+    from rpucc.runs.trained import find_trained
+    from rpucc.runtime.data.class_names import in_numbers_of
     from rpucc.terminal import say
 
+    labels = found.labels
     if labels is None:
         return None
+    trained = find_trained(arguments.model, arguments.program_path)
+    known = () if trained is None or trained.run is None else trained.run.data_classes()
     try:
+        if known and found.class_names:
+            labels = in_numbers_of(labels, found.class_names, known, arguments.inputs)
         return trainer.error(outputs, labels)
     except DataError as error:  # the outputs are what was asked for
         say(f"no error is given: {error}")

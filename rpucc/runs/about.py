@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rpucc.runtime.data.mapped import parts
+
 if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
 
@@ -41,6 +43,7 @@ def about(command: str | None, data: Dataset) -> dict[str, Any]:
         "machine": machine(),
         "data_digest": digest(data),
         "data_samples": {"train": len(data.y_train), "test": len(data.y_test)},
+        "data_classes": list(data.class_names),
     }
 
 
@@ -118,5 +121,6 @@ def digest(data: Dataset) -> str:
         named = values if isinstance(values, Mapping) else {"": values}
         for name, array in sorted(named.items()):
             found.update(json.dumps([part, name, array.dtype.str, list(array.shape)]).encode())
-            found.update(np.ascontiguousarray(array).data)
+            for _, rows in parts(array):  # those of a large file one after the other
+                found.update(np.ascontiguousarray(rows).data)
     return found.hexdigest()

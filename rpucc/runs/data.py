@@ -5,6 +5,7 @@ Not for what a data set may be: that is rpucc.runtime.data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,20 @@ def output_shape(program: Program) -> tuple[int, ...]:
     raise ModelError(f"output {program.output!r}: its number of values a sample is not static")
 
 
-def load_data(spec: str, data_dir: str | None, program: Program) -> Dataset:
-    """Return the data set, checked against the program; raises DataError."""
-    from rpucc.runtime.data import fitted, load_dataset
+def load_data(
+    spec: str, data_dir: str | None, program: Program, classes: Sequence[str] = ()
+) -> Dataset:
+    """Return the data set, checked against the program; raises DataError.
+
+    classes: the names that its classes were numbered by in training, if they had names.
+    """
+    from rpucc.runtime.data import fitted, load_dataset, renumbered
     from rpucc.terminal import say
 
     folder = Path(data_dir) if data_dir is not None else None
     shapes = sample_shapes(program)
     dataset = load_dataset(spec, folder, inputs=shapes)
+    dataset = renumbered(dataset, classes)
     for line in dataset.notes:
         say(line)
     return fitted(dataset, shapes, output_shape(program), program.loss, say)

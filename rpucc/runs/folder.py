@@ -128,6 +128,13 @@ class RunFolder:
         found = self._unchecked().get("data_digest")
         return found if isinstance(found, str) else None
 
+    def data_classes(self) -> tuple[str, ...]:
+        """The names of the classes that were trained on, by number; empty where they had none."""
+        found = self._unchecked().get("data_classes")
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            return ()
+        return tuple(found)
+
     def _unchecked(self) -> dict[str, Any]:
         from rpucc.runs.record import read_json
 

@@ -6,6 +6,7 @@ where they are used.
 
 from __future__ import annotations
 
+from rpucc.runtime.data.class_names import renumbered
 from rpucc.runtime.data.dataset import Dataset, check_finite, scaled
 from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
@@ -26,5 +27,6 @@ __all__ = [
     "load_inputs",
     "load_run_inputs",
     "load_samples",
+    "renumbered",
     "scaled",
 ]

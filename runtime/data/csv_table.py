@@ -166,7 +166,7 @@ def _fault(
                 problem = _problem(cell, label=place == label, number=labels or place != label)
                 if problem:
                     return DataError(
-                        f"{path}: line {line}, column {form.columns[place]!r}: {problem}"
+                        f"{path}: line {line}, column {form.columns[place][:40]!a}: {problem}"
                     )
     except (OSError, ValueError, csv.Error) as error:
         return DataError(f"{path} is no table in UTF-8 text: {one_line(error)}")
@@ -186,5 +186,5 @@ def _problem(cell: str, *, label: bool, number: bool) -> str:
     if math.isnan(value):
         return "is NaN; fill the missing values or leave the row out"
     if not abs(value) <= float(np.finfo(np.float32).max):
-        return f"found {cell.strip()[:40]}, beyond what float32 holds"
+        return f"found {cell.strip()[:40]!a}, beyond what float32 holds"
     return ""

@@ -17,6 +17,7 @@ import numpy as np
 
 from rpucc.errors import DataError
 from rpucc.runtime.data import images
+from rpucc.runtime.data.class_names import numbered
 from rpucc.runtime.data.dataset import Array, Dataset
 from rpucc.runtime.data.npy import MAX_BYTES, unreadable
 from rpucc.runtime.data.split import class_tails
@@ -58,9 +59,7 @@ def load_image_folder(
     pixels, notes = _decoded(found.paths, name, _size(resize, name), shape)
     if test is None:
         notes.append(f"{name}: the last tenth of each class, by file name, is the test part")
-    said = ", ".join(f"{each} {i}" for i, each in enumerate(classes[:20]))
-    more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
-    notes.insert(0, f"{name}: {len(classes)} classes, numbered by name: {said}{more}")
+    notes.insert(0, f"{name}: {len(classes)} classes, numbered by name: {numbered(classes)}")
     notes += found.notes(name)
     return Dataset(
         name,

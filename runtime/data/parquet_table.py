@@ -52,16 +52,16 @@ def read_parquet(path: Path, label: int | None) -> tuple[Array, Array | None]:
         for i, (name, column) in enumerate(zip(others, found, strict=True)):
             if column.dtype.kind not in "biuf":
                 raise DataError(
-                    f"{path}: column {name!r} holds {column.dtype.type.__name__}; all columns but "
-                    "the label's need numbers: encode texts as numbers, or drop it"
+                    f"{path}: column {name[:40]!a} holds {column.dtype.type.__name__}; all columns "
+                    "but the label's need numbers: encode texts as numbers, or drop it"
                 )
             with np.errstate(over="ignore"):
                 samples[:, i] = column
             if not np.isfinite(samples[:, i]).all():
                 row = int(np.argmin(np.isfinite(samples[:, i])))
                 raise DataError(
-                    f"{path}: row {row + 1}, column {name!r}: found {column[row]}; a finite number "
-                    "is needed: fill missing values or leave the row out"
+                    f"{path}: row {row + 1}, column {name[:40]!a}: found {column[row]}; a finite "
+                    "number is needed: fill missing values or leave the row out"
                 )
         return samples, labels
 
@@ -75,16 +75,16 @@ def _column(path: Path, name: str, column: Any) -> Array:
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
         raise DataError(
-            f"{path}: row {row + 1}, column {name!r}: a value is missing; fill the missing values "
-            "or leave the row out"
+            f"{path}: row {row + 1}, column {name[:40]!a}: a value is missing; fill the missing "
+            "values or leave the row out"
         )
     kind = column.type
     if pyarrow.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
     if pyarrow.types.is_nested(column.type):
         raise DataError(
-            f"{path}: column {name!r} holds {one_line(column.type)}; only columns of single values "
-            "can be read: save arrays as .npy"
+            f"{path}: column {name[:40]!a} holds {one_line(column.type)}; only columns of single "
+            "values can be read: save arrays as .npy"
         )
     return np.asarray(column.to_numpy())
 
@@ -92,10 +92,10 @@ def _column(path: Path, name: str, column: Any) -> Array:
 def _labels(path: Path, name: str, column: Array) -> Array:
     if column.dtype.kind in "OU":
         if not all(isinstance(each, str) for each in column):
-            raise DataError(f"{path}: column {name!r} holds neither numbers nor texts")
+            raise DataError(f"{path}: column {name[:40]!a} holds neither numbers nor texts")
         blank = [i for i, each in enumerate(column) if not each.strip()]
         if blank:
-            raise DataError(f"{path}: row {blank[0] + 1}, column {name!r}: a label is empty")
+            raise DataError(f"{path}: row {blank[0] + 1}, column {name[:40]!a}: a label is empty")
         return column.astype(str)
     if column.dtype == np.uint64:
         column = np.minimum(column, np.uint64(np.iinfo(np.int64).max))  # out of range anyway
@@ -106,10 +106,13 @@ def _labels(path: Path, name: str, column: Array) -> Array:
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"{path}: row {row + 1}, column {name!r}: found {column[row]}; a label is missing"
+                f"{path}: row {row + 1}, column {name[:40]!a}: found {column[row]}; "
+                "a label is missing"
             )
         return column.astype(np.float64)
-    raise DataError(f"{path}: column {name!r} holds {column.dtype}; labels are numbers or texts")
+    raise DataError(
+        f"{path}: column {name[:40]!a} holds {column.dtype}; labels are numbers or texts"
+    )
 
 
 def _opened(path: Path, use: Callable[[ParquetFile], T]) -> T:

@@ -40,6 +40,8 @@ class RunInputs:
     """The samples' labels, if there are any."""
     part: str
     """Which part of a data set that is; empty where all was taken."""
+    class_names: tuple[str, ...] = ()
+    """Of classes that have names, by the number that they have in `labels`."""
 
     @property
     def samples(self) -> int:
@@ -93,7 +95,8 @@ def load_run_inputs(
         x[name] = _ready(
             array, tuple(shape), input_range, f"{path}: array {key!r}" if key else str(path), note
         )
-    return RunInputs(x if len(inputs) > 1 else next(iter(x.values())), found.labels, found.part)
+    samples = x if len(inputs) > 1 else next(iter(x.values()))
+    return RunInputs(samples, found.labels, found.part, found.class_names)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class _Found:
     """By the names in an archive; what has none is called ""."""
     labels: Array | None = None
     part: str = ""
+    class_names: tuple[str, ...] = ()
 
 
 def _read(path: Path, detail: str, inputs: Mapping[str, Sequence[int]], note: Note) -> _Found:
@@ -138,7 +142,7 @@ def _read(path: Path, detail: str, inputs: Mapping[str, Sequence[int]], note: No
     for line in dataset.notes:
         note(line)
     assert not isinstance(dataset.x_test, Mapping)
-    return _Found({"": dataset.x_test}, dataset.y_test, "its test part")
+    return _Found({"": dataset.x_test}, dataset.y_test, "its test part", dataset.class_names)
 
 
 def _ready(

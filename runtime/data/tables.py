@@ -6,14 +6,15 @@ READERS. Not for reading files: that is csv_table.py and parquet_table.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rpucc.errors import DataError
+from rpucc.errors import DataError, one_line
 from rpucc.runtime.data.archives import list_keys
+from rpucc.runtime.data.class_names import numbered
 from rpucc.runtime.data.csv_table import csv_columns, read_csv
 from rpucc.runtime.data.dataset import Array, Dataset
 from rpucc.runtime.data.npy import unreadable
@@ -113,16 +114,6 @@ def table_files(folder: Path) -> tuple[Path, Path | None] | None:
     return train, next((found[each] for each in TEST if each in found), None)
 
 
-def numbered(classes: Sequence[str]) -> str:
-    """Return names of classes with their numbers as text, at most twenty.
-
-    >>> numbered(("cat", "dog"))
-    'cat 0, dog 1'
-    """
-    said = ", ".join(f"{name[:40]} {number}" for number, name in enumerate(classes[:20]))
-    return said + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
-
-
 def _label(column: str) -> str:
     return column or LABEL
 
@@ -136,7 +127,7 @@ def _read(path: Path, column: str) -> tuple[list[str], Array, Array]:
         what = f"no column {column!r}" if column else "no column 'label'"
         raise DataError(
             f"{path}: {what}; it has {list_keys(columns)}: name the column of the labels behind a "
-            f"colon, as in {path.name}:{columns[-1][:40]}"
+            f"colon, as in {path.name}:{one_line(columns[-1])[:40]}"
         )
     if columns.count(wanted) > 1:
         raise DataError(f"{path}: {columns.count(wanted)} columns are called {wanted!r}")
@@ -145,8 +136,8 @@ def _read(path: Path, column: str) -> tuple[list[str], Array, Array]:
     for name in others:
         if not name.strip() or name.startswith(("Unnamed: ", "__index_level_")):
             raise DataError(
-                f"{path}: a column is called {name!r}, as the index of a table is, and would be "
-                "taken for data: save the table without it (index=False), or give it a name"
+                f"{path}: a column is called {name[:40]!a}, as the index of a table is, and would "
+                "be taken for data: save the table without it (index=False), or give it a name"
             )
     if not others:
         raise DataError(f"{path}: there is no column beside {wanted!r}, and so no sample")

@@ -98,7 +98,7 @@ def _entries(path: Path) -> tuple[dict[str, Any], int]:
 
 def _tensor(path: Path, key: str, entry: Any, begin: int) -> _Tensor:
     """Return where an array lies, held against the file; raises DataError."""
-    where = f"{path}: array {key[:60]!r}"
+    where = f"{path}: array {key[:40]!a}"
     found: dict[str, Any] = entry if isinstance(entry, dict) else {}
     kind, shape, offsets = found.get("dtype"), found.get("shape"), found.get("data_offsets")
     if not (isinstance(kind, str) and _are_sizes(shape) and _are_sizes(offsets)):
@@ -106,7 +106,7 @@ def _tensor(path: Path, key: str, entry: Any, begin: int) -> _Tensor:
     dtype = TYPES.get(kind)
     if dtype is None:
         raise DataError(
-            f"{where} has type {kind[:20]}; {', '.join(TYPES)} can be read: save it as F32"
+            f"{where} has type {kind[:20]!a}; {', '.join(TYPES)} can be read: save it as F32"
         )
     size = math.prod(shape) * dtype.itemsize
     first, last = offsets if len(offsets) == 2 else (0, -1)

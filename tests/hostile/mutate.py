@@ -211,10 +211,10 @@ def npy_header(random: Random, data: bytes) -> bytes:
 
 
 def safetensors_header(random: Random, data: bytes) -> bytes:
-    """Change a safetensors file's header, or the JSON texts in its metadata."""
+    """Change a safetensors file's header, or the JSON texts in its metadata where it has any."""
     size = struct.unpack_from("<Q", data)[0]
     head, body = json.loads(data[8 : 8 + size]), data[8 + size :]
-    if random.random() < 0.6:
+    if "__metadata__" in head and random.random() < 0.6:
         notes = json.loads(head["__metadata__"]["rpucc"])
         key = random.choice([*notes, "counters", "history", "history"])
         try:

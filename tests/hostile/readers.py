@@ -217,6 +217,98 @@ def _idx(folder: Path) -> list[bytes]:
     return [gzip.compress(idx(each), mtime=0) for each in (pixels, wide)]
 
 
+def _jpeg(folder: Path) -> list[bytes]:
+    """Photos of both kinds, one of them turned, in a folder of a class beside good ones."""
+    from PIL import Image
+
+    made, random = [], np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for shape in ((8, 6), (8, 6, 3)):
+        image = Image.fromarray(random.integers(0, 256, shape).astype(np.uint8))
+        for options in ({}, {"progressive": True}, {"exif": exif}):
+            stream = io.BytesIO()
+            turned = image.rotate(90, expand=True) if "exif" in options else image
+            turned.save(stream, "JPEG", **options)
+            made.append(stream.getvalue())
+    for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg"):
+        (folder / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "photos" / name).write_bytes(made[0])
+    return made
+
+
+def use_photo(path: Path) -> None:
+    """Load a photo by itself and among others of its class."""
+    from rpucc.errors import RpuccError
+    from rpucc.runtime.data import load_dataset, load_inputs
+
+    folder = path.parent / "photos"
+    (folder / "a" / "2.jpg").write_bytes(path.read_bytes())
+    try:
+        load_inputs(path, (1, 8, 6), (0.0, 1.0))
+    except RpuccError:
+        load_dataset(f"{folder}:6x8", inputs={"x": (3, 8, 6)})
+        raise
+    load_dataset(folder)
+
+
+def _safetensors(folder: Path) -> list[bytes]:
+    from safetensors.numpy import save
+
+    arrays = _arrays()
+    return [
+        save({key: arrays[key] for key in keys})
+        for keys in (("x", "y"), ("x_train", "y_train", "x_test", "y_test"))
+    ]
+
+
+def _csv(folder: Path) -> list[bytes]:
+    rows = [f"{i},{i / 7},{'abc'[i % 3]}" for i in range(12)]
+    texts = ["a,b,label", *rows], [f'"{i}";{-i};{i % 3}' for i in range(9)]
+    return ["\n".join(texts[0]).encode(), ("a;b;label\r\n" + "\r\n".join(texts[1])).encode()]
+
+
+def _cells(random: Random, data: bytes) -> bytes:
+    """Put texts, numbers, delimiters and quotes where cells were."""
+    lines = data.split(b"\n")
+    for _ in range(random.choice((1, 1, 2, 5))):
+        at = random.randrange(len(lines))
+        cells = lines[at].split(b",")
+        pools = (mutate.TEXTS, mutate.NUMBERS, mutate.FLOATS, ('"', ",,", ";", "\r", "1e5,", '"a'))
+        new = str(random.choice(random.choice(pools))).encode()
+        cells[random.randrange(len(cells))] = new
+        lines[at] = b",".join(cells)
+    return b"\n".join(lines)
+
+
+def _parquet(folder: Path) -> list[bytes]:
+    import pyarrow
+    import pyarrow.parquet
+
+    made = []
+    a = _arrays()
+    for compression in ("none", "snappy"):
+        for labels in (a["y"], np.array(["a", "b", "c"])[a["y"]], a["y"] / 7):
+            table = {"a": np.arange(12), "b": np.arange(12) / 7, "label": labels}
+            stream = io.BytesIO()
+            pyarrow.parquet.write_table(pyarrow.table(table), stream, compression=compression)
+            made.append(stream.getvalue())
+    return made
+
+
+def use_table(path: Path) -> None:
+    """Load a table with its labels, and as samples alone."""
+    from rpucc.errors import RpuccError
+    from rpucc.runtime.data import fitted, load_dataset, load_inputs
+
+    try:
+        found = load_dataset(path)
+        fitted(found, {"x": (2,)}, (3,), "none")
+    except RpuccError:
+        load_inputs(path, (3,), (0.0, 1.0))
+        raise
+
+
 def _inside_gzip(random: Random, data: bytes) -> bytes:
     inner = one_of((2, mutate.idx_header), (1, mutate.damage))(random, gzip.decompress(data))
     return gzip.compress(inner, mtime=0)
@@ -422,6 +514,14 @@ READERS: dict[str, Reader] = {
     "npz": Reader("data.npz", _npz, one_of((3, mutate.zip_members), (2, mutate.damage)), use_data),
     "npy": Reader("data.npy", _npy, one_of((2, mutate.npy_header), _FILE), use_input),
     "idx": Reader("train-images-idx3-ubyte.gz", _idx, one_of((3, _inside_gzip), _FILE), use_data),
+    "safetensors": Reader(
+        "data.safetensors",
+        _safetensors,
+        one_of((3, mutate.safetensors_header), _FILE),
+        use_data,
+    ),
+    "csv": Reader("table.csv", _csv, one_of((3, _cells), _FILE), use_table),
+    "jpeg": Reader("photo.jpg", _jpeg, mutate.damage, use_photo),
     "png": Reader("image.png", _png, one_of((3, mutate.png_chunks), _FILE), use_input),
     "checkpoints": Reader(
         "checkpoint.safetensors",

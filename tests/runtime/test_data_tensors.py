@@ -89,7 +89,7 @@ def entry(dtype: object = "U8", shape: object = (4,), offsets: object = (0, 4)) 
         (b"[" * 100_000, "header is no JSON"),
         (b"[]", "header is no JSON object"),
         ({}, "holds no arrays; save the samples with safetensors.numpy.save_file"),
-        (entry("BF16"), "array 'x' has type BF16; BOOL, U8"),
+        (entry("BF16"), "array 'x' has type 'BF16'; BOOL, U8"),
         (entry(3), "array 'x' has a damaged header"),
         (entry(shape=[-4]), "array 'x' has a damaged header"),
         (entry(shape=[True]), "array 'x' has a damaged header"),
