@@ -1,0 +1,89 @@
+"""Following a page: its files, commands and Python in an empty folder, from top to bottom.
+
+    ```toml, ```python    whose first line is `# NAME`: the text of that file
+    ```python             runs, with what the blocks before it left
+    indented lines        commands; rpucc ones run in this process, with `> FILE`
+    ```text               what the block before it prints; ... stands for anything
+
+Lines that make an environment (pip, python -m venv) are for the reader alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from click.testing import CliRunner
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|((?:^    [^\n]*\n)+)", re.DOTALL | re.MULTILINE)
+READERS_OWN = ("pip ", "python -m venv", ". ", "python -m notebook", "sphinx-build ", "git ")
+"""How commands begin that a test does not run."""
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """(kind, text) of a page's blocks in their order; commands are of kind "commands"."""
+    for kind, body, indented in BLOCK.findall(text):
+        yield (kind, body) if kind else ("commands", re.sub("^    ", "", indented, flags=re.M))
+
+
+def commands(text: str) -> list[str]:
+    """The lines of a block of commands; one that ends in a backslash goes on."""
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def file_named(text: str) -> str | None:
+    """The file whose text a block is, which its first line names."""
+    found = re.match(r"# ([\w./-]+\.\w+)\n", text)
+    return found[1] if found else None
+
+
+def same(shown: str, printed: str) -> bool:
+    """Whether a page shows what was printed; ... stands for anything, the ends of lines do not
+    count."""
+    shown, printed = (
+        "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n"
+        for text in (shown, printed)
+    )
+    return doctest.OutputChecker().check_output(shown, printed, doctest.ELLIPSIS)
+
+
+def follow(page: Path) -> None:
+    """Do what a page says, in the folder one is in; AssertionError where it is not so."""
+    names: dict[str, object] = {}
+    printed = ""
+    for kind, text in blocks(page.read_text(encoding="utf-8")):
+        file = file_named(text)
+        if file is not None:
+            Path(file).write_text(text, encoding="utf-8")
+        elif kind == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(text, page.name, "exec"), names)
+            printed = out.getvalue()
+        elif kind == "commands":
+            printed = "".join(run(line) for line in commands(text))
+        elif kind == "text":
+            assert same(text, printed), f"{page.name} shows\n{text}\nfor\n{printed}"
+        else:
+            raise AssertionError(f"{page.name}: nobody tests a block of {kind!r}:\n{text}")
+
+
+def run(line: str) -> str:
+    """Run a command that rpucc has; return what it prints on standard output."""
+    from rpucc.cli.main import cli
+
+    line, _, target = line.partition(" > ")
+    program, *words = shlex.split(line, comments=True)
+    if line.startswith(READERS_OWN):
+        return ""
+    assert program == "rpucc", f"nobody tests the command {line!r}"
+    outcome = CliRunner(env={"COLUMNS": "100"}).invoke(cli, words, prog_name="rpucc")
+    assert outcome.exit_code == 0, f"{line}: {outcome.output}"
+    if target:
+        Path(target.strip()).write_text(outcome.stdout, encoding="utf-8")
+        return ""
+    return outcome.stdout
