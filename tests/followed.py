@@ -2,14 +2,17 @@
 
     ```toml, ```python    whose first line is `# NAME`: the text of that file
     ```python             runs, with what the blocks before it left
+    ```py                 code for another package: Python that parses
     indented lines        commands; rpucc ones run in this process, with `> FILE`
-    ```text               what the block before it prints; ... stands for anything
+    ```text               what the block, or command, before it prints or says on standard error;
+                          ... stands for anything
 
 Lines that make an environment (pip, python -m venv) are for the reader alone.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import doctest
 import io
@@ -55,7 +58,7 @@ def same(shown: str, printed: str) -> bool:
 def follow(page: Path) -> None:
     """Do what a page says, in the folder one is in; AssertionError where it is not so."""
     names: dict[str, object] = {}
-    printed = ""
+    printed = [""]
     for kind, text in blocks(page.read_text(encoding="utf-8")):
         file = file_named(text)
         if file is not None:
@@ -63,27 +66,29 @@ def follow(page: Path) -> None:
         elif kind == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(text, page.name, "exec"), names)
-            printed = out.getvalue()
+            printed = [out.getvalue()]
+        elif kind == "py":
+            ast.parse(text)
         elif kind == "commands":
-            printed = "".join(run(line) for line in commands(text))
+            printed = [run(line) for line in commands(text)][-1]
         elif kind == "text":
-            assert same(text, printed), f"{page.name} shows\n{text}\nfor\n{printed}"
+            wrong = f"{page.name} shows\n{text}\nfor\n{'---'.join(printed)}"
+            assert any(same(text, each) for each in printed), wrong
         else:
             raise AssertionError(f"{page.name}: nobody tests a block of {kind!r}:\n{text}")
 
 
-def run(line: str) -> str:
-    """Run a command that rpucc has; return what it prints on standard output."""
+def run(line: str) -> list[str]:
+    """Run a command that rpucc has; return what it says on standard output and error."""
     from rpucc.cli.main import cli
 
     line, _, target = line.partition(" > ")
     program, *words = shlex.split(line, comments=True)
     if line.startswith(READERS_OWN):
-        return ""
+        return [""]
     assert program == "rpucc", f"nobody tests the command {line!r}"
     outcome = CliRunner(env={"COLUMNS": "100"}).invoke(cli, words, prog_name="rpucc")
     assert outcome.exit_code == 0, f"{line}: {outcome.output}"
     if target:
         Path(target.strip()).write_text(outcome.stdout, encoding="utf-8")
-        return ""
-    return outcome.stdout
+    return [outcome.stdout, outcome.stderr]
