@@ -1,7 +1,7 @@
 """Run notebooks, and write or check the outputs that they keep.
 
     python scripts/run_notebooks.py docs/notebooks/*.ipynb            # run, keep what comes out
-    python scripts/run_notebooks.py --check docs/notebooks/*.ipynb    # run, compare with what is kept
+    python scripts/run_notebooks.py --check docs/notebooks/*.ipynb    # run, compare
 
 Each runs in an empty folder. Numbers and bars may differ between processors and are not compared;
 all other text is, and which pictures there are.

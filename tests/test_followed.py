@@ -36,7 +36,9 @@ def test_a_wrong_page_is_seen(tmp_path, monkeypatch):
         with pytest.raises(AssertionError):
             followed.follow(page)
     page.write_text(
-        "```toml\n# mine.toml\n" 'name = "mine"\n' "```\n\n    rpucc targets > list.txt\n\n"
+        "```toml\n# mine.toml\n"
+        'name = "mine"\n'
+        "```\n\n    rpucc targets > list.txt\n\n"
         "```python\nfrom pathlib import Path\nprint(len(Path('mine.toml').read_text()) > 5)\n"
         "```\n\n```text\nTr...\n```\n",
         encoding="utf-8",

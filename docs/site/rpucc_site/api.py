@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 import rpucc
-from rpucc_site.docstrings import docstring, markdown as as_markdown
+from rpucc_site.docstrings import docstring
+from rpucc_site.docstrings import markdown as as_markdown
 
 KINDS = ("Functions", "Classes", "Errors and warnings")
 
@@ -23,7 +24,9 @@ def markdown() -> str:
         for name in rpucc.__all__:
             found = getattr(rpucc, name)
             if _kind(found) == kind:
-                parts.append(_class(name, found) if inspect.isclass(found) else _function(name, found))
+                parts.append(
+                    _class(name, found) if inspect.isclass(found) else _function(name, found)
+                )
     return "\n".join(parts)
 
 
@@ -134,4 +137,3 @@ def directive(kind: str, head: str, body: str, *, option: str = "", level: int =
     fence = ":" * level
     options = f":{option}:\n" if option else ""
     return f"{fence}{{py:{kind}}} {head}\n{options}\n{body.strip()}\n{fence}\n"
-

@@ -51,6 +51,5 @@ def _body(command: click.Command, context: click.Context) -> Iterator[str]:
 def help_text(text: str) -> str:
     r"""Return the text of a command's help; paragraphs after a \b stay in their lines."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text).replace("\f", ""))
-    return "\n".join(
-        code(each.partition("\b\n")[2]) if "\b" in each else f"{plain(each)}\n" for each in paragraphs
-    )
+    shown = (code(p.partition("\b\n")[2]) if "\b" in p else f"{plain(p)}\n" for p in paragraphs)
+    return "\n".join(shown)

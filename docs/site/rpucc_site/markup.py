@@ -12,7 +12,8 @@ def plain(text: str) -> str:
     What stands between backticks stays code.
     """
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(p if p.startswith("`") else re.sub(r"([\\*_<>\[\]|$])", r"\\\1", p) for p in parts)
+    parts[::2] = (re.sub(r"([\\*_<>\[\]|$])", r"\\\1", part) for part in parts[::2])
+    return "".join(parts)
 
 
 def cell(text: str) -> str:

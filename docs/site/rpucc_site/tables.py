@@ -12,7 +12,8 @@ from rpucc.models import MODELS
 from rpucc.passes import importer
 from rpucc.passes.callbacks import IMPORT
 from rpucc.passes.pipeline import PASSES
-from rpucc.report import keys as report
+from rpucc.report.keys import as_markdown
+from rpucc.report.keys import keys as all_keys
 from rpucc.runtime.devices import DEVICES
 from rpucc.stages import STAGES
 from rpucc.target.load import list_presets, read_text
@@ -55,14 +56,14 @@ def cells() -> str:
     """Every cell with its planes and keys."""
     parts = []
     for name, model in CELLS.items():
-        own = [key for key in report.keys() if key.place == f"cell {name}"]
+        own = [key for key in all_keys() if key.place == f"cell {name}"]
         planes = ", ".join(f"`{plane}`" for plane in model.planes)
         parts += [
             f"## {name}\n",
             f"{plain(model.summary).capitalize()}.\n",
             *([f"Source: {plain(model.source)}.\n"] if model.source else []),
             f"Planes: {planes}.\n",
-            report.as_markdown(f"cell {name}") if own else "It has no keys of its own.\n",
+            as_markdown(f"cell {name}") if own else "It has no keys of its own.\n",
             "",
         ]
     return "\n".join(parts)
@@ -70,8 +71,8 @@ def cells() -> str:
 
 def keys() -> str:
     """Every key of a target, table by table."""
-    places = dict.fromkeys(key.place for key in report.keys())
-    return "\n".join(f"## {place}\n\n{report.as_markdown(place)}\n" for place in places)
+    places = dict.fromkeys(key.place for key in all_keys())
+    return "\n".join(f"## {place}\n\n{as_markdown(place)}\n" for place in places)
 
 
 def passes() -> str:
@@ -90,7 +91,7 @@ def stages() -> str:
         names = [name for name in stage.__annotations__ if name in stage.model_fields]
         rows = [
             (f"`periphery.{key.name}`", cell(key.values), cell(key.text))
-            for key in report.keys()
+            for key in all_keys()
             if key.table == "periphery" and key.name in names
         ]
         module = inspect.getmodule(stage)
