@@ -1,4 +1,8 @@
-"""What the documentation shows runs: docstring examples, the README's Python, the device page."""
+"""What the documentation shows runs: docstring examples, blocks of pages, commands; its tables.
+
+Pages that are followed from top to bottom are in `test_followed.py`, what the site adds in
+`test_site.py`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,12 @@ EXAMPLES = {name: count for name, path in modules().items() if (count := example
 """Module -> how many examples it has."""
 
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -54,18 +63,6 @@ def test_docstring_examples(name):
     """All of them: none is in the docstring of something that doctest does not find."""
     result = doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS)
     assert (result.failed, result.attempted) == (0, EXAMPLES[name])
-
-
-def test_readme_python(tmp_path, monkeypatch):
-    from rpucc.models import write
-
-    monkeypatch.chdir(tmp_path)
-    write("lenet", tmp_path / "lenet.onnx")
-    (code,) = python_blocks(ROOT / "README.md")
-    names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
-    (metrics,) = names["history"]
-    assert metrics.test_error < 0.10
 
 
 def test_python_page(tmp_path, monkeypatch, capsys):
@@ -132,7 +129,7 @@ def test_the_measured_device_of_the_device_page():
     assert made.parameters["dw_min"] == pytest.approx(25e-9 / 25e-6)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_exist(page):
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)", text):
@@ -140,7 +137,7 @@ def test_links_exist(page):
             assert (page.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_are_ones_that_there_are(page):
     """Every command of an indented block: its name, options and arguments are understood."""
     for words in commands(page):
@@ -153,7 +150,7 @@ def test_commands_are_ones_that_there_are(page):
         command.make_context("rpucc", words, parent)  # raises UsageError
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_tables_of_keys_are_current(page):
     """They are written from the sections of a target."""
     from rpucc.report.keys import with_tables
@@ -185,11 +182,11 @@ def test_physics_names_the_sources_of_what_is_there():
         assert page.index("**Not implemented**") < page.index(name)
 
 
-def test_readme_shows_what_compile_prints():
+def test_the_plan_page_shows_what_compile_prints():
     runner = CliRunner(env={"COLUMNS": "100"})
     shown = runner.invoke(cli, ["compile", "lenet", "-t", "rpu-managed"], prog_name="rpucc")
     block = "\n".join(f"    {line}".rstrip() for line in shown.stdout.splitlines())
-    assert block in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert block in (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
 
 
 def test_mapping_page_plan(tmp_path):
@@ -206,7 +203,7 @@ def test_mapping_page_plan(tmp_path):
     assert [block.cols for block in placement.blocks("fc1")] == [(0, 200), (200, 400), (400, 513)]
 
 
-def test_readme_has_the_results():
+def test_the_validation_page_has_the_results():
     """Its table of reproduced figures is that of docs/results."""
     found = {}
     for path in sorted((ROOT / "docs" / "results").glob("gokmen2017-*/results.json")):
@@ -214,7 +211,7 @@ def test_readme_has_the_results():
             if row.get("mean_percent") is not None:
                 mean, deviation = row["mean_percent"], row["deviation_percent"]
                 found[row["reported"], f"{mean:.2f} ± {deviation:.2f} %"] = row["name"]
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
     table = text[text.index("| devices and policy |") :].split("\n\n")[0].splitlines()[2:]
     cells = [tuple(cell.strip() for cell in line.strip("|").split("|"))[1:] for line in table]
     assert len(cells) > 8

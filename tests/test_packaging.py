@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+
 from .repository import IN_PACKAGE, ROOT, files, package_of, setuptools
 
 
@@ -33,3 +36,22 @@ def test_every_folder_of_the_package_has_its_place():
     }
     for package in setuptools()["packages"]:
         assert any(package == top or package.startswith(f"{top}.") for top in places)
+
+
+def test_the_version_is_in_one_place():
+    """`rpucc/__init__.py` has it; what repeats it says the same, a changed one is seen here."""
+    import rpucc
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dynamic"] == ["version"]
+    assert setuptools()["dynamic"]["version"] == {"attr": "rpucc.__version__"}
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [rpucc.__version__]
+
+
+def test_continuous_integration_runs_what_there_is():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "      - run: .ci/run\n" in workflow
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    for place in (".ci/run", *re.findall(r"entry: (scripts/\S+)", hooks)):
+        assert (ROOT / place).stat().st_mode & 0o111, place

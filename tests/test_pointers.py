@@ -24,7 +24,12 @@ ELSEWHERE = {
     "fashion_mnist.py",
     "my_devices.py",  # what a reader of docs/devices.md writes
 }
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+]
 
 
 def prose(source: str) -> Iterator[str]:
@@ -91,7 +96,7 @@ def test_what_source_files_point_at_is_there(folder):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_points_at_is_there(page):
     """A page may name a file by the end of its path: the section says of which folder it is.
 

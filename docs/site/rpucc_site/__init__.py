@@ -44,7 +44,7 @@ def read(app: Sphinx, page: str, source: list[str]) -> None:
     file = Path(app.env.doc2path(page))
     text = navigation.with_own_text(with_written(source[0]), file)
     text += navigation.toctrees(page, text)
-    source[0] = navigation.within_the_site(text, file, navigation.standing_for(Path(app.srcdir)))
+    source[0] = navigation.within_the_site(text, file, Path(app.srcdir))
 
 
 def name_the_index(app: Sphinx, error: Exception | None) -> None:

@@ -42,12 +42,12 @@ def with_own_text(text: str, file: Path) -> str:
     return LINK.sub(moved, other.read_text(encoding="utf-8"))
 
 
-def within_the_site(text: str, file: Path, pages: dict[Path, Path]) -> str:
+def within_the_site(text: str, file: Path, docs: Path) -> str:
     """Return a page's text with its links to files above docs/ as the site has them.
 
     A page that stands for the file; else the file itself, Markdown too.
     """
-    docs = next(iter(pages.values())).parent
+    pages = standing_for(docs)
 
     def link(found: re.Match[str]) -> str:
         target = (file.parent / found[1]).resolve()
