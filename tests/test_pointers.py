@@ -105,7 +105,7 @@ def test_what_a_page_points_at_is_there(page):
     ends = [f"/{path.relative_to(ROOT)}" for path in files(*IN_PACKAGE, *BESIDE)]
     text = page.read_text(encoding="utf-8")
     ends += [f"/{name}" for name in re.findall(r"^```python\n# (\S+)$", text, re.MULTILINE)]
-    named = missing_files(text, [ROOT, page.parent])
+    named = missing_files(text, [ROOT, ROOT / "docs", page.parent])
     assert [name for name in named if not any(end.endswith(f"/{name}") for end in ends)] == []
 
 
