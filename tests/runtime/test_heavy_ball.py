@@ -1,7 +1,7 @@
 """Tiki-Taka's fast plane on linear devices is heavy ball: gradients fade as it is written.
 
-Around its symmetry point 0, with bounds ±τ, E ΔA = -a g - (a |g| / τ) A: momentum 1 - a |g| / τ, and
-a rest at -τ E g / E |g| (Tiki-Taka: Gokmen & Haensch 2020).
+Around its symmetry point 0, with bounds ±τ, E ΔA = -a g - (a |g| / τ) A: momentum 1 - a |g| / τ,
+and a rest at -τ E g / E |g| (Tiki-Taka: Gokmen & Haensch 2020).
 """
 
 from __future__ import annotations
