@@ -62,14 +62,20 @@ class EpochMetrics:
     validation_loss: float | None = None
     """Of the validation samples, as `test_loss`; None where there were none."""
     validation_error: float | None = None
+    top_k: int | None = None
+    test_top_k_error: float | None = None
+    """Share of the test labels that are not among the `top_k` largest outputs; None where nobody
+    asked."""
     seconds: float = 0.0
     samples_per_second: float = 0.0
 
     def reproducible(self) -> dict[str, Any]:
-        """The fields that the same seed gives again."""
+        """The fields that the same seed gives again; of what was not asked for there are none."""
         left = {"seconds", "samples_per_second"}
         if self.validation_loss is None:
             left |= {"validation_loss", "validation_error"}
+        if self.top_k is None:
+            left |= {"top_k", "test_top_k_error"}
         return {key: value for key, value in asdict(self).items() if key not in left}
 
     @classmethod
@@ -86,10 +92,10 @@ class EpochMetrics:
 
 def _fits(kind: str, value: Any) -> bool:
     """Whether a value of JSON is what a field holds: a count, a number, or None where it may be."""
-    if kind == "int":
-        return type(value) is int and 0 <= value < 2**63
     if value is None:
         return "None" in kind
+    if kind.startswith("int"):
+        return type(value) is int and 0 <= value < 2**63
     return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
@@ -139,3 +145,7 @@ class Evaluation:
     seconds: float
     labels_per_sample: int = 1
     """More than one where each pixel has a label, or each output a 0 or 1."""
+    top_k: int | None = None
+    top_k_error: float | None = None
+    """Share of the labels that are not among the `top_k` largest outputs; None where nobody
+    asked."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc import arguments
+from rpucc.errors import ArgumentError
 from rpucc.program import RESTATING
 from rpucc.runtime.kernels.batches import count_errors
 
@@ -37,6 +39,8 @@ class Scoring:
     """Labels [n, *space] of classes; 0 or 1 for each output; or numbers, which are never wrong."""
     threshold: float
     """Of "binary": an output above it says 1. A half, or 0 where the outputs are logits."""
+    classes: int
+    """Outputs of which one is the largest, K of [n, K, *space]."""
 
     @classmethod
     def of(cls, program: Program, labels: Array) -> Scoring:
@@ -51,7 +55,9 @@ class Scoring:
                 kind = "targets"
             elif labels.ndim == _axes_of_output(program):
                 kind = "binary"
-        return cls(kind, 0.5 if _ends_in_probabilities(program) else 0.0)
+        shape = list(_output(program).shape or ())
+        classes = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else 1
+        return cls(kind, 0.5 if _ends_in_probabilities(program) else 0.0, classes)
 
     def errors(self, outputs: Array, labels: Array) -> int:
         """How many labels are missed by outputs [n, K, *space]."""
@@ -62,6 +68,32 @@ class Scoring:
         if outputs.ndim == 2:
             return int(count_errors(outputs, labels))
         return int(np.count_nonzero(outputs.argmax(axis=1) != labels))
+
+    def beyond(self, outputs: Array, labels: Array, k: int) -> int:
+        """How many labels are not among the k largest outputs [n, K, *space]; of classes alone.
+
+        Of equal outputs the first counts as the largest, as it does for the error; NaN is larger
+        than all.
+        """
+        chosen = np.take_along_axis(outputs, np.expand_dims(labels, 1), axis=1)
+        place = np.arange(outputs.shape[1]).reshape(-1, *[1] * (outputs.ndim - 2))
+        first = (outputs == chosen) & (place < np.expand_dims(labels, 1))
+        ahead = np.count_nonzero(~(outputs <= chosen) | first, axis=1)
+        return int(np.count_nonzero(ahead >= k))
+
+    def check_top(self, top_k: object) -> int | None:
+        """Return a k for which some labels can be beyond it; None stays. Raises ArgumentError."""
+        if top_k is None:
+            return None
+        k = arguments.integer("top_k", top_k, 1)
+        if self.kind != "classes":
+            raise ArgumentError(
+                "top_k: the labels are no classes, so that no answer is the k-th; leave it out"
+            )
+        if not k < self.classes:
+            allowed = f"less than the {self.classes} classes of the output"
+            raise arguments.wrong("top_k", k, allowed)
+        return k
 
     def rate(self, errors: int, labels: Array, samples: int) -> float | None:
         """Errors as a fraction of the labels of so many samples; None where there are none."""

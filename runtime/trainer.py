@@ -89,6 +89,7 @@ class Trainer:
         monitor: str = "loss",
         checkpoint: Path | str | None = None,
         keep: str | Sequence[str] = LAST,
+        top_k: int | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> list[EpochMetrics]:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
@@ -135,6 +136,8 @@ class Trainer:
             (KeyboardInterrupt is raised on); its folder has to be there.
         keep: which checkpoints stay beside it: "best" (of what is watched, NAME-best.safetensors),
             "every:N" (of every N-th epoch, NAME-epoch0010.safetensors), or "best,every:N".
+        top_k: also counts, in the test after every epoch, how many labels are not among the k
+            largest outputs (`EpochMetrics.test_top_k_error`); 1 or more, less than the classes.
         callbacks: a list of whom to tell, in this order. Each is an object with the method
             on_epoch(metrics), called with the EpochMetrics of each epoch when it is complete and
             saved; on_layer_stats(stats), called before it with a tuple of the LayerStats of all
@@ -172,6 +175,7 @@ class Trainer:
             checkpoint=None if checkpoint is None else checkpoint_place(checkpoint),
             watch=watch_of(monitor, min_delta, stop_early),
             keep=parse_keep(keep),
+            top_k=top_k,
         )
         settings.check(validated=validation is not None)
         told = Callbacks(callbacks)
@@ -192,6 +196,7 @@ class Trainer:
         batch_size: int | None = None,
         *,
         ideal: bool = False,
+        top_k: int | None = None,
     ) -> Evaluation:
         """Loss (nan where the program has none) and error over samples, without training.
 
@@ -203,6 +208,8 @@ class Trainer:
         ideal: read the weights as they are on the arrays with exact products: without noise,
             bounds and converters. What `Machine.export` writes computes the same. Nothing is
             counted as a read then.
+        top_k: also counts the labels that are not among the k largest outputs
+            (`Evaluation.top_k_error`); 1 or more, less than the classes.
 
         Returns an Evaluation. Raises DataError where the data do not fit the model, ArgumentError
         for other arguments.
@@ -228,17 +235,21 @@ class Trainer:
         n = len(rows)
         if n != len(labels):
             raise DataError(f"{n} samples but {len(labels)} labels: each sample needs one label")
-        loss_sum, counted, errors, scoring = 0.0, 0.0, 0, None
+        loss_sum, counted, errors, beyond, scoring = 0.0, 0.0, 0, 0, None
         reads = np.zeros(3, np.int64)
         for first, executor in self._batches(rows, batch_size, ideal=ideal):
             executor.tallies.reset()
             if scoring is None:
                 labels, scoring = self._scored(labels, executor[step.scored].shape)
+                top_k = scoring.check_top(top_k)
             if step.labels is not None:
                 executor[step.labels][...] = labels[first : first + executor.batch]
             executor.run(self.machine.counters.sample + first)
             outputs = executor[step.scored]
-            errors += scoring.errors(outputs, labels[first : first + len(outputs)])
+            chosen = labels[first : first + len(outputs)]
+            errors += scoring.errors(outputs, chosen)
+            if top_k is not None:
+                beyond += scoring.beyond(outputs, chosen, top_k)
             reads += executor.tallies.reads
             if loss is not None and loss.value is not None:
                 weight = None if loss.weight is None else executor[loss.weight]
@@ -255,6 +266,8 @@ class Trainer:
             rereads=int(reads[2]),
             seconds=time.perf_counter() - started,
             labels_per_sample=scoring.per_sample(labels),
+            top_k=top_k,
+            top_k_error=None if top_k is None else scoring.rate(beyond, labels, n),
         )
 
     def predict(

@@ -29,6 +29,7 @@ from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.watch import Watch
 
 if TYPE_CHECKING:
+    from rpucc.program import Program
     from rpucc.runtime.callbacks import Callbacks
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.data.dataset import Samples
@@ -57,6 +58,9 @@ class Settings:
     watch: Watch = field(default_factory=Watch)
     keep: Keep = field(default_factory=Keep)
 
+    top_k: int | None = None
+    """Of the test after every epoch."""
+
     @cached_property
     def schedule(self) -> Schedule:
         """The rates of the epochs."""
@@ -75,6 +79,24 @@ class Settings:
             raise UsageError("keep: needs checkpoint=, the file that the others lie beside")
 
 
+def check_objective(
+    program: Program, labels: Array, batch_size: int, top_k: int | None
+) -> int | None:
+    """Raise an error where a batch makes class weights idle, or there is no such top_k; return it.
+
+    A mean over one label is that label's loss, whatever the label weighs. labels: as the program
+    takes them, [n, ...].
+    """
+    scoring, loss = Scoring.of(program, labels), program.step.metric("loss")
+    weighted = loss is not None and loss.weight is not None
+    if weighted and batch_size * scoring.per_sample(labels) == 1:
+        raise RpuccError(
+            "class weights do nothing with a batch of 1: the loss is a mean that they weight, and "
+            "the mean over one label is that label's loss; --batch-size 2 or more"
+        )
+    return scoring.check_top(top_k)
+
+
 class Steps(Protocol):
     """What epochs ask of a trainer."""
 
@@ -84,8 +106,8 @@ class Steps(Protocol):
     def step(self, batch: int) -> Step:
         """Return the training step of this many samples."""
 
-    def evaluate(self, data: Samples, y: Array) -> Evaluation:
-        """Return loss and error over samples."""
+    def evaluate(self, data: Samples, y: Array, *, top_k: int | None) -> Evaluation:
+        """Return loss and errors over samples."""
 
     def take_counts(self) -> dict[str, Array]:
         """Return what training steps counted since this was last asked, by layer."""
@@ -113,7 +135,7 @@ class Training:
             trainer.feed.rows(validation.x, "validation")
         program = self.machine.program
         self._scoring = Scoring.of(program, dataset.y_train)
-        self._check_weights()
+        self._top_k = check_objective(program, dataset.y_train, settings.batch_size, settings.top_k)
         self._has_loss = program.step.metric("loss") is not None
         self._check_watched()
         self._test_seconds: float | None = None
@@ -242,7 +264,7 @@ class Training:
     def _close_epoch(self, lr: float, seconds: float, rate: float) -> EpochMetrics:
         counters, dataset = self.machine.counters, self.dataset
         n = counters.done
-        test = self.trainer.evaluate(dataset.x_test, dataset.y_test)
+        test = self.trainer.evaluate(dataset.x_test, dataset.y_test, top_k=self._top_k)
         self._test_seconds = test.seconds
         held: Evaluation | None = None
         if self.validation is not None:
@@ -262,6 +284,8 @@ class Training:
             lr=lr,
             validation_loss=None if held is None else held.loss,
             validation_error=None if held is None else held.error,
+            top_k=test.top_k,
+            test_top_k_error=test.top_k_error,
             seconds=seconds,
             samples_per_second=rate,
         )
@@ -299,17 +323,6 @@ class Training:
             raise UsageError(
                 f"{watching[0]} watches the {watch.monitor}, which this training does not have; "
                 f"monitor {watch.other} instead"
-            )
-
-    def _check_weights(self) -> None:
-        """A mean over one label is that label's loss, whatever the label weighs."""
-        loss = self.machine.program.step.metric("loss")
-        weighted = loss is not None and loss.weight is not None
-        labels = self.settings.batch_size * self._scoring.per_sample(self.dataset.y_train)
-        if weighted and labels == 1:
-            raise RpuccError(
-                "class weights do nothing with a batch of 1: the loss is a mean that they weight, "
-                "and the mean over one label is that label's loss; --batch-size 2 or more"
             )
 
     def _check_loss(self) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     "writes computes the same.",
 )
 @options.eval_batch_size
+@options.top_k
 @options.threads
 @options.trust
 @options.as_json
@@ -43,6 +44,7 @@ def evaluate(
     data_dir: str | None,
     ideal: bool,
     batch_size: int | None,
+    top_k: int | None,
     threads: int,
     trust: bool,
     as_json: bool,
@@ -70,21 +72,17 @@ def evaluate(
     found = load_data(spec, folder, program, classes)
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
-    result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal)
+    result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal, top_k=top_k)
     if as_json:
         from rpucc.outputs import print_json
 
         epochs = machine.counters.epoch
         checkpoint = str(trained.checkpoint)
-        print_json(
-            {
-                "checkpoint": checkpoint,
-                "data": spec,
-                "epochs": epochs,
-                "ideal": ideal,
-                **asdict(result),
-            }
-        )
+        figures = asdict(result)
+        if top_k is None:
+            del figures["top_k"], figures["top_k_error"]
+        where = {"checkpoint": checkpoint, "data": spec, "epochs": epochs, "ideal": ideal}
+        print_json({**where, **figures})
         return
     from rpucc.report.text import training
     from rpucc.report.text.tables import heading

@@ -173,6 +173,13 @@ fail_above = click.option(
     help="Exit with 1 if the last test error is above: 0.05, 5% and 5 are the same.  Of a "
     "regression, a test loss.",
 )
+top_k = click.option(
+    "--top-k",
+    type=click.IntRange(1, 2**31),
+    default=None,
+    metavar="K",
+    help="Also count the labels that are not among the K largest outputs.",
+)
 data_dir = click.option(
     "--data-dir",
     default=None,

@@ -21,10 +21,11 @@ from rpucc.runs.start import begin, calibration_records, load_program, resume, s
 
 if TYPE_CHECKING:
     from rpucc.program import Program
+    from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.verdict import Verdict
 
-FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard")
+FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top_k")
 """What a resumed training may change: what the user does not say again is as run.json has it."""
 
 
@@ -44,6 +45,7 @@ FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard")
 @options.batch_size
 @options.learning_rate
 @options.learning_rate_schedule
+@options.top_k
 @options.seed
 @options.threads
 @watching
@@ -81,7 +83,6 @@ def train(ctx: click.Context, /, **arguments: Any) -> None:
 
 def _train(ctx: click.Context, arguments: Arguments) -> None:
     from rpucc.cli import training
-    from rpucc.runs.data import load_data
 
     if arguments.resume and arguments.force:
         raise UsageError("--resume and --force: give one of them, they contradict each other")
@@ -90,7 +91,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
 
         check(ctx, arguments)
         run, arguments, machine = prepare(ctx, arguments)
-        data = load_data(arguments.data, arguments.data_dir, machine.program)
+        data = _data(arguments, machine.program)
         held = validation_of(arguments, machine.program)
         ctx.with_resource(run.held())
         begin(run, machine, arguments.record(), data, command=typed())
@@ -100,7 +101,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         run, arguments = _resumed(ctx, arguments)
         check(ctx, arguments)
         program = load_program(run)
-        data = load_data(arguments.data, arguments.data_dir, program)
+        data = _data(arguments, program)
         held = validation_of(arguments, program)
         ctx.with_resource(run.held())
         machine = resume(
@@ -116,7 +117,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         check(ctx, arguments)
         program, run = _prepare(ctx, arguments)
         _say_rate(ctx, arguments)
-        data = load_data(arguments.data, arguments.data_dir, program)
+        data = _data(arguments, program)
         held = validation_of(arguments, program)
         ctx.with_resource(run.held())
         machine = start(
@@ -127,6 +128,16 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
     _conclude(run, machine, arguments, verdict)
     if arguments.fail_above is not None:
         _check_limit(verdict, arguments.fail_above)
+
+
+def _data(arguments: Arguments, program: Program) -> Dataset:
+    """Load the data, and hold that the training can be done on them; writes nothing."""
+    from rpucc.runs.data import load_data
+    from rpucc.runtime.training import check_objective
+
+    data = load_data(arguments.data, arguments.data_dir, program)
+    check_objective(program, data.y_train, arguments.batch_size, arguments.top_k)
+    return data
 
 
 def typed() -> str:
@@ -183,20 +194,26 @@ def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
 def _compiled(arguments: Arguments) -> Program:
     from rpucc.cli.source import shape_from
     from rpucc.compiler.compile import compile_model
+    from rpucc.compiler.options import BALANCED
     from rpucc.runtime.data import load_dataset
+    from rpucc.runtime.data.balanced import balanced_weights
     from rpucc.runtime.data.sizes import Sizes, filled
     from rpucc.terminal import say
 
-    def of_data(stated: Sizes) -> tuple[int, ...] | None:
+    def data() -> Dataset:
         folder = Path(arguments.data_dir) if arguments.data_dir is not None else None
-        shape = load_dataset(arguments.data, folder).sample_shape
+        return load_dataset(arguments.data, folder)
+
+    def of_data(stated: Sizes) -> tuple[int, ...] | None:
+        shape = data().sample_shape
         return filled(stated, shape) if isinstance(shape, tuple) else None
 
-    shape = shape_from(arguments.compiling.input_shape, of_data)
+    compiling = arguments.compiling
+    if compiling.class_weights == BALANCED:
+        compiling = replace(compiling, class_weights=balanced_weights(data()))
+    shape = shape_from(compiling.input_shape, of_data)
     program = compile_model(
-        arguments.model,
-        arguments.target,
-        replace(arguments.compiling, input_shape=shape),
+        arguments.model, arguments.target, replace(compiling, input_shape=shape)
     )
     if program.verification and not program.verified:
         say(f"verified: {program.verification}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpucc import losses
 from rpucc.cli import options
 from rpucc.compiler.options import FLAGS, CompileOptions
 from rpucc.compiler.options import RECORDED as COMPILED
@@ -56,6 +57,7 @@ class Arguments:
     monitor: str
     keep: str
     tensorboard: bool
+    top_k: int | None = None
     from_run: str | None = None
     origin: dict[str, Any] | None = None
     """Of a training that starts from another: its folder, and what was trained there."""
@@ -67,6 +69,8 @@ class Arguments:
         compiling = self.compiling
         if compiling.plan is not None:
             compiling = replace(compiling, plan=_absolute(str(compiling.plan)))
+        if losses.is_file(str(compiling.loss)):
+            compiling = replace(compiling, loss=_absolute(str(compiling.loss)))
         own = {each.name for each in fields(self)} & set(Record.model_fields)
         kept: dict[str, Any] = {name: getattr(self, name) for name in own}
         for key in ("data", "data_dir", "target", "validation"):

@@ -37,6 +37,7 @@ class Settings:
     lr: float
     threads: int
     lr_schedule: str = "constant"
+    top_k: int | None = None
     quiet: bool = False
     """No rows on standard output: it gets JSON at the end."""
     watch: Watch = field(default_factory=Watch)
@@ -53,6 +54,7 @@ class Settings:
             a.lr,
             a.threads,
             a.lr_schedule,
+            top_k=a.top_k,
             quiet=a.as_json,
             watch=Watch(a.monitor, a.min_delta, a.patience),
             keep=a.keep,
@@ -148,20 +150,24 @@ def train_epochs(
     machine = trainer.machine
     watch = settings.watch
     column = held_of(watch.monitor, validated=held is not None)
+
+    def on_row(metrics: EpochMetrics) -> None:
+        click.echo(epoch_row(metrics, settings.epochs, column, settings.top_k))
+
     keeper = Keeper(run, machine) if run is not None else None
     with _resumable(run, machine), keeper or contextlib.nullcontext(), ProgressBar() as bar:
         goes_on = machine.counters.epoch < settings.epochs
         if not settings.quiet and goes_on and not settings.watch.stopped(machine.history):
-            click.echo(epoch_header(settings.epochs, column))
+            click.echo(epoch_header(settings.epochs, column, settings.top_k))
             for record in machine.history:
-                click.echo(epoch_row(EpochMetrics.from_record(record), settings.epochs, column))
+                on_row(EpochMetrics.from_record(record))
 
         curves = [TensorBoardLogger(run.curves)] if run is not None and settings.tensorboard else []
 
         def on_epoch(metrics: EpochMetrics) -> None:
             bar.clear()
             if not settings.quiet:
-                click.echo(epoch_row(metrics, settings.epochs, column))
+                on_row(metrics)
             if metrics.epoch == 1 < settings.epochs:
                 _say_hint(machine, data)
 
@@ -175,6 +181,7 @@ def train_epochs(
             stop_early=watch.patience,
             min_delta=watch.min_delta,
             monitor=watch.monitor,
+            top_k=settings.top_k,
             checkpoint=run.checkpoint if run is not None else None,
             keep=settings.keep,
             callbacks=[bar, *([keeper] if keeper is not None else []), *curves, on_epoch],

@@ -110,6 +110,7 @@ class Record(BaseModel):
     batch_size: int = _whole(1, limits.BATCH)
     lr: float = Field(gt=0, description="a number above 0")
     lr_schedule: Text = "constant"
+    top_k: int | None = Field(default=None, ge=1, description="a whole number from 1, or null")
     seed: int = _whole(0, limits.SEED)
     validation: Validation = None
     patience: int | None = Field(

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import rpucc
-from rpucc.errors import DataError, RpuccError
+from rpucc.errors import ArgumentError, DataError, RpuccError
 from rpucc.runtime.data import Dataset
 from rpucc.runtime.machine import Machine
+from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.trainer import Trainer
 
 from .small import on_progress, tiny_cnn, tiny_data, train
@@ -96,6 +97,56 @@ def test_balanced_weights_make_all_classes_count_alike() -> None:
     assert rpucc.balanced_weights(one_hot)((3,)) == pytest.approx(found.tolist())
     with pytest.raises(DataError, match="has 2 outputs"):
         rpucc.balanced_weights(uneven)((2,))
+
+
+# --- top-k ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(50, 6), (9, 4, 5), (3, 7, 4, 2)])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_label_is_beyond_the_top_where_k_outputs_come_before_it(
+    shape: tuple[int, ...], k: int
+) -> None:
+    rng = np.random.default_rng(k)
+    outputs = rng.integers(0, 5, shape).astype(np.float32)  # many are equal: the first comes first
+    labels = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    order = np.argsort(-outputs, axis=1, kind="stable")
+    expected = (order[:, :k] != np.expand_dims(labels, 1)).all(axis=1).sum()
+    scoring = Scoring("classes", 0.0, shape[1])
+    assert scoring.beyond(outputs, labels, k) == expected
+    if k == 1:
+        assert expected == scoring.errors(outputs, labels)
+    outputs[:, 1:] = np.nan
+    assert scoring.beyond(outputs, np.zeros_like(labels), 1) == labels.size
+
+
+def test_the_top_error_is_counted_where_it_is_asked_for() -> None:
+    program, data = weighted(), tiny_data(60)
+    machine, history = train(program, data, top_k=2)
+    trainer = Trainer(machine)
+    outputs = trainer.predict(data.x_test)
+    order = np.argsort(-outputs, axis=1)[:, :2]
+    expected = (order != data.y_test[:, None]).all(axis=1).mean()
+    assert trainer.evaluate(data, top_k=2).top_k_error == pytest.approx(expected)
+    assert trainer.evaluate(data, batch_size=3, top_k=2).top_k_error == pytest.approx(expected)
+    assert (history[-1].top_k, history[-1].test_top_k_error) == (2, pytest.approx(expected))
+    plain, usual = train(program, data)
+    assert "top_k" not in plain.history[0]
+    assert trainer.evaluate(data).top_k_error is None
+    assert usual[-1].test_error == history[-1].test_error
+
+
+def test_a_top_that_holds_all_or_no_answer_is_refused() -> None:
+    for wrong, line in ((3, "less than the 3 classes"), (0, "1 or more"), (1.5, "an integer")):
+        with pytest.raises(ArgumentError, match=f"top_k: found .*{line}"):
+            train(weighted(), tiny_data(), top_k=wrong)
+        with pytest.raises(ArgumentError, match="top_k"):
+            Trainer(Machine(weighted())).evaluate(tiny_data(), top_k=wrong)
+    numbers = rpucc.compile(tiny_cnn(), "ideal", loss="mae", verify=False)
+    y = np.zeros((34, 3), np.float32)
+    x = np.concatenate([tiny_data().x_train, tiny_data().x_test])
+    with pytest.raises(ArgumentError, match="top_k: the labels are no classes"):
+        train(numbers, Dataset("numbers", x, y, x, y), top_k=1)
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "huber:0.1"])

@@ -37,7 +37,7 @@ _COLUMNS = (
     EpochColumn(("samples", "a second"), 8),
     EpochColumn(("", "time"), 8),
 )
-_TEST, _REREADS = 2, 5
+_TEST, _REREADS, _RATE = 2, 5, 6
 """Where these columns stand."""
 
 
@@ -50,26 +50,38 @@ def held_of(monitor: str, *, validated: bool) -> Held:
     return None if not validated else "error" if monitor.endswith("error") else "loss"
 
 
-def epoch_columns(epochs: int, held: Held = None) -> tuple[EpochColumn, ...]:
+def epoch_columns(
+    epochs: int, held: Held = None, top_k: int | None = None
+) -> tuple[EpochColumn, ...]:
     """Return the columns of a training of so many epochs; 79 characters below 1,000 epochs.
 
-    The validation samples' comes in the place of the re-reads.
+    The validation samples' comes in the place of the re-reads, a top-k error in that of the rate.
     """
     columns = list(_COLUMNS)
     if held is not None:
         del columns[_REREADS]
         columns.insert(_TEST, EpochColumn(("valid.", held), 8))
+    if top_k is not None:
+        del columns[_RATE]
+        columns.insert(_after_tests(held), EpochColumn((f"top-{top_k}", "error"), 8))
     return (EpochColumn(("", "epoch"), max(7, len(f"{epochs}/{epochs}"))), *columns)
 
 
-def epoch_header(epochs: int, held: Held = None) -> str:
+def _after_tests(held: Held) -> int:
+    """Where a further error stands."""
+    return _TEST + (1 if held is None else 2)
+
+
+def epoch_header(epochs: int, held: Held = None, top_k: int | None = None) -> str:
     """Return the three lines above the rows: two of names and a rule."""
-    columns = epoch_columns(epochs, held)
+    columns = epoch_columns(epochs, held, top_k)
     names = [" ".join(f"{c.header[i]:>{c.width}}" for c in columns).rstrip() for i in (0, 1)]
     return "\n".join([*names, "─" * (sum(c.width for c in columns) + len(columns) - 1)])
 
 
-def epoch_row(metrics: EpochMetrics, epochs: int, held: Held = None) -> str:
+def epoch_row(
+    metrics: EpochMetrics, epochs: int, held: Held = None, top_k: int | None = None
+) -> str:
     """Return the row of one epoch; a regression has no share of wrong answers to show.
 
     Saturated reads and re-reads are parts of all tile reads of the epoch's training. Times are
@@ -80,6 +92,7 @@ def epoch_row(metrics: EpochMetrics, epochs: int, held: Held = None) -> str:
         units.number(metrics.train_loss),
         units.percent(metrics.train_error),
         units.percent(metrics.test_error),
+        *top,
         units.three_digits(metrics.pulses_per_weight),
         units.percent(metrics.saturated_reads / reads),
         units.percent(metrics.rereads / reads),
@@ -89,7 +102,11 @@ def epoch_row(metrics: EpochMetrics, epochs: int, held: Held = None) -> str:
     if held is not None:
         del cells[_REREADS]
         cells.insert(_TEST, _held(metrics, held))
-    columns = epoch_columns(epochs, held)
+    if top_k is not None:
+        same = metrics.top_k == top_k  # an epoch that was counted for another k has no figure here
+        del cells[_RATE]
+        cells.insert(_after_tests(held), units.percent(metrics.test_top_k_error if same else None))
+    columns = epoch_columns(epochs, held, top_k)
     cells = [f"{metrics.epoch}/{epochs}", *cells]
     return " ".join(f"{cell:>{c.width}}" for cell, c in zip(cells, columns, strict=True))
 
@@ -158,6 +175,10 @@ def evaluation(result: Evaluation) -> RenderableType:
         what = " labels" if result.labels_per_sample > 1 else ""
         wrong = f"{_of(round(result.error * labels), labels)}{what} wrong"
         lines.insert(0, ("error", f"{units.percent(result.error)} ({wrong})"))
+        if result.top_k_error is not None:
+            beyond = f"{_of(round(result.top_k_error * labels), labels)}{what} not among them"
+            top = f"{units.percent(result.top_k_error)} ({beyond})"
+            lines.insert(1, (f"top-{result.top_k}", top))
     return pairs(lines)
 
 
