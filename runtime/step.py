@@ -6,6 +6,7 @@ Not for what a step computes (the program, run by the executor) nor for which sa
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -46,13 +47,17 @@ class Step:
         lr: float,
         counters: Counters,
         scoring: Scoring,
+        change: Callable[[Sequence[Array], int], None] | None = None,
     ) -> float:
         """Train on the samples from order[first] on, with labels `chosen`; returns their mean loss.
 
-        That is nan where the program has none.
+        That is nan where the program has none. change: may change the samples, as rows of each
+        input, given how many were trained before.
         """
         size, executor, tallies = self.size, self.executor, self.executor.tallies
         fill(self._inputs, rows, order, first)
+        if change is not None:
+            change(self._inputs, counters.sample)
         if self._labels is not None:
             self._labels[...] = chosen.reshape(self._labels.shape)
         for rate in self._rates:

@@ -42,6 +42,7 @@ from rpucc.runtime.validation import SHARE, Validation, split, whole
 from rpucc.runtime.watch import watch_of
 
 if TYPE_CHECKING:
+    from rpucc.runtime.augment import Augment
     from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.data.load import DataSource
     from rpucc.runtime.feed import Rows
@@ -90,6 +91,7 @@ class Trainer:
         checkpoint: Path | str | None = None,
         keep: str | Sequence[str] = LAST,
         top_k: int | None = None,
+        augment: Augment | str | Sequence[Augment | str] = (),
         callbacks: Sequence[Callback] = (),
     ) -> list[EpochMetrics]:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
@@ -138,6 +140,15 @@ class Trainer:
             "every:N" (of every N-th epoch, NAME-epoch0010.safetensors), or "best,every:N".
         top_k: also counts, in the test after every epoch, how many labels are not among the k
             largest outputs (`EpochMetrics.test_top_k_error`); 1 or more, less than the classes.
+        augment: what is done to the samples of each training step, one or a list, in this order.
+            Each is a function f(x, rng) that gets the batch, float32 [B, ...] of the model's shape
+            in the program's input range, and a NumPy generator, and returns such an array; it may
+            change x in place, what it returns is clipped to the range. Of a network with several
+            inputs x is a dictionary of arrays by their names. Or one by name: "flip" (half of the
+            samples with their last axis reversed), "shift:PIXELS" (moved by up to so many along
+            each axis of space), "noise:SIGMA". Labels stay. The generator is another for each
+            batch, by the machine's seed and the samples trained before it, so that a training that
+            is stopped and resumed with the same functions ends at the same bits.
         callbacks: a list of whom to tell, in this order. Each is an object with the method
             on_epoch(metrics), called with the EpochMetrics of each epoch when it is complete and
             saved; on_layer_stats(stats), called before it with a tuple of the LayerStats of all
@@ -176,6 +187,7 @@ class Trainer:
             watch=watch_of(monitor, min_delta, stop_early),
             keep=parse_keep(keep),
             top_k=top_k,
+            augment=augment,
         )
         settings.check(validated=validation is not None)
         told = Callbacks(callbacks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rpucc import run_files
 from rpucc.errors import DataError, RpuccError, UsageError
+from rpucc.runtime.augment import Augmentation
 from rpucc.runtime.batches import ArrayBatches, Batches, StreamBatches
 from rpucc.runtime.checkpoint_file import write_checkpoint
 from rpucc.runtime.counters import MOST_DRAWS
@@ -57,9 +58,10 @@ class Settings:
     checkpoint: Path | None
     watch: Watch = field(default_factory=Watch)
     keep: Keep = field(default_factory=Keep)
-
     top_k: int | None = None
     """Of the test after every epoch."""
+    augment: object = ()
+    """What is done to the samples of each step: `augment.py`."""
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -138,6 +140,9 @@ class Training:
         self._top_k = check_objective(program, dataset.y_train, settings.batch_size, settings.top_k)
         self._has_loss = program.step.metric("loss") is not None
         self._check_watched()
+        augmentation = Augmentation(settings.augment, program, trainer.feed, dataset.y_train)
+        key = self.machine.key
+        self._change = partial(augmentation.apply, key=key) if augmentation else None
         self._test_seconds: float | None = None
         self._interrupt = Interrupt()
 
@@ -213,7 +218,7 @@ class Training:
         started, begun, reported = time.perf_counter(), counters.done, 0.0
         for batch in self._batches.epoch(counters, self.machine.key):
             step: Step = self.trainer.step(len(batch.labels))
-            loss = step.run(*batch, lr, counters, self._scoring)
+            loss = step.run(*batch, lr, counters, self._scoring, self._change)
             if watched:
                 self.callbacks.on_step(StepMetrics(epoch, counters.done, step.size, loss, lr))
             now = time.perf_counter()

@@ -173,6 +173,30 @@ fail_above = click.option(
     help="Exit with 1 if the last test error is above: 0.05, 5% and 5 are the same.  Of a "
     "regression, a test loss.",
 )
+
+
+def _augment(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse what is no augmentation before anything is compiled."""
+    if not value:
+        return []
+    from rpucc.runtime.augment import named
+
+    try:
+        for each in value:
+            named(each)
+    except RpuccError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return list(value)
+
+
+augment = click.option(
+    "--augment",
+    multiple=True,
+    metavar="HOW",
+    callback=_augment,
+    help="Change the training samples by chance: flip, shift:PIXELS or noise:SIGMA; may be "
+    "repeated.",
+)
 top_k = click.option(
     "--top-k",
     type=click.IntRange(1, 2**31),

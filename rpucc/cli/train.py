@@ -45,6 +45,7 @@ FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top
 @options.batch_size
 @options.learning_rate
 @options.learning_rate_schedule
+@options.augment
 @options.top_k
 @options.seed
 @options.threads
@@ -133,10 +134,13 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
 def _data(arguments: Arguments, program: Program) -> Dataset:
     """Load the data, and hold that the training can be done on them; writes nothing."""
     from rpucc.runs.data import load_data
+    from rpucc.runtime.augment import Augmentation
+    from rpucc.runtime.feed import Feed
     from rpucc.runtime.training import check_objective
 
     data = load_data(arguments.data, arguments.data_dir, program)
     check_objective(program, data.y_train, arguments.batch_size, arguments.top_k)
+    Augmentation(arguments.augment, program, Feed(program), data.y_train)
     return data
 
 

@@ -5,7 +5,7 @@ Not for what is done with them: that is train.py.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ COMPILING = ("target", *options.offered(**TRAINING))
 RECORDED = ("target", *COMPILED)
 """What run.json keeps of how the program was compiled."""
 WATCHED = ("validation", "min_delta", "monitor")
-FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "seed", *WATCHED)
+FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "augment", "seed", *WATCHED)
 """What a resumed training cannot change."""
 
 
@@ -57,6 +57,7 @@ class Arguments:
     monitor: str
     keep: str
     tensorboard: bool
+    augment: Sequence[str] = ()
     top_k: int | None = None
     from_run: str | None = None
     origin: dict[str, Any] | None = None

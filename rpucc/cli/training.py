@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Settings:
     lr: float
     threads: int
     lr_schedule: str = "constant"
+    augment: Sequence[str] = ()
     top_k: int | None = None
     quiet: bool = False
     """No rows on standard output: it gets JSON at the end."""
@@ -54,6 +55,7 @@ class Settings:
             a.lr,
             a.threads,
             a.lr_schedule,
+            augment=a.augment,
             top_k=a.top_k,
             quiet=a.as_json,
             watch=Watch(a.monitor, a.min_delta, a.patience),
@@ -181,6 +183,7 @@ def train_epochs(
             stop_early=watch.patience,
             min_delta=watch.min_delta,
             monitor=watch.monitor,
+            augment=settings.augment,
             top_k=settings.top_k,
             checkpoint=run.checkpoint if run is not None else None,
             keep=settings.keep,

@@ -110,6 +110,7 @@ class Record(BaseModel):
     batch_size: int = _whole(1, limits.BATCH)
     lr: float = Field(gt=0, description="a number above 0")
     lr_schedule: Text = "constant"
+    augment: list[Text] = Field(default_factory=list, description="a list of texts")
     top_k: int | None = Field(default=None, ge=1, description="a whole number from 1, or null")
     seed: int = _whole(0, limits.SEED)
     validation: Validation = None
@@ -145,6 +146,18 @@ class Record(BaseModel):
 
         _said_by(parse_schedule, text)
         return text
+
+    @field_validator("augment")
+    @classmethod
+    def _are_augmentations(cls, texts: list[str]) -> list[str]:
+        from rpucc.runtime.augment import named
+
+        for text in texts:
+            try:
+                named(text)
+            except RpuccError as error:
+                raise ValueError(one_line(error)) from None
+        return texts
 
     def values(self) -> dict[str, Any]:
         """The keys and values of the file; tuples are lists there."""
@@ -184,7 +197,7 @@ def _said(error: ErrorDetails) -> str:
     key = str(error["loc"][0])
     if error["type"] == "missing":
         return f"is damaged: {key!r} is missing"
-    if error["type"] == "value_error" and key == "lr_schedule":
+    if error["type"] == "value_error" and key in ("lr_schedule", "augment"):
         return f"{key}: {error['ctx']['error']}"
     allowed = Record.model_fields[key].description or "a text"
     text = " ".join(to_json(error["input"]).split())

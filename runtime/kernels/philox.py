@@ -11,6 +11,7 @@ from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.scalars import philox as scalars
 from rpucc.runtime.scalars.philox import (
     ASSIGN,
+    AUGMENT,
     CALIBRATE,
     DAC_ROUNDING,
     FABRICATE,
@@ -36,6 +37,7 @@ from rpucc.runtime.scalars.philox import (
 
 __all__ = [
     "ASSIGN",
+    "AUGMENT",
     "CALIBRATE",
     "DAC_ROUNDING",
     "FABRICATE",

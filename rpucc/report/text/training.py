@@ -92,7 +92,6 @@ def epoch_row(
         units.number(metrics.train_loss),
         units.percent(metrics.train_error),
         units.percent(metrics.test_error),
-        *top,
         units.three_digits(metrics.pulses_per_weight),
         units.percent(metrics.saturated_reads / reads),
         units.percent(metrics.rereads / reads),
