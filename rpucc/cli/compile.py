@@ -51,8 +51,9 @@ def _compile(arguments: Arguments) -> None:
     from rpucc.outputs import check_file, check_folder
 
     if arguments.output is not None:
-        plan = arguments.compiling.plan
-        check_file(Path(arguments.output), arguments.model, arguments.target, plan)
+        compiling = arguments.compiling
+        read = (arguments.model, arguments.target, compiling.plan, str(compiling.loss))
+        check_file(Path(arguments.output), *read)
     if arguments.dump_passes is not None:
         check_folder(Path(arguments.dump_passes))
 
