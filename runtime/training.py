@@ -108,7 +108,7 @@ class Steps(Protocol):
     def step(self, batch: int) -> Step:
         """Return the training step of this many samples."""
 
-    def evaluate(self, data: Samples, y: Array, *, top_k: int | None) -> Evaluation:
+    def evaluate(self, data: Samples, y: Array, *, top_k: int | None = None) -> Evaluation:
         """Return loss and errors over samples."""
 
     def take_counts(self) -> dict[str, Array]:
