@@ -11,15 +11,22 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rpucc.digests import DIGITS, network_digest, other_weights_digest, weight_digests
 from rpucc.report.runs.comparison import ComparedRun, Comparison
 from rpucc.report.runs.run_report import History
-from rpucc.runs.gather import flattened, folder_name, found_run, text_of
+from rpucc.runs.gather import (
+    epoch_metrics,
+    flattened,
+    folder_name,
+    found_run,
+    steps,
+    text_of,
+)
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
-from rpucc.runtime.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -41,7 +48,7 @@ def compared(names: Sequence[str]) -> Comparison:
     for name, run in zip(names, found, strict=True):
         history = run.history
         if counts[history.name] > 1:  # folders of one name: as they were given
-            history = History(os.path.normpath(name), history.metrics, history.records)
+            history = replace(history, name=os.path.normpath(name))
         runs.append(
             ComparedRun(
                 history,
@@ -62,10 +69,10 @@ def _run(name: str) -> ComparedRun:
     has_record = trained.run is not None and trained.run.record.is_file()
     record = trained.run.read_record() if has_record and trained.run is not None else None
     about = read_json(trained.run.record) if has_record and trained.run is not None else {}
-    metrics = tuple(EpochMetrics.from_record(each) for each in state.history)
+    metrics = epoch_metrics(state.history)
     called = folder_name(trained)
     return ComparedRun(
-        History(called, metrics, ()),
+        History(called, metrics, (), steps(trained, metrics)),
         "" if record is None else repeat_command(record, called),
         _settings(record, state.seed),
         _texts(program.target.model_dump(mode="json", by_alias=True, exclude={"description"})),

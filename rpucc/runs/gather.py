@@ -6,7 +6,9 @@ Not for how it looks: that is rpucc.report.runs.
 from __future__ import annotations
 
 import json
+import math
 import os
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from rpucc.report.text.training import trained_text
 from rpucc.runs.layer_record import read_layer_records
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
+from rpucc.runs.step_log import read_steps
 from rpucc.runs.trained import find_trained
 from rpucc.runtime.histogram import histogram
 from rpucc.runtime.metrics import EpochMetrics
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
 
 
+POINTS = 300
+"""Of the loss while epochs ran: means of as many lines of metrics.jsonl as that takes."""
 DEEPEST = 6
 """Objects in objects, of run.json, that have rows of their own."""
 
@@ -86,8 +91,9 @@ def gather(
     machine = trained.load_machine(program, trusted=trusted)
     record = _record(trained)
     missing: list[str] = []
+    metrics = epoch_metrics(machine.history)
     history = History(
-        folder_name(trained), _metrics(machine.history), _records(trained, machine, missing)
+        folder_name(trained), metrics, _records(trained, machine, missing), steps(trained, metrics)
     )
     dataset = _data(program, record, data, data_dir, missing)
     return RunReport(
@@ -129,8 +135,24 @@ def folder_name(trained: Trained) -> str:
     return trained.checkpoint.resolve().parent.name or str(trained.checkpoint)
 
 
-def _metrics(records: list[dict[str, Any]]) -> tuple[EpochMetrics, ...]:
+def epoch_metrics(records: list[dict[str, Any]]) -> tuple[EpochMetrics, ...]:
+    """Return what a checkpoint's history says of each epoch."""
     return tuple(EpochMetrics.from_record(each) for each in records)
+
+
+def steps(trained: Trained, metrics: tuple[EpochMetrics, ...]) -> tuple[tuple[float, float], ...]:
+    """Return the loss while the epochs of a history ran, in at most POINTS points."""
+    if trained.run is None:
+        return ()
+    samples = {each.epoch: each.samples for each in metrics}
+    found = [
+        (line["epoch"] - 1 + line["samples"] / samples[line["epoch"]], line["loss"])
+        for line in read_steps(trained.run.steps)
+        if samples.get(line["epoch"]) and math.isfinite(line["loss"])
+    ]
+    every = -(-len(found) // POINTS)
+    groups = (found[i : i + every] for i in range(0, len(found), every or 1))
+    return tuple((group[-1][0], statistics.fmean(loss for _, loss in group)) for group in groups)
 
 
 def _record(trained: Trained) -> Record | None:
@@ -222,7 +244,7 @@ def _answers(machine: Machine, dataset: Dataset, threads: int) -> AnswerReport:
     chosen = [wrong.index for wrong in found.worst]
     shown = pictures(dataset.x_test, chosen, machine.program.input_range)
     called = os.path.basename(os.path.normpath(dataset.name))  # a page is to be passed on
-    return AnswerReport(called, len(dataset.y_test), found, tuple(shown))
+    return AnswerReport(called, len(dataset.y_test), found, tuple(shown), dataset.class_names)
 
 
 def _verdict(machine: Machine, dataset: Dataset | None) -> tuple[str, ...]:

@@ -43,9 +43,10 @@ def _compiling(record: Record) -> Iterator[str]:
 
 def _written(flag: Flag, value: Any) -> list[str]:
     """Return the words of one value."""
-    if flag.form == "sizes":
-        return [",".join(map(str, value))]
-    return [repr(number) for number in value] if flag.form == "interval" else [str(value)]
+    if not isinstance(value, list | tuple):
+        return [str(value)]
+    words = [str(number) for number in value]
+    return words if flag.form == "interval" else [",".join(words)]
 
 
 def _options(record: Record) -> Iterator[str]:

@@ -6,7 +6,7 @@ Not for counting answers: that is rpucc.runtime.answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rpucc.report import units
 from rpucc.report.drawings.pipeline import round_step
@@ -21,10 +21,11 @@ NAMED = 24
 """Classes up to which each row and column has its label."""
 
 
-def confusion_drawing(matrix: Sequence[Sequence[int]]) -> Drawing:
+def confusion_drawing(matrix: Sequence[Sequence[int]], name: Callable[[int], str] = str) -> Drawing:
     """Draw labels downwards and answers to the right: right ones in blue, wrong ones in orange.
 
-    Shades are parts of a row, by their root: one wrong answer of a hundred is seen.
+    Shades are parts of a row, by their root: one wrong answer of a hundred is seen. name: what a
+    class is called where the pointer rests.
     """
     classes = len(matrix)
     size = SIDE / classes
@@ -36,16 +37,19 @@ def confusion_drawing(matrix: Sequence[Sequence[int]]) -> Drawing:
         total = sum(row)
         for k, count in enumerate(row):
             if count:
-                parts.append(_cell(i, k, count, total, size, numbered=classes <= NUMBERED))
+                what = f"{name(i)} recognised" if i == k else f"{name(i)} taken for {name(k)}"
+                numbered = classes <= NUMBERED
+                parts.append(_cell(i, k, count, total, size, what, numbered=numbered))
     label = "How often each label was taken for each class"
     return Drawing(joined(*parts), LEFT + SIDE + 2, TOP + SIDE + 2, label)
 
 
-def _cell(i: int, k: int, count: int, total: int, size: float, *, numbered: bool) -> Markup:
+def _cell(
+    i: int, k: int, count: int, total: int, size: float, what: str, *, numbered: bool
+) -> Markup:
     x, y, share = LEFT + k * size, TOP + i * size, count / total
     part = units.significant_percent(share)
     of = f"{units.count(count)} of {units.count(total)}, {part}"
-    what = f"label {i} recognised" if i == k else f"label {i} taken for {k}"
     opacity = max(math.sqrt(share), 0.08) * (0.75 if i == k else 1.0)
     style = "kind0" if i == k else "kind1"
     at = {"x": x, "y": y, "width": size, "height": size}

@@ -121,7 +121,7 @@ def chart(label: str, curves: Sequence[Curve], shown: Format, *, first: int = 1)
     first: the epoch at the left edge.
     """
     every = [point for curve in curves for point in curve.points]
-    last = max((int(x) for x, _ in every), default=1)
+    last = max((math.ceil(x) for x, _ in every), default=1)
     values = axis([y for _, y in every])
     labels = [shown(tick) for tick in values.ticks]
     left = LABEL * CHARACTER * max(map(len, labels)) + GAP

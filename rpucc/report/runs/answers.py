@@ -69,14 +69,16 @@ def _classes(report: AnswerReport, found: ClassAnswers) -> Markup:
     sides: list[Markup] = []
     if len(found.matrix) <= MOST_CLASSES:
         title = "A row is a label, a column an answer; shades are roots of parts of the row."
-        drawing = confusion_drawing(found.matrix.tolist())
+        if report.class_names:
+            title += " " + ", ".join(f"{i} {name}" for i, name in enumerate(report.class_names))
+        drawing = confusion_drawing(found.matrix.tolist(), report.class_name)
         sides.append(tag("figure", tag("figcaption", title), drawing.scaled(), class_="matrix"))
-    tables = [_confused(found), _missed(found)]
+    tables = [_confused(report, found), _missed(report, found)]
     sides.append(tag("div", *tables, class_="beside"))
     return _section(report, text, tag("div", *sides, class_="answers"), _worst(report))
 
 
-def _confused(found: ClassAnswers) -> Markup:
+def _confused(report: AnswerReport, found: ClassAnswers) -> Markup:
     """The pairs of label and answer that are confused most."""
     wrong = found.matrix.copy()
     np.fill_diagonal(wrong, 0)
@@ -87,14 +89,15 @@ def _confused(found: ClassAnswers) -> Markup:
         count = int(wrong[label, answer])
         if count:
             part = count / found.matrix[label].sum()
-            rows.append(_row(str(label), str(answer), units.count(count), units.percent(part)))
+            names = report.class_name(label), report.class_name(answer)
+            rows.append(_row(*names, units.count(count), units.percent(part)))
     if not rows:
         return tag("p", "No answer is wrong.")
     title = tag("h3", "Confused most")
     return tag("div", title, _table(("label", "answer", "times", "of the label"), rows))
 
 
-def _missed(found: ClassAnswers) -> Markup:
+def _missed(report: AnswerReport, found: ClassAnswers) -> Markup:
     """The classes that are missed most; of pixels, with how far their places overlap."""
     counts, missed, overlap = found.matrix.sum(axis=1), found.missed, found.overlap
     order = np.argsort(-np.nan_to_num(missed, nan=-1.0), kind="stable")[:CLASSES].tolist()
@@ -103,7 +106,7 @@ def _missed(found: ClassAnswers) -> Markup:
         if missed[label] > 0 or (found.pixels and counts[label]):
             cells = [units.count(int(counts[label])), units.percent(float(missed[label]))]
             cells += [units.percent(float(overlap[label]))] if found.pixels else []
-            rows.append(_row(str(label), *cells))
+            rows.append(_row(report.class_name(label), *cells))
     headings = ("label", "there are", "missed", *(("IoU",) if found.pixels else ()))
     more = ""
     if found.pixels:
@@ -162,22 +165,26 @@ def _worst(report: AnswerReport) -> Markup | None:
     figures = []
     for wrong, pixels in zip(worst, report.pictures, strict=True):
         images = [_image(pixels, f"sample {wrong.index}"), *_maps(wrong)]
-        text = _caption(wrong)
+        text = _caption(report, wrong)
         figures.append(tag("figure", *images, tag("figcaption", text)))
     return tag("div", title, tag("div", *figures, class_="worst"))
 
 
-def _caption(wrong: Wrong) -> Markup:
-    if wrong.label.ndim:
-        said = [tag("span", _how_wrong(wrong))]
-        if wrong.label.ndim == 1:
-            said.insert(0, tag("span", f"{_label(wrong.label)} → {_label(wrong.answer)}"))
-        return tag("span", tag("b", f"sample {wrong.index}"), *said)
-    return tag(
-        "span",
-        tag("b", f"{_label(wrong.label)} → {_label(wrong.answer)}"),
-        tag("span", f"sample {wrong.index}, {_how_wrong(wrong)}"),
-    )
+def _caption(report: AnswerReport, wrong: Wrong) -> Markup:
+    said = " → ".join(_said(report, wrong))
+    if wrong.label.ndim == 0:
+        more = f"sample {wrong.index}, {_how_wrong(wrong)}"
+        return tag("span", tag("b", said), tag("span", more))
+    lines = [tag("span", said)] if wrong.label.ndim == 1 else []
+    return tag("span", tag("b", f"sample {wrong.index}"), *lines, tag("span", _how_wrong(wrong)))
+
+
+def _said(report: AnswerReport, wrong: Wrong) -> tuple[str, str]:
+    """Return label and answer: a class, or numbers."""
+    label, answer = wrong.label, wrong.answer
+    if report.found.kind == "classes" and label.ndim == 0:
+        return report.class_name(int(label)), report.class_name(int(answer))
+    return _label(label), _label(answer)
 
 
 def _how_wrong(wrong: Wrong) -> str:
@@ -189,9 +196,7 @@ def _how_wrong(wrong: Wrong) -> str:
 
 
 def _label(value: NDArray[Any]) -> str:
-    """A class, or numbers."""
-    if value.ndim == 0:
-        return str(value) if value.dtype.kind != "f" else f"{float(value):.3g}"
+    """The first of the numbers."""
     flat = value.reshape(-1)
     shown = ", ".join(f"{float(each):.3g}" for each in flat[:SHOWN_VALUES].tolist())
     return f"{shown}, …" if flat.size > SHOWN_VALUES else shown

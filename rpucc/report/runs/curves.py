@@ -78,6 +78,9 @@ SINGLE: tuple[tuple[str, Value, Format], ...] = (
 """The same of what has no parts."""
 
 
+WHILE = "Loss while it trains"
+
+
 def of_one_run(history: History) -> Markup:
     """Return all charts of a run."""
     train, test = Curve("training part", (), 1), Curve("test part", (), 0)
@@ -88,6 +91,9 @@ def of_one_run(history: History) -> Markup:
         curves = [Curve(p.label, points(history, value), p.look) for value, p in parts]
         if _any(curves):
             charts.append(figure(title, curves, shown))
+    if history.steps:
+        curve = Curve("training loss", history.steps, 1)
+        charts.append(figure(WHILE, [curve], plain, first=0))
     charts += [figure(title, [curve], shown) for title, curve, shown in _singles(history)]
     return tag("div", legend_of([test, *held, train]), tag("div", *charts, class_="charts"))
 
@@ -114,6 +120,9 @@ def of_several_runs(histories: Sequence[History]) -> Markup:
         curves = [Curve(h.name, points(h, value), i) for i, h in enumerate(histories)]
         if _any(curves) and any(y for curve in curves for _, y in curve.points):
             charts.append(figure(title, curves, shown))
+    running = [Curve(h.name, h.steps, i) for i, h in enumerate(histories) if h.steps]
+    if running:
+        charts.append(figure(WHILE, running, plain, first=0))
     names = [Curve(history.name, (), i) for i, history in enumerate(histories)]
     return tag("div", legend_of(names), tag("div", *charts, class_="charts"))
 

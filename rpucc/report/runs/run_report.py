@@ -50,6 +50,13 @@ class AnswerReport:
     found: Answers
     pictures: tuple[Pixels, ...]
     """One for each of `found.worst`; () where the samples are no images."""
+    class_names: tuple[str, ...] = ()
+    """Of class 0, 1, …, where the data set has names."""
+
+    def class_name(self, index: int) -> str:
+        """Return what a class is called: its number where it has no name."""
+        names = self.class_names
+        return names[index] if index < len(names) else str(index)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class History:
     metrics: tuple[EpochMetrics, ...]
     records: tuple[EpochRecord, ...]
     """What layers.jsonl has; () where nothing was recorded."""
+    steps: tuple[tuple[float, float], ...] = ()
+    """The loss while epochs ran: (epochs so far, mean loss since the one before)."""
 
     @property
     def last(self) -> EpochMetrics | None:
@@ -155,6 +164,8 @@ def _answers(report: AnswerReport | None) -> dict[str, Any] | None:
     own = {key: value for key, value in vars(found).items() if key != "worst"}
     worst = [_wrong(each) for each in found.worst]
     common = {"data": report.data, "samples": report.samples, "kind": found.kind}
+    if report.class_names:
+        common["class_names"] = list(report.class_names)
     return {**common, **_plain(own), "worst": worst}
 
 
