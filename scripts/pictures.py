@@ -1,8 +1,8 @@
 """Draw the pictures of the README: pages that rpucc writes, in a headless browser.
 
-    python scripts/pictures.py        # docs/plan.png
+    python scripts/pictures.py        # docs/plan.png, docs/report.png
 
-Needs Chromium; the pages are those of `rpucc inspect --html` for the README's first session.
+Needs Chromium; the pages are those of `rpucc inspect --html` and `rpucc report`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def main() -> int:
         rpucc("compile", "lenet", "-t", "rpu-managed", "-o", program)
         rpucc("inspect", program, "--html", page)
         shoot(browser, page, DOCS / "plan.png", height=1215)
+        run = Path(folder, "managed")
+        rpucc("train", "lenet", "-t", "rpu-managed", "--epochs", 5, "-o", run)
+        page = Path(folder, "report.html")
+        rpucc("report", run, "-o", page)
+        shoot(browser, page, DOCS / "report.png", height=790)
     return 0
 
 

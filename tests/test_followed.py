@@ -1,4 +1,7 @@
-"""Pages that a reader follows from top to bottom do what they say, in an empty folder."""
+"""Pages that a reader follows from top to bottom do what they say, in an empty folder.
+
+The README's session is the tutorial's, in short: its commands are parsed in `test_docs.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from . import followed
 from .repository import ROOT
 
 PAGES = (
-    "README.md",
     "docs/tutorial.md",
     "docs/for-device-physicists.md",
     "docs/for-architects.md",
