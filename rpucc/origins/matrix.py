@@ -35,6 +35,18 @@ def rows_of(
     return weight if rows_first else weight.T
 
 
+def weight_of_rows(
+    matrix: NDArray[Any], dims: tuple[int, ...], op: str, groups: int, *, rows_first: bool
+) -> NDArray[Any]:
+    """Return the weight of shape `dims` that `rows_of` makes these matrices of."""
+    if op == "ConvTranspose":
+        by_group = matrix.reshape(groups, -1, matrix.shape[1])
+        return by_group.transpose(0, 2, 1).reshape(dims)
+    if op != "Conv" and len(dims) == 3:
+        return matrix.reshape(dims[0], dims[2], dims[1]).transpose(0, 2, 1)
+    return matrix.reshape(dims) if op == "Conv" or rows_first else matrix.T
+
+
 @dataclass(frozen=True)
 class MatrixOrigin:
     """`copies` times, one below the other, for each group `devices` times its rows [R, C].
@@ -67,22 +79,28 @@ class MatrixOrigin:
             raise ValueError("has a weight, a bias and groups that do not fit each other")
         return rows * self.devices * self.copies, columns + (self.bias is not None)
 
-    def parts(self, held: NDArray[Any], scale: NDArray[Any]) -> tuple[Numbers, Numbers | None]:
+    def parts(
+        self, held: NDArray[Any], scale: NDArray[Any] | None
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Return weight and bias from what an array holds, copies averaged.
 
-        scale: what outputs are multiplied by, one number or one a row of each matrix.
+        scale: what outputs are multiplied by, one number or one a row of each matrix; None for 1.
         """
-        lines = self._by_copy(held)
-        copies, groups, _, rows, _ = lines.shape
-        of_rows = scale.astype(np.float64).reshape(-1)
-        if len(of_rows) == 1:
-            of_rows = np.broadcast_to(of_rows, copies * groups * rows)
-        matrix = (lines * of_rows.reshape(copies, groups, 1, rows, 1)).mean(axis=(0, 2))
-        matrix = matrix.reshape(-1, matrix.shape[-1])
+        matrix = held
+        if scale is not None or self.devices * self.copies > 1:
+            lines = self._by_copy(held)
+            copies, groups, _, rows, _ = lines.shape
+            of_rows = np.ones(1) if scale is None else scale.astype(np.float64).reshape(-1)
+            if len(of_rows) == 1:
+                of_rows = np.broadcast_to(of_rows, copies * groups * rows)
+            lines *= of_rows.reshape(copies, groups, 1, rows, 1)
+            matrix = lines.mean(axis=(0, 2)).reshape(-1, lines.shape[-1])
         bias = None if self.bias is None else matrix[:, -1]
-        weight = np.empty(math.prod(self.weight.shape))
-        weight[self._index()] = matrix if bias is None else matrix[:, :-1]
-        return weight.reshape(self.weight.shape), bias
+        rows_alone = matrix if bias is None else matrix[:, :-1]
+        weight = weight_of_rows(
+            rows_alone, self.weight.shape, self.op, self.groups, rows_first=self.rows_first
+        )
+        return weight, bias
 
     def spread(self, held: NDArray[Any]) -> float:
         """How far copies that learn on their own lie from their mean: RMS, in what arrays hold."""
@@ -93,8 +111,3 @@ class MatrixOrigin:
         """[copies, groups, devices, R, C]."""
         numbers = held.astype(np.float64)
         return numbers.reshape(self.copies, self.groups, self.devices, -1, held.shape[-1])
-
-    def _index(self) -> NDArray[Any]:
-        """Where each number of the groups' matrices stands in the weight, flat."""
-        index = np.arange(math.prod(self.weight.shape)).reshape(self.weight.shape)
-        return rows_of(index, self.op, self.groups, rows_first=self.rows_first)

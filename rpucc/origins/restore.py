@@ -22,7 +22,7 @@ from rpucc.origins.matrix import MatrixOrigin
 from rpucc.origins.notes import read_origins
 from rpucc.origins.place import Placing
 from rpucc.origins.source import SOURCE, constants_of, read_source
-from rpucc.origins.terms import Norm, Numbers, Origin
+from rpucc.origins.terms import Norm, Origin
 from rpucc.without_weights import SMALL
 
 SMALLEST_SCALE = 1e-12
@@ -72,15 +72,37 @@ def recoverable(program: ir.Model, origins: Origins, source: ir.Model) -> set[st
     Vectors are none of them: what else comes back may be divided by them.
     """
     constants = constants_of(source)
-    entries = list(_entries(program, origins, {}))
-    found = set()
-    for name, array in constants.items():
-        if array.ndim < 2 or array.nbytes <= SMALL or array.dtype != np.float32:
+    large = {
+        name: array
+        for name, array in constants.items()
+        if array.ndim > 1 and array.nbytes > SMALL and array.dtype == np.float32
+    }
+    known: dict[str, NDArray[np.bool_]] = {}
+    wrong: set[str] = set()
+    for entry in _entries(program, origins, {}):
+        origin, name = entry.origin, entry.source
+        term, array = origin.terms[0], large.get(entry.source)
+        if array is None or term.dims != array.shape or len(origin.terms) > 1 or name in wrong:
             continue
-        again = _gathered(name, array.shape, entries, constants)
-        if again is not None and (np.abs(again - array) <= 1e-6 * np.abs(array)).all():
-            found.add(name)
-    return found
+        factor = term.factor(constants.__getitem__).astype(np.float32)
+        given = np.multiply(term.view.of_array(array), factor) if term.factors else \
+            term.view.of_array(array)  # fmt: skip
+        if not np.all(np.abs(factor) > SMALLEST_SCALE) or not _alike(entry.before, given):
+            wrong.add(name)
+        elif term.is_whole:
+            known[name] = np.ones(1, bool)
+        elif name not in known:
+            known[name] = np.zeros(array.size, bool)
+        if name in known and not known[name].all() and name not in wrong:
+            known[name][term.view.index()] = True
+    return {name for name, parts in known.items() if parts.all() and name not in wrong}
+
+
+def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays are the same numbers, to rounding."""
+    if np.array_equal(a, b):
+        return True
+    return bool((np.abs(a - b) <= 1e-6 * np.abs(b)).all())
 
 
 @dataclass
@@ -89,8 +111,8 @@ class _Entry:
 
     name: str
     origin: Origin
-    before: Numbers
-    after: Numbers
+    before: NDArray[Any]
+    after: NDArray[Any]
 
     @property
     def source(self) -> str:
@@ -106,17 +128,15 @@ def _entries(program: ir.Model, origins: Origins, state: Arrays) -> Iterator[_En
         before = tensor.numpy()
         after = state.get(name, before)
         if isinstance(origin, Origin):
-            yield _Entry(name, origin, before.astype(np.float64), after.astype(np.float64))
+            yield _Entry(name, origin, before, after)
             continue
-        scale = scales.get(name)
-        of_outputs = np.ones(1) if scale is None else scale
-        parts = origin.parts(before, of_outputs), origin.parts(after, of_outputs)
-        yield _Entry(name, origin.weight, parts[0][0], parts[1][0])
+        old = origin.parts(before, scales.get(name))
+        new = old if after is before else origin.parts(after, scales.get(name))
+        yield _Entry(name, origin.weight, old[0], new[0])
         if origin.bias is not None:
-            (_, old), (_, new) = parts
-            assert old is not None
-            assert new is not None
-            yield _Entry(name, origin.bias, old, new)
+            assert old[1] is not None
+            assert new[1] is not None
+            yield _Entry(name, origin.bias, old[1], new[1])
 
 
 def _gathered(

@@ -86,6 +86,11 @@ class Term:
     uses: tuple[tuple[str, int], ...] = ()
     """What takes the constant in the file: the first output of a node, and which of its inputs."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the constant, in its order."""
+        return self.view.is_plain and self.view.count == math.prod(self.dims)
+
     def factor(self, read: Reader) -> Numbers:
         """All factors as one, which broadcasts to the constant."""
         found = np.ones((1,) * len(self.view.shape))
@@ -178,17 +183,13 @@ class Origin:
         """
         return Origin((*other.terms, *self.terms) if learns else (*self.terms, *other.terms))
 
-    def values(self, read: Reader) -> Numbers:
-        """Return the constant, worked out from the file's."""
-        return np.asarray(
-            sum(term.values(read) for term in self.terms[1:]) + self.terms[0].values(read)
-        )
-
-    def first(self, constant: Numbers, read: Reader) -> Numbers:
+    def first(self, constant: NDArray[Any], read: Reader) -> NDArray[Any]:
         """Return the numbers of the first term's view with which the sum is `constant`.
 
         Where a factor is 0 they are not finite.
         """
+        if len(self.terms) == 1 and not self.terms[0].factors:
+            return constant
         rest = constant - sum((term.values(read) for term in self.terms[1:]), np.zeros(()))
         with np.errstate(all="ignore"):
             return np.asarray(rest / self.terms[0].factor(read))
