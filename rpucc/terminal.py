@@ -146,7 +146,7 @@ class ProgressBar:
             redirect_stderr=False,
         )
         name = f"epoch {progress.epoch}/{progress.epochs}"
-        self._task = self._bar.add_task(name, total=progress.samples, text="")
+        self._task = self._bar.add_task(name, total=progress.samples or None, text="")
         self._bar.start()
 
     def clear(self) -> None:

@@ -17,6 +17,7 @@ class Progress:
     epochs: int
     samples_done: int
     samples: int
+    """In an epoch; 0 while batches that come one after the other have not said how many."""
     loss: float
     samples_per_second: float
     test_samples: int = 0
@@ -119,7 +120,7 @@ class RunInfo:
     """The first epoch's rate."""
     lr_schedule: str
     samples: int
-    """Samples that are trained on in an epoch."""
+    """Samples that are trained on in an epoch; 0 as in Progress."""
     validation_samples: int
     test_samples: int
     done: int

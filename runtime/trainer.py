@@ -101,12 +101,16 @@ class Trainer:
 
         data: a Dataset, or what `rpucc.load_dataset` makes one of: arrays (x_train, y_train,
             x_test, y_test), arrays (x, y) whose last tenth becomes the test part, a dictionary with
-            these keys, an .npz file, a folder of IDX files or a name such as "mnist-mini". Of a
-            network with several inputs each x is a dictionary of arrays by their names, and an .npz
-            file has NAME_train and NAME_test of each.
+            these keys, a file or folder of data, or a name such as "mnist-mini". Of a network with
+            several inputs each x is a dictionary of arrays by their names, and an .npz file has
+            NAME_train and NAME_test of each. Or (batches, test batches) or (batches, (x_test,
+            y_test)): a PyTorch DataLoader, an object or a function that gives (x, y) batch after
+            batch, which is gone through once an epoch, never held as a whole, and in its own order.
+            The test part is read once.
         epochs: 1 or more, in total.
         batch_size: samples a step. The loss is a mean over them, so that a sample moves the weights
-            by lr / batch_size: multiply lr by the batch size to learn as fast as with 1.
+            by lr / batch_size: multiply lr by the batch size to learn as fast as with 1. Batches
+            that are given have the size that they have: leave it out.
         lr: the learning rate of the first epoch, above 0.
         lr_schedule: the rates of the epochs after it, as text:
             "constant"            lr in all epochs

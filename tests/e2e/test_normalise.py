@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 
 import rpucc
 
@@ -70,3 +72,16 @@ def test_what_is_no_number_is_refused(cli, tiny_model):
         assert outcome.code == 2
         assert part in outcome.stderr
         assert "Traceback" not in outcome.stderr
+
+
+def test_what_is_exported_takes_the_same_data(cli, tiny_model, tiny_data):
+    call = ("train", "tiny.onnx", "-t", "ideal", "--data", "tiny.npz", "--lr", "0.1", "-o", "run")
+    assert cli(*call, *NORMALISED).code == 0
+    assert cli("export", "run", "-o", "out.onnx").code == 0
+    session = ort.InferenceSession("out.onnx")
+    data = np.load("tiny.npz")
+    found = session.run(None, {"x": data["x"]})[0]
+    expected = rpucc.Trainer(rpucc.Machine.load("run")).predict(data["x"])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    exported = onnx.load("out.onnx")
+    assert [node.op_type for node in exported.graph.node][:2] == ["Sub", "Div"]

@@ -283,3 +283,11 @@ def test_the_real_dataloader(tmp_path: Path) -> None:
 
     with pytest.raises(ArgumentError, match=re.escape("data: found a torch")):
         trainer().fit(held, epochs=1)  # type: ignore[arg-type]  # samples, not batches
+
+
+def test_the_text_of_a_bar_without_a_known_end() -> None:
+    from rpucc.report.text.training import progress_text
+
+    text = progress_text(Progress(1, 3, 1200, 0, 0.5, 1000.0))
+    assert text.startswith("1,200  1,000/s  loss 0.5")
+    assert "testing" not in text

@@ -137,9 +137,12 @@ three cycles, a test the first of them."""
 
 
 def remaining_seconds(progress: Progress) -> float:
-    """Return the seconds to the end of the whole training: all epochs, with their tests."""
+    """Return the seconds to the end of the whole training: all epochs, with their tests.
+
+    nan where they cannot be known.
+    """
     rate = progress.samples_per_second
-    if not rate > 0:
+    if not (rate > 0 and progress.samples):
         return float("nan")
     epochs_after = progress.epochs - progress.epoch
     left = progress.samples - progress.samples_done + epochs_after * progress.samples
@@ -151,8 +154,10 @@ def remaining_seconds(progress: Progress) -> float:
 
 def progress_text(progress: Progress) -> str:
     """Return what stands right of the bar: samples, rate, loss and time left."""
-    done = f"{units.count(progress.samples_done)}/{units.count(progress.samples)}"
-    if progress.samples_done >= progress.samples:
+    done = units.count(progress.samples_done)
+    if progress.samples:
+        done += f"/{units.count(progress.samples)}"
+    if progress.samples and progress.samples_done >= progress.samples:
         return f"{done}  loss {units.number(progress.loss)}  testing…"
     left = units.clock(remaining_seconds(progress))
     rate = units.count(round(progress.samples_per_second))
