@@ -45,6 +45,8 @@ _LAZY = {
     "Target": ("rpucc.target.target", "Target"),
     "Machine": ("rpucc.runtime.machine", "Machine"),
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
+    "ProgressBar": ("rpucc.terminal", "ProgressBar"),
+    "compare": ("rpucc.runs.compared", "compare"),
     "EpochMetrics": ("rpucc.runtime.metrics", "EpochMetrics"),
     "Export": ("rpucc.origins.export", "Export"),
     "Evaluation": ("rpucc.runtime.metrics", "Evaluation"),
@@ -104,6 +106,7 @@ __all__ = [
     "Plan",
     "Program",
     "Progress",
+    "ProgressBar",
     "RpuccError",
     "RunInfo",
     "StepMetrics",
@@ -119,6 +122,7 @@ __all__ = [
     "balanced_weights",
     "before",
     "check",
+    "compare",
     "compile",
     "from_keras",
     "from_torch",
@@ -156,6 +160,7 @@ if TYPE_CHECKING:
     from rpucc.passes.insertion import after, before
     from rpucc.plan.plan import Plan
     from rpucc.program import Program
+    from rpucc.runs.compared import compare
     from rpucc.runs.gather import write_report
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
     from rpucc.runtime.data import Dataset, load_dataset
@@ -170,6 +175,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict
     from rpucc.target.target import Target
+    from rpucc.terminal import ProgressBar
 
 
 def __getattr__(name: str) -> object:

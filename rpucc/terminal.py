@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from rpucc.runtime.metrics import Progress
+    from rpucc.runtime.metrics import Ended, EpochMetrics, Progress
 
 PLAIN_WIDTH = 100
 MAX_WIDTH = 140
@@ -32,22 +32,29 @@ KERNEL_DELAY = 0.5
 
 def make_console(stream: TextIO) -> Console:
     """Return a console for a stream, as wide as its terminal within bounds."""
-    console = Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=False)
-    if console.is_terminal:
-        console.width = min(console.width, MAX_WIDTH)
-    else:
-        columns = os.environ.get("COLUMNS", "")
-        wanted = int(columns) if columns.isdecimal() and int(columns) > 0 else PLAIN_WIDTH
+    if stream.isatty():
         console = Console(
             file=stream,
             markup=False,
             emoji=False,
             highlight=False,
-            color_system=None,
-            force_terminal=False,
-            width=min(wanted, PLAIN_WIDTH),
+            soft_wrap=False,
+            force_jupyter=False,
         )
-    return console
+        console.width = min(console.width, MAX_WIDTH)
+        return console
+    columns = os.environ.get("COLUMNS", "")
+    wanted = int(columns) if columns.isdecimal() and int(columns) > 0 else PLAIN_WIDTH
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        color_system=None,
+        force_terminal=False,  # whatever FORCE_COLOR says, which notebooks set for what they start
+        force_jupyter=False,  # else a notebook's kernel shows it all as a display of its own
+        width=min(wanted, PLAIN_WIDTH),
+    )
 
 
 class _Printable:
@@ -112,15 +119,31 @@ def status(message: str, delay: float = KERNEL_DELAY) -> Iterator[Callable[[str]
 
 
 class ProgressBar:
-    """A bar on standard error that `row` interrupts with results; silent where no one watches."""
+    """A bar that shows where a training stands: a callback of `Trainer.fit`.
+
+    In a terminal it is on standard error, in a notebook in the output of the cell; at the end it
+    goes away. Where no one watches, as in a log file, it is silent.
+
+    >>> import rpucc
+    >>> trainer = rpucc.Trainer(rpucc.Machine(rpucc.compile("mlp", "ideal", verify=False)))
+    >>> epochs = trainer.fit(
+    ...     "mnist-mini", epochs=1, batch_size=10, callbacks=[rpucc.ProgressBar()]
+    ... )
+    """
 
     def __init__(self) -> None:
+        from rpucc.notebook import NotebookLine, in_notebook
+
         self._console = make_console(sys.stderr)
+        self._notebook = NotebookLine() if in_notebook() else None
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
     def on_progress(self, progress: Progress) -> None:
-        """Show where training stands: the bar is a callback of `Trainer.fit`."""
+        """Show where training stands."""
+        if self._notebook is not None:
+            self._notebook.show(progress)
+            return
         if not self._console.is_terminal:
             return
         from rpucc.report.text.training import progress_text
@@ -151,9 +174,19 @@ class ProgressBar:
 
     def clear(self) -> None:
         """Take the bar away: before anything else is printed, and at the end."""
+        if self._notebook is not None:
+            self._notebook.clear()
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def on_epoch(self, _: EpochMetrics) -> None:
+        """Begin anew: the next epoch has a bar of its own."""
+        self.clear()
+
+    def on_finish(self, _: Ended) -> None:
+        """Leave nothing behind, whatever ended the training."""
+        self.clear()
 
     def __enter__(self) -> ProgressBar:
         return self

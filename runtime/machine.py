@@ -235,6 +235,11 @@ class Machine:
         self.counters = Counters(sample=before.sample, earlier=before.earlier + begun)
         self.history = []
 
+    def _repr_html_(self) -> str:
+        from rpucc.report.html.repr_machine import machine_html
+
+        return machine_html(self)
+
     def __repr__(self) -> str:
         done = self.counters
         begun = f" and {done.done:,} samples" if done.done else ""

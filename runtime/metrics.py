@@ -129,6 +129,15 @@ class RunInfo:
     """The epochs that are complete already; their times are not known."""
 
 
+class Epochs(list[EpochMetrics]):
+    """The epochs of a training, a list as any other; in a notebook it is a table and curves."""
+
+    def _repr_html_(self) -> str:
+        from rpucc.report.html.repr_runs import epochs_html
+
+        return epochs_html(self)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The result of running a machine over labelled samples.

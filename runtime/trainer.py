@@ -33,7 +33,7 @@ from rpucc.runtime.keep import LAST, parse_keep
 from rpucc.runtime.learning_rate import CONSTANT
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.memory import evaluation_batch
-from rpucc.runtime.metrics import EpochMetrics, Evaluation
+from rpucc.runtime.metrics import Epochs, Evaluation
 from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.step import Step
 from rpucc.runtime.threads import Threads
@@ -93,7 +93,7 @@ class Trainer:
         top_k: int | None = None,
         augment: Augment | str | Sequence[Augment | str] = (),
         callbacks: Sequence[Callback] = (),
-    ) -> list[EpochMetrics]:
+    ) -> Epochs:
         """Train until `epochs` epochs are complete, counted from the machine's first one.
 
         Continues where the machine stands: a loaded checkpoint goes on at its very sample, and
@@ -165,7 +165,8 @@ class Trainer:
             "interrupted" or "failed"): loggers have them, `rpucc.CSVLogger` and
             `rpucc.TensorBoardLogger`.
 
-        Returns the EpochMetrics of all epochs of the machine, errors as fractions of the labels.
+        Returns the EpochMetrics of all epochs of the machine, errors as fractions of the labels: a
+        list, which in a notebook shows itself as a table and curves.
         Raises ArgumentError for a wrong argument, DataError where the data do not fit the model,
         OutputError where the checkpoint cannot be written, and RpuccError if the program was
         compiled for inference or the loss stops being finite.

@@ -25,7 +25,7 @@ from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.keep import Keep
 from rpucc.runtime.layer_stats import layer_stats
 from rpucc.runtime.learning_rate import Schedule, check_rate, parse_schedule
-from rpucc.runtime.metrics import EpochMetrics, Progress, RunInfo, StepMetrics
+from rpucc.runtime.metrics import EpochMetrics, Epochs, Progress, RunInfo, StepMetrics
 from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.watch import Watch
 
@@ -146,9 +146,9 @@ class Training:
         self._test_seconds: float | None = None
         self._interrupt = Interrupt()
 
-    def run(self) -> list[EpochMetrics]:
+    def run(self) -> Epochs:
         """Train to the last epoch; returns the metrics of all epochs of the machine."""
-        history = [EpochMetrics.from_record(record) for record in self.machine.history]
+        history = Epochs(EpochMetrics.from_record(record) for record in self.machine.history)
         self.trainer.take_counts()  # of steps before this training
         ended: Ended = "failed"
         with deferred_interrupt() as self._interrupt:

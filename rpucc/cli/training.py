@@ -167,7 +167,6 @@ def train_epochs(
         curves = [TensorBoardLogger(run.curves)] if run is not None and settings.tensorboard else []
 
         def on_epoch(metrics: EpochMetrics) -> None:
-            bar.clear()
             if not settings.quiet:
                 on_row(metrics)
             if metrics.epoch == 1 < settings.epochs:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rpucc import arguments
 from rpucc.digests import DIGITS, network_digest, other_weights_digest, weight_digests
 from rpucc.report.runs.comparison import ComparedRun, Comparison
 from rpucc.report.runs.run_report import History
@@ -38,6 +39,20 @@ CIRCUMSTANCES = ("versions", "commit", "machine", "data_digest", "data_samples")
 """Keys of run.json about what a run was made with."""
 HEXADECIMAL = re.compile(r"[0-9a-f]{40,}")
 """Digests, which are told apart by their first digits."""
+
+
+def compare(*runs: str | os.PathLike[str]) -> Comparison:
+    """Return trainings side by side, as `rpucc compare` does: in what they differ, how each went.
+
+    runs: one or more run folders of `rpucc train`, or checkpoints in them. They are read; nothing
+        is trained, and no device is made.
+
+    In a notebook it shows itself, and so does each of its `runs`. Raises CheckpointError for what
+    is no run, ArgumentError for what is no path.
+    """
+    if not runs:
+        raise arguments.wrong("compare(*runs)", (), "one or more run folders")
+    return compared([str(arguments.path(f"runs[{i}]", run)) for i, run in enumerate(runs)])
 
 
 def compared(names: Sequence[str]) -> Comparison:

@@ -24,7 +24,7 @@ def digits() -> rpucc.Dataset:
 
 
 def test_twelve_lines(tmp_path: Path):
-    """What docs/python.md shows, from a module to its trained state, and to PyTorch's own file."""
+    """What docs/python.md shows: from the module to its trained state in PyTorch's own file."""
     module = batch_normed_cnn()
     data = rpucc.load_dataset("mnist-mini")
     data = rpucc.load_dataset((data.x_train[:2000], data.y_train[:2000], data.x_test, data.y_test))

@@ -5,6 +5,7 @@ No scripts and no style sheet: a notebook may take either away. Not for the whol
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rpucc.report import units
@@ -41,6 +42,12 @@ def plan_html(plan: Plan) -> Markup:
     if plan.analog_layers and more <= 0:
         bars = latency_drawing(plan).file(cycle_styles(plan), header=False)
     return tag("div", tag("table", head, *rows), rest, tag("table", *totals), bars)
+
+
+def beside(drawings: Iterable[Markup]) -> Markup | None:
+    """Return drawings beside each other, in as many lines as they need; None for none."""
+    found = [tag("span", each, style="display:inline-block;margin:4px") for each in drawings]
+    return tag("div", *found) if found else None
 
 
 def _row(layer: LayerPlan) -> Markup:

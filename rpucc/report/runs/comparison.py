@@ -32,6 +32,11 @@ class ComparedRun:
     seconds: float | None = None
     """What its epochs took, without tests; None where nothing says."""
 
+    def _repr_html_(self) -> str:
+        from rpucc.report.html.repr_runs import run_html
+
+        return run_html(self)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -67,6 +72,11 @@ class Comparison:
                 if len(known if about == MADE else set(values)) > 1:
                     found.append(Difference(about, key, values))
         return tuple(found)
+
+    def _repr_html_(self) -> str:
+        from rpucc.report.html.repr_runs import comparison_html, run_html
+
+        return comparison_html(self) if len(self.runs) > 1 else run_html(self.runs[0])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""

@@ -147,7 +147,15 @@ def _backward(layer: LayerPlan) -> str:
 
 def as_text(plan: Plan, width: int = 100) -> str:
     """Return the layers and the totals as plain text, for `print(program.plan)`."""
-    console = Console(width=width, no_color=True, markup=False, emoji=False, highlight=False)
+    console = Console(
+        force_jupyter=False,
+        force_terminal=False,
+        width=width,
+        no_color=True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
     with console.capture() as captured:
         console.print(*layer_tables(plan, width), "", totals(plan), sep="\n")
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -56,5 +56,5 @@ def heading(text: str, more: str = "") -> Text:
 
 def fits(table: Table, width: int) -> bool:
     """Tell whether a table needs no more than `width` columns."""
-    console = Console(width=10_000, markup=False, emoji=False, highlight=False)
+    console = Console(force_jupyter=False, width=10_000, markup=False, emoji=False, highlight=False)
     return console.measure(table).maximum <= width

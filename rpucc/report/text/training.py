@@ -79,10 +79,10 @@ def epoch_header(epochs: int, held: Held = None, top_k: int | None = None) -> st
     return "\n".join([*names, "─" * (sum(c.width for c in columns) + len(columns) - 1)])
 
 
-def epoch_row(
+def epoch_cells(
     metrics: EpochMetrics, epochs: int, held: Held = None, top_k: int | None = None
-) -> str:
-    """Return the row of one epoch; a regression has no share of wrong answers to show.
+) -> tuple[str, ...]:
+    """Return what an epoch's row says; a regression has no share of wrong answers to show.
 
     Saturated reads and re-reads are parts of all tile reads of the epoch's training. Times are
     known only while the process that took them runs.
@@ -105,8 +105,15 @@ def epoch_row(
         same = metrics.top_k == top_k  # an epoch that was counted for another k has no figure here
         del cells[_RATE]
         cells.insert(_after_tests(held), units.percent(metrics.test_top_k_error if same else None))
+    return (f"{metrics.epoch}/{epochs}", *cells)
+
+
+def epoch_row(
+    metrics: EpochMetrics, epochs: int, held: Held = None, top_k: int | None = None
+) -> str:
+    """Return the row of one epoch as text below `epoch_header`."""
     columns = epoch_columns(epochs, held, top_k)
-    cells = [f"{metrics.epoch}/{epochs}", *cells]
+    cells = epoch_cells(metrics, epochs, held, top_k)
     return " ".join(f"{cell:>{c.width}}" for cell, c in zip(cells, columns, strict=True))
 
 
