@@ -44,7 +44,7 @@ class NotebookLine:
         if self._handle is None:
             from IPython.display import display
 
-            self._handle = display(line, display_id=True)
+            self._handle = display(line, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(line)
 

@@ -31,7 +31,7 @@ def test_run_json_says_what_a_run_was_made_with(cli, tiny_model, tiny_data):
         cli("train", tiny_model, "--data", tiny_data, "--set", "update.bl=3", "-o", "run").code == 0
     )
     found = record()
-    assert found["command"].startswith("rpucc ")
+    assert found["command"].startswith("rpucc")
     assert set(found["versions"]) >= {"python", "rpucc", "numpy", "numba", "onnxruntime"}
     assert found["versions"]["rpucc"] == rpucc.__version__
     assert found["commit"] is None or re.fullmatch("[0-9a-f]{40}", found["commit"])

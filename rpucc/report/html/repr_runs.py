@@ -15,7 +15,7 @@ from rpucc.report.drawings.chart import Curve, chart, mark_style
 from rpucc.report.html.repr_html import beside
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.runs.comparison import HEADINGS, results
-from rpucc.report.runs.curves import PAIRS, points
+from rpucc.report.runs.curves import PARTS, points
 from rpucc.report.runs.run_report import History
 from rpucc.report.text.training import epoch_cells
 
@@ -60,7 +60,7 @@ def comparison_html(comparison: Comparison) -> str:
     runs = comparison.runs
     looks = [(mark_style(i), units.plain(run.history.name)) for i, run in enumerate(runs)]
     drawings = []
-    for title, _, test, shown in PAIRS:
+    for title, _, test, _, shown in PARTS:
         curves = [Curve(r.history.name, points(r.history, test), i) for i, r in enumerate(runs)]
         if _any(curves):
             drawings.append(chart(f"Test {title.lower()}", curves, shown).file(looks, header=False))
@@ -73,11 +73,15 @@ def _results(runs: Sequence[ComparedRun]) -> Markup:
 
 
 def _curves(history: History) -> Iterator[Markup]:
-    train, test = Curve("training part", (), 1), Curve("test part", (), 0)
-    looks = [(mark_style(each.look), each.label) for each in (test, train)]
-    for title, of_train, of_test, shown in PAIRS:
-        parts = ((train, of_train), (test, of_test))
-        curves = [Curve(part.label, points(history, value), part.look) for part, value in parts]
+    names = ("training part", "test part", "validation samples")
+    held = any(each.validation_loss is not None for each in history.metrics)
+    parts = [Curve(name, (), look) for name, look in zip(names, (1, 0, 2), strict=True)]
+    parts = parts if held else parts[:2]
+    looks = [(mark_style(each.look), each.label) for each in parts]
+    for title, *values, shown in PARTS:
+        curves = [
+            Curve(p.label, points(history, v), p.look) for p, v in zip(parts, values, strict=False)
+        ]
         if _any(curves):
             yield chart(title, curves, shown).file(looks, header=False)
 
