@@ -8,7 +8,7 @@ import pytest
 
 import rpucc
 from rpucc.errors import ArgumentError
-from rpucc.runtime.measure import measure
+from rpucc.runtime.measure import Measured, measure
 
 DENSE = """<ir_version: 10, opset_import: ["" : 21]>
     net (float[N,120] x) => (float[N,40] y) { y = Gemm <transB = 1> (x, W) }"""
@@ -30,10 +30,17 @@ def machine(text: str, shape: tuple[int, ...], *overrides: str) -> rpucc.Machine
     return rpucc.Machine(program, seed=1)
 
 
+def measured(made: rpucc.Machine, reads: int, threads: int = 1) -> Measured:
+    """The weights of its only array."""
+    where = made.arrays, made.program.target, made.counters.sample
+    (found,) = measure(*where, reads, threads).values()
+    return found
+
+
 def off(made: rpucc.Machine, reads: int) -> tuple[float, float]:
     """How far the weights are off (RMS), and how far the measurement says that they are."""
-    ((name, found),) = measure(made, reads).items()
-    return float(np.sqrt(np.mean((found.weights - made.arrays[name].weights) ** 2))), found.error
+    found, (array,) = measured(made, reads), made.arrays.values()
+    return float(np.sqrt(np.mean((found.weights - array.weights) ** 2))), found.error
 
 
 @pytest.mark.parametrize("reads", [50, 200, 800])
@@ -66,11 +73,11 @@ def test_converters_cost_what_their_steps_are() -> None:
 def test_it_changes_nothing_and_gives_the_same_again() -> None:
     made = machine(DENSE, (40, 120))
     state = {name: array.copy() for name, array in made.state().items()}
-    (first,), (again,) = measure(made, 20).values(), measure(made, 20, threads=2).values()
+    first, again = measured(made, 20), measured(made, 20, threads=2)
     assert np.array_equal(first.weights, again.weights)
     assert all(np.array_equal(state[name], array) for name, array in made.state().items())
     made.counters.sample += 20  # after further training
-    (later,) = measure(made, 20).values()
+    later = measured(made, 20)
     assert not np.array_equal(first.weights, later.weights)
 
 
