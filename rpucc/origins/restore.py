@@ -188,7 +188,10 @@ class _Restoring:
 
     def _refuse_unknown(self, program: ir.Model, origins: Origins, state: Arrays) -> None:
         """Raise ModelError for a parameter that has learned, and has no origin."""
+        of_cells = {each for layer in analog_layers(program) for each in layer.state.values()}
         for name, after in state.items():
+            if name in of_cells:  # what reads see of it is in the weight
+                continue
             value = program.graph.initializers.get(name)
             if value is None or value.const_value is None or name in origins:
                 continue
