@@ -424,8 +424,8 @@ class Trainer:
                 )
             batch = self.machine.program.fixed_batch or 1
             return split(dataset, float(given), self.machine.key, batch)
-        try:
-            found = self._load(given)
+        try:  # all of it at once, also where it comes in batches
+            found = load_dataset(given, inputs=self.feed.shapes)  # type: ignore[arg-type]
         except ArgumentError:
             raise arguments.wrong("validation", given, f"{SHARE}, or {SOURCES}") from None
         found = self._fitted(whole(found))

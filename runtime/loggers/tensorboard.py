@@ -48,17 +48,18 @@ class TensorBoardLogger:
         self.every = arguments.integer("every", every, 1)
         self._package = _package()
         self._writer: Any = None
-        self._samples = self._seen = 0
-        self._loss = 0.0
+        self._before = self._done = self._seen = 0
+        self._loss = self._rate = 0.0
 
     def on_start(self, run: RunInfo) -> None:
         """Open a file."""
-        self._samples, self._seen, self._loss = run.samples, 0, 0.0
-        begun = len(run.history) * run.samples + run.done
+        self._before, self._done = sum(metrics.samples for metrics in run.history), run.done
+        self._seen, self._loss = 0, 0.0
         try:
             self._writer = self._package.writer(str(self.folder))
             session = self._package.events.SessionLog
             # TensorBoard drops what earlier files have from this step on, which is trained anew.
+            begun = self._before + self._done
             self._add(begun + 1, session_log=session(status=session.START))
         except OSError as error:
             raise self._failed(error) from error
@@ -67,19 +68,21 @@ class TensorBoardLogger:
         """Write a point of every so many samples."""
         self._loss += step.loss * step.samples
         self._seen += step.samples
-        if self._seen >= self.every or step.done == self._samples:
-            at = (step.epoch - 1) * self._samples + step.done
-            self._scalars(at, [("loss/step", self._loss / self._seen), ("rate/step", step.lr)])
-            self._seen, self._loss = 0, 0.0
+        self._done, self._rate = step.done, step.lr
+        if self._seen >= self.every:
+            self._point()
 
     def on_layer_stats(self, stats: tuple[LayerStats, ...]) -> None:
         """Write the figures of all layers."""
         for layer in stats:
-            self._scalars(layer.epoch * self._samples, _of_layer(layer))
+            self._scalars(self._before + self._done, _of_layer(layer))
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
         """Write the figures of an epoch, and see that they can be looked at."""
-        self._scalars(metrics.epoch * self._samples, _of_epoch(metrics))
+        if self._seen:
+            self._point()
+        self._before, self._done = self._before + metrics.samples, 0
+        self._scalars(self._before, _of_epoch(metrics))
         try:
             self._writer.flush()
         except OSError as error:
@@ -93,6 +96,12 @@ class TensorBoardLogger:
                 writer.close()
             except OSError as error:
                 raise self._failed(error) from error
+
+    def _point(self) -> None:
+        """Write the mean loss since the last point."""
+        values: Values = [("loss/step", self._loss / self._seen), ("rate/step", self._rate)]
+        self._scalars(self._before + self._done, values)
+        self._seen, self._loss = 0, 0.0
 
     def _scalars(self, at: int, values: Values) -> None:
         summary = self._package.summaries.Summary

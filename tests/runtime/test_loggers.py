@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import rpucc
 from rpucc.errors import OutputError, RpuccError
 from rpucc.runtime.checkpoint import load_checkpoint
 from rpucc.runtime.loggers.csv_file import CSVLogger
+from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import Progress, RunInfo
 from rpucc.runtime.trainer import Trainer
 
@@ -170,6 +172,29 @@ def test_curves_of_a_training_that_goes_on_have_no_point_twice(tmp_path: Path) -
     assert [step for step, _ in found["loss/test"]] == [23, 46, 69]
     steps = [step for step, _ in found["loss/step"]]
     assert steps == [23 * epoch + done for epoch in range(3) for done in (5, 10, 15, 20, 23)]
+
+
+def test_curves_of_batches_as_they_come_count_all_their_samples(tmp_path: Path) -> None:
+    """Nobody knows beforehand how long an epoch is."""
+    pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    data = tiny_data(20)
+
+    def batches() -> Iterator[tuple[Any, Any]]:
+        yield data.x_train[:8], data.y_train[:8]
+        yield data.x_train[8:], data.y_train[8:]
+
+    logger = rpucc.TensorBoardLogger(tmp_path, every=10)
+    test = (data.x_test, data.y_test)
+    held = iter([(data.x_train[:3], data.y_train[:3]), (data.x_train[3:5], data.y_train[3:5])])
+    history = Trainer(Machine(tiny())).fit(
+        (batches, test), epochs=3, lr=0.1, validation=held, callbacks=[logger]
+    )
+    found = scalars(tmp_path)
+    assert [step for step, _ in found["loss/step"]] == [20, 40, 60]
+    assert [step for step, _ in found["c/std"]] == [20, 40, 60]
+    assert found["loss/validation"] == [
+        (20 * m.epoch, pytest.approx(m.validation_loss, rel=1e-5)) for m in history
+    ]
 
 
 def test_without_its_package_a_line_says_which_extra_to_install(

@@ -108,6 +108,26 @@ def test_data_of_their_own_are_all_validated_and_nothing_else_changes() -> None:
             assert found == a.reproducible()
 
 
+def test_batches_are_validated_as_a_whole() -> None:
+    data, own = tiny_data(), tiny_data(9, seed=5)
+    parts = [(own.x_train[:4], own.y_train[:4]), (own.x_train[4:], own.y_train[4:])]
+    held = [train(tiny(), data, validation=given)[1][-1].validation_loss for given in (
+        iter(parts), (lambda: iter(parts)), (iter(parts[:1]), iter(parts[1:])),
+        (own.x_train, own.y_train),
+    )]  # fmt: skip
+    assert len(set(held)) == 1
+
+
+def test_a_share_of_batches_as_they_come_is_refused() -> None:
+    data = tiny_data()
+    with pytest.raises(DataError, match="a share is drawn from arrays"):
+        Trainer(Machine(tiny())).fit(
+            (lambda: iter([(data.x_train, data.y_train)]), (data.x_test, data.y_test)),
+            epochs=1,
+            validation=0.1,
+        )
+
+
 def test_the_training_data_are_no_validation_data(tmp_path: Path) -> None:
     data, file = tiny_data(), str(tmp_path / "d.npz")
     np.savez(file, x=data.x_train, y=data.y_train)
