@@ -186,3 +186,22 @@ def test_a_network_of_the_onnx_zoo(gains: bool) -> None:
     programmed = error(model, x, y)
     assert programmed <= 0.04
     assert programmed <= error(model, x, y, *UNBOUNDED, "mapping.weight_scaling=0.6") + WITHIN
+
+
+def test_a_network_of_the_onnx_zoo_is_fine_tuned() -> None:
+    """Its last layer at a low rate: what it was trained for is kept, and what is frozen."""
+    data = rpucc.load_dataset("mnist-mini")
+    program = rpucc.compile(zoo_model(gains=False), "rpu-managed", freeze=["Convolution*"])
+    assert sorted(program.updates) == ["Times212.W.scaled", "Times212.b"]
+    machine = rpucc.Machine(program, seed=3)
+    trainer = rpucc.Trainer(machine)
+    programmed, before = trainer.evaluate(data).error, machine.state()
+    frozen = {name: array.copy() for name, array in before.items() if "Convolution" in name}
+    few = (data.x_train[:2000], data.y_train[:2000], data.x_test, data.y_test)
+    (epoch,) = trainer.fit(few, epochs=1, lr=0.002)
+    assert programmed is not None
+    assert epoch.test_error is not None
+    assert epoch.test_error <= programmed + 0.003
+    assert len(frozen) == 2
+    for name, array in frozen.items():
+        np.testing.assert_array_equal(machine.state()[name], array)

@@ -11,6 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 import rpucc
 from rpucc.target.target import Target
 
+_SQUARES = """<ir_version: 10, opset_import: ["" : 21]>
+    squares (float[N,K] y, int64[N] t) => (float loss) {
+        p = Softmax <axis = 1> (y)  depth = Shape <start = 1> (y)
+        ends = Constant <value_floats = [0.0, 1.0]> ()  h = OneHot <axis = 1> (t, depth, ends)
+        e = Sub (p, h)  s = Mul (e, e)  loss = ReduceMean <keepdims = 0> (s)
+    }"""
+
 KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "conv": ("conv", "rpu-managed", (), {}),
     "grouped": ("grouped", "rpu-managed", ("management.noise_forward=always",), {}),
@@ -66,6 +73,9 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "fixed batch": ("mixed", "rpu-managed", (), {}),
     "binary": ("dense", "rpu-managed", (), {"loss": "binary-cross-entropy"}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),
+    "huber": ("dense", "rpu-managed", (), {"loss": "huber:0.5"}),
+    "weighted": ("conv", "rpu-managed", (), {"class_weights": (1, 2, 0.5), "freeze": ("c",)}),
+    "own loss": ("conv", "ideal", (), {"loss": onnx.parser.parse_model(_SQUARES)}),
     "two inputs": ("siamese", "rpu-managed", (), {}),
     "inference": ("conv", "rpu-managed", (), {"training": False}),
 }

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from rpucc.errors import RpuccError
+from rpucc.losses import LABELS
 
 from . import mutate
 from .mutate import Mutation, one_of
@@ -78,7 +79,7 @@ def use_program(path: Path) -> None:
         trainer.predict(x)
         return
     output = executor[program.output].shape
-    classes = program.loss == "cross-entropy"
+    classes = LABELS.get(program.loss) == "classes"
     y = np.zeros((output[0], *output[2:]), np.int64) if classes else np.zeros(output, np.float32)
     from rpucc.runtime.data import Dataset
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,4 +84,40 @@ def test_a_frozen_layer_gets_no_pulse(device: str) -> None:
     rpucc.Trainer(machine).fit(tiny_data(), epochs=1, batch_size=2, lr=0.05)
     after = machine.state()
     np.testing.assert_array_equal(after["c.W"], before["c.W"])
+    assert {layer.name: layer.frozen for layer in program.plan.layers} == {"c": True, "fc": False}
+    # Nothing below the trained layer asks for its errors: there is no backward cycle at all.
+    assert [layer.reads_backward for layer in program.plan.layers] == [0, 0]
+    assert [node.op_type for node in program.model.graph].count("Update") == 1
     assert np.mean(after["fc.W"] != before["fc.W"]) > 0.5
+
+
+def test_a_layer_between_trained_ones_passes_errors_on() -> None:
+    """What is trained takes the very step that it takes where nothing is frozen."""
+    _, usual = changes()
+    program, found = changes(d=0.0)
+    assert set(usual) - set(found) == {"d.W"}
+    for weight, change in found.items():
+        np.testing.assert_allclose(change, usual[weight], rtol=0, atol=1e-6)
+    assert [layer.name for layer in program.plan.layers if layer.frozen] == ["d"]
+
+
+def test_a_network_of_frozen_layers_alone_is_refused() -> None:
+    with pytest.raises(rpucc.ModelError, match="nothing to train: all of its layers are frozen"):
+        rpucc.compile("mlp", "ideal", freeze=["*"])
+
+
+@pytest.mark.parametrize("cell", ["plain", "tiki-taka"])
+def test_a_frozen_program_is_sound_on_devices_of_any_cell(cell: str, tmp_path: Path) -> None:
+    """Only what is trained has the planes that only training pulses."""
+    rules = (f"cell.model={cell}", "layer.c.update.lr_scale=0")
+    program = tiny("soft-bounds", "", *rules)
+    program.save(tmp_path / "frozen.onnx")
+    loaded = rpucc.Program.load(tmp_path / "frozen.onnx")
+    planes = {layer.name: len(layer.planes) for layer in loaded.plan.layers}
+    assert planes == {"c": 1, "fc": 2 if cell == "tiki-taka" else 1}
+    machine = rpucc.Machine(loaded, seed=1)
+    before = machine.state()["c.W"].copy()
+    rpucc.Trainer(machine).fit(tiny_data(), epochs=1, batch_size=2, lr=0.05)
+    machine.save(tmp_path / "run")
+    again = rpucc.Machine.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.state()["c.W"], before)
