@@ -16,6 +16,8 @@ import onnx_ir as ir
 from rpucc.layers import LAYER_OPS, NO_LAYER, OF_LOSS, static_shape
 from rpucc.step_contract import StepContract
 
+NORMALISES = "rpucc.normalises"
+"""Node metadata: of a constant that normalises the data, and so is no weight of the network."""
 INITIAL_WEIGHTS = "rpucc.initial_weights"
 """Model metadata: the weights are initial values, not trained ones, as those of the zoo are.
 

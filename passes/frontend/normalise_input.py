@@ -14,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from rpucc.constant_weights import NORMALISES
 from rpucc.errors import UsageError
 from rpucc.passes.frontend.inputs import network_inputs
 from rpucc.passes.frontend.messages import label_of, shape_text
 
 OLDEST_OPSET = 7
 """Before it, Sub and Div do not broadcast as they do now."""
-
-WEIGHTS_ALONE = 4
-"""The IR version from which on a weight need not be an input, too."""
 
 Numbers = float | Sequence[float]
 
@@ -58,6 +56,8 @@ def normalisations(
 def normalise_inputs(model: ir.Model, by: dict[str, Normalisation]) -> None:
     """Put a Sub and a Div between inputs and what reads them. Raises UsageError for old opsets.
 
+    Their numbers are Constant nodes: no weights, to a program or whoever exports it.
+
     Before: `Conv(x, W)`.
     After:  `normalise_mean: Sub(x, mean)`, `normalise_std: Div(·, std)`, `Conv(·, W)`.
     """
@@ -67,7 +67,6 @@ def normalise_inputs(model: ir.Model, by: dict[str, Normalisation]) -> None:
             f"{label_of(model)}: --mean and --std need opset {OLDEST_OPSET}, the file has {opset}; "
             "convert it with onnx.version_converter"
         )
-    model.ir_version = max(model.ir_version, WEIGHTS_ALONE)
     taken = set(_names(model.graph))
     for value in list(model.graph.inputs):
         each = by.get(str(value.name))
@@ -78,15 +77,15 @@ def normalise_inputs(model: ir.Model, by: dict[str, Normalisation]) -> None:
         for op, what, numbers in (("Sub", "mean", each.mean), ("Div", "std", each.std)):
             if numbers is None:
                 continue
-            constant = ir.Value(
-                name=_free(f"{value.name}.{what}", taken), const_value=ir.tensor(numbers)
-            )
-            model.graph.register_initializer(constant)
+            number = ir.node("Constant", [], {"value": ir.tensor(numbers)})
+            number.name = number.outputs[0].name = _free(f"{value.name}.{what}", taken)
+            number.metadata_props[NORMALISES] = what
+            constant = number.outputs[0]
             node = ir.Node("", op, [result, constant], name=_free(f"normalise_{what}", taken))
             result = node.outputs[0]
             result.name = _free(f"{value.name}.normalised_{what}", taken)
             result.dtype = value.dtype
-            nodes.append(node)
+            nodes += [number, node]
         for node, index in uses:
             node.replace_input_with(index, result)
         if uses:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc import arguments
-from rpucc.constant_weights import INITIAL_WEIGHTS
+from rpucc.constant_weights import INITIAL_WEIGHTS, NORMALISES
 from rpucc.errors import ModelError, OutputError, RpuccError, one_line
 from rpucc.files import write_whole
 from rpucc.origins.restore import restore
@@ -45,8 +45,14 @@ class Export:
 
     @property
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Every floating-point constant of the model by its name, as `load_state_dict` takes it."""
+        """Every floating-point constant of the model by its name, as `load_state_dict` takes it.
+
+        What normalises the data (`--mean`, `--std`) is none.
+        """
         found = constants_of(self.model)
+        for node in self.model.graph:
+            if NORMALISES in node.metadata_props:
+                del found[str(node.outputs[0].name)]
         return {name: array for name, array in found.items() if array.dtype.kind == "f"}
 
     def to_onnx(self) -> onnx.ModelProto:
