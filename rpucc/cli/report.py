@@ -19,6 +19,7 @@ from rpucc.cli import options
     help="The page.  [default: report.html in the run folder; with --json none]",
 )
 @options.program
+@options.which_checkpoint
 @click.option(
     "--data",
     default=None,
@@ -33,6 +34,7 @@ def report(
     run: str,
     output: str | None,
     program_path: str | None,
+    which: str | None,
     data: str | None,
     data_dir: str | None,
     threads: int,
@@ -48,12 +50,12 @@ def report(
     """
     from rpucc.outputs import check_file, print_json, write_text
     from rpucc.report.runs.page import page
-    from rpucc.runs.gather import found_run, gather
+    from rpucc.runs.gather import folder_of, found_run, gather
     from rpucc.terminal import say
 
     place = None if output is None else Path(output)
     if place is None and not as_json:
-        place = found_run(run, program_path).checkpoint.with_name("report.html")
+        place = folder_of(found_run(run, program_path, which)) / "report.html"
     if place is not None:
         check_file(place, run, program_path)
     found = gather(
@@ -63,6 +65,7 @@ def report(
         threads=threads,
         trusted=trust,
         program_path=program_path,
+        which=which,
     )
     for line in found.missing:
         say(line)

@@ -9,7 +9,8 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc import arguments
@@ -81,12 +82,14 @@ def gather(
     threads: int = 1,
     trusted: bool = False,
     program_path: str | None = None,
+    which: str | None = None,
 ) -> RunReport:
     """Return what the page of a run shows; what it lacks is named. Arguments as `write_report`.
 
-    program_path: the program of a checkpoint that lies elsewhere.
+    program_path: the program of a checkpoint that lies elsewhere. which: of a run folder's
+    checkpoints last, best or the number of an epoch.
     """
-    trained = found_run(name, program_path)
+    trained = found_run(name, program_path, which)
     program = trained.load_program()
     machine = trained.load_machine(program, trusted=trusted)
     record = _record(trained)
@@ -95,7 +98,8 @@ def gather(
     history = History(
         folder_name(trained), metrics, _records(trained, machine, missing), steps(trained, metrics)
     )
-    dataset = _data(program, record, data, data_dir, missing)
+    classes = () if trained.run is None else trained.run.data_classes()
+    dataset = _data(program, classes, record, data, data_dir, missing)
     return RunReport(
         history=history,
         program=program,
@@ -120,9 +124,9 @@ def gather(
     )
 
 
-def found_run(name: str, program_path: str | None = None) -> Trained:
+def found_run(name: str, program_path: str | None = None, which: str | None = None) -> Trained:
     """Return the files of a run; raises CheckpointError for what is none."""
-    trained = find_trained(name, program_path)
+    trained = find_trained(name, program_path, which)
     if trained is None:
         raise CheckpointError(
             f"{name}: no such run folder or checkpoint (.safetensors); rpucc train makes one"
@@ -132,7 +136,12 @@ def found_run(name: str, program_path: str | None = None) -> Trained:
 
 def folder_name(trained: Trained) -> str:
     """Return what a page calls a run: the name of its folder."""
-    return trained.checkpoint.resolve().parent.name or str(trained.checkpoint)
+    return folder_of(trained).resolve().name or str(trained.checkpoint)
+
+
+def folder_of(trained: Trained) -> Path:
+    """Return the run folder, or that of a checkpoint alone."""
+    return trained.checkpoint.parent if trained.run is None else trained.run.path
 
 
 def epoch_metrics(records: list[dict[str, Any]]) -> tuple[EpochMetrics, ...]:
@@ -214,6 +223,7 @@ def _start(
 
 def _data(
     program: Program,
+    classes: Sequence[str],
     record: Record | None,
     data: str | None,
     data_dir: str | None,
@@ -229,7 +239,7 @@ def _data(
         data, data_dir = record.data, data_dir or record.data_dir
     assert data is not None  # one of the two
     try:
-        return load_data(data, data_dir, program)
+        return load_data(data, data_dir, program, classes)
     except RpuccError as error:
         missing.append(f"no answers: {one_line(error)}")
         return None

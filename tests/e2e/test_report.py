@@ -273,6 +273,18 @@ def test_a_checkpoint_alone_has_a_page(cli, run, tiny_data):
     assert outcome.code == 0, outcome.stderr
 
 
+def test_a_checkpoint_that_was_kept_is_shown_as_it_stood(cli, tiny_model, tiny_data):
+    how = ("--data", tiny_data, "--epochs", 3, "--batch-size", 10, "--keep", "every:1", "-o", "run")
+    assert cli("train", tiny_model, *how).code == 0
+    found = figures(cli, "run", "--checkpoint", 2)
+    assert (found["run"], len(found["epochs"])) == ("run", 2)
+    assert [each["epoch"] for each in found["recorded"]] == [0, 1, 2]
+    (now,), recorded = found["layers"][0]["planes"], found["recorded"][-1]["layers"][0]
+    assert now["weights"] == recorded["planes"][0]["weights"]
+    assert cli("report", "run", "--checkpoint", 2).code == 0
+    assert Path("run/report.html").is_file()
+
+
 def test_no_run_is_refused_before_anything_is_written(cli, files, tiny_data):
     before = files()
     for wrong in ("nothing", tiny_data, "."):
