@@ -123,8 +123,9 @@ def _legend(items: Sequence[tuple[str, str]]) -> Iterator[Markup]:
 
 
 def styled(name: str, /, *children: str | None, style: str, **attributes: Attribute) -> Markup:
-    """Return an element of a style: its class, and its looks as attributes."""
-    return tag(name, *children, class_=style, **{**STYLES[style], **attributes})
+    """Return an element of a style: its class, and its looks as attributes; given ones win."""
+    own = {key.replace("_", "-"): value for key, value in attributes.items()}
+    return tag(name, *children, class_=style, **{**STYLES[style], **own})
 
 
 def words(x: float | str, y: float, text: str, style: str = "text", **more: Attribute) -> Markup:

@@ -21,7 +21,7 @@ def configuration(report: RunReport) -> Markup:
         scrolling(settings_table(report.settings), "Settings"),
         tag(
             "details",
-            tag("summary", "The target with all its keys"),
+            tag("summary", "The target as TOML (what it leaves out is at its default)"),
             tag("pre", report.target, class_="wrapped"),
         ),
     )
