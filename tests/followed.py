@@ -2,7 +2,7 @@
 
     ```toml, ```python    whose first line is `# NAME`: the text of that file
     ```python             runs, with what the blocks before it left
-    ```py                 code for another package: Python that parses
+    ```py                 runs where all that it imports is installed, else it parses
     indented lines        commands; rpucc ones run in this process, with `> FILE`
     ```text               what the block, or command, before it prints or says on standard error;
                           ... stands for anything
@@ -19,6 +19,7 @@ import io
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -37,6 +38,17 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 def commands(text: str) -> list[str]:
     """The lines of a block of commands; one that ends in a backslash goes on."""
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def imported(text: str) -> set[str]:
+    """The packages that a block of Python imports."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def file_named(text: str) -> str | None:
@@ -63,12 +75,12 @@ def follow(page: Path) -> None:
         file = file_named(text)
         if file is not None:
             Path(file).write_text(text, encoding="utf-8")
-        elif kind == "python":
+        elif kind == "python" or (kind == "py" and all(map(find_spec, imported(text)))):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(text, page.name, "exec"), names)
             printed = [out.getvalue()]
         elif kind == "py":
-            ast.parse(text)
+            pass  # parsed above
         elif kind == "commands":
             printed = [run(line) for line in commands(text)][-1]
         elif kind == "text":

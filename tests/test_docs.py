@@ -65,6 +65,18 @@ def test_docstring_examples(name):
     assert (result.failed, result.attempted) == (0, EXAMPLES[name])
 
 
+def test_readme_python(tmp_path, monkeypatch):
+    from rpucc.models import write
+
+    monkeypatch.chdir(tmp_path)
+    write("lenet", tmp_path / "lenet.onnx")
+    (code,) = python_blocks(ROOT / "README.md")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    (metrics,) = names["history"]
+    assert metrics.test_error < 0.10
+
+
 def test_python_page(tmp_path, monkeypatch, capsys):
     """The blocks run one after the other, and print what stands below them."""
     monkeypatch.chdir(tmp_path)

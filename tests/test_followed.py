@@ -33,10 +33,16 @@ def test_a_wrong_page_is_seen(tmp_path, monkeypatch):
         "    make install\n",
         "```python\nprint(1)\n```\n\n```text\n2\n```\n",
         "```yaml\na: 1\n```\n",
+        "```py\nimport math\nassert math.pi > 4\n```\n",
     ):
         page.write_text(f"    pip install .\n\n{wrong}", encoding="utf-8")
         with pytest.raises(AssertionError):
             followed.follow(page)
+    page.write_text("```py\nimport nowhere_installed\nassert False\n```\n", encoding="utf-8")
+    followed.follow(page)
+    page.write_text("```py\nimport nowhere_installed(\n```\n", encoding="utf-8")
+    with pytest.raises(SyntaxError):
+        followed.follow(page)
     page.write_text(
         "```toml\n# mine.toml\n"
         'name = "mine"\n'
