@@ -32,12 +32,12 @@ def old(request, tmp_path, monkeypatch) -> Path:
     return place
 
 
-def run(*words: str) -> str:
+def run(*words: str, stderr: bool = False) -> str:
     from rpucc.cli.main import cli
 
     outcome = CliRunner(env={"COLUMNS": "100"}).invoke(cli, list(words), prog_name="rpucc")
     assert outcome.exit_code == 0, outcome.output
-    return outcome.stdout
+    return outcome.stderr if stderr else outcome.stdout
 
 
 def test_programs_load_and_compute_the_same(old):
@@ -84,6 +84,21 @@ def test_run_folders_are_evaluated_and_gone_on_with(old):
     run("run", "run", "tiny.npz", "-o", "scores.npy")
     run("train", "run", "--resume", "--epochs", "3")
     run("train", "--from", "run", "--data", "tiny.npz", "-o", "another")
+
+
+def test_reports_of_old_runs_say_what_they_lack(old):
+    said = run("report", "run", "-o", "report.html", stderr=True)
+    assert "layers.jsonl is not there, as trainings of earlier versions of rpucc have none" in said
+    assert Path("report.html").stat().st_size > 10_000
+
+
+def test_old_programs_hold_no_model_to_export(old):
+    from rpucc.cli.main import cli
+
+    outcome = CliRunner().invoke(cli, ["export", "run", "-o", "trained.onnx"], prog_name="rpucc")
+    assert outcome.exit_code == 1
+    assert "compile and train the model again with this version" in outcome.stderr
+    assert not Path("trained.onnx").exists()
 
 
 def test_checkpoints_load_with_their_program(old):
