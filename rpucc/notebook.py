@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rpucc.report.markup import tag
@@ -42,9 +43,8 @@ class NotebookLine:
         self._shown = now
         line = _Line(progress)
         if self._handle is None:
-            from IPython.display import display
-
-            self._handle = display(line, display_id=True)  # type: ignore[no-untyped-call]
+            display = import_module("IPython.display").display
+            self._handle = display(line, display_id=True)
         else:
             self._handle.update(line)
 

@@ -24,8 +24,8 @@ def check(ctx: click.Context, /, compiling: CompileOptions, **arguments: Any) ->
     """Say what would become of every node of an ONNX model.
 
     And why: each lies on arrays, is computed digitally, becomes part of another, is left out, is
-    known beforehand, or is refused. MODEL is an ONNX file or the name of a built-in model. Exit
-    code 0 where the model would compile, 1 where not.
+    known beforehand, or is refused. MODEL is an ONNX, .pt2 (PyTorch) or .keras file, or the
+    name of a built-in model. Exit code 0 where the model would compile, 1 where not.
     """
     from rpucc.compiler.check import check_model
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def compile_(**arguments: Any) -> None:
     """Lay an ONNX model out on a target's arrays.
 
-    MODEL is an ONNX file or the name of a built-in model (rpucc models). Without -o the layout is
-    shown and nothing is written.
+    MODEL is an ONNX file, a .pt2 (PyTorch) or .keras file, or the name of a built-in model (rpucc
+    models). Without -o the layout is shown and nothing is written.
     """
     _compile(Arguments(**arguments))
 

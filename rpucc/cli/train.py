@@ -74,10 +74,10 @@ FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top
 def train(ctx: click.Context, /, **arguments: Any) -> None:
     """Train a model in situ on simulated arrays.
 
-    MODEL is an ONNX file, the name of a built-in model, a program of rpucc compile, or (with
-    --resume) a run folder; --from needs none. The run folder gets the program as it was before
-    training, the metrics of every epoch, and a checkpoint (the trained weights) after every epoch
-    and on Ctrl-C.
+    MODEL is an ONNX, .pt2 (PyTorch) or .keras file, the name of a built-in model, a program of
+    rpucc compile, or (with --resume) a run folder; --from needs none. The run folder gets the
+    program as it was before training, the metrics of every epoch, and a checkpoint (the trained
+    weights) after every epoch and on Ctrl-C.
     """
     _train(ctx, Arguments(**arguments))
 

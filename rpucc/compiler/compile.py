@@ -82,10 +82,12 @@ values."""
 def compile_model(model: Source, target: TargetSource, options: CompileOptions) -> Program:
     """Compile an ONNX model for a target, for training in situ or for inference alone.
 
-    This is `rpucc.compile`. PyTorch, Keras and JAX models are exported to ONNX first.
+    This is `rpucc.compile`. Of a PyTorch module `rpucc.from_torch` makes an ONNX model first, of a
+    Keras model `rpucc.from_keras`.
 
-    model: a name of the zoo (`rpucc models`), a path, the bytes of a file, an onnx.ModelProto or
-        an ir.Model; it stays untouched. A string is looked up in the zoo first, a Path is a file.
+    model: a name of the zoo (`rpucc models`), a path (of an ONNX file, of a .pt2 file of PyTorch or
+        of a .keras file), the bytes of an ONNX file, an onnx.ModelProto or an ir.Model; it stays
+        untouched. A string is looked up in the zoo first, a Path is a file.
     target: a preset's name (`rpucc targets`), the path of a TOML file, a dictionary with the
         tables of such a file, or a Target. Compiling imports no device of a user's own
         ("module:Class"); a Machine does, and looks beside the target's file first.

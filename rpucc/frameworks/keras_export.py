@@ -2,7 +2,7 @@
 
 Layer by layer, on any backend: Keras's own ONNX export spells batch norms out and loses the names.
 Not for what becomes of a layer: `keras_layers.py`. Not for weights on their way back:
-`keras_weights.py`.
+`weights_home.py`.
 """
 
 from __future__ import annotations
