@@ -147,7 +147,8 @@ def test_a_run_folder_as_the_model_is_pointed_at_both_ways(cli, run):
 def test_a_damaged_record_is_one_line(cli, run, key, value, why):
     Path(run, "run.json").write_text(json.dumps({**record(run), key: value}))
     outcome = cli("train", "--from", run, "-o", "new")
-    assert outcome.stderr.splitlines()[-1] == (f"Error: {Path(run, 'run.json')}: {key}: {why}")
+    said = f"Error: {Path(run, 'run.json')}: {key}: {why}"
+    assert outcome.stderr.splitlines()[-1].startswith(said)
     assert not Path("new").exists()
 
 
