@@ -59,5 +59,6 @@ def _options(record: Record) -> Iterator[str]:
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             yield flag
-        else:
-            yield from (flag, str(value))
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            yield from (flag, str(each))

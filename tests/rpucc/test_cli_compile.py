@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rpucc.cli.main import cli
-from rpucc.cli.run import scores
 from rpucc.models import write
+from rpucc.runtime.answers import scores
 
 
 @pytest.fixture(autouse=True)
