@@ -119,7 +119,7 @@ def test_the_command_repeats_the_run(cli, run, tiny_model, tiny_data):
     assert [*shlex.split(figures(cli, run)["command"])][:2] == ["rpucc", "train"]
     how = ["--set", "update.bl=4", "--set", "device.dw_min=0.002", "--input-range", -0.5, 1]
     how += ["--class-weights", "1,2,0.5", "--label-smoothing", 0.1, "--freeze", "hid*"]
-    how += ["--augment", "shift:1", "--augment", "noise:0.05"]
+    how += ["--augment", "noise:0.05", "--augment", "noise:0.01"]
     how += ["--validation", 0.2, "--patience", 2, "--keep", "best", "--mean", 0.1, "--std", 0.9]
     how += ["--batch-size", 3, "--lr", 0.07, "--lr-schedule", "step:1:0.5", "--seed", 5]
     made = cli("train", tiny_model, "--data", tiny_data, *how, "--epochs", 2, "-o", "my run")
