@@ -15,15 +15,15 @@ import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.layers import DEVICES, EQUALISED, MATRIX, MATRIX_TRANSPOSED, OP
-from rpucc.origins.matrix import MatrixOrigin
-from rpucc.origins.notes import note_origin, origin_of
+from rpucc.origins.notes import note_origin
 from rpucc.passes.base import RpuPass
 from rpucc.passes.bias import bias_fits, bias_on_arrays
 from rpucc.passes.col2im import col2im
 from rpucc.passes.graph_reader import ANALOG, CYCLE, LAYER, known_shape, static_dims
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.layer_bias import bias_array, bias_value, following_bias
-from rpucc.passes.layer_matrix import LayerMatrix, rows_first
+from rpucc.passes.layer_matrix import LayerMatrix
+from rpucc.passes.layer_origin import bias_origin, matrix_origin
 from rpucc.passes.shared_matrix import (
     Users,
     owner_of,
@@ -34,7 +34,6 @@ from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 from rpucc.passes.window import Window, ints, static_space
 
 if TYPE_CHECKING:
-    from rpucc.origins.terms import Origin
     from rpucc.target.target import Mapping, Target
 
 
@@ -202,28 +201,15 @@ class _Lowering:
         if self.users.weight is None:
             values = self.matrix.values(self.column, self.devices, self.copies)
             self.users.weight = self.emitter.initializer(f"{self.layer}.W", values)
-            note_origin(self.users.weight, self._matrix_origin())
+            origin = matrix_origin(
+                self.node,
+                self.matrix,
+                with_bias=self.column is not None,
+                devices=self.devices,
+                copies=self.copies,
+            )
+            note_origin(self.users.weight, origin)
         return self.users.weight
-
-    def _matrix_origin(self) -> MatrixOrigin | None:
-        weight, bias = origin_of(self.node.inputs[1]), self._bias_origin()
-        if weight is None or (self.column is not None and bias is None):
-            return None
-        return MatrixOrigin(
-            weight,
-            self.node.op_type,
-            None if self.column is None else bias,
-            groups=self.matrix.groups,
-            rows_first=rows_first(self.node),
-            devices=self.devices,
-            copies=self.copies,
-        )
-
-    def _bias_origin(self) -> Origin | None:
-        """Return where the bias [G·R] comes from, if the layer has one."""
-        bias = bias_array(self.node)
-        origin = None if bias is None else origin_of(bias_value(self.node))
-        return None if bias is None or origin is None else origin.reshaped(bias.shape)
 
     def _plus_bias(self, y: ir.Value, shape: Sequence[int]) -> ir.Value:
         """Add the bias digitally, in this shape, where it is not on the arrays."""
@@ -248,7 +234,7 @@ class _Lowering:
         # A file may call the bias so itself, and this one may be another.
         name = f"{self.layer}.b{'.equalised' if EQUALISED in self.node.metadata_props else ''}"
         known[before] = self.emitter.initializer(name, values)
-        origin = self._bias_origin()
+        origin = bias_origin(self.node)
         note_origin(known[before], None if origin is None else origin.reshaped(shape))
         return known[before]
 
