@@ -354,7 +354,8 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: V
 
     folder, flag = shlex.quote(str(run.path)), trust_flag(machine.program)
     say(
-        f"run folder: {folder} (see it: rpucc inspect {folder}; test it: rpucc eval {folder}{flag})"
+        f"run folder: {folder} (see it: rpucc report {folder}{flag}; test it: rpucc eval "
+        f"{folder}{flag})"
     )
     say(
         f"its {run.program.name} holds the weights before training, {run.checkpoint.name} the "

@@ -118,6 +118,7 @@ def test_what_only_a_file_names_is_refused(
         ("run", "run", tiny_data),
         ("eval", "run"),
         ("eval", "run/checkpoint.safetensors"),
+        ("report", "run"),
         ("train", "run", "--resume", "--epochs", 2),
     ]
     for command in commands:
