@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rpucc.errors import DataError
 from rpucc.runtime.data.inputs import by_input
-from rpucc.runtime.data.mapped import is_large
+from rpucc.runtime.data.mapped import at_random, is_large, parts
 from rpucc.runtime.kernels.batches import gather
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Feed:
         if x.dtype == np.uint8 or not x.size:
             return
         low, high = self.range
-        least, most = float(np.min(x)), float(np.max(x))
+        found = [(np.min(rows), np.max(rows)) for _, rows in parts(x)]
+        least, most = float(np.min(found)), float(np.max(found))
         if not math.isfinite(least + most):
             raise DataError("the samples hold NaN or infinity; clean them (np.nan_to_num)")
         slack = 1e-3 * (high - low)
@@ -100,6 +101,7 @@ def fill(buffers: tuple[Array, ...], rows: Rows, order: Array, first: int) -> No
 def _flat(x: Array) -> Array:
     """Samples as rows, in one of the two types that the kernels take; what is large stays."""
     if is_large(x):
+        at_random(x)
         return x
     x = np.ascontiguousarray(x).reshape(len(x), -1)
     return x if x.dtype == np.uint8 else np.asarray(x, np.float32)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--data",
     default=None,
     metavar="DATA",
-    help="A name, an .npz file or a folder of IDX files.  [default: the data it was trained on]",
+    help="What --data of rpucc train takes.  [default: the data it was trained on]",
 )
 @options.data_dir
 @click.option(

@@ -38,7 +38,9 @@ FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top
     default="mnist-mini",
     show_default=True,
     metavar="DATA",
-    help="A name (mnist-mini, mnist, fashion-mnist), an .npz file or a folder of IDX files.",
+    help="A name (mnist-mini, mnist, fashion-mnist), an .npz or .safetensors file, a folder of "
+    "images by class, of IDX or of .npy files, or FILE.csv:COLUMN, FILE.parquet:COLUMN with the "
+    "column of the labels.",
 )
 @options.data_dir
 @options.epochs
