@@ -65,7 +65,7 @@ def read_program(path: Path) -> Any:
     """
     import torch
 
-    checked = _checked(path)
+    checked = checked_archive(path)
     try:
         return torch.export.load(checked)
     except Exception as error:  # any damage at all may have been done
@@ -73,8 +73,17 @@ def read_program(path: Path) -> Any:
         raise ModelError(f"{path}: torch cannot read the program: {one_line(reason)}") from error
 
 
-def _checked(path: Path) -> io.BytesIO:
-    """Return an archive with the parts of a file that a program needs, checked."""
+def checked_archive(path: Path) -> io.BytesIO:
+    """Return an archive with the parts of a file that a program needs, checked; ModelError."""
+    try:
+        return _rewritten(path)
+    except ModelError:
+        raise
+    except Exception as error:  # what zipfile raises about damage has no common base
+        raise ModelError(f"{path}: a damaged archive: {one_line(error)}") from error
+
+
+def _rewritten(path: Path) -> io.BytesIO:
     with zipfile.ZipFile(path) as archive:
         members = _members(archive, path)
         models = [match["name"] for key in members if (match := _MODEL.fullmatch(key))]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rpucc
@@ -19,7 +20,7 @@ from rpucc.frameworks.files import kind_of
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript, which torch's exporter needs, is absent")
 
-from rpucc.frameworks.torch_archive import read_program  # noqa: E402
+from rpucc.frameworks.torch_archive import checked_archive, read_program  # noqa: E402
 
 from .networks import batch_normed_cnn  # noqa: E402
 
@@ -216,6 +217,31 @@ def test_damaged_weights_are_one_line(saved: bytes, tmp_path: Path):
     ) as caught:
         rpucc.compile(path)
     assert "\n" not in str(caught.value)
+
+
+def test_any_damage_is_a_model_error(saved: bytes, tmp_path: Path):
+    """Bytes that are others, missing or too many: before torch has seen any of them."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged.pt2"
+    refused = 0
+    for _ in range(300):
+        content = bytearray(saved)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(len(content)))
+            what = rng.integers(3)
+            if what == 0:
+                content[at] = rng.integers(256)
+            elif what == 1:
+                del content[at : at + int(rng.integers(1, 40))]
+            else:
+                content[at:at] = rng.bytes(int(rng.integers(1, 40)))
+        path.write_bytes(content)
+        try:
+            if kind_of(path) == "pt2":
+                checked_archive(path)
+        except rpucc.ModelError:
+            refused += 1
+    assert 100 < refused < 300
 
 
 @pytest.mark.parametrize("new", [True, False])
