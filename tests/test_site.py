@@ -5,6 +5,8 @@ Needs Sphinx (`pip install '.[docs]'`); links to other sites are not followed.
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,9 @@ import pytest
 from .repository import ROOT
 
 DOCS = ROOT / "docs"
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
 pytest.importorskip("sphinx", reason="the site needs Sphinx ('.[docs]')")
 pytest.importorskip("myst_parser", reason="the site needs MyST ('.[docs]')")
 pytest.importorskip("furo", reason="the site needs Furo ('.[docs]')")
@@ -154,6 +159,38 @@ def test_notebooks_show_their_outputs(site):
     text = (site / "notebooks" / "device.html").read_text(encoding="utf-8")
     assert text.count('<div class="notebook-output">') == 2
     assert "verdict: nothing was learned" in text
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium to look at pages with")
+def test_no_page_is_wider_than_a_phone(site, pages):
+    """Tables and code scroll by themselves."""
+    names = [path.relative_to(site).as_posix() for path in pages]
+    probe = site / "probe.html"
+    probe.write_text(
+        f"""<body><iframe style="width: 390px; height: 800px; border: 0"></iframe><script>
+        const names = {names!r}, found = [], frame = document.querySelector("iframe")
+        frame.onload = () => {{
+          const name = names[found.length]
+          found.push(name + " " + frame.contentDocument.documentElement.scrollWidth)
+          if (found.length < names.length) frame.src = names[found.length]
+          else document.body.innerText = found.join(", ")
+        }}
+        frame.src = names[0]
+        </script></body>""",
+        encoding="utf-8",
+    )
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files")
+    time = ("--virtual-time-budget=60000", "--timeout=60000")
+    done = subprocess.run(
+        [str(BROWSER), *options, *time, "--dump-dom", probe.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    probe.unlink()
+    widths = {name: int(width) for name, width in re.findall(r"([\w/-]+\.html) (\d+)", done.stdout)}
+    assert sorted(widths) == sorted(names), done.stdout + done.stderr
+    assert {name: width for name, width in widths.items() if width > 390} == {}
 
 
 def test_a_broken_site_is_seen(tmp_path):
