@@ -19,8 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 from rpucc.cli.main import cli
+from rpucc.errors import TargetError
 
 from .repository import modules
+from .test_followed import PAGES as FOLLOWED
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -184,6 +186,47 @@ def test_the_pages_have_every_key_of_a_target():
     for place in {key.place for key in keys()} - {"cost"}:
         assert lines.count(MARK.format(table=place)) == 1, place
     assert [key.name for key in keys() if not key.text] == []
+
+
+def test_every_block_is_tested():
+    """Python runs, files are read, output is compared: here, or in the test that is named."""
+    tested = {
+        "README.md": {"python"},
+        "docs/cells.md": {"toml"},
+        "docs/devices.md": {"python", "toml"},
+        "docs/extend.md": {"python", "text", "diff"},  # test_extend.py
+        "docs/mapping.md": {"toml"},
+        "docs/policies.md": {"toml"},
+        "docs/python.md": {"python", "text"},
+    }
+    followed = set(FOLLOWED)
+    for page in PAGES:
+        name = str(page.relative_to(ROOT))
+        found = set(re.findall(r"^```(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE))
+        if name not in followed:
+            assert found == tested.get(name, set()), name
+
+
+@pytest.mark.parametrize("page", ["cells", "devices", "policies"])
+def test_tables_of_a_target_are_ones_that_there_are(page):
+    """What pages show of a target's file is taken by one, beside what every target needs."""
+    import tomllib
+
+    from rpucc.target.target import Target
+
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        table = tomllib.loads(block)
+        needed = {
+            "name": "shown",
+            "array": [{"name": "a", "rows": 8, "cols": 8, "t_read": 1e-8}],
+            "device": {"model": "soft-bounds"},
+        }
+        assert Target.load({**needed, **table}).name == "shown"
+        with pytest.raises(TargetError):
+            Target.load({**needed, **table, "bogus": {"a": 1}})
 
 
 def test_physics_names_the_sources_of_what_is_there():
