@@ -134,8 +134,9 @@ def test_the_reference_has_every_public_name(site, pages):
         assert f"rpucc.{member}" in page.places, member
 
 
-def test_the_reference_has_every_key_device_cell_pass_stage_and_target(site, pages):
+def test_the_reference_has_every_key_device_cell_pass_stage_target_and_model(site, pages):
     from rpucc.cells import CELLS
+    from rpucc.models import MODELS
     from rpucc.passes.pipeline import PASSES
     from rpucc.report.keys import keys
     from rpucc.runtime.devices import DEVICES
@@ -149,6 +150,7 @@ def test_the_reference_has_every_key_device_cell_pass_stage_and_target(site, pag
         "passes": [row.name for row in PASSES],
         "read-stages": [name for stage in STAGES for name in stage.model_fields],
         "targets": [name for name, _ in list_presets()],
+        "models": list(MODELS),
     }
     for page, wanted in names.items():
         text = pages[site / "reference" / f"{page}.html"].text
@@ -203,6 +205,14 @@ def test_a_broken_site_is_seen(tmp_path):
     page = place / "page.html"
     page.write_text('<a href="gone.html">x</a> <a href="#gone">y</a>', encoding="utf-8")
     assert len(list(broken({page: Page(page)}))) == 2
+
+
+def test_every_writer_has_its_page(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "site")
+    from rpucc_site import MARK, WRITERS
+
+    pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))]
+    assert sorted(name for text in pages for name in MARK.findall(text)) == sorted(WRITERS)
 
 
 def test_docstrings_become_markdown(monkeypatch):
