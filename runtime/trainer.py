@@ -6,7 +6,6 @@ Not for how a step is computed (the program, run by the executor), nor for the e
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from rpucc.runtime.data.fit import fitted
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.load import SOURCES, is_data_set, load_dataset
 from rpucc.runtime.data.streams import Streamed, collected, is_stream, streamed
+from rpucc.runtime.evaluation import EvaluationSums
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
 from rpucc.runtime.keep import LAST, parse_keep
@@ -247,45 +247,22 @@ class Trainer:
         ideal = arguments.instance("evaluate(ideal)", ideal, bool, "True or False")
         started = time.perf_counter()
         step = self.machine.program.step
-        loss = step.metric("loss")
         rows = self.feed.rows(x, "x")
-        n = len(rows)
-        if n != len(labels):
-            raise DataError(f"{n} samples but {len(labels)} labels: each sample needs one label")
-        loss_sum, counted, errors, beyond, scoring = 0.0, 0.0, 0, 0, None
-        reads = np.zeros(3, np.int64)
+        if len(rows) != len(labels):
+            raise DataError(
+                f"{len(rows)} samples but {len(labels)} labels: each sample needs one label"
+            )
+        sums: EvaluationSums | None = None
         for first, executor in self._batches(rows, batch_size, ideal=ideal):
             executor.tallies.reset()
-            if scoring is None:
-                labels, scoring = self._scored(labels, executor[step.scored].shape)
-                top_k = scoring.check_top(top_k)
-            if step.labels is not None:
-                executor[step.labels][...] = labels[first : first + executor.batch]
+            if sums is None:
+                scored = self._scored(labels, executor[step.scored].shape)
+                sums = EvaluationSums(step, *scored, top_k)
+            sums.feed(executor, first)
             executor.run(self.machine.counters.sample + first)
-            outputs = executor[step.scored]
-            chosen = labels[first : first + len(outputs)]
-            errors += scoring.errors(outputs, chosen)
-            if top_k is not None:
-                beyond += scoring.beyond(outputs, chosen, top_k)
-            reads += executor.tallies.reads
-            if loss is not None and loss.value is not None:
-                weight = None if loss.weight is None else executor[loss.weight]
-                counts = executor.batch if weight is None else float(weight)
-                loss_sum += float(executor[loss.value]) * counts
-                counted += counts
-        assert scoring is not None  # there is at least one batch
-        return Evaluation(
-            samples=n,
-            loss=loss_sum / counted if counted else math.nan,
-            error=scoring.rate(errors, labels, n),
-            reads=int(reads[0]),
-            saturated_reads=int(reads[1]),
-            rereads=int(reads[2]),
-            seconds=time.perf_counter() - started,
-            labels_per_sample=scoring.per_sample(labels),
-            top_k=top_k,
-            top_k_error=None if top_k is None else scoring.rate(beyond, labels, n),
-        )
+            sums.add(executor, first)
+        assert sums is not None  # there is at least one batch
+        return sums.result(time.perf_counter() - started)
 
     def predict(
         self, data: DataSource | Samples, batch_size: int | None = None, *, ideal: bool = False
