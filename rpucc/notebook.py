@@ -37,7 +37,7 @@ class NotebookLine:
     def show(self, progress: Progress) -> None:
         """Write it, in the place of what was there."""
         now = time.monotonic()
-        complete = progress.samples_done >= progress.samples
+        complete = 0 < progress.samples <= progress.samples_done
         if now - self._shown < SECONDS and not complete:
             return
         self._shown = now
@@ -63,9 +63,9 @@ class _Line:
         return f"{self._epoch()}  {progress_text(self.progress)}"
 
     def _repr_html_(self) -> str:
-        done = self.progress
-        bar = tag("progress", value=done.samples_done, max=done.samples)
-        return tag("div", f"{self._epoch()} ", bar, f" {progress_text(done)}")
+        done, of = self.progress.samples_done, self.progress.samples
+        bar = tag("progress", value=done, max=of) if of else tag("progress")
+        return tag("div", f"{self._epoch()} ", bar, f" {progress_text(self.progress)}")
 
     def _epoch(self) -> str:
         return f"epoch {self.progress.epoch}/{self.progress.epochs}"

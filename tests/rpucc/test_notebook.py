@@ -162,6 +162,16 @@ def test_updates_are_few(monkeypatch: pytest.MonkeyPatch):
     assert "100/100" in repr(kernel.shown[0][-1])
 
 
+def test_progress_of_nobody_knows_how_many(monkeypatch: pytest.MonkeyPatch):
+    """Batches that come one after the other: 0 samples stand for that."""
+    kernel = Kernel(monkeypatch)
+    line = notebook.NotebookLine()
+    for done in range(1, 100):
+        line.show(Progress(1, 1, done, 0, 0.5, 20.0))
+    assert len(kernel.shown[0]) < 5
+    assert "<progress></progress>" in kernel.shown[0][0]._repr_html_()
+
+
 def test_ipython_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch):
     module = types.ModuleType("IPython")
     module.get_ipython = lambda: types.SimpleNamespace()  # type: ignore[attr-defined]
