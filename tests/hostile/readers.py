@@ -400,20 +400,28 @@ def use_checkpoint(path: Path) -> None:
 
 
 def _run_json(folder: Path) -> list[bytes]:
-    from rpucc.cli.train_arguments import Arguments
     from rpucc.compiler.options import CompileOptions
     from rpucc.outputs import to_json
+    from rpucc.runs.record import Record
 
-    given: dict[str, Any] = {
-        "model": "tiny.onnx", "target": "rpu-managed", "data": "mnist-mini",
-        "compiling": CompileOptions(overrides=("update.bl=3",), input_range=(0.0, 1.0)),
-        "data_dir": None, "epochs": 3, "batch_size": 2, "lr": 0.01, "lr_schedule": "step:2:0.5",
-        "seed": 1, "threads": 1, "output": None, "resume": False, "force": False, "as_json": False,
-        "trust": False, "fail_above": None,
-    }  # fmt: skip
+    given = Record(
+        model="tiny.onnx",
+        target="rpu-managed",
+        data="mnist-mini",
+        compiling=CompileOptions(overrides=("update.bl=3",), input_range=(0.0, 1.0)),
+        data_dir=None,
+        epochs=3,
+        batch_size=2,
+        lr=0.01,
+        lr_schedule="step:2:0.5",
+        validation="0.1",
+        augment=["noise:0.1"],
+        seed=1,
+        threads=1,
+    )
     (folder / "program.onnx").write_bytes(b"")
     (folder / "checkpoint.safetensors").write_bytes(b"")
-    return [to_json(Arguments(**change).record().values()).encode() for change in (given,)]
+    return [to_json(given.values()).encode()]
 
 
 def use_run_json(path: Path) -> None:
