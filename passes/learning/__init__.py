@@ -6,6 +6,7 @@
 | `outer_product.py` | the outer products that move a matrix on arrays, and how several become one |
 | `backprop.py` | the gradient of a loss (pass `differentiate`) |
 | `objective.py` | which loss, of which value of the network: backprop's own |
+| `own_loss.py` | a loss that is a user's ONNX model |
 
 A rule says which x and d meet at which Read, and the gradients of what is not on arrays; `step.py`
 makes one Update a matrix and one new value a digital parameter of that. A network without a rule

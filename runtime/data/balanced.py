@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rpucc.errors import DataError
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.load import load_dataset
-from rpucc.runtime.data.streams import Streamed
 
 if TYPE_CHECKING:
     from rpucc.runtime.data.load import DataSource
@@ -34,11 +32,6 @@ def balanced_weights(data: DataSource) -> Callable[[Sequence[int]], tuple[float,
     (2.0, 0.0, 0.6666666666666666)
     """
     dataset = load_dataset(data)
-    if isinstance(dataset, Streamed):
-        raise DataError(
-            "balanced_weights: of batches that come one after the other only the first is there; "
-            "give arrays, the labels of which can be counted"
-        )
 
     def weights(output: Sequence[int]) -> tuple[float, ...]:
         y = fitted_labels(dataset.y_train, output, "cross-entropy", f"{dataset.name}: y_train")

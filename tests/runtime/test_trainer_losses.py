@@ -97,6 +97,9 @@ def test_balanced_weights_make_all_classes_count_alike() -> None:
     assert rpucc.balanced_weights(one_hot)((3,)) == pytest.approx(found.tolist())
     with pytest.raises(DataError, match="has 2 outputs"):
         rpucc.balanced_weights(uneven)((2,))
+    parts = [(uneven.x_train[i : i + 10], y[i : i + 10]) for i in range(0, 60, 10)]
+    loader = rpucc.balanced_weights((lambda: iter(parts), (uneven.x_test, y)))
+    assert loader((3,)) == pytest.approx(found.tolist())
 
 
 # --- top-k ----------------------------------------------------------------------------------------
