@@ -55,7 +55,7 @@ class Feed:
         """Samples as rows; raises DataError where they are not the program's, or out of range."""
         given = by_input(x, self.shapes, where)
         for each in given.values():
-            self._check_range(each)
+            check_range(each, self.range)
         tables = tuple(_flat(each) for each in given.values())
         return Rows(tables, tuple(self._scaling(each.dtype) for each in tables))
 
@@ -70,22 +70,23 @@ class Feed:
             return np.float32((high - low) / 255), np.float32(low)
         return np.float32(1), np.float32(0)
 
-    def _check_range(self, x: Array) -> None:
-        """Noise management was planned for inputs within the program's range."""
-        if x.dtype == np.uint8 or not x.size:
-            return
-        low, high = self.range
-        found = [(np.min(rows), np.max(rows)) for _, rows in parts(x)]
-        least, most = float(np.min(found)), float(np.max(found))
-        if not math.isfinite(least + most):
-            raise DataError("the samples hold NaN or infinity; clean them (np.nan_to_num)")
-        slack = 1e-3 * (high - low)
-        if not (low - slack <= least and most <= high + slack):
-            raise DataError(
-                f"the samples span {least:.4g} to {most:.4g}, beyond the program's input range "
-                f"{low:g} to {high:g}: compile with --input-range {math.floor(least)} "
-                f"{math.ceil(most)}, or scale them"
-            )
+
+def check_range(x: Array, interval: tuple[float, float]) -> None:
+    """Raise DataError for samples beyond a program's range: its noise management relies on it."""
+    if x.dtype == np.uint8 or not x.size:
+        return
+    low, high = interval
+    found = [(np.min(rows), np.max(rows)) for _, rows in parts(x)]
+    least, most = float(np.min(found)), float(np.max(found))
+    if not math.isfinite(least + most):
+        raise DataError("the samples hold NaN or infinity; clean them (np.nan_to_num)")
+    slack = 1e-3 * (high - low)
+    if not (low - slack <= least and most <= high + slack):
+        raise DataError(
+            f"the samples span {least:.4g} to {most:.4g}, beyond the program's input range "
+            f"{low:g} to {high:g}: compile with --input-range {math.floor(least)} "
+            f"{math.ceil(most)}, or scale them"
+        )
 
 
 def fill(buffers: tuple[Array, ...], rows: Rows, order: Array, first: int) -> None:

@@ -47,6 +47,8 @@ def load_data(
     classes: the names that its classes were numbered by in training, if they had names.
     """
     from rpucc.runtime.data import fitted, load_dataset, renumbered
+    from rpucc.runtime.data.dataset import named
+    from rpucc.runtime.feed import check_range
     from rpucc.terminal import say
 
     folder = Path(data_dir) if data_dir is not None else None
@@ -55,4 +57,8 @@ def load_data(
     dataset = renumbered(dataset, classes)
     for line in dataset.notes:
         say(line)
-    return fitted(dataset, shapes, output_shape(program), program.loss, say)
+    found = fitted(dataset, shapes, output_shape(program), program.loss, say)
+    for part in ("x_train", "x_test"):
+        for each in named(getattr(found, part), part).values():
+            check_range(each, program.input_range)  # before there is a run folder
+    return found

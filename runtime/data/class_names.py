@@ -20,7 +20,11 @@ def numbered(classes: Sequence[str]) -> str:
 
     >>> numbered(("cat", "dog"))
     'cat 0, dog 1'
+    >>> numbered(("0", "1", "2"))
+    '0 to 2'
     """
+    if all(name == str(number) for number, name in enumerate(classes)):
+        return f"0 to {len(classes) - 1}"
     said = ", ".join(f"{one_line(name)[:40]} {number}" for number, name in enumerate(classes[:20]))
     return said + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
 

@@ -140,6 +140,8 @@ def test_refusals_are_one_line(cli, tiny_model, tiny_data, files):
     as_images(Path("photos"), "a b")
     as_csv(Path("d.csv"))
     Path("bad.csv").write_text(Path("d.csv").read_text().replace(",b\n", ",\n", 1))
+    rows = [f"{i % 3}," + ",".join(["2.5"] * 12) for i in range(9)]
+    Path("wide.csv").write_text("\n".join(["label," + ",".join("abcdefghijkl"), *rows]))
     before = files()
     for spec, part in (
         ("d.csv", "d.csv: no column 'label'; it has 'x0', 'x1'"),
@@ -147,6 +149,10 @@ def test_refusals_are_one_line(cli, tiny_model, tiny_data, files):
         ("photos:5x5", "5×5 = 25 pixels, grey or 3 times as many values in colour, but the model"),
         ("tiny.npz:x", "a colon names the column of a table's labels or the size"),
         ("photos/a", "its images lie in no folder of a class"),
+        (
+            "wide.csv",
+            "the samples span 2.5 to 2.5, beyond the program's input range 0 to 1: compile",
+        ),
     ):
         outcome = cli(*TRAIN, spec, "-o", "run")
         assert outcome.code == 1, spec
