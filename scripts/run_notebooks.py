@@ -21,7 +21,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-TIMEOUT = 120
+TIMEOUT = 300
 """Seconds a cell."""
 
 
