@@ -1,9 +1,9 @@
 """layers.jsonl: what each epoch of a training did to each layer, and where its weights lay.
 
 A line of JSON that names the format, one for the state before training (epoch 0), one an epoch.
-The file is written anew, whole or not at all, before the epoch's checkpoint is: it is never behind
-it, and what it is ahead after a kill is left out where training goes on. So a resumed training has
-the same bytes as one that was never stopped. Not for what figures there are: that is
+An epoch's line is added before its checkpoint is written: the file is never behind it, and what it
+is ahead after a kill, half a line too, is left out where training goes on. So a resumed training
+has the same bytes as one that was never stopped. Not for what figures there are: that is
 rpucc.runtime.plane_figures and layer_stats.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from rpucc.errors import CheckpointError, one_line
+from rpucc.errors import CheckpointError, OutputError, one_line
 from rpucc.outputs import write_text
 from rpucc.runtime.plane_figures import PlaneState, state_figures
 
@@ -108,47 +108,54 @@ class LayerRecorder:
         """
         self.path, self.machine = path, machine
         done = machine.counters
-        known = read_layer_records(path) if path.exists() else ()
-        self._lines = [_line(each) for each in known if each.epoch <= done.epoch]
+        known = _read(path) if path.exists() else []
+        lines = [line for line, record in known if record.epoch <= done.epoch]
         if not done.epoch and not done.done:
-            self._lines = [_line(_epoch(machine, 0, ()))]
-        self._write()
+            lines = [_line(_epoch(machine, 0, ()))]
+        write_text(path, "".join(f"{line}\n" for line in (json.dumps({"format": FORMAT}), *lines)))
 
     def add(self, stats: tuple[LayerStats, ...]) -> None:
-        """Add a complete epoch, whose checkpoint is not written yet."""
+        """Add a complete epoch, whose checkpoint is not written yet; raises OutputError."""
         epoch = stats[0].epoch if stats else self.machine.counters.epoch
-        self._lines.append(_line(_epoch(self.machine, epoch, stats)))
-        self._write()
-
-    def _write(self) -> None:
-        head = json.dumps({"format": FORMAT})
-        write_text(self.path, "".join(f"{line}\n" for line in (head, *self._lines)))
+        line = _line(_epoch(self.machine, epoch, stats)) + "\n"
+        try:
+            with self.path.open("ab") as stream:
+                stream.write(line.encode())
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot write: {error.strerror or error}") from error
 
 
 def read_layer_records(path: Path) -> tuple[EpochRecord, ...]:
-    """Return what was recorded, by rising epochs; raises CheckpointError, which names the line."""
+    """Return what was recorded, by rising epochs; raises CheckpointError, which names the line.
+
+    A last line without its end, as a killed writer leaves it, is passed over.
+    """
+    return tuple(record for _, record in _read(path))
+
+
+def _read(path: Path) -> list[tuple[str, EpochRecord]]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise CheckpointError(f"{path}: is larger than any record of layers; remove it")
-        lines = path.read_text(encoding="utf-8").splitlines()
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: cannot read: {one_line(error)}") from error
-    found: list[EpochRecord] = []
+    found: list[tuple[str, EpochRecord]] = []
     for number, line in enumerate(lines, start=1):
         try:
             if number == 1:
                 _check_format(line)
                 continue
             record = RECORDS.validate_json(line, strict=True)
-            if record.epoch <= (found[-1].epoch if found else -1):
+            if record.epoch <= (found[-1][1].epoch if found else -1):
                 raise ValueError(f"epoch {record.epoch} does not come after the one before")
         except (ValueError, RecursionError) as error:
             raise CheckpointError(
                 f"{path}, line {number}: is damaged: {_reason(error)}; without the file training "
                 "goes on and is recorded from there"
             ) from error
-        found.append(record)
-    return tuple(found)
+        found.append((line, record))
+    return found
 
 
 def _check_format(line: str) -> None:
@@ -162,7 +169,8 @@ def _reason(error: Exception) -> str:
     """Return what is wrong in a line: of several things the first, with its place."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        place = "".join(f"{part}." for part in first["loc"]).rstrip(".")
+        return one_line(f"{place}: {first['msg']}" if place else first["msg"])
     return one_line(error)
 
 

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 KILLS = int(os.environ.get("KILLS", "200"))
-SAME = ("checkpoint.safetensors", "metrics.csv", "metrics.jsonl", "program.rpu.onnx", "target.toml")
+SAME = (
+    "checkpoint.safetensors",
+    "metrics.csv",
+    "metrics.jsonl",
+    "layers.jsonl",
+    "program.rpu.onnx",
+    "target.toml",
+)
 
 
 EVENTS = Path("cut/events.jsonl")

@@ -194,6 +194,9 @@ def test_what_is_ahead_of_the_checkpoint_is_left_out(
         patch.setattr(training, "write_checkpoint", killed)
         assert cli("train", *how, "-o", "parts").code == 9
     assert layers("parts").count(b'"epoch"') == epoch + 1
+    with Path("parts/layers.jsonl").open("ab") as stream:
+        stream.write(layers("whole").splitlines()[-1][:300])  # killed in the middle of a line
+    assert figures(cli, "parts")["missing"] == []
     assert cli("train", "parts", "--resume").code == 0
     assert layers("parts") == layers("whole")
 
@@ -215,15 +218,16 @@ def test_a_run_without_a_record_has_a_page_and_goes_on(cli, run):
 
 
 DAMAGES = {
-    "cut": lambda text: text[: len(text) // 2],
+    "cut": lambda text: text[: len(text) // 2] + "\n",
     "other format": lambda text: text.replace("rpucc-layers-1", "rpucc-layers-9"),
     "a text": lambda text: text.replace('"epoch":2', '"epoch":"two"'),
     "twice": lambda text: text.replace('"epoch":2', '"epoch":1'),
     "negative": lambda text: text.replace('"pulses":', '"pulses":-'),
     "NaN": lambda text: text.replace('"step":', '"step":NaN,"_":'),
     "no counts": lambda text: re.sub(r'"counts":\[[^]]*\]', '"counts":[]', text),
-    "no JSON": lambda text: text + "\n{",
-    "deep": lambda text: text + "[" * 100_000,
+    "no JSON": lambda text: text + "{\n",
+    "empty line": lambda text: text + "\n",
+    "deep": lambda text: text + "[" * 100_000 + "\n",
 }
 
 
