@@ -123,14 +123,16 @@ def compile_watched(
     """
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
-    given = imported.clone()
-    take_as_inference(given)
     if is_program(imported):
         raise ModelError(
             f"{_label(model)}: is a compiled rpucc program already; compile the original model"
         )
-    drop_notes(imported)
+    version = imported.ir_version
     check_file(imported)  # only a valid model can be cloned
+    given = imported.clone()
+    given.ir_version = version
+    take_as_inference(given)
+    drop_notes(imported)
     open_negative_sizes(imported)
     input_shape = options.input_shape
     if callable(input_shape):
