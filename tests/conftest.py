@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+os.environ.pop("COLUMNS", None)  # which processes of pytest-xdist get: tables have their own width
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -21,7 +21,8 @@ def metrics(run: str) -> bytes:
 
 
 def test_train_eval_run(cli, tiny_model, tiny_data):
-    train = cli("train", tiny_model, "--data", tiny_data, "--epochs", 6, "--lr", 0.05, "-o", "run")
+    model, data = tiny_model.name, tiny_data.name  # as a user in that folder would call them
+    train = cli("train", model, "--data", data, "--epochs", 6, "--lr", 0.05, "-o", "run")
     assert train.code == 0, train.stderr
     assert "\x1b" not in train.stdout + train.stderr
     assert max(map(len, (train.stdout + train.stderr).splitlines())) <= 100

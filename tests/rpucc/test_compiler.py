@@ -70,8 +70,8 @@ def test_metadata() -> None:
 
 def test_loss_is_passed_on() -> None:
     assert compile_model("mlp", "ideal", loss="mse").loss == "mse"
-    with pytest.raises(RpuccError, match=r"^loss: found the str 'huber'; allowed: one of auto"):
-        compile_model("mlp", "ideal", loss="huber")
+    with pytest.raises(RpuccError, match=r"^loss: found the str 'hinge'; allowed: one of auto"):
+        compile_model("mlp", "ideal", loss="hinge")
 
 
 def test_input_range_comes_from_the_caller_then_the_model_then_default() -> None:
