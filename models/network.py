@@ -27,14 +27,15 @@ class Network:
 
     Every node is called what its caller says and gives one value, `<name>_out`. The input is "x".
     Weights are uniform with mean 0 and variance gain / fan-in and biases 0, so that activations
-    stay O(1). The same seed gives the same weights, bit for bit.
+    stay O(1); a builder that draws others uses `rng`. The same seed gives the same weights, bit for
+    bit.
     """
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.nodes: list[onnx.NodeProto] = []
         self.parameters: list[TensorProto] = []
-        self._rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed)
 
     def conv(
         self,
@@ -54,7 +55,7 @@ class Network:
         shape = (after, before // group, kernel, kernel)
         inputs = [x, self._weight(name, shape, shape[1] * kernel**2, gain)]
         inputs += [self._constant(f"{name}.bias", after, 0.0)] if bias else []
-        return self._node(
+        return self.node(
             "Conv",
             name,
             *inputs,
@@ -69,7 +70,7 @@ class Network:
         before, after = channels
         weight = self._weight(name, (before, after, 2, 2), before, LINEAR_GAIN)
         bias = self._constant(f"{name}.bias", after, 0.0)
-        return self._node(
+        return self.node(
             "ConvTranspose", name, x, weight, bias, kernel_shape=[2, 2], strides=[2, 2]
         )
 
@@ -86,36 +87,42 @@ class Network:
         before, after = units
         inputs = [x, self._weight(name, (after, before), before, gain)]
         inputs += [self._constant(f"{name}.bias", after, 0.0)] if bias else []
-        return self._node("Gemm", name, *inputs, transB=1)
+        return self.node("Gemm", name, *inputs, transB=1)
 
     def batch_norm(self, name: str, x: str, channels: int, scale: float = 1.0) -> str:
         """Batch norm with statistics (0, 1): at first it only multiplies by `scale`."""
         parameters = {"scale": scale, "bias": 0.0, "mean": 0.0, "var": 1.0}
         inputs = [self._constant(f"{name}.{k}", channels, v) for k, v in parameters.items()]
-        return self._node("BatchNormalization", name, x, *inputs)
+        return self.node("BatchNormalization", name, x, *inputs)
+
+    def node(self, op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
+        """Any operator with one output."""
+        out = f"{name}_out"
+        self.nodes.append(helper.make_node(op_type, inputs, [out], name=name, **attributes))
+        return out
 
     def relu(self, name: str, x: str) -> str:
         """max(x, 0)."""
-        return self._node("Relu", name, x)
+        return self.node("Relu", name, x)
 
     def relu6(self, name: str, x: str) -> str:
         """min(max(x, 0), 6), as exporters write it."""
         for limit, value in (("zero", 0.0), ("six", 6.0)):
             if all(parameter.name != limit for parameter in self.parameters):
                 self.parameters.append(numpy_helper.from_array(np.array(value, np.float32), limit))
-        return self._node("Clip", name, x, "zero", "six")
+        return self.node("Clip", name, x, "zero", "six")
 
     def add(self, name: str, a: str, b: str) -> str:
         """a + b, of one shape."""
-        return self._node("Add", name, a, b)
+        return self.node("Add", name, a, b)
 
     def concat(self, name: str, *values: str) -> str:
         """The channels of all values, one after the other."""
-        return self._node("Concat", name, *values, axis=1)
+        return self.node("Concat", name, *values, axis=1)
 
     def max_pool(self, name: str, x: str, kernel: int, stride: int, pad: int = 0) -> str:
         """Max pooling over square windows."""
-        return self._node(
+        return self.node(
             "MaxPool",
             name,
             x,
@@ -126,11 +133,11 @@ class Network:
 
     def global_pool(self, name: str, x: str) -> str:
         """Mean over the whole image, flat: [N, C, H, W] -> [N, C]."""
-        return self.flatten(f"{name}_flat", self._node("GlobalAveragePool", name, x))
+        return self.flatten(f"{name}_flat", self.node("GlobalAveragePool", name, x))
 
     def flatten(self, name: str, x: str) -> str:
         """[N, C, H, W] -> [N, C·H·W]."""
-        return self._node("Flatten", name, x, axis=1)
+        return self.node("Flatten", name, x, axis=1)
 
     def finish(self, out: str, sample: Sequence[int], output: Sequence[int]) -> onnx.ModelProto:
         """Return the model "x" [N, *sample] in [0, 1] -> "logits" [N, *output], made by `out`."""
@@ -141,13 +148,8 @@ class Network:
 
     # -----------------------------------------------------------------------------------------
 
-    def _node(self, op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
-        out = f"{name}_out"
-        self.nodes.append(helper.make_node(op_type, inputs, [out], name=name, **attributes))
-        return out
-
     def _weight(self, layer: str, shape: tuple[int, ...], fan_in: int, gain: float) -> str:
-        weight = self._rng.random(shape, np.float32)
+        weight = self.rng.random(shape, np.float32)
         weight -= np.float32(0.5)
         weight *= np.float32((12 * gain / fan_in) ** 0.5)
         self.parameters.append(numpy_helper.from_array(weight, f"{layer}.weight"))

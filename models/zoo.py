@@ -145,7 +145,12 @@ def write(name: str, path: str | os.PathLike[str], seed: int = 0) -> Path:
 
     The file appears whole or not at all. Raises ModelError (name) or OutputError (path).
     """
-    content = build(name, seed).SerializeToString(deterministic=True)
+    return save(build(name, seed), path, name)
+
+
+def save(model: onnx.ModelProto, path: str | os.PathLike[str], name: str) -> Path:
+    """Write a model, called `name`, as `write` does; raises OutputError."""
+    content = model.SerializeToString(deterministic=True)
     target = Path(path)
     try:
         if target.is_dir():

@@ -64,7 +64,7 @@ def _limit(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     return Limit(value, number)
 
 
-def _sizes(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+def sizes(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Read sizes between commas."""
     if value is None:
         return None
@@ -279,7 +279,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "texts": {"multiple": True},
     "loss": {"show_default": True, "callback": _loss},
     "interval": {"nargs": 2, "type": float, "callback": finite},
-    "sizes": {"callback": _sizes},
+    "sizes": {"callback": sizes},
     "weights": {"callback": _class_weights},
     "share": {
         "type": click.FloatRange(0, 1, max_open=True),

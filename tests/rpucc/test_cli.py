@@ -247,6 +247,52 @@ def test_models_build(tmp_path, monkeypatch):
     assert Path("mlp.onnx").read_bytes() != before
 
 
+def test_models_build_of_ones_own(tmp_path, monkeypatch):
+    import onnx
+
+    from rpucc.models import build, build_cnn
+    from rpucc.models.activations import ACTIVATIONS
+    from rpucc.models.initial import INITS
+
+    monkeypatch.chdir(tmp_path)
+    spec = "c16k5 p2 c32k5 p2 f128 f10"
+    made = rpucc("models", "build", "cnn", "--spec", spec, "--input-shape", "3,32,32", "--seed", 2)
+    assert made.stdout == f"wrote cnn.onnx: {spec}, 3 × 32 × 32 to 10; 117,866 weights\n"
+    assert onnx.load("cnn.onnx") == build_cnn(spec, 2, input_shape=(3, 32, 32))
+    assert "--force" in rpucc("models", "build", "cnn", "--spec", spec).stderr
+    norm = ("--batch-norm", "--init", "glorot", "--activation", "elu", "-o", "norm.onnx")
+    made = rpucc("models", "build", "cnn", "--spec", "c4k3 f2", *norm, "--json")
+    assert json.loads(made.stdout)["weights"] == 4 * 9 + 8 + 2 * 4 * 26 * 26 + 2
+    assert rpucc("models", "build", "mlp", "--layers", "95-16-6").code == 0
+    assert onnx.load("mlp.onnx").graph.input[0].type.tensor_type.shape.dim[1].dim_value == 95
+    assert rpucc("models", "build", "mlp", "--activation", "sigmoid", "--force").code == 0
+    assert onnx.load("mlp.onnx") == build("mlp")
+    shown = " ".join(rpucc("models", "build", "--help").stdout.split())
+    assert all(name in shown for name in (*ACTIVATIONS, *INITS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("cnn",), '--spec "c16k5 p2'),
+        (("cnn", "--spec", "c16"), "needs its kernel"),
+        (("cnn", "--spec", "f10", "--layers", "784-10"), "--layers is for models build mlp"),
+        (("mlp", "--spec", "f10"), "--spec is for models build cnn, not 'mlp'"),
+        (("mlp", "--layers", "95x6"), "as 95-16-6"),
+        (("mlp", "--layers", "9-2", "--init", "xavier"), "there are uniform, he"),
+        (("lenet", "--activation", "relu"), "--activation is for models build cnn and mlp"),
+        (("lenet", "--batch-norm"), "--batch-norm is for models build cnn and mlp"),
+        (("cnn", "--spec", "f10", "--input-shape", "0,3"), "sizes of 1 or more"),
+    ],
+)
+def test_models_that_cannot_be_built(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    refused = rpucc("models", "build", *arguments)
+    assert refused.code == 2
+    assert said in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- targets show ------------------------------------------------------------------------------
 
 
