@@ -3,6 +3,7 @@
     compile, check              an ONNX model and a target -> a Program, or what would become of it
     CompileOptions              how: all of their options as one object
     from_torch, from_keras      a network of PyTorch or Keras -> an ONNX model
+    dense                       a fully connected one, from NumPy arrays
     Pass, after, before         passes of your own among the compiler's
     Program, Plan, Target       what was compiled, how it lies on the arrays, for which arrays
     load_dataset, Dataset       training and test samples, from files, by name or from arrays
@@ -37,6 +38,7 @@ _LAZY = {
     "CompileOptions": ("rpucc.compiler.options", "CompileOptions"),
     "from_torch": ("rpucc.frameworks.torch_export", "from_torch"),
     "from_keras": ("rpucc.frameworks.keras_export", "from_keras"),
+    "dense": ("rpucc.models.dense", "dense"),
     "Pass": ("rpucc.passes.base", "RpuPass"),
     "after": ("rpucc.passes.insertion", "after"),
     "before": ("rpucc.passes.insertion", "before"),
@@ -124,6 +126,7 @@ __all__ = [
     "check",
     "compare",
     "compile",
+    "dense",
     "from_keras",
     "from_torch",
     "load_checkpoint",
@@ -155,6 +158,7 @@ if TYPE_CHECKING:
     )
     from rpucc.frameworks.keras_export import from_keras
     from rpucc.frameworks.torch_export import from_torch
+    from rpucc.models.dense import dense
     from rpucc.origins.export import Export
     from rpucc.passes.base import RpuPass as Pass
     from rpucc.passes.insertion import after, before

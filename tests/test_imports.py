@@ -44,7 +44,7 @@ ALLOWED = {
     "runs": CORE | {"compiler", "experiments", "outputs", "runs", "runtime", "terminal"},
     "passes": CORE | {"passes"},
     "runtime": CORE | {"runtime"},
-    "models": {"models", "errors", "files"},
+    "models": {"models", "arguments", "errors", "files"},
 }
 """Part of the package -> parts that its files may import."""
 
