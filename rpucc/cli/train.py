@@ -38,9 +38,9 @@ FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top
     default="mnist-mini",
     show_default=True,
     metavar="DATA",
-    help="A name (mnist-mini, mnist, fashion-mnist), an .npz or .safetensors file, a folder of "
-    "images by class, of IDX or of .npy files, or FILE.csv:COLUMN, FILE.parquet:COLUMN with the "
-    "column of the labels.",
+    help="A name (mnist-mini, mnist, fashion-mnist, cifar-10, cifar-100), an .npz or .safetensors "
+    "file, a folder of images by class, of IDX, CIFAR or .npy files, or FILE.csv:COLUMN, "
+    "FILE.parquet:COLUMN with the column of the labels.",
 )
 @options.data_dir
 @options.epochs

@@ -1,7 +1,7 @@
 """`--data` and the data that Python callers give: from what the user wrote to a data set.
 
 One function that finds out which source is meant; the sources are archives.py (arrays by name),
-idx.py, image_folder.py, tables.py, named.py and arrays in memory.
+idx.py, cifar.py, image_folder.py, tables.py, named.py and arrays in memory.
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ from rpucc.runtime.data.archives import (
     is_archive,
     load_archive,
 )
+from rpucc.runtime.data.cifar import (
+    CIFARS,
+    cifar_folder,
+    holds_pickles,
+    is_cifar_archive,
+    load_cifar_archive,
+    load_cifar_folder,
+)
 from rpucc.runtime.data.dataset import Dataset, Samples, as_array
 from rpucc.runtime.data.idx import FILE_NAME, find_idx_files, load_idx_folder
 from rpucc.runtime.data.image_folder import HINT, holds_classes, holds_images, load_image_folder
@@ -36,8 +44,8 @@ DataSource = str | os.PathLike[str] | tuple[Any, ...] | Mapping[str, Any] | Data
 """What a Python caller may give as data; see `load_dataset`."""
 
 FILES = (
-    "an .npz, .safetensors, .csv or .parquet file, a folder of images by class, of IDX, .npy or "
-    "table files"
+    "an .npz, .safetensors, .csv or .parquet file, a folder of images by class, of IDX, CIFAR, "
+    ".npy or table files"
 )
 SOURCES = (
     f"{FILES}, a name (" + ", ".join(DATASETS) + "), arrays (x_train, "
@@ -54,11 +62,13 @@ def load_dataset(
     """Return the data set that `spec` names or holds.
 
     spec: one of
-        "mnist-mini"        a name: mnist-mini (built in), mnist, fashion-mnist (downloaded once);
-                            a name wins over a file, so write ./mnist for a folder of that name
+        "mnist-mini"        a name: mnist-mini (built in), mnist, fashion-mnist, cifar-10, cifar-100
+                            (downloaded once); a name wins over a file, so write ./mnist for a
+                            folder of that name
         "digits.npz"        a file with the arrays x_train, y_train, x_test, y_test, or x and y;
                             a .safetensors file or a folder of .npy files in the same way
-        "folder"            with the four IDX files in which MNIST is published
+        "folder"            with the four IDX files in which MNIST is published, or with the files
+                            of CIFAR's binary version (or their archive, a .tar.gz file)
         "photos"            a folder with PNG and JPEG files in train/CLASS and test/CLASS, or in
                             CLASS; "photos:32x32" resizes them, width first
         "iris.csv:species"  a table (.csv, .tsv, .parquet) and the column of its labels, or the
@@ -165,6 +175,14 @@ def _load_folder(path: Path, detail: str, inputs: Collection[str]) -> Dataset:
         return load_image_folder(path, resize=detail, shape=shape)
     if find_idx_files(path):
         return load_idx_folder(path)
+    if cifar_folder(path):
+        return load_cifar_folder(path)
+    if holds_pickles(path):
+        packed = " or ".join(kind.packed for kind in CIFARS.values())
+        raise DataError(
+            f"{path} is a Python version of CIFAR, pickles, which rpucc never opens; take the "
+            f"binary version, {packed}"
+        )
     if is_archive(path):
         return load_archive(path, inputs=inputs)
     if holds_images(path):
@@ -184,6 +202,10 @@ def _load_file(path: Path, detail: str, inputs: Collection[str]) -> Dataset:
         raise _no_detail(path, detail)
     if is_archive(path) or zipfile.is_zipfile(path):
         return load_archive(path, inputs=inputs)
+    if is_cifar_archive(path):
+        return load_cifar_archive(path)
+    if path.suffix == ".bin" and cifar_folder(path.parent):
+        raise DataError(f"{path} is one of CIFAR's files; name their folder: {path.parent}")
     if FILE_NAME.fullmatch(path.name):
         raise DataError(f"{path} is one of four IDX files; name their folder: {path.parent}")
     if kind == ".npy":

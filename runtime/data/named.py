@@ -1,6 +1,7 @@
 """Data sets known by name: one table, where their files are looked for, how they are downloaded.
 
-A new data set is one row of DATASETS. Not for reading the files: archives.py and idx.py do that.
+A new data set is one row of DATASETS. Not for reading the files: archives.py, idx.py and cifar.py
+do that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from rpucc.errors import DataError
 from rpucc.files import temporary_folder
 from rpucc.runtime.data.archives import load_archive
+from rpucc.runtime.data.cifar import ADDRESS, CIFARS, found_cifar
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.data.idx import PARTS, find_idx_files, load_idx_folder
 from rpucc.runtime.data.npz import one_line
@@ -40,7 +42,8 @@ class NamedDataset:
     """A row of DATASETS.
 
     description: one line for lists. resource: file in rpucc.models.data, for built-in data.
-    files: what to download otherwise; several are the IDX files of a folder, one is an .npz.
+    files: what to download otherwise; several are the IDX files of a folder, one is an .npz or the
+    archive of a row of CIFARS.
     """
 
     description: str
@@ -49,7 +52,9 @@ class NamedDataset:
 
 
 # Sources of the checksums: keras/src/datasets/mnist.py and fashion_mnist.py of Keras 3; the MD5
-# sums of the same Fashion-MNIST files are in their README and in torchvision.
+# sums of the same Fashion-MNIST files are in their README and in torchvision. Those of CIFAR are
+# what several readers of the binary version state (Flux's, gomlx's); the page of the data set has
+# the MD5 sums c32a1d4ab5d03f1284b67883e8d87530 and 03b5dce01913d631647c71ecec9e9cb8.
 DATASETS: dict[str, NamedDataset] = {
     "mnist-mini": NamedDataset(
         "handwritten digits, balanced MNIST subset, 6,000 + 1,000 of 1×28×28 (built in)",
@@ -90,15 +95,36 @@ DATASETS: dict[str, NamedDataset] = {
             ),
         ),
     ),
+    "cifar-10": NamedDataset(
+        "photographs in 10 classes, 50,000 + 10,000 of 3×32×32 (162 MB download)",
+        files=(
+            RemoteFile(
+                CIFARS["cifar-10"].packed,
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                (ADDRESS,),
+            ),
+        ),
+    ),
+    "cifar-100": NamedDataset(
+        "photographs in 100 classes, 50,000 + 10,000 of 3×32×32 (161 MB download)",
+        files=(
+            RemoteFile(
+                CIFARS["cifar-100"].packed,
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+                (ADDRESS,),
+            ),
+        ),
+    ),
 }
 
 
 def load_named(name: str, data_dir: Path | None = None) -> Dataset:
     """Return the data set of a row of DATASETS.
 
-    Built-in data come from the package. Others are taken from `<data folder>/<name>.npz` or the
-    IDX files in `<data folder>/<name>/` if they are there (your own files: no checksum), else
-    downloaded to there and checked by SHA-256. Raises DataError; offline it says what to put where.
+    Built-in data come from the package. Others are taken from `<data folder>/<name>.npz`, the IDX
+    files in `<data folder>/<name>/` or what `found_cifar` finds there (your own files: no
+    checksum), else downloaded to there and checked by SHA-256. Raises DataError; offline it says
+    what to put where.
     """
     row = DATASETS[name]
     if row.resource:
@@ -139,7 +165,7 @@ def _load_local(name: str, folder: Path) -> Dataset | None:
         return load_archive(archive)
     if (folder / name).is_dir() and len(find_idx_files(folder / name)) == len(PARTS):
         return load_idx_folder(folder / name)
-    return None
+    return found_cifar(name, folder) if name in CIFARS else None
 
 
 def _download(name: str, row: NamedDataset, folder: Path) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rpucc.errors import DataError
 from rpucc.runtime.data import images
 from rpucc.runtime.data.archives import is_archive, load_labels, open_archive, part_of
+from rpucc.runtime.data.cifar import is_cifar_archive
 from rpucc.runtime.data.dataset import Samples, as_samples, named, scaled
 from rpucc.runtime.data.image_folder import holds_classes, holds_images, load_flat_folder
 from rpucc.runtime.data.layout import Note, arranged, fits, shape_advice, warn
@@ -128,14 +129,14 @@ def _read(path: Path, detail: str, inputs: Mapping[str, Sequence[int]], note: No
         return _Found({"": read_npy_file(path)})
     if kind in images.SUFFIXES:
         return _Found({"": _read_image(path, shape)})
-    if path.is_file() and kind not in READERS:
+    if path.is_file() and kind not in READERS and not is_cifar_archive(path):
         raise DataError(f"{path}: cannot read {kind or 'a file without suffix'}; {EXPECTED}")
     if path.is_dir() and not holds_classes(path) and holds_images(path):
         pixels, lines = load_flat_folder(path, detail, shape)
         for line in lines:
             note(line)
         return _Found({"": pixels}, part="its images, by name")
-    rows = load_rows(path) if path.is_file() and not detail else None
+    rows = load_rows(path) if kind in READERS and not detail else None
     if rows is not None:
         return _Found({"": rows}, part="its rows")
     dataset = load_dataset(path if not detail else f"{path}:{detail}", inputs=inputs)

@@ -11,6 +11,7 @@ import gzip
 import io
 import re
 import struct
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -219,6 +220,23 @@ def _idx(folder: Path) -> list[bytes]:
     return [gzip.compress(idx(each), mtime=0) for each in (pixels, wide)]
 
 
+def _cifar(folder: Path) -> list[bytes]:
+    """Archives of both versions, packed."""
+    from rpucc.runtime.data.cifar import CIFARS
+
+    made, random = [], np.random.default_rng(0)
+    for kind in CIFARS.values():
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            for name in kind.files:
+                rows = random.integers(0, kind.classes, (2, kind.labels + 3072), np.uint8)
+                member = tarfile.TarInfo(f"{kind.folder}/{name}")
+                member.size = rows.nbytes
+                archive.addfile(member, io.BytesIO(rows.tobytes()))
+        made.append(gzip.compress(stream.getvalue(), mtime=0))
+    return made
+
+
 def _jpeg(folder: Path) -> list[bytes]:
     """Photos of both kinds, one of them turned, in a folder of a class beside good ones."""
     from PIL import Image
@@ -314,6 +332,25 @@ def use_table(path: Path) -> None:
 def _inside_gzip(random: Random, data: bytes) -> bytes:
     inner = one_of((2, mutate.idx_header), (1, mutate.damage))(random, gzip.decompress(data))
     return gzip.compress(inner, mtime=0)
+
+
+def _inside_tar(random: Random, data: bytes) -> bytes:
+    """Damage a header of an archive, or anything in it."""
+    inner = bytearray(gzip.decompress(data))
+    if random.random() < 0.3:
+        return gzip.compress(mutate.damage(random, bytes(inner)), mtime=0)
+    starts = [i for i in range(0, len(inner), 512) if inner[i + 257 : i + 262] == b"ustar"]
+    start = random.choice(starts)
+    where = start + random.choice((random.randrange(512), random.randrange(124, 136), 156))
+    inner[where] = random.choice((0, 32, 55, 255, random.randrange(256)))
+    return gzip.compress(bytes(inner), mtime=0)
+
+
+def use_cifar(path: Path) -> None:
+    """Load an archive of CIFAR."""
+    from rpucc.runtime.data import load_dataset
+
+    load_dataset(path)
 
 
 def use_data(path: Path) -> None:
@@ -524,6 +561,7 @@ READERS: dict[str, Reader] = {
     "npz": Reader("data.npz", _npz, one_of((3, mutate.zip_members), (2, mutate.damage)), use_data),
     "npy": Reader("data.npy", _npy, one_of((2, mutate.npy_header), _FILE), use_input),
     "idx": Reader("train-images-idx3-ubyte.gz", _idx, one_of((3, _inside_gzip), _FILE), use_data),
+    "cifar": Reader("cifar.tar.gz", _cifar, one_of((3, _inside_tar), _FILE), use_cifar),
     "safetensors": Reader(
         "data.safetensors",
         _safetensors,

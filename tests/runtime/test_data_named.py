@@ -78,7 +78,9 @@ def closed_port() -> str:
 
 
 def test_the_table() -> None:
-    assert set(DATASETS) == {"mnist-mini", "mnist", "fashion-mnist"}
+    assert set(DATASETS) == {
+        *("mnist-mini", "mnist", "fashion-mnist", "cifar-10", "cifar-100"),
+    }
     for row in DATASETS.values():
         assert row.description
         assert "\n" not in row.description
@@ -146,7 +148,7 @@ def test_wrong_checksum_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar-10", "cifar-100"])
 def test_offline_says_what_to_put_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -161,10 +163,10 @@ def test_offline_says_what_to_put_where(
     assert list(tmp_path.iterdir()) == []
     message = str(caught.value)
     folder = tmp_path / "new" / "data"
-    target = folder if name == "mnist" else folder / name
+    target = folder if name != "fashion-mnist" else folder / name
     assert "\n" not in message
     assert f"data set {name!r} is not in {folder} and cannot be downloaded" in message
-    assert f"from {dead} and put {'it' if name == 'mnist' else 'them'} into {target}, " in message
+    assert f"from {dead} and put {'it' if len(files) == 1 else 'them'} into {target}, " in message
     assert all(file.name in message for file in files)
     assert "--data-dir or RPUCC_DATA" in message
 
