@@ -48,6 +48,19 @@ def test_the_weights_are_kept_trained_and_come_back():
     assert np.abs(machine.export().weights["fc2.bias"] - B2).max() > 1e-3
 
 
+def test_weights_that_no_device_holds_are_divided_not_clipped():
+    """Initial weights would be left as they are, and most cut off."""
+
+    def clipped(model: onnx.ModelProto) -> int:
+        return rpucc.Machine(rpucc.compile(model, "rpu-managed", verify=False)).clipped
+
+    kept = rpucc.dense([(W1, B1), (W2, B2)])
+    initial = onnx.ModelProto()
+    initial.CopyFrom(kept)
+    onnx.helper.set_model_props(initial, {"rpucc.initial_weights": "1"})
+    assert 3 * clipped(kept) < clipped(initial)
+
+
 @pytest.mark.parametrize(
     ("layers", "activation", "said"),
     [
