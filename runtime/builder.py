@@ -6,8 +6,8 @@ and the executor knows nothing of them but a table (`backend.py`). Not for makin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,6 +25,18 @@ Instruction = Callable[[], None]
 
 
 @dataclass
+class ExactReads:
+    """Layers whose reads are exact products, drawing nothing; others may be chosen for each step.
+
+    weights: what each of them reads, by the names of all layers: float32 [R, C].
+    layers: those of the next step, of which all other layers read as ever.
+    """
+
+    weights: Mapping[str, NDArray[np.float32]]
+    layers: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass
 class StepAddress:
     """Which draws a step makes (`scalars/philox.py`): the seed's words and the first sample.
 
@@ -37,6 +49,8 @@ class StepAddress:
     """Reads are those of a measurement of the weights, and have draws of their own."""
     ideal: bool = False
     """Reads are exact products, and draw nothing."""
+    exact: ExactReads | None = None
+    """Reads of some layers are; None where none is chosen."""
     sample: int = 0
     """Number of the batch's first sample; another one in every step."""
 

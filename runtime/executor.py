@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, RpuccError, one_line
-from rpucc.runtime.builder import Buffer, Instruction, StepAddress
+from rpucc.runtime.builder import Buffer, ExactReads, Instruction, StepAddress
 from rpucc.runtime.chains import find_chains
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.fits import require
@@ -34,8 +34,9 @@ class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
     `evaluating` separates the read noise of an evaluation from that of training; with `ideal`
-    reads are exact products, whatever the layers' periphery. Without `fuse` more values have a
-    buffer, and a step takes longer. `backend` makes the instructions.
+    reads are exact products, whatever the layers' periphery; with `exact` those of the layers that
+    it names when a step runs. Without `fuse` more values have a buffer, and a step takes longer.
+    `backend` makes the instructions.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Executor:
         threads: Threads | None = None,
         evaluating: bool = False,
         ideal: bool = False,
+        exact: ExactReads | None = None,
         fuse: bool = True,
         backend: Backend = CPU,
     ) -> None:
@@ -59,7 +61,7 @@ class Executor:
         self.machine = machine
         self.batch = batch
         self.threads = threads or Threads(1)
-        self.address = StepAddress(machine.key, evaluating, ideal=ideal)
+        self.address = StepAddress(machine.key, evaluating, ideal=ideal, exact=exact)
         self.tallies = Tallies()
         self.graph = machine.program.model.graph
         self.opset = machine.program.model.opset_imports[""]

@@ -256,7 +256,7 @@ class Trainer:
         for first, executor in self._batches(rows, batch_size, ideal=ideal):
             executor.tallies.reset()
             if sums is None:
-                scored = self._scored(labels, executor[step.scored].shape)
+                scored = self.scored(labels, executor[step.scored].shape)
                 sums = EvaluationSums(step, *scored, top_k)
             sums.feed(executor, first)
             executor.run(self.machine.counters.sample + first)
@@ -327,7 +327,7 @@ class Trainer:
         outputs, labels = as_array(outputs, "outputs"), as_labels(labels, "labels")
         if len(outputs) != len(labels):
             raise DataError(f"{len(outputs)} outputs but {len(labels)} labels; each needs one")
-        y, scoring = self._scored(labels, outputs.shape)
+        y, scoring = self.scored(labels, outputs.shape)
         return scoring.rate(scoring.errors(outputs, y), y, len(y))
 
     # ---------------------------------------------------------------- what runs it
@@ -424,7 +424,7 @@ class Trainer:
             alone = not isinstance(data, Dataset | str | os.PathLike | tuple)
         return data if alone else self._load(data).x_test
 
-    def _scored(self, y: Array, output: tuple[int, ...]) -> tuple[Array, Scoring]:
+    def scored(self, y: Array, output: tuple[int, ...]) -> tuple[Array, Scoring]:
         """Labels as outputs of a shape [n, ...] are compared with them, and how that is done."""
         program = self.machine.program
         y = fitted_labels(y, output[1:], program.loss, "labels")

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from rpucc.cli import options
-from rpucc.errors import CheckpointError, ModelError, UsageError
+from rpucc.cli.by_layer import FIXED, LAYERS_ONLY, Arguments, run_by_layer
+from rpucc.errors import CheckpointError, ModelError
 
 if TYPE_CHECKING:
-    from rpucc.runs.trained import Trained
+    from rpucc.compiler.options import CompileOptions
 
 
 @click.command("eval")
-@click.argument("run")
+@click.argument("run", metavar="RUN")
 @options.program
 @options.which_checkpoint
 @click.option(
@@ -31,18 +32,64 @@ if TYPE_CHECKING:
     help="Read the weights as they are, without noise, bounds and converters: what rpucc export "
     "writes computes the same.",
 )
+@click.option(
+    "--by-layer",
+    is_flag=True,
+    help="Each layer alone on the target while all others are ideal, and all but each: which one "
+    "costs accuracy, and why.  RUN may be a program or a model then, too.",
+)
+@click.option(
+    "--choose",
+    type=click.IntRange(1, 10_000),
+    default=None,
+    metavar="N",
+    help="With --by-layer: the N layers to keep digital, one by one by the measured error.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    metavar="FILE.toml",
+    help="With --choose: write the target with the rules that keep them digital.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 2**31),
+    default=None,
+    metavar="N",
+    help="With --by-layer: the first N of the test samples.  [default: all]",
+)
+@click.option(
+    "--csv",
+    default=None,
+    metavar="FILE.csv",
+    help="With --by-layer: write the table; - is stdout.",
+)
+@options.target
+@options.compiling(**FIXED)
+@options.seed
 @options.eval_batch_size
 @options.top_k
 @options.threads
 @options.trust
 @options.as_json
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
     run: str,
     program_path: str | None,
     which: str | None,
     data: str | None,
     data_dir: str | None,
     ideal: bool,
+    by_layer: bool,
+    choose: int | None,
+    output: str | None,
+    samples: int | None,
+    csv: str | None,
+    target: str,
+    compiling: CompileOptions,
+    seed: int,
     batch_size: int | None,
     top_k: int | None,
     threads: int,
@@ -51,11 +98,23 @@ def evaluate(
 ) -> None:
     """Measure a trained network's error on test data.
 
-    RUN is a run folder of rpucc train, or a checkpoint in one.
+    RUN is a run folder of rpucc train, or a checkpoint in one. With --by-layer it may be a program
+    or a model as well, whose weights are programmed onto the target's arrays as they are.
     """
+    from rpucc.cli.source import data_of, refuse_options
     from rpucc.runs.data import load_data
     from rpucc.runs.trained import find_trained
     from rpucc.runs.trainer import make_trainer
+
+    if by_layer:
+        wrong = options.given(ctx, "ideal", "top_k")
+        refuse_options([options.flag_of(ctx, name) for name in wrong], "eval --by-layer")
+        named = (run, target, compiling, program_path, which, seed, trust)
+        what = (data, data_dir, batch_size, threads, samples, choose or 0)
+        run_by_layer(ctx, Arguments(*named, *what, output, csv, as_json))
+        return
+    wrong = options.given(ctx, *LAYERS_ONLY)
+    refuse_options([options.flag_of(ctx, name) for name in wrong], "eval without --by-layer")
 
     trained = find_trained(run, program_path, which)
     if trained is None:
@@ -96,13 +155,3 @@ def evaluate(
         "",
         training.evaluation(result),
     )
-
-
-def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[str, str | None]:
-    """Return the data set to use and its folder: what the user said, else what run.json says."""
-    if data is not None:
-        return data, data_dir
-    if trained.run is None or not trained.run.record.is_file():
-        raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
-    saved = trained.run.read_record()
-    return saved.data, data_dir or saved.data_dir

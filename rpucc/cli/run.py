@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,47 +135,24 @@ def _error(
 
 def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine]:
     """Load or compile what MODEL names, and put it on arrays."""
-    from rpucc.cli.source import (
-        load_compiled,
-        refuse_options,
-        say_notes,
-        say_untrained,
-        shape_from,
-    )
-    from rpucc.runs.admission import admit
-    from rpucc.runs.trained import find_trained
-    from rpucc.runtime.machine import Machine
-
-    trained = find_trained(arguments.model, arguments.program_path, arguments.which)
-    offered = ("target", *options.offered(**FIXED))
-    flags = [options.flag_of(ctx, name) for name in options.given(ctx, *offered)]
-    if trained is not None:
-        flags += [options.flag_of(ctx, name) for name in options.given(ctx, "seed")]
-        refuse_options(flags, f"{arguments.model}, whose arrays are made already")
-        program = trained.load_program()
-        return program, trained.load_machine(program, trusted=arguments.trust)
-    if arguments.program_path is not None:
-        refuse_options(["--program"], f"{arguments.model}, which is no checkpoint")
-    found = load_compiled(arguments.model)
-    if found is not None:
-        refuse_options(flags, f"{arguments.model}, which is compiled already")
-        say_untrained(arguments.model, found)
-        admit(found, arguments.model, trusted=arguments.trust)
-        return found, Machine(found, arguments.seed)
-    from rpucc.compiler.compile import compile_model
+    from rpucc.cli.machines import Named, find_machine
     from rpucc.runtime.data.sizes import filled_by_inputs
 
-    shape = shape_from(
-        arguments.compiling.input_shape, lambda stated: filled_by_inputs(stated, arguments.inputs)
-    )
-    found = compile_model(
+    named = Named(
         arguments.model,
         arguments.target,
-        replace(arguments.compiling, input_shape=shape),
+        arguments.compiling,
+        arguments.program_path,
+        arguments.which,
+        arguments.seed,
+        arguments.trust,
     )
-    say_notes(found)
-    admit(found, arguments.model)
-    return found, Machine(found, arguments.seed)
+    return find_machine(
+        ctx,
+        named,
+        options.offered(**FIXED),
+        lambda stated: filled_by_inputs(stated, arguments.inputs),
+    )
 
 
 # ---------------------------------------------------------------- results

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from rpucc import arguments
 from rpucc.errors import TargetError, one_line
-from rpucc.patterns import Matcher, matches
+from rpucc.patterns import Matcher, matches, pattern_of
 from rpucc.stages import Periphery
 from rpucc.target import load as target_load
 from rpucc.target import messages as target_messages
@@ -241,6 +241,14 @@ class Target(LayerTables, _Machine):
             }
         )
         found = self._validated(json.loads(merged.to_json()), f"{source} on target {self.name}")
+        found._folder = self._folder
+        return found
+
+    def with_digital(self, layers: Iterable[str]) -> Target:
+        """Return this target with rules that keep these layers digital, after its own."""
+        rules = [LayerRule(match=pattern_of(name), analog=False) for name in layers]
+        merged = self.model_copy(update={"layers": (*self.layers, *rules)})
+        found = self._validated(json.loads(merged.to_json()), f"target {self.name}")
         found._folder = self._folder
         return found
 

@@ -94,10 +94,9 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
     grouped = layout.groups > 1
     lead = x.shape[-2:-1] if grouped else ()  # of groups the positions stay an axis
     X, Y = x.reshape(-1, *lead, inputs), y.reshape(-1, *lead, outputs)
-    if executor.address.ideal or _is_ideal(settings):
-        build = _ideal_groups if grouped else _ideal
-        return build(executor, array, X, Y, transpose)
-    address = executor.address
+    address, exact = executor.address, executor.address.exact
+    if address.ideal or (_is_ideal(settings) and exact is None):
+        return _product(executor, array, array.visible, X, Y, transpose)
     lines = Lines(in_cuts, out_cuts, tiles if grouped else tiles[0], transpose)
     purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
     if address.measuring:
@@ -109,26 +108,38 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
         k0=address.key[0],
         k1=address.key[1],
     )
-    return _analog(executor, array, X, Y, lines, settings, draws, tuple(stages_of(node)))
+    if _is_ideal(settings):
+        analog = _product(executor, array, array.visible, X, Y, transpose)
+    else:
+        stages = tuple(stages_of(node))
+        analog = _analog(executor, array, X, Y, lines, settings, draws, stages)
+    if exact is None:
+        return analog
+    product = _product(executor, array, exact.weights[array.layer], X, Y, transpose)
+    return lambda: (product if array.layer in exact.layers else analog)()
 
 
-def _ideal(
-    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
-) -> Instruction:
-    block = _block(Y.shape[1])
+def _product(
+    executor: Builder, array: Array, W: NDArray[np.float32], X: NDArray[Any], Y: NDArray[Any],
+    transpose: bool,
+) -> Instruction:  # fmt: skip
+    """Exact products with W [R, C], whatever the periphery."""
     blas = blas_routines()
+    if X.ndim == 3:
+        return _grouped_product(executor, array.layout.by_group(W), X, Y, transpose)
+    block = _block(Y.shape[1])
 
     def run(a: int, b: int) -> None:
         for m in range(a, b, block):
-            multiply(m, min(m + block, b), blas, array.visible, X, Y, transpose, False)
+            multiply(m, min(m + block, b), blas, W, X, Y, transpose, False)
 
     return executor.split(len(X), X.size * Y.shape[1], run, piece=block)
 
 
-def _ideal_groups(
-    executor: Builder, array: Array, X: NDArray[Any], Y: NDArray[Any], transpose: bool
+def _grouped_product(
+    executor: Builder, W: NDArray[np.float32], X: NDArray[Any], Y: NDArray[Any], transpose: bool
 ) -> Instruction:
-    blas, W = blas_routines(), array.matrices
+    blas = blas_routines()
     return executor.split(
         len(X),
         X.size * Y.shape[-1],
