@@ -3,7 +3,7 @@
 The other layers' reads are exact products, of the weights as they are meant: those of the model
 while nothing was trained, so that weights which their devices cannot hold count as the layer's
 own loss; afterwards those on the arrays. Every draw is addressed by its array and sample, so a
-layer's reads draw what they draw in any other evaluation. Not for words: `report/text/by_layer.py`.
+layer's reads draw what they draw in any other evaluation. Not for words: `rpucc/report/text/by_layer.py`.
 """
 
 from __future__ import annotations

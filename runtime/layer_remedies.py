@@ -1,6 +1,6 @@
 """Which setting the figures of a layer's reads point to, where the layer costs accuracy.
 
-Not for the figures (`read_effects.py`), nor for words: those are `report/text/by_layer.py`'s.
+Not for the figures (`read_effects.py`), nor for words: those are `rpucc/report/text/by_layer.py`'s.
 """
 
 from __future__ import annotations

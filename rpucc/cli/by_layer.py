@@ -1,6 +1,6 @@
 """`rpucc eval --by-layer`: which layer on arrays costs accuracy.
 
-Not for the measuring (`rpucc/runtime/by_layer.py`), nor for the words of the table.
+Not for the measuring (rpucc.runtime.by_layer), nor for the words of the table.
 """
 
 from __future__ import annotations
