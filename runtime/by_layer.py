@@ -3,7 +3,8 @@
 The other layers' reads are exact products, of the weights as they are meant: those of the model
 while nothing was trained, so that weights which their devices cannot hold count as the layer's
 own loss; afterwards those on the arrays. Every draw is addressed by its array and sample, so a
-layer's reads draw what they draw in any other evaluation. Not for words: `rpucc/report/text/by_layer.py`.
+layer's reads draw what they draw in any other evaluation. Not for words: those are
+`rpucc/report/text/by_layer.py`'s.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class LayerEffect:
     """With this layer ideal, all others on the target."""
     snr: float
     """Power of its ideal outputs over that of what its reads change in them, in dB; inf for
-    nothing."""
+    nothing. Where the network uses its matrix in several places, the later ones carry what the
+    earlier ones changed in their inputs."""
     clipped: float
     """Part of its weights that did not fit their devices when they were programmed."""
     at_bounds: float
@@ -210,6 +212,7 @@ class _Bench:
     ) -> None:  # fmt: skip
         self.trainer, self.machine = trainer, trainer.machine
         self.everything = frozenset(layer.name for layer in layers)
+        self._reads = {layer.name: layer.forward for layer in layers}
         self.weights = meant_weights(self.machine)
         self._rows = trainer.feed.rows(x, "x")
         program = self.machine.program
@@ -238,11 +241,15 @@ class _Bench:
                 sums[0].feed(executor, first)
             if look is not None:
                 exact.run(sample + first)
+            before: Layers | None = None
             for number, (layers, found) in enumerate(zip(configurations, sums, strict=True)):
                 assert tried.address.exact is not None
                 tried.address.exact.layers = layers
                 tried.tallies.reset()
-                tried.run(sample + first)
+                # What no changed layer comes before is there already.
+                changed = () if before is None else layers ^ before
+                tried.run(sample + first, [read for name in changed for read in self._reads[name]])
+                before = layers
                 found.add(tried, first)
                 if look is not None:
                     look(number, exact, tried)

@@ -10,7 +10,7 @@ sees the executor as a `Builder` (`builder.py`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class Executor:
         self._arrays: dict[ir.Value, Buffer] = {}
         self._constant: set[ir.Value] = set()
         self._instructions: list[Instruction] = []
+        self._places: dict[ir.Node, int] = {}
+        """The instruction of each node that has one."""
         self._commits: list[Instruction] = []
         self._works: list[Work] = []
         self._values = {v.name: v for v in _all_values(self.graph)}
@@ -92,11 +94,19 @@ class Executor:
         """The names of all values that have a buffer here."""
         return [str(value.name) for value in self._arrays]
 
-    def run(self, sample: int = 0) -> None:
-        """One step on what the input buffers hold; the updates come last."""
+    def run(self, sample: int = 0, since: Collection[ir.Node] = ()) -> None:
+        """One step on what the input buffers hold; the updates come last.
+
+        since: nothing before the first of these nodes is done anew, and values are there as the
+        last run left them; () for all of it.
+        """
         self.address.sample = sample
+        instructions = self._instructions
+        if since:
+            places = (self._places[node] for node in since if node in self._places)
+            instructions = instructions[min(places, default=0) :]
         with np.errstate(all="ignore"):  # overflow and division by zero give inf, as in ONNX
-            for instruction in self._instructions:
+            for instruction in instructions:
                 instruction()
             for commit in self._commits:
                 commit()
@@ -205,6 +215,9 @@ class Executor:
                 else:
                     instruction = self._instruction(node, backend)
             if instruction is not None:
+                self._places |= dict.fromkeys(
+                    chain.nodes if chain else (node,), len(self._instructions)
+                )
                 self._instructions.append(instruction)
             self._commit_digital(node)
 
