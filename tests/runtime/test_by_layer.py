@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
 from rpucc.errors import ArgumentError, ModelError
@@ -125,6 +126,36 @@ def test_copies_of_a_device_average_the_noise() -> None:
         one, four = (next(e for e in each.layers if e.layer == name) for each in found)
         assert four.snr - one.snr == pytest.approx(10 * math.log10(4), abs=0.5)
         assert one.effects["noise"] == pytest.approx(4 * four.effects["noise"], rel=1e-3)
+
+
+def test_copies_of_a_device_share_their_inputs_converters() -> None:
+    overrides = (*NOTHING, "periphery.dac_bits=3", "mapping.devices_per_weight=4")
+    for each in measured(Machine(tiny("rpu-managed", "", *overrides)), tiny_data(60)).layers:
+        assert each.effects["dac"] == pytest.approx(10 ** (-each.snr / 10), rel=1e-3)
+
+
+def test_groups_are_followed_one_by_one() -> None:
+    random = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["h"], "c", group=4, pads=[1, 1, 1, 1]),
+        helper.make_node("Flatten", ["h"], ["f"], "f"),
+        helper.make_node("Gemm", ["f", "v"], ["y"], "fc", transB=1),
+    ]
+    shapes = (("x", ["N", 4, 6, 6]), ("y", ["N", 3]))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, s) for name, s in shapes)
+    weights = {"w": random.normal(size=(8, 1, 3, 3)), "v": random.normal(size=(3, 288))}
+    tensors = [
+        numpy_helper.from_array((w * 0.1).astype(np.float32), name) for name, w in weights.items()
+    ]
+    graph = helper.make_graph(nodes, "grouped", [x], [y], tensors)
+    opset = helper.make_opsetid("", 21)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    overrides = (*NOTHING, "periphery.dac_bits=3")
+    program = rpucc.compile(model, "rpu-managed", overrides=overrides, verify=False)
+    images = random.uniform(0, 1, (20, 4, 6, 6)).astype(np.float32)
+    labels = random.integers(0, 3, 20)
+    for each in by_layer(Trainer(Machine(program)), images, labels).layers:
+        assert each.effects["dac"] == pytest.approx(10 ** (-each.snr / 10), rel=1e-3)
 
 
 def test_layers_are_chosen_by_the_measured_error() -> None:
