@@ -19,11 +19,14 @@ from rpucc import arguments
 from rpucc.errors import RpuccError
 from rpucc.losses import OWN_CLASSES
 from rpucc.runtime.answer_loss import answer_loss
+from rpucc.runtime.cause import DEFAULT_LR, Cause
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.load import load_dataset
 from rpucc.runtime.layer_figures import LayerFigures, layer_figures
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import EpochMetrics
+from rpucc.runtime.step_causes import step_causes
+from rpucc.runtime.step_sizes import scored_shape
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -31,15 +34,6 @@ if TYPE_CHECKING:
     from rpucc.runtime.data.load import DataSource
 
 Array = NDArray[Any]
-
-Kind = Literal[
-    "still", "diverged", "gain", "noise", "saturated", "symmetry", "asymmetry", "states",
-    "clipped", "bounds", "slow",
-]  # fmt: skip
-"""What a cause is about; `rpucc.report.text.verdict` has words and remedies for each."""
-
-DEFAULT_LR = 0.01
-"""The learning rate of the papers, and of `Trainer.fit`."""
 
 DEVIATIONS = 3.0
 """An error this many standard deviations of guessing below that of guessing is learned."""
@@ -72,23 +66,6 @@ AT_BOUNDS = 0.1
 
 
 @dataclass(frozen=True)
-class Cause:
-    """A figure that explains why little was learned."""
-
-    kind: Kind
-    layers: tuple[str, ...]
-    """The layers that it holds for; () for the network."""
-    figure: float
-    """What was found: the worst of the layers, in the unit of its kind."""
-    against: float
-    """What it has to be compared with."""
-    advice: float | None = None
-    """A number that would be better, where the figures give one: the learning rate."""
-    options: tuple[str, ...] = ()
-    """What would help, as `--set` takes it; () where no setting does."""
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What a training came to. `print(verdict)` says it; nothing where it went well."""
 
@@ -114,13 +91,14 @@ class Verdict:
         return "\n".join(as_lines(self))
 
 
-def verdict(machine: Machine, dataset: DataSource) -> Verdict:
+def verdict(machine: Machine, dataset: DataSource, *, batch_size: int = 1) -> Verdict:
     """Judge what training has come to, by the metrics of its epochs (`machine.history`).
 
     dataset: the one it was trained on, as `load_dataset` takes it; its labels give the level of
-    guessing. Takes no training step and no read; looks at the devices only where little was
-    learned. Raises RpuccError before the first epoch is complete, DataError where the labels are
-    not the program's, ArgumentError for other arguments.
+    guessing. batch_size: as `fit` had it, 1 or more. Takes no training step; looks at the devices,
+    and reads a few samples, which are counted nowhere, only where little was learned. Raises
+    RpuccError before the first epoch is complete, DataError where the labels are not the program's,
+    ArgumentError for other arguments.
 
     >>> import rpucc
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False))
@@ -131,15 +109,18 @@ def verdict(machine: Machine, dataset: DataSource) -> Verdict:
     ('nothing', ['still'])
     """
     arguments.instance("verdict(machine)", machine, Machine, "a Machine")
+    batch_size = arguments.integer("batch_size", batch_size, 1)
     if not machine.history:
         raise RpuccError("a verdict needs the metrics of one complete epoch; train it first")
     history = [EpochMetrics.from_record(record) for record in machine.history]
     last = history[-1]
-    guess = _Guess(machine.program, *_labels(machine, load_dataset(dataset)), last)
+    data = load_dataset(dataset)
+    guess = _Guess(machine.program, *_labels(machine, data), last)
     state = guess.learned(last)
     if state == "well":
         return Verdict(state, guess.measure, guess.found(last), guess.chance, len(history))
-    causes = tuple(_causes(_Case(machine, history, guess)))
+    case = _Case(machine, history, guess)
+    causes = tuple(_causes(case, step_causes(machine, data, case.lr, batch_size)))
     if causes and causes[0].kind == "still":
         state = "nothing"  # what it is better than guessing, it was before
     elif state == "little" and not causes and not guess.barely(last):
@@ -153,9 +134,7 @@ def verdict(machine: Machine, dataset: DataSource) -> Verdict:
 def _labels(machine: Machine, dataset: Dataset) -> tuple[Array, Array]:
     """Return the labels or targets of both parts as the program's loss has them."""
     program = machine.program
-    values = (value for node in program.model.graph for value in node.outputs)
-    output = next(value for value in values if value.name == program.step.scored)
-    shape = tuple(dim for dim in list(output.shape or ())[1:] if isinstance(dim, int))
+    shape = scored_shape(program)
     train, test = (
         np.asarray(fitted_labels(y, shape, program.loss, f"{dataset.name}: {part}"))
         for part, y in (("y_train", dataset.y_train), ("y_test", dataset.y_test))
@@ -247,15 +226,28 @@ class _Case:
         return max((m.lr for m in self.history if m.lr is not None), default=0.0)
 
 
-def _causes(case: _Case) -> Iterator[Cause]:
+def _causes(case: _Case, steps: tuple[Cause, ...]) -> Iterator[Cause]:
     figures = layer_figures(case.machine, case.lr)
     found = [cause for test in _TESTS if (cause := test(case, figures)) is not None]
+    fine = [cause for cause in steps if cause.kind == "fine"]
+    if fine and not _helps(found, case.lr):
+        # Weights that hardly move, at rates that such steps cannot follow, are what comes of it.
+        found = fine + [cause for cause in found if cause.kind not in ("still", "gain")]
+    if all(cause.kind != "states" for cause in found):  # which says the same of coarse steps
+        found += [cause for cause in steps if cause.kind == "coarse"]
     first = [cause for cause in found if cause.kind in ("still", "diverged")]
     # Weights that did not move, or ran away, make figures that say nothing else.
     yield from first or found
     if not found:
         yield from _bounds(case, figures)
         yield from _slow(case, figures)
+
+
+def _helps(found: list[Cause], lr: float) -> bool:
+    """Tell whether UM, or a smaller rate, is what the pulses need already."""
+    return any(
+        cause.kind == "gain" and (cause.advice is None or cause.advice < lr) for cause in found
+    )
 
 
 Figures = list[LayerFigures]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rpucc.runs.folder import RunFolder
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
-    from rpucc.runtime.metrics import EpochMetrics
+    from rpucc.runtime.metrics import EpochMetrics, RunInfo
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import Verdict
     from rpucc.runtime.watch import Stopped
@@ -84,15 +84,15 @@ def train_into(
     stopped = settings.watch.stopped(machine.history)
     if stopped is not None and machine.counters.epoch < settings.epochs:
         _say_stopped(stopped)
-    return say_verdict(machine, data)
+    return say_verdict(machine, data, settings.batch_size)
 
 
-def say_verdict(machine: Machine, data: Dataset) -> Verdict:
+def say_verdict(machine: Machine, data: Dataset, batch_size: int) -> Verdict:
     """Return what a training came to; says on standard error where that is little, and why."""
     from rpucc.report.text.verdict import as_lines
     from rpucc.runtime.verdict import verdict
 
-    found = verdict(machine, data)
+    found = verdict(machine, data, batch_size=batch_size)
     for line in as_lines(found):
         say(line)
     return found
@@ -170,7 +170,7 @@ def train_epochs(
             if not settings.quiet:
                 on_row(metrics)
             if metrics.epoch == 1 < settings.epochs:
-                _say_hint(machine, data)
+                _say_hint(machine, data, settings.batch_size)
 
         return trainer.fit(
             data,
@@ -186,16 +186,40 @@ def train_epochs(
             top_k=settings.top_k,
             checkpoint=run.checkpoint if run is not None else None,
             keep=settings.keep,
-            callbacks=[bar, *([keeper] if keeper is not None else []), *curves, on_epoch],
+            callbacks=[
+                _Foresight(machine, data),
+                bar,
+                *([keeper] if keeper is not None else []),
+                *curves,
+                on_epoch,
+            ],
         )
 
 
-def _say_hint(machine: Machine, data: Dataset) -> None:
+@dataclass(frozen=True)
+class _Foresight:
+    """Before the first step, says on standard error whether steps are too fine or too coarse."""
+
+    machine: Machine
+    data: Dataset
+
+    def on_start(self, run: RunInfo) -> None:
+        """Look at the updates of a few samples; the data have been checked."""
+        from rpucc.report.text.verdict import foreseen
+        from rpucc.runtime.step_causes import step_causes
+
+        if self.machine.counters.epoch >= run.epochs:
+            return
+        if text := foreseen(step_causes(self.machine, self.data, run.lr, run.batch_size)):
+            say(text)
+
+
+def _say_hint(machine: Machine, data: Dataset, batch_size: int) -> None:
     """After the first epoch of several, say on standard error if it was in vain, and why."""
     from rpucc.report.text.verdict import hint
     from rpucc.runtime.verdict import verdict
 
-    if text := hint(verdict(machine, data)):
+    if text := hint(verdict(machine, data, batch_size=batch_size)):
         say(text)
 
 

@@ -119,7 +119,7 @@ def gather(
         ),
         start=_start(machine, record, history.records),
         answers=_answers(machine, dataset, threads) if dataset is not None else None,
-        verdict=_verdict(machine, dataset),
+        verdict=_verdict(machine, dataset, 1 if record is None else record.batch_size),
         missing=tuple(missing),
     )
 
@@ -257,14 +257,14 @@ def _answers(machine: Machine, dataset: Dataset, threads: int) -> AnswerReport:
     return AnswerReport(called, len(dataset.y_test), found, tuple(shown), dataset.class_names)
 
 
-def _verdict(machine: Machine, dataset: Dataset | None) -> tuple[str, ...]:
+def _verdict(machine: Machine, dataset: Dataset | None, batch_size: int) -> tuple[str, ...]:
     """Return what a training came to, in words; nothing where it went well, or nobody can say."""
     from rpucc.report.text.verdict import as_lines
     from rpucc.runtime.verdict import verdict
 
     if dataset is None or not machine.history or not machine.program.training:
         return ()
-    lines = as_lines(verdict(machine, dataset))
+    lines = as_lines(verdict(machine, dataset, batch_size=batch_size))
     return (" ".join(line.strip() for line in lines),) if lines else ()
 
 

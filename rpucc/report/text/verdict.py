@@ -6,18 +6,21 @@ Pure functions of a verdict. Not for the figures: that is `rpucc.runtime.verdict
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rpucc.report import units
 
 if TYPE_CHECKING:
-    from rpucc.runtime.verdict import Cause, Verdict
+    from rpucc.runtime.cause import Cause
+    from rpucc.runtime.verdict import Verdict
 
 WIDTH = 100
 TIED = "\u00a0"
 """Between an option and its value, which stay on a line."""
 UNKNOWN = "no figure says why: -t ideal shows what the network can do with these data and epochs"
+EVERY = 0.5
+"""Updates that are full; where fewer are, it is one side of them that is cut."""
 MOST_CAUSES = 3
 MOST_LAYERS = 3
 
@@ -42,6 +45,12 @@ def hint(verdict: Verdict) -> str:
         return ""
     text = f"nothing learned so far: {_measured(verdict)}; {_cause(causes[0])}"
     return "\n".join(_wrapped(text))
+
+
+def foreseen(causes: Sequence[Cause]) -> str:
+    """Return what to say of causes that are there before a training begins; "" for none."""
+    lines = [part for cause in causes for part in _wrapped(f"updates: {_cause(cause)}")]
+    return "\n".join(lines)
 
 
 def _wrapped(line: str) -> list[str]:
@@ -140,6 +149,27 @@ def _slow(cause: Cause) -> tuple[str, str]:
     return f"the loss {loss} is still near the {guess} of guessing", f"try more epochs{rate}"
 
 
+def _fine(cause: Cause) -> tuple[str, str]:
+    """Return how much of the change is lost to probabilities that stop at 1."""
+    made = f"pulses make {units.significant_percent(cause.figure)} of the change that is asked for"
+    if cause.full >= EVERY:
+        made = f"in {100 * cause.full:.0f} % of the updates every slot fires, and {made}"
+    found = f"{made}: BL {cause.against:.0f} cannot make steps of this size"
+    if cause.advice is not None:
+        return found, f"try --lr{TIED}{_rate(cause)}"
+    larger = "" if cause.step is None else f"devices with dw_min of about {cause.step:.1g}"
+    options = f"try {_set(cause)}" if cause.options else ""
+    return found, ", or ".join(each for each in (options, larger) if each)
+
+
+def _coarse(cause: Cause) -> tuple[str, str]:
+    found = (
+        f"one pulse of dw_min = {cause.step:g} is {cause.figure:.2g} times as large as weights "
+        f"are, and updates ask for {cause.against:.1g} pulses at most"
+    )
+    return found, f"try a smaller dw_min, or --set{TIED}mapping.devices_per_weight=4"
+
+
 def _rate(cause: Cause) -> str:
     return f"{cause.advice:.1g}"
 
@@ -156,5 +186,7 @@ _WORDS: dict[str, Callable[[Cause], tuple[str, str]]] = {
     "clipped": _clipped,
     "bounds": _bounds,
     "slow": _slow,
+    "fine": _fine,
+    "coarse": _coarse,
 }
 """Kind of cause -> what was found and what would help."""
