@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.compiler.check_trail import NodeFate, Trail
 from rpucc.compiler.compile import compile_watched
-from rpucc.compiler.options import CompileOptions, takes_options
+from rpucc.compiler.options import CompileOptions
+from rpucc.compiler.takes_options import takes_options
 from rpucc.errors import ModelError
 from rpucc.passes.frontend.rules import Problems
 

@@ -22,8 +22,8 @@ from rpucc.compiler.options import (
     CompileOptions,
     class_weights,
     interval,
-    takes_options,
 )
+from rpucc.compiler.takes_options import takes_options
 from rpucc.errors import (
     ModelError,
     PassError,
