@@ -113,16 +113,7 @@ def _found(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine, 
         shape = load_dataset(known, None if folder is None else Path(folder)).sample_shape
         return filled(stated, shape) if isinstance(shape, tuple) else None
 
-    named = Named(
-        arguments.model,
-        arguments.target,
-        arguments.compiling,
-        arguments.program_path,
-        arguments.which,
-        arguments.seed,
-        arguments.trust,
-    )
-    program, machine = find_machine(ctx, named, options.offered(**FIXED), of_data)
+    program, machine = find_machine(ctx, Named.of(arguments), options.offered(**FIXED), of_data)
     return program, machine, load_data(known, folder, program, classes)
 
 

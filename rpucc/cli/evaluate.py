@@ -9,7 +9,7 @@ import click
 
 from rpucc.cli import options
 from rpucc.cli.by_layer import FIXED, LAYERS_ONLY, Arguments, run_by_layer
-from rpucc.errors import CheckpointError, ModelError
+from rpucc.errors import ModelError
 
 if TYPE_CHECKING:
     from rpucc.compiler.options import CompileOptions
@@ -103,7 +103,7 @@ def evaluate(
     """
     from rpucc.cli.source import data_of, refuse_options
     from rpucc.runs.data import load_data
-    from rpucc.runs.trained import find_trained
+    from rpucc.runs.trained import trained_run
     from rpucc.runs.trainer import make_trainer
 
     if by_layer:
@@ -116,11 +116,7 @@ def evaluate(
     wrong = options.given(ctx, *LAYERS_ONLY)
     refuse_options([options.flag_of(ctx, name) for name in wrong], "eval without --by-layer")
 
-    trained = find_trained(run, program_path, which)
-    if trained is None:
-        raise CheckpointError(
-            f"{run}: no such run folder or checkpoint (.safetensors); rpucc train makes one"
-        )
+    trained = trained_run(run, program_path, which)
     program = trained.load_program()
     if not program.training:
         raise ModelError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpucc.cli import options
-from rpucc.errors import CheckpointError, OutputError, UsageError
+from rpucc.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from rpucc.origins.export import Export
@@ -80,14 +80,9 @@ def export(**arguments: Any) -> None:
 
 
 def _export(arguments: Arguments) -> None:
-    from rpucc.runs.trained import find_trained
+    from rpucc.runs.trained import trained_run
 
-    trained = find_trained(arguments.run, arguments.program_path, arguments.which)
-    if trained is None:
-        raise CheckpointError(
-            f"{arguments.run}: no such run folder or checkpoint (.safetensors); rpucc train makes "
-            "one"
-        )
+    trained = trained_run(arguments.run, arguments.program_path, arguments.which)
     _check_files(arguments, trained)
     machine = trained.load_machine(trained.load_program(), trusted=arguments.trust)
     found = machine.export(measured=arguments.measured)

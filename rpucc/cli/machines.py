@@ -5,8 +5,8 @@ Not for the names themselves (`source.py`), nor for what is done with the machin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from rpucc.cli import options
 from rpucc.cli.source import (
@@ -36,6 +36,11 @@ class Named:
     which: str | None
     seed: int
     trust: bool
+
+    @classmethod
+    def of(cls, arguments: Any) -> Named:
+        """Take them from a command's arguments, which have more."""
+        return cls(*(getattr(arguments, each.name) for each in fields(cls)))
 
 
 def find_machine(

@@ -50,12 +50,13 @@ def report(
     """
     from rpucc.outputs import check_file, print_json, write_text
     from rpucc.report.runs.page import page
-    from rpucc.runs.gather import folder_of, found_run, gather
+    from rpucc.runs.gather import folder_of, gather
+    from rpucc.runs.trained import trained_run
     from rpucc.terminal import say
 
     place = None if output is None else Path(output)
     if place is None and not as_json:
-        place = folder_of(found_run(run, program_path, which)) / "report.html"
+        place = folder_of(trained_run(run, program_path, which)) / "report.html"
     if place is not None:
         check_file(place, run, program_path)
     found = gather(

@@ -138,18 +138,9 @@ def _find_machine(ctx: click.Context, arguments: Arguments) -> tuple[Program, Ma
     from rpucc.cli.machines import Named, find_machine
     from rpucc.runtime.data.sizes import filled_by_inputs
 
-    named = Named(
-        arguments.model,
-        arguments.target,
-        arguments.compiling,
-        arguments.program_path,
-        arguments.which,
-        arguments.seed,
-        arguments.trust,
-    )
     return find_machine(
         ctx,
-        named,
+        Named.of(arguments),
         options.offered(**FIXED),
         lambda stated: filled_by_inputs(stated, arguments.inputs),
     )

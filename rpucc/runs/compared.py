@@ -22,12 +22,12 @@ from rpucc.runs.gather import (
     epoch_metrics,
     flattened,
     folder_name,
-    found_run,
     steps,
     text_of,
 )
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
+from rpucc.runs.trained import trained_run
 
 if TYPE_CHECKING:
     from rpucc.program import Program
@@ -78,7 +78,7 @@ def compared(names: Sequence[str]) -> Comparison:
 
 
 def _run(name: str) -> ComparedRun:
-    trained = found_run(name)
+    trained = trained_run(name)
     program = trained.load_program()
     state = trained.read_checkpoint(program)
     has_record = trained.run is not None and trained.run.record.is_file()

@@ -13,6 +13,7 @@ from typing import Any
 
 from rpucc.errors import OutputError
 from rpucc.runs.about import now
+from rpucc.runs.json_lines import read_lines
 
 KINDS = ("started", "resumed", "epoch", "interrupted", "failed", "finished")
 
@@ -56,17 +57,5 @@ def append(path: Path, event: Event) -> None:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the events; lines that are none, as a killed writer may leave one, are passed over."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict) and entry.get("event") in KINDS:
-            found.append(entry)
-    return found
+    """Return the events; lines that are none are passed over."""
+    return read_lines(path, lambda entry: entry.get("event") in KINDS)

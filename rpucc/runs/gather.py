@@ -24,7 +24,7 @@ from rpucc.runs.layer_record import read_layer_records
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
 from rpucc.runs.step_log import read_steps
-from rpucc.runs.trained import find_trained
+from rpucc.runs.trained import trained_run
 from rpucc.runtime.histogram import histogram
 from rpucc.runtime.metrics import EpochMetrics
 from rpucc.runtime.plane_figures import PlaneState, device_figures, state_figures
@@ -89,7 +89,7 @@ def gather(
     program_path: the program of a checkpoint that lies elsewhere. which: of a run folder's
     checkpoints last, best or the number of an epoch.
     """
-    trained = found_run(name, program_path, which)
+    trained = trained_run(name, program_path, which)
     program = trained.load_program()
     machine = trained.load_machine(program, trusted=trusted)
     record = _record(trained)
@@ -122,16 +122,6 @@ def gather(
         verdict=_verdict(machine, dataset, 1 if record is None else record.batch_size),
         missing=tuple(missing),
     )
-
-
-def found_run(name: str, program_path: str | None = None, which: str | None = None) -> Trained:
-    """Return the files of a run; raises CheckpointError for what is none."""
-    trained = find_trained(name, program_path, which)
-    if trained is None:
-        raise CheckpointError(
-            f"{name}: no such run folder or checkpoint (.safetensors); rpucc train makes one"
-        )
-    return trained
 
 
 def folder_name(trained: Trained) -> str:

@@ -8,13 +8,16 @@ Not for the metrics of whole epochs: those are metrics.csv.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rpucc.errors import OutputError
 from rpucc.outputs import write_text
+from rpucc.runs.json_lines import read_lines
 
 if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
@@ -53,53 +56,34 @@ class StepLog:
         loss = (total - self._sum) / ((weight - self._weight) or math.nan)
         if math.isfinite(loss) and not math.isnan(step.loss):
             line = {"epoch": step.epoch, "samples": step.done, "loss": loss, "lr": step.lr}
-            self._write(json.dumps({**line, "loss_sum": total, "weight": weight}) + "\n")
+            with self._writing():
+                self._stream.write(json.dumps({**line, "loss_sum": total, "weight": weight}) + "\n")
         ended = step.done >= self.samples
         self._sum, self._weight = (0.0, 0.0) if ended else (total, weight)
         self._next = (0 if ended else step.done) + self._every
 
     def on_progress(self, _: Progress) -> None:
         """Let others see the lines: about ten times a second."""
-        self._flush()
+        with self._writing():
+            self._stream.flush()
 
     def close(self) -> None:
         """Write what is left."""
-        try:
+        with self._writing():
             self._stream.close()
-        except OSError as error:
-            raise self._failed(error) from error
 
-    def _write(self, text: str) -> None:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            self._stream.write(text)
+            yield
         except OSError as error:
-            raise self._failed(error) from error
-
-    def _flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"{self.path}: cannot write: {error.strerror or error}")
+            reason = error.strerror or error
+            raise OutputError(f"{self.path}: cannot write: {reason}") from error
 
 
 def read_steps(path: Path) -> list[dict[str, Any]]:
-    """Return the lines; what is none, as the end that a killed writer left, is passed over."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict) and _fits(entry):
-            found.append(entry)
-    return found
+    """Return the lines; what is none is passed over."""
+    return read_lines(path, _fits)
 
 
 def _fits(entry: dict[str, Any]) -> bool:

@@ -53,6 +53,19 @@ class Trained:
         return read_checkpoint(self.checkpoint, program)
 
 
+def trained_run(name: str, program: str | None = None, which: str | None = None) -> Trained:
+    """Return the files of a run folder or checkpoint, as `find_trained`; one there has to be.
+
+    Raises CheckpointError.
+    """
+    found = find_trained(name, program, which)
+    if found is None:
+        raise CheckpointError(
+            f"{name}: no such run folder or checkpoint (.safetensors); rpucc train makes one"
+        )
+    return found
+
+
 def find_trained(name: str, program: str | None = None, which: str | None = None) -> Trained | None:
     """Return the files of a run folder or checkpoint; None where `name` is neither.
 

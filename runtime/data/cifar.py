@@ -8,7 +8,6 @@ Python version: that is a pickle, which rpucc does not open.
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from rpucc.errors import DataError
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.data.npy import CHUNK, Array, Stream, unreadable
+from rpucc.runtime.data.packed import reading_gzip
 
 IMAGE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -147,15 +147,8 @@ def load_cifar_archive(path: Path, kinds: Collection[Cifar] = ALL) -> Dataset:
     Nothing is unpacked to the disk, and nothing but the files of the data set kept.
     """
     known = {name for kind in kinds for name in (*kind.files, kind.names)}
-    try:
-        with gzip.open(path) as stream:
-            members = _members(stream, known, str(path))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} is a truncated or damaged gzip file: copy or download it again"
-        ) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
+    with reading_gzip(path), gzip.open(path) as stream:
+        members = _members(stream, known, str(path))
     for kind in kinds:
         if any(name in members for name in kind.files):
             return _dataset(kind, str(path), lambda name, most: members.get(name))

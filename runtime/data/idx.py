@@ -10,7 +10,6 @@ import gzip
 import math
 import re
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from rpucc.errors import DataError
 from rpucc.runtime.data import mapped
 from rpucc.runtime.data.dataset import Dataset
 from rpucc.runtime.data.npy import MAP_ADVICE, MAX_BYTES, Array, Stream, read_exactly, unreadable
+from rpucc.runtime.data.packed import reading_gzip
 
 TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(np.uint8),
@@ -82,19 +82,13 @@ def read_idx(path: Path) -> Array:
     Raises DataError for a wrong magic number, sizes that do not agree with the file's, a
     truncated or damaged gzip stream, and more than MAX_BYTES that are packed.
     """
-    try:
+    with reading_gzip(path):
         stored = path.stat().st_size
         if path.suffix == ".gz":
             with gzip.open(path) as stream:
                 return _read(stream, path, stored * MAX_DEFLATE_RATIO, exact=False)
         with path.open("rb") as stream:
             return _read(stream, path, stored, exact=True)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} is a truncated or damaged gzip file: copy or download it again"
-        ) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
 
 
 def _read(stream: Stream, path: Path, most: int, *, exact: bool) -> Array:

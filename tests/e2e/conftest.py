@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,28 @@ def cli() -> Cli:
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """Press Ctrl-C once training has looked for it so many times: after every step, and epoch."""
+    from rpucc.runtime import interrupt
+
+    @contextlib.contextmanager
+    def pressed(after: int) -> Iterator[None]:
+        left = itertools.count(1)
+
+        def check(self: interrupt.Interrupt) -> None:
+            if next(left) == after:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(interrupt.Interrupt, "check", check)
+            yield
+
+    return pressed
 
 
 @pytest.fixture

@@ -31,21 +31,10 @@ def options(tiny_model, tiny_data) -> list[object]:
 
 
 @pytest.mark.parametrize("steps", [3, 150])
-def test_resuming_after_ctrl_c_gives_the_same_bits(cli, options, monkeypatch, steps):
+def test_resuming_after_ctrl_c_gives_the_same_bits(cli, options, interrupted, monkeypatch, steps):
     """In the middle of a period: of 7 vectors, in minibatches of 4, and after the last sample."""
-    from rpucc.runtime import interrupt
-
     monkeypatch.setattr("rpucc.runtime.training.PROGRESS_SECONDS", 0.0)
-    seen = 0
-
-    def check(self: interrupt.Interrupt) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == steps:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(interrupt.Interrupt, "check", check)
+    with interrupted(steps):
         assert cli("train", *options, "-o", "cut").code == 130
     assert any(int(array) % 7 for name, array in state("cut").items() if name.endswith(".count"))
     assert cli("train", "cut", "--resume").code == 0

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from rpucc.models.network import Network
 from rpucc.runs.layer_record import read_layer_records
 from rpucc.runs.record import Record
 from rpucc.runs.repeat import NO_OPTION
-from rpucc.runtime import interrupt
 
 from ..rpucc.browser import find_browser
 
@@ -144,32 +142,13 @@ def test_every_recorded_argument_is_an_option_of_train():
 # ---------------------------------------------------------------- the record
 
 
-@pytest.fixture
-def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Let training be interrupted after so many steps."""
-    monkeypatch.setattr("rpucc.runtime.training.PROGRESS_SECONDS", 0.0)
-
-    def cut_after(steps: int) -> None:
-        left = [steps]
-
-        def check(self: interrupt.Interrupt) -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(interrupt.Interrupt, "check", check)
-
-    return cut_after
-
-
 @pytest.mark.parametrize("steps", [40, 61, 100])
-def test_a_resumed_run_has_the_same_record(cli, tiny_model, tiny_data, cut, steps):
+def test_a_resumed_run_has_the_same_record(cli, tiny_model, tiny_data, interrupted, steps):
     """Interrupted in the first epoch, between epochs and in the second, of 60 steps each."""
     how = (tiny_model, "--data", tiny_data, "--epochs", 3, "--batch-size", 10, "--lr", 0.2)
     assert cli("train", *how, "-o", "whole").code == 0
-    cut(steps)
-    assert cli("train", *how, "-o", "parts").code == 130
-    cut(10**9)
+    with interrupted(steps):
+        assert cli("train", *how, "-o", "parts").code == 130
     assert cli("train", "parts", "--resume").code == 0
     assert layers("parts") == layers("whole")
 

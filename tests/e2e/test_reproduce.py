@@ -187,20 +187,9 @@ def test_more_epochs_go_on(cli, experiment):
 
 
 @pytest.mark.parametrize("samples", [1, 2000])
-def test_ctrl_c_and_the_same_command(samples, cli, experiment, monkeypatch):
+def test_ctrl_c_and_the_same_command(samples, cli, experiment, interrupted):
     """In the first step, and in the first epoch of the second run (3 of 600 samples each)."""
-    from rpucc.runtime import interrupt
-
-    seen = 0
-
-    def check(self: interrupt.Interrupt) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == samples:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(interrupt.Interrupt, "check", check)
+    with interrupted(samples):
         cut = cli("reproduce", experiment, "-o", "out")
     assert cut.code == 130
     assert cut.stderr.splitlines()[-1] == (

@@ -192,23 +192,12 @@ def test_a_long_epoch_has_few_lines(cli, tiny_model, tiny_data, monkeypatch):
 
 @pytest.mark.parametrize("samples", [1, 57, 600, 700])
 def test_resumed_lines_are_those_of_a_training_that_was_never_stopped(
-    samples, cli, tiny_model, tiny_data, monkeypatch
+    samples, cli, tiny_model, tiny_data, interrupted, monkeypatch
 ):
-    from rpucc.runtime import interrupt
-
     monkeypatch.setattr("rpucc.runs.step_log.LINES", 30)
     options = ("--data", tiny_data, "--epochs", 2)
     assert cli("train", tiny_model, *options, "-o", "whole").code == 0
-    seen = 0
-
-    def check(self: interrupt.Interrupt) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == samples:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(interrupt.Interrupt, "check", check)
+    with interrupted(samples):
         assert cli("train", tiny_model, *options, "-o", "cut").code == 130
     assert events("cut")[-1] == "interrupted"
     with Path("cut/metrics.jsonl").open("a") as stream:  # what a killed one leaves beyond it

@@ -193,21 +193,10 @@ def test_ctrl_c_and_resume(cli, command, tiny_model, tiny_data):
 
 
 @pytest.mark.parametrize("samples", [1, 300, 600])
-def test_ctrl_c_anywhere_in_an_epoch(samples, cli, tiny_model, tiny_data, monkeypatch):
+def test_ctrl_c_anywhere_in_an_epoch(samples, cli, tiny_model, tiny_data, interrupted, monkeypatch):
     """Also after its last sample (there are 600), before the test."""
-    from rpucc.runtime import interrupt
-
     monkeypatch.setattr("rpucc.runtime.training.PROGRESS_SECONDS", 0.0)
-    seen = 0  # one call of on_progress a step, one sample a step
-
-    def check(self: interrupt.Interrupt) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == samples:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(interrupt.Interrupt, "check", check)
+    with interrupted(samples):
         cut = cli("train", tiny_model, "--data", tiny_data, "-o", "cut")
     assert cut.code == 130
     assert cut.stderr.splitlines()[-1].startswith(f"interrupted in epoch 1 after {samples} samples")
