@@ -6,9 +6,8 @@ Not for how a step is computed (the program, run by the executor), nor for the e
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
@@ -23,9 +22,10 @@ from rpucc.runtime.callbacks import Callback, Callbacks
 from rpucc.runtime.checkpoint_file import checkpoint_place
 from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
 from rpucc.runtime.data.fit import fitted
+from rpucc.runtime.data.given import given_data, given_samples, own_batch
 from rpucc.runtime.data.labels import fitted_labels
-from rpucc.runtime.data.load import SOURCES, is_data_set, load_dataset
-from rpucc.runtime.data.streams import Streamed, collected, is_stream, streamed
+from rpucc.runtime.data.load import SOURCES, load_dataset
+from rpucc.runtime.data.streams import Streamed, collected, is_stream
 from rpucc.runtime.evaluation import EvaluationSums
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
@@ -196,9 +196,9 @@ class Trainer:
         )
         settings.check(validated=validation is not None)
         told = Callbacks(callbacks)
-        dataset = self._fitted(self._load(data))
+        dataset = self._fitted(given_data(data, self.feed.shapes))
         if isinstance(dataset, Streamed):
-            settings = replace(settings, batch_size=_own_batch(dataset, batch_size))
+            settings = replace(settings, batch_size=own_batch(dataset, batch_size))
         held = None
         if validation is not None:
             if validation is data or (isinstance(data, str) and validation == data):
@@ -241,7 +241,7 @@ class Trainer:
         if is_stream(data):
             x, y = collected(data, "the samples")
         if y is None:
-            dataset = self._load(data)
+            dataset = given_data(data, self.feed.shapes)
             x, y = dataset.x_test, dataset.y_test
         labels = as_labels(y, "y")
         ideal = arguments.instance("evaluate(ideal)", ideal, bool, "True or False")
@@ -299,7 +299,7 @@ class Trainer:
             if name not in known:
                 raise RpuccError(f"no output is called {name!r}; there are {', '.join(known)}")
         found: dict[str, list[Array]] = {name: [] for name in names}
-        rows = self.feed.rows(self._samples(data), "x")
+        rows = self.feed.rows(given_samples(data, self.feed.shapes), "x")
         ideal = arguments.instance("ideal", ideal, bool, "True or False")
         for first, executor in self._batches(rows, batch_size, names, ideal=ideal):
             executor.run(self.machine.counters.sample + first)
@@ -408,22 +408,6 @@ class Trainer:
         found = self._fitted(whole(found))
         return Validation(found.x_train, found.y_train)
 
-    def _load(self, data: object) -> Dataset:
-        """The data set that a caller means."""
-        if isinstance(data, tuple) and len(data) == 2 and is_stream(data[0]):
-            return streamed(*data)
-        return load_dataset(data, inputs=self.feed.shapes)  # type: ignore[arg-type]
-
-    def _samples(self, data: Any) -> Samples:
-        """Samples alone as they are; of what has labels, too, the test part."""
-        if is_stream(data):
-            return collected(data, "the samples")[0]
-        if isinstance(data, Mapping):
-            alone = set(data) == set(self.feed.shapes) or not is_data_set(data)
-        else:
-            alone = not isinstance(data, Dataset | str | os.PathLike | tuple)
-        return data if alone else self._load(data).x_test
-
     def scored(self, y: Array, output: tuple[int, ...]) -> tuple[Array, Scoring]:
         """Labels as outputs of a shape [n, ...] are compared with them, and how that is done."""
         program = self.machine.program
@@ -442,14 +426,3 @@ class Trainer:
                 "belong to; export the model with an output [batch, classes]"
             )
         return fitted(dataset, self.feed.shapes, output.shape[1:], program.loss)
-
-
-def _own_batch(dataset: Streamed, given: int) -> int:
-    """The batch size of a stream, of which a caller can give no other."""
-    own = len(dataset.y_train)
-    if given not in (1, own):
-        raise ArgumentError(
-            f"batch_size: found {given}, but the data come in batches of {own}; leave it out, or "
-            "make the loader with that"
-        )
-    return own
