@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import click
@@ -109,9 +109,9 @@ def evaluate(
     if by_layer:
         wrong = options.given(ctx, "ideal", "top_k")
         refuse_options([options.flag_of(ctx, name) for name in wrong], "eval --by-layer")
-        named = (run, target, compiling, program_path, which, seed, trust)
-        what = (data, data_dir, batch_size, threads, samples, choose or 0)
-        run_by_layer(ctx, Arguments(*named, *what, output, csv, as_json))
+        own = ctx.params | {"model": run, "compiling": compiling, "choose": choose or 0}
+        known = (each.name for each in fields(Arguments))
+        run_by_layer(ctx, Arguments(**{name: own[name] for name in known}))
         return
     wrong = options.given(ctx, *LAYERS_ONLY)
     refuse_options([options.flag_of(ctx, name) for name in wrong], "eval without --by-layer")
