@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -103,6 +104,32 @@ def test_measured_weights_are_off_by_their_noise(cli: Cli, trained: str) -> None
         )
     assert cli("export", trained, "-o", "again.onnx", "--measured", 200).code == 0
     assert Path("again.onnx").read_bytes() == Path("out.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 4])
+def test_the_file_is_compared_with_the_arrays(cli, make_model, tiny_data, monkeypatch, batch):
+    """Whatever number of samples it wants at once; a file that computes something else is none."""
+    random = np.random.default_rng(1)
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["y"], "classes", transB=1)]
+    weights = {"w": random.normal(0, 0.2, (3, 12)), "b": np.zeros(3)}
+    model = make_model("m.onnx", nodes, [batch, 12], **weights)
+    run(cli, model, tiny_data)
+    said = cli("export", "run", "-o", "m.trained.onnx")
+    assert said.code == 0, said.stderr
+    assert "computes what the arrays do, to" in said.stdout
+    export = rpucc.Machine.export
+
+    def wrong(self: rpucc.Machine, **how: int | None) -> rpucc.Export:
+        found = export(self, **how)
+        weight = found.model.graph.initializers["w"]
+        weight.const_value = ir.tensor(1.01 * weight.const_value.numpy())
+        return found
+
+    monkeypatch.setattr(rpucc.Machine, "export", wrong)
+    refused = cli("export", "run", "-o", "other.onnx")
+    assert refused.code == 3
+    assert "the exported model differs from the arrays in output 'y'" in refused.stderr
+    assert not Path("other.onnx").exists()
 
 
 def test_nothing_is_lost(cli: Cli, trained: str) -> None:
