@@ -50,7 +50,8 @@ def report(
     """
     from rpucc.outputs import check_file, print_json, write_text
     from rpucc.report.runs.page import page
-    from rpucc.runs.gather import folder_of, gather
+    from rpucc.runs.gather import gather
+    from rpucc.runs.shown import folder_of
     from rpucc.runs.trained import trained_run
     from rpucc.terminal import say
 

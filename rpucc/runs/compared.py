@@ -18,15 +18,9 @@ from rpucc import arguments
 from rpucc.digests import DIGITS, network_digest, other_weights_digest, weight_digests
 from rpucc.report.runs.comparison import ComparedRun, Comparison
 from rpucc.report.runs.run_report import History
-from rpucc.runs.gather import (
-    epoch_metrics,
-    flattened,
-    folder_name,
-    steps,
-    text_of,
-)
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
+from rpucc.runs.shown import epoch_metrics, flattened, folder_name, steps, text_of
 from rpucc.runs.trained import trained_run
 
 if TYPE_CHECKING:

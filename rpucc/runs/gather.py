@@ -5,13 +5,9 @@ Not for how it looks: that is rpucc.report.runs.
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rpucc import arguments
 from rpucc.errors import CheckpointError, RpuccError, one_line
@@ -23,10 +19,9 @@ from rpucc.report.text.training import trained_text
 from rpucc.runs.layer_record import read_layer_records
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
-from rpucc.runs.step_log import read_steps
+from rpucc.runs.shown import epoch_metrics, flattened, folder_name, steps, text_of
 from rpucc.runs.trained import trained_run
 from rpucc.runtime.histogram import histogram
-from rpucc.runtime.metrics import EpochMetrics
 from rpucc.runtime.plane_figures import PlaneState, device_figures, state_figures
 from rpucc.target.write import as_toml
 
@@ -37,12 +32,6 @@ if TYPE_CHECKING:
     from rpucc.runs.trained import Trained
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
-
-
-POINTS = 300
-"""Of the loss while epochs ran: means of as many lines of metrics.jsonl as that takes."""
-DEEPEST = 6
-"""Objects in objects, of run.json, that have rows of their own."""
 
 
 def write_report(
@@ -122,36 +111,6 @@ def gather(
         verdict=_verdict(machine, dataset, 1 if record is None else record.batch_size),
         missing=tuple(missing),
     )
-
-
-def folder_name(trained: Trained) -> str:
-    """Return what a page calls a run: the name of its folder."""
-    return folder_of(trained).resolve().name or str(trained.checkpoint)
-
-
-def folder_of(trained: Trained) -> Path:
-    """Return the run folder, or that of a checkpoint alone."""
-    return trained.checkpoint.parent if trained.run is None else trained.run.path
-
-
-def epoch_metrics(records: list[dict[str, Any]]) -> tuple[EpochMetrics, ...]:
-    """Return what a checkpoint's history says of each epoch."""
-    return tuple(EpochMetrics.from_record(each) for each in records)
-
-
-def steps(trained: Trained, metrics: tuple[EpochMetrics, ...]) -> tuple[tuple[float, float], ...]:
-    """Return the loss while the epochs of a history ran, in at most POINTS points."""
-    if trained.run is None:
-        return ()
-    samples = {each.epoch: each.samples for each in metrics}
-    found = [
-        (line["epoch"] - 1 + line["samples"] / samples[line["epoch"]], line["loss"])
-        for line in read_steps(trained.run.steps)
-        if samples.get(line["epoch"]) and math.isfinite(line["loss"])
-    ]
-    every = -(-len(found) // POINTS)
-    groups = (found[i : i + every] for i in range(0, len(found), every or 1))
-    return tuple((group[-1][0], statistics.fmean(loss for _, loss in group)) for group in groups)
 
 
 def _record(trained: Trained) -> Record | None:
@@ -266,26 +225,3 @@ def _settings(trained: Trained) -> Iterator[tuple[str, str]]:
     if trained.run is not None and trained.run.record.is_file():
         for key, value in flattened(read_json(trained.run.record)):
             yield key, text_of(value)
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of an object and of what is in it, "array.0.rows", with their values."""
-    for key, value in values.items():
-        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-            value = {str(i): each for i, each in enumerate(value)}
-        if isinstance(value, Mapping) and value and prefix.count(".") < DEEPEST:
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def text_of(value: Any) -> str:
-    """Return a value of JSON as a table shows it; texts without quotes, null as a dash."""
-    if value is None or value == {}:
-        return units.NONE
-    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-        return "\n".join(value) or units.NONE
-    try:
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except RecursionError:  # of a file that nobody wrote with rpucc
-        return "…"
