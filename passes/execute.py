@@ -49,10 +49,10 @@ def random_feeds(
 ) -> dict[str, Array]:
     """Draw an array for each input of `model`; the draw depends on the seed and the name only.
 
-    Data lie in `rpucc.input_range`, labels below the number of classes, learning rates are 0.01;
-    which inputs are which, the step contract says. Shapes come from the model, then from `template`
-    (a later stage of the same model); what both leave open is `batch` in the first place and an
-    error elsewhere.
+    Data lie in `rpucc.input_range`, labels below the number of classes, learning rates are 0.01,
+    and the mode is that of an evaluation; which inputs are which, the step contract says. Shapes
+    come from the model, then from `template` (a later stage of the same model); what both leave
+    open is `batch` in the first place and an error elsewhere.
     """
     known = known or {}
     notes = dict(template.metadata_props if template is not None else {}) | model.metadata_props
@@ -83,6 +83,8 @@ def _draw(
     dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
     if step is not None and value.name in step.rates:
         return np.full(shape, LEARNING_RATE, dtype)
+    if step is not None and value.name == step.mode:
+        return np.zeros(shape, dtype)
     if dtype.kind in "iu":
         classes = 2
         if step is not None and value.name == step.labels:

@@ -1,14 +1,15 @@
-"""Batch norms: fold each into the layer before it, or leave it digital, frozen or trained.
+"""Batch norms: fold each into the layer before it, or leave it digital: frozen, trained, or with
+statistics of the batch.
 
-At minibatch 1 there are no batch statistics: mean and variance are always the file's. Not for the
-gradients of a batch norm that stays: those are in `gradients/elementwise.py`.
+Not for what the last becomes (`batch_statistics.py`), nor for the gradients of a batch norm that
+stays (`gradients/normalization.py`).
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from rpucc.origins.notes import note_origin, origin_of
 from rpucc.origins.terms import Factor, Norm, Origin
 from rpucc.origins.view import View
 from rpucc.passes.base import RpuPass
+from rpucc.passes.batch_statistics import BatchStatistics, was_training, why_not_batch
 from rpucc.passes.graph_reader import constant_of, int_of, known_shape, static_dims
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
 from rpucc.passes.notes import add_notes, listed
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from rpucc.target.target import Target
 
 BATCH_NORM = "rpucc.batch_norm"
-"""Node metadata of a batch norm that stays: "frozen" or "trained"."""
+"""Node metadata of a batch norm that stays: "frozen", "trained" or "batch"."""
 
 BATCH_NORMS_KEY = "rpucc.batch_norms"
 """Model metadata: JSON list of what became of each batch norm, see `Decision`."""
@@ -39,7 +41,7 @@ class Decision:
     """What became of one batch norm."""
 
     node: str
-    fate: Literal["folded", "frozen", "trained"]
+    fate: Literal["folded", "frozen", "trained", "batch"]
     into: str = ""
     """The layer that it was folded into."""
     why: str = ""
@@ -54,9 +56,10 @@ class FoldBatchNorm(RpuPass):
     Leaves behind: a batch norm of policy "fold" is part of the Conv, ConvTranspose, Gemm or MatMul
     before it, whose only use it was: weights scaled, bias merged (an Add where a MatMul has no
     place for one). The others stay digital, with node metadata `rpucc.batch_norm`: "trained"
-    (scale and bias change in training, mean and variance are the file's), or "frozen": nothing
-    changes. What cannot be folded exactly stays frozen. Model metadata `rpucc.batch_norms` says
-    what became of each and why; the import notes sum it up.
+    (scale and bias change in training, mean and variance are the file's), "batch" (an rpu BatchNorm
+    with statistics of the minibatch, whose mode is a new graph input, `training`), or "frozen":
+    nothing changes. What cannot be folded exactly stays frozen. Model metadata `rpucc.batch_norms`
+    says what became of each and why; the import notes sum it up.
 
         before: c = Conv(x, W); y = BatchNormalization(c, scale, bias, mean, var)
         after:  y = Conv(x, conv1.folded, conv1.b)   # W · a, bias - mean · a; a = scale/√(var + ε)
@@ -71,13 +74,15 @@ class FoldBatchNorm(RpuPass):
         """Fold or mark every batch norm."""
         nodes = [node for node in model.graph if is_batch_norm(node)]
         emitter = Emitter(model)
-        decisions = [self._decide(emitter, node) for node in nodes]
+        statistics = BatchStatistics(emitter)
+        as_inference = [node.name or "" for node in nodes if was_training(node)]
+        decisions = [self._decide(emitter, statistics, node) for node in nodes]
         if decisions:
             drop_unused_initializers(model.graph)
-            _describe(model, decisions)
+            _describe(model, decisions, as_inference)
         return ir.passes.PassResult(model, modified=bool(decisions))
 
-    def _decide(self, emitter: Emitter, node: ir.Node) -> Decision:
+    def _decide(self, emitter: Emitter, statistics: BatchStatistics, node: ir.Node) -> Decision:
         name = node.name or ""
         policy = self.target.for_layer(name).batch_norm.policy
         why = ""
@@ -86,11 +91,24 @@ class FoldBatchNorm(RpuPass):
             if not why:
                 layer = _Fold(emitter, node).run()
                 return Decision(name, "folded", into=layer.name or "")
+        if policy == "batch" and self.training:
+            why = why_not_batch(node) or self._other_policy_beside(node) or ""
+            if not why:
+                statistics.give(node).metadata_props[BATCH_NORM] = "batch"
+                return Decision(name, "batch")
         trained = policy == "train" and self.training
         if trained and _constants(node) is None:
             trained, why = False, "its scale, bias, mean or variance is computed"
         node.metadata_props[BATCH_NORM] = "trained" if trained else "frozen"
         return Decision(name, "trained" if trained else "frozen", why=why)
+
+    def _other_policy_beside(self, node: ir.Node) -> str | None:
+        """Return which batch norm would keep numbers that this one, which shares them, moves."""
+        uses = (use for value in node.inputs[1:5] if value is not None for use in value.uses())
+        for other in (use.node for use in uses if is_batch_norm(use.node)):
+            if self.target.for_layer(other.name or "").batch_norm.policy != "batch":
+                return f"{other.name!r}, which has its numbers too, has another policy"
+        return None
 
 
 def is_batch_norm(node: ir.Node) -> bool:
@@ -340,11 +358,21 @@ class _Fold:
 # ---------------------------------------------------------------- the report
 
 
-def _describe(model: ir.Model, decisions: list[Decision]) -> None:
-    """Write the decisions and their summary into the model's metadata."""
+def _describe(model: ir.Model, decisions: list[Decision], as_inference: Sequence[str]) -> None:
+    """Write the decisions and their summary into the model's metadata.
+
+    as_inference: the names of those that the file has in training mode.
+    """
     notes = model.metadata_props
     notes[BATCH_NORMS_KEY] = json.dumps([asdict(decision) for decision in decisions])
-    add_notes(model, _summary(decisions))
+    batch = {decision.node for decision in decisions if decision.fate == "batch"}
+    left = [name for name in as_inference if name not in batch]
+    was = "was" if len(left) == 1 else "were"
+    lines = [
+        f"{listed(left)} {was} exported in training mode: taken as in inference, with the file's "
+        "mean and variance"
+    ]
+    add_notes(model, [*_summary(decisions), *(lines if left else ())])
 
 
 def _summary(decisions: Iterable[Decision]) -> list[str]:
@@ -355,6 +383,7 @@ def _summary(decisions: Iterable[Decision]) -> list[str]:
         "folded": "folded into the layer before",
         "frozen": "digital and frozen",
         "trained": "digital and trained",
+        "batch": "digital, with statistics of the batch",
     }
     lines = [
         "batch norms: " + ", ".join(f"{count[k]} {text}" for k, text in texts.items() if count[k])

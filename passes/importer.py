@@ -21,7 +21,11 @@ from rpucc.passes.frontend.bypass import drop_idle_nodes
 from rpucc.passes.frontend.casts import settle_cast_likes
 from rpucc.passes.frontend.constants import fold_constants
 from rpucc.passes.frontend.gemm import split_gemm_sums
-from rpucc.passes.frontend.inference import take_as_inference
+from rpucc.passes.frontend.inference import (
+    TRAINING_MODE,
+    take_as_inference,
+    training_batch_norms,
+)
 from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
 from rpucc.passes.frontend.messages import label_of, node_text, one_line
@@ -179,6 +183,7 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
         where = f"{label}: {node_text(node)}"
         enforce(support.OP_RULES, node, where, UnsupportedError, problems)
     common.RemoveInitializersFromInputsPass()(model)
+    training = training_batch_norms(model)
     notes = take_as_inference(model)
     notes += drop_unread_inputs(model)
     watch("drop_unread_inputs", model)
@@ -191,6 +196,9 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
     except UnsupportedError:
         problems.gate()  # a refused op may be the cause
         raise
+    for node in model.graph:  # after the converter, which drops what is noted on nodes
+        if node.outputs[0].name in training:
+            node.metadata_props[TRAINING_MODE] = "1"
     return notes
 
 

@@ -117,7 +117,22 @@ class Verify:
                 rerun=lambda: _shaken_snapshot(event.model, feeds, self._probes, where),
                 spend=True,
             )
+        if self._begin_training(event.model):
+            after = take_snapshot(event.model, self._feeds, self._probes, where)
+            _ = after.probed
         self._before = after
+
+    def _begin_training(self, model: ir.Model) -> bool:
+        """Set the mode of a model that has one to training; whether it was not.
+
+        The pass that gave it its mode has been compared with a model that has none, as in an
+        evaluation. All passes after it are compared as in training.
+        """
+        step = StepContract.find(model)
+        if step is None or step.mode is None or self._feeds[step.mode].all():
+            return False
+        self._feeds[step.mode] = np.ones_like(self._feeds[step.mode])
+        return True
 
 
 def compare_models(

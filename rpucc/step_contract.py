@@ -74,6 +74,9 @@ class StepContract:
     """Each initializer that a step changes -> the graph output that is its next value: analog
     weights, digital parameters. Empty for inference."""
     metrics: tuple[Metric, ...] = ()
+    mode: str | None = None
+    """The graph input, a scalar, that is 1 in a step of training and 0 in an evaluation; None where
+    the forward cycle of both is the same."""
 
     @classmethod
     def inference(cls, model: ir.Model) -> StepContract:
@@ -113,7 +116,8 @@ class StepContract:
             raise ValueError("is no valid JSON") from error
         except json.JSONDecodeError as error:
             raise ValueError("is no valid JSON") from error
-        _check(data, _STEP_KEYS, "it")
+        moded = isinstance(data, dict) and "mode" in data
+        _check(data, _STEP_KEYS | _MODE_KEY if moded else _STEP_KEYS, "it")
         metrics = []
         for i, entry in enumerate(data.pop("metrics")):
             weighted = isinstance(entry, dict) and "weight" in entry
@@ -129,6 +133,8 @@ class StepContract:
         for metric in data["metrics"]:
             if metric["weight"] is None:
                 del metric["weight"]  # most have none, and earlier versions knew none
+        if data["mode"] is None:
+            del data["mode"]  # the same
         return json.dumps(data)
 
     def write(self, model: ir.Model) -> None:
@@ -199,6 +205,7 @@ _STEP_KEYS = {
     "state": (_is_state, "names of initializers with the names of their next values"),
     "metrics": (lambda data: isinstance(data, list), "a list of metrics"),
 }
+_MODE_KEY = {"mode": _NAME}
 _METRIC_KEYS = {
     "name": _NAME,
     "output": _NAME,

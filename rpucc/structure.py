@@ -68,7 +68,8 @@ def _contract_problems(model: ir.Model) -> Iterator[str]:
     inputs = {value.name for value in model.graph.inputs}
     outputs = {value.name for value in model.graph.outputs}
     made = {output.name for node in model.graph for output in node.outputs}
-    taken = (*step.inputs, *step.rates, *((step.labels,) if step.labels is not None else ()))
+    single = (name for name in (step.labels, step.mode) if name is not None)
+    taken = (*step.inputs, *step.rates, *single)
     scored = (step.output, *(metric.output for metric in step.metrics))
     for names, known, kind in (
         (taken, inputs, "graph input"),

@@ -7,6 +7,7 @@ from rpucc.runtime.backend import Backend
 from rpucc.runtime.chains import FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
 from rpucc.runtime.digital import NATIVE
 from rpucc.runtime.digital.session import build_session
+from rpucc.runtime.instructions.batch_norm import build_batch_norm, build_batch_norm_gradient
 from rpucc.runtime.instructions.cell_update import build_cell_update
 from rpucc.runtime.instructions.fused import build_slope, build_turn
 from rpucc.runtime.instructions.head import build_head
@@ -28,6 +29,8 @@ CPU = Backend(
         "Assign": build_assign,
         "Collect": build_collect,
         "Update": build_update,
+        "BatchNorm": build_batch_norm,
+        "BatchNormGradient": build_batch_norm_gradient,
         **dict.fromkeys((op for op in UPDATES if op != "Update"), build_cell_update),
     },
     standard=NATIVE,

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
-    `evaluating` separates the read noise of an evaluation from that of training; with `ideal`
-    reads are exact products, whatever the layers' periphery; with `exact` those of the layers that
-    it names when a step runs. Without `fuse` more values have a buffer, and a step takes longer.
+    `evaluating` separates the read noise of an evaluation from that of training, and sets the mode
+    of a program that has one (`StepContract.mode`); with `ideal` reads are exact products, whatever
+    the layers' periphery; with `exact` those of the layers that it names when a step runs. Without
+    `fuse` more values have a buffer, and a step takes longer.
     `backend` makes the instructions.
     """
 
@@ -193,6 +194,9 @@ class Executor:
                 raise RpuccError(f"input '{value.name}' {value.shape}: its shape is not static")
             dtype = value.dtype.numpy() if value.dtype is not None else np.float32
             self._arrays[value] = np.zeros(shape, dtype)
+            if value.name == self.machine.program.step.mode:
+                self._arrays[value][...] = not self.address.evaluating
+                self._constant.add(value)
 
     def _build(self, wanted: Sequence[ir.Value], fuse: bool, backend: Backend) -> None:
         nodes = _needed(self.graph, wanted)

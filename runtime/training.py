@@ -140,6 +140,8 @@ class Training:
         self._top_k = check_objective(program, dataset.y_train, settings.batch_size, settings.top_k)
         self._has_loss = program.step.metric("loss") is not None
         self._check_watched()
+        if program.step.mode is not None:
+            self._make_steps()
         augmentation = Augmentation(settings.augment, program, trainer.feed, dataset.y_train)
         key = self.machine.key
         self._change = partial(augmentation.apply, key=key) if augmentation else None
@@ -319,6 +321,16 @@ class Training:
                 f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
                 f"random numbers would repeat after {MOST_DRAWS:,}; train fewer"
             )
+
+    def _make_steps(self) -> None:
+        """Make the step of each size that arrays need before the first of them.
+
+        A batch norm may have no statistics in the step of a sample that is left over, which would
+        end the training after an epoch.
+        """
+        size, samples = self.settings.batch_size, self._batches.samples
+        for each in {min(size, samples) or size, samples % size or size}:
+            self.trainer.step(each)
 
     def _check_watched(self) -> None:
         """Hold that the program has what is watched, where anything is."""

@@ -1,7 +1,8 @@
 """Take what was exported in training mode as in inference: Dropout and BatchNormalization.
 
-The training step is rpucc's own, and what becomes of a batch norm is the target's choice, so the
-mode in the file says nothing. Not for taking idle nodes out: that is `bypass.py`.
+The training step is rpucc's own, and what becomes of a batch norm is the target's choice
+(`fold_batchnorm.py`, which the mode in the file tells that its statistics were never measured). Not
+for taking idle nodes out: that is `bypass.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import onnx_ir as ir
 
 from rpucc.passes.frontend.messages import node_text
 
+TRAINING_MODE = "rpucc.training_mode"
+"""Node metadata of a batch norm that the file has in training mode, where that has been cleared."""
+
 
 def take_as_inference(model: ir.Model) -> list[str]:
-    """Clear the training mode of every node, functions included; returns a note for each.
+    """Clear the training mode of every node, functions included; returns a note for each Dropout.
 
     A batch norm then uses the running mean and variance that are its inputs; outputs for new
     statistics go away (a rule has refused them where they are used).
@@ -24,12 +28,18 @@ def take_as_inference(model: ir.Model) -> list[str]:
     for node in _all_nodes(model):
         if node.op_type == "Dropout" and _leave_dropout(node):
             notes.append(f"{node_text(node)} was exported in training mode: left out")
-        elif node.op_type == "BatchNormalization" and _leave_batch_norm(node):
-            notes.append(
-                f"{node_text(node)} was exported in training mode: taken as in inference, with the "
-                "file's mean and variance"
-            )
+        elif node.op_type == "BatchNormalization":
+            _leave_batch_norm(node)
     return notes
+
+
+def training_batch_norms(model: ir.Model) -> set[str]:
+    """Return the results of the batch norms of the graph that are in training mode."""
+    return {
+        str(node.outputs[0].name)
+        for node in model.graph
+        if node.domain == "" and node.op_type == "BatchNormalization" and _is_training(node)
+    }
 
 
 def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
@@ -46,10 +56,13 @@ def _leave_dropout(node: ir.Node) -> bool:
     return mode is None or bool(np.all(mode.numpy()))
 
 
-def _leave_batch_norm(node: ir.Node) -> bool:
-    """Clear `training_mode`; before opset 14 the number of outputs said it."""
-    training = bool(node.attributes.get_int("training_mode", 0)) or len(node.outputs) > 1
+def _is_training(node: ir.Node) -> bool:
+    """Whether a batch norm is in training mode; before opset 14 the number of outputs said it."""
+    return bool(node.attributes.get_int("training_mode", 0)) or len(node.outputs) > 1
+
+
+def _leave_batch_norm(node: ir.Node) -> None:
+    """Clear `training_mode`, and the outputs that it has."""
     node.attributes.pop("training_mode", None)
     if len(node.outputs) > 1:
         node.resize_outputs(1)
-    return training

@@ -75,6 +75,7 @@ GRADIENTS: dict[str, Rule] = {
     "ConvTranspose": refused.convolution,
     # normalisation
     "BatchNormalization": normalization.batch_normalization,
+    "BatchNorm": normalization.batch_norm,
     "InstanceNormalization": normalization.instance_normalization,
     "GroupNormalization": normalization.group_normalization,
     "LayerNormalization": normalization.layer_normalization,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.opset import DOMAIN
 from rpucc.passes.gradients.context import (
     Found,
     GradientEmitter,
@@ -49,6 +50,26 @@ def batch_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradient
     if e.wants(node, 2):
         dbias = _channel_sum(e, the(g))
     return [dx, dscale, dbias]
+
+
+def batch_norm(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """The rpu op's own gradient, one node: through the statistics of the batch where it trains."""
+    if any(gradient is not None for gradient in g[1:]):
+        refuse(node, "its statistics are used as an output")
+    x, scale, training = input_of(node), input_of(node, 1), input_of(node, 5)
+    centre, deviation = node.outputs[3:5]
+    found = e.ops(
+        "BatchNormGradient",
+        the(g),
+        x,
+        scale,
+        centre,
+        deviation,
+        training,
+        outputs=["", f"{scale.name}.grad", f"{input_of(node, 2).name}.grad"],
+        domain=DOMAIN,
+    )
+    return list(found)
 
 
 def instance_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from rpucc.errors import ModelError
 from rpucc.layers import LR_SCALE
+from rpucc.passes.batch_statistics import running_statistics
 from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.graph_reader import ANALOG, CYCLE, FLOATS, LAYER, int_of, known_shape
 from rpucc.passes.graph_writer import Emitter, graph_input
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
 class StepWriter:
     """Appends a step to the forward cycle of a graph, part by part, and describes it.
 
-    Made before anything is appended: the graph's inputs are then the data, its nodes the forward
-    cycle.
+    Made before anything is appended: the graph's inputs are then the data and the mode that its
+    contract may name, its nodes the forward cycle.
     """
 
     def __init__(self, e: Emitter, target: Target) -> None:
         self.e, self.target = e, target
         self._forward = set(e.graph)
-        self._inputs = tuple(str(value.name) for value in e.graph.inputs)
+        before = StepContract.find(e.model)
+        self._mode = None if before is None else before.mode
+        names = (str(value.name) for value in e.graph.inputs)
+        self._inputs = tuple(name for name in names if name != self._mode)
         self._labels: ir.Value | None = None
         self._rate: ir.Value | None = None
         self._scaled: dict[float, ir.Value] = {}
@@ -56,7 +60,8 @@ class StepWriter:
 
         A matrix on arrays has one Update, over the positions of all its outer products in the order
         given: however often a step uses it, no two pulses share a draw. What is digital becomes
-        W - lr·gradient; what is frozen stays. Raises ModelError where nothing moves.
+        W - lr·gradient; what is frozen stays. Running statistics follow their batches, at any rate.
+        Raises ModelError where nothing moves.
         """
         of_weight: dict[ir.Value, list[OuterProduct]] = {}
         for product in products:
@@ -80,6 +85,8 @@ class StepWriter:
             raise ModelError(
                 "the model has nothing to train: its output does not depend on any layer's weights"
             )
+        running = running_statistics(self.e.graph)
+        self._state |= {str(old.name): new for old, new in running.items()}
 
     def trained(self, sources: Sequence[ir.Value]) -> list[ir.Value]:
         """Those of `sources` that a rate moves: layers with `update.lr_scale` 0 are frozen.
@@ -148,6 +155,7 @@ class StepWriter:
             rates=(str(rate.name),),
             state={name: str(value.name) for name, value in self._state.items()},
             metrics=metrics,
+            mode=self._mode,
         )
         graph = self.e.graph
         made = {str(value.name): value for node in graph for value in node.outputs}
@@ -163,7 +171,7 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
     """Return the initializers that training changes, in the order of their first use.
 
     These are the weights of Reads, the digital weights of layers, a bias in an Add right after a
-    layer, and the scale and bias of batch norms of policy "train".
+    layer, and the scale and bias of batch norms of the policies "train" and "batch".
     """
     found: dict[ir.Value, None] = {}
     for node in graph:
@@ -174,7 +182,7 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
         elif _adds_to_layer(node):
             # A single number is part of a formula (the 3 of a hard swish), not a bias.
             candidates = [v for v in node.inputs if v is not None and not _is_one_number(v)]
-        elif node.metadata_props.get(BATCH_NORM) == "trained":
+        elif _is_trained_norm(node):
             candidates = list(node.inputs[1:3])
         else:
             continue
@@ -182,6 +190,10 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
             if value is not None and value.is_initializer() and value.dtype in FLOATS:
                 found[value] = None
     return list(found)
+
+
+def _is_trained_norm(node: ir.Node) -> bool:
+    return node.metadata_props.get(BATCH_NORM) in ("trained", "batch")
 
 
 def _is_one_number(value: ir.Value) -> bool:
@@ -207,7 +219,7 @@ def _layer_of(W: ir.Value) -> str | None:
 
 def _batch_norm_of(W: ir.Value) -> str | None:
     """Return the trained batch norm that a weight belongs to: rules match it by its own name."""
-    trained = (n for n in W.consumers() if n.metadata_props.get(BATCH_NORM) == "trained")
+    trained = (node for node in W.consumers() if _is_trained_norm(node))
     return next((node.name for node in trained), None)
 
 

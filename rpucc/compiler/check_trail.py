@@ -16,7 +16,7 @@ import onnx_ir as ir
 from rpucc.constant_weights import count_of, weights_of
 from rpucc.layers import MATRIX, NO_LAYER
 from rpucc.passes.callbacks import IMPORT
-from rpucc.passes.fold_batchnorm import BATCH_NORM, Decision, decisions_of
+from rpucc.passes.fold_batchnorm import BATCH_NORM, decisions_of
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.graph_reader import ANALOG, LAYER
 from rpucc.passes.normalise_products import could_be_layer
@@ -134,7 +134,7 @@ class Trail:
         if event.name == "normalise_products":
             self._follow_rewritten(model)
         elif event.name == "fold_batchnorm":
-            self._note_batch_norms(decisions_of(model))
+            self._note_batch_norms(model)
         elif event.name == "select_analog":
             self._note_layers()
         elif event.name == "differentiate":
@@ -196,8 +196,9 @@ class Trail:
             if track.node is not None and track.node.graph is None:
                 track.node = names.get(track.node.name)
 
-    def _note_batch_norms(self, decisions: list[Decision]) -> None:
-        found = {decision.node: decision for decision in decisions}
+    def _note_batch_norms(self, model: ir.Model) -> None:
+        found = {decision.node: decision for decision in decisions_of(model)}
+        names = {node.name: node for node in model.graph}
         for track in self._under_way():
             decision = found.get(track.node.name or "") if track.node is not None else None
             if decision is None:
@@ -207,7 +208,7 @@ class Trail:
                 track.into = decision.into
             else:
                 why = f"{decision.fate}: {decision.why or 'the policy of the target'}"
-                track.why = why
+                track.why, track.node = why, names[decision.node]
 
     def _note_layers(self) -> None:
         """Read the marks of select_analog."""

@@ -101,8 +101,9 @@ def batch_norm(call: Call, value: Value) -> Value:
     )  # fmt: skip
     statistics = [call.weight(layer.moving_mean), call.weight(layer.moving_variance)]
     name = call.op(
-        "BatchNormalization", x.name, scale, shift, *statistics, epsilon=float(layer.epsilon)
-    )
+        "BatchNormalization", x.name, scale, shift, *statistics, epsilon=float(layer.epsilon),
+        momentum=float(layer.momentum),
+    )  # fmt: skip
     return replace(x, name=name)
 
 

@@ -17,6 +17,8 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `Rescale(y, s) -> rescaled` | y [.., S, R], s [.., S] -> [.., S, R] |
 | `Update(W, x, d, lr) -> W2` | W [R, C], x [.., C], d [.., R], lr [] -> [R, C] |
 | `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
+| `BatchNorm(x, scale, bias, mean, var, training)` | x [N, C, *space] -> y, and four of [C] |
+| `BatchNormGradient(d, x, scale, centre, deviation, training)` | d as x -> dx, dscale, dbias |
 
 N is the batch, C the columns (inputs) and R the rows (outputs) of a weight matrix, P the positions
 of a kernel, K its size, S the column (for `transpose`, row) segments of a grid.
@@ -39,6 +41,7 @@ import onnx_ir as ir
 from rpucc.errors import ModelError
 from rpucc.op_spec import DOMAIN, OpSpec
 from rpucc.opset.append_one import APPEND_ONE
+from rpucc.opset.batch_norm import BATCH_NORM, BATCH_NORM_GRADIENT
 from rpucc.opset.cell_updates import CELL_UPDATES
 from rpucc.opset.im2col import IM2COL
 from rpucc.opset.noise_manage import NOISE_MANAGE, RESCALE
@@ -85,6 +88,8 @@ OPS: dict[str, OpSpec] = {
         RESCALE,
         UPDATE,
         *CELL_UPDATES,
+        BATCH_NORM,
+        BATCH_NORM_GRADIENT,
     )
 }
 """Every op of the domain, in the order of a layer's three cycles."""

@@ -34,20 +34,23 @@ def _name_problems(
 ) -> Iterator[str]:
     """Values that are there, of the types and axes that their part asks for."""
     labels = () if step.labels is None else (step.labels,)
+    mode = () if step.mode is None else (step.mode,)
     for key, names, types, axes in (
         ("inputs", step.inputs, _FLOAT, (1, MOST_AXES)),
         ("labels", labels, _LABELS, (1, MOST_AXES)),
         ("rates", step.rates, _FLOAT, (0, 0)),
+        ("mode", mode, _FLOAT, (0, 0)),
     ):
         for name in names:
             yield from _value_problems(key, name, inputs, "input of the graph", types, axes)
     yield from _value_problems("output", step.output, made, "result of a node", TYPES, (0, 16))
     for metric in step.metrics:
         yield from _metric_problems(metric, made)
-    named = [*step.inputs, *labels, *step.rates]
+    named = [*step.inputs, *labels, *step.rates, *mode]
     if sorted(named) != sorted(inputs):
         found, wanted = ", ".join(sorted(inputs)), ", ".join(sorted(named))
-        yield f"the graph has the inputs {found}; inputs, labels and rates are {wanted}"
+        parts = "inputs, labels, rates and mode" if mode else "inputs, labels and rates"
+        yield f"the graph has the inputs {found}; {parts} are {wanted}"
     metrics = tuple(metric.name for metric in step.metrics)
     for key, parts in (("metrics", metrics), ("state", step.computed)):
         twice = next((name for name in parts if parts.count(name) > 1), None)

@@ -203,16 +203,15 @@ class CostTable(Section):
 
 
 class BatchNorm(Section):
-    """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name.
+    """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name."""
 
-    Their mean and variance are always the file's: at minibatch 1 there are no others.
-    """
-
-    policy: Annotated[Literal["fold", "frozen", "train"], choice("fold", "frozen", "train")] = (
-        "fold"
-    )
+    policy: Annotated[
+        Literal["fold", "frozen", "train", "batch"], choice("fold", "frozen", "train", "batch")
+    ] = "fold"
     """fold: into the layer before, where that is exact, else frozen; frozen: digital, unchanged by
-    training; train: digital, with scale and bias trained."""
+    training; train: digital, with scale and bias trained; batch: digital, normalised in training by
+    mean and variance of the minibatch, with scale and bias trained, and by the running mean and
+    variance in evaluation."""
 
 
 class DeviceTable(ModelSection):
