@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ class Network:
         self.learned = [n for n, v in self.values.items() if n not in statistics and v.ndim]
         for name in self.learned:
             self.values[name].requires_grad_()
+
+    def load(self, numbers: Mapping[str, np.ndarray]) -> None:
+        """Take these numbers, by the names of the file."""
+        with torch.no_grad():
+            for name, array in numbers.items():
+                self.values[name].copy_(torch.tensor(array))
 
     def __call__(self, x: np.ndarray) -> Any:
         values: dict[str, Any] = {**self.values, self.file.graph.input[0].name: torch.tensor(x)}
@@ -114,31 +120,38 @@ def test_one_ideal_step_is_pytorchs(place: str) -> None:
 
 
 @pytest.mark.skipif(not FRESH.exists(), reason="the shared cases are not here")
-def test_a_fresh_networks_first_20_losses_are_pytorchs(tmp_path: Path) -> None:
+def test_the_first_20_steps_of_a_fresh_network_are_pytorchs(tmp_path: Path) -> None:
+    """Each of 20 steps from the same state: at this rate ten batch norms amplify rounding so fast
+    that PyTorch in single and in double precision lie 1e-3 apart at the fourth loss, 3e-2 later.
+    """
     subprocess.run([sys.executable, str(FRESH)], cwd=tmp_path, check=True)
     path = tmp_path / "fresh_batch_norm.onnx"
     digits = rpucc.load_dataset("mnist-mini")
     machine = rpucc.Machine(rpucc.compile(path, "ideal", overrides=BATCH, verify=False), seed=0)
     losses: list[float] = []
+    states = [machine.export().weights]
 
-    class Losses:
+    class Steps:
         @staticmethod
         def on_step(step: rpucc.StepMetrics) -> None:
             losses.append(step.loss)
+            states.append(machine.export().weights)
             if len(losses) == 20:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rpucc.Trainer(machine).fit(digits, epochs=1, batch_size=32, lr=0.03, callbacks=[Losses()])
+        rpucc.Trainer(machine).fit(digits, epochs=1, batch_size=32, lr=0.03, callbacks=[Steps()])
     order = np.arange(len(digits.y_train))
     shuffle(order, 0, *machine.key)
     theirs = Network(onnx.load(path))
-    x = digits.x_train.reshape(-1, 1, 28, 28)
-    expected = [
-        theirs.step(x[chosen].astype("f4") / 255, digits.y_train[chosen].astype(np.int64), 0.03)
-        for chosen in order[: 20 * 32].reshape(20, 32)
-    ]
-    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-4)
-    for name in ("m0", "v0", "m9", "v9"):
-        found = theirs.values[name].detach().numpy()
-        np.testing.assert_allclose(machine.state()[name], found, rtol=1e-3, atol=1e-4)
+    for k, chosen in enumerate(order[: 20 * 32].reshape(20, 32)):
+        x = digits.x_train[chosen].reshape(-1, 1, 28, 28).astype("f4") / np.float32(255)
+        y = digits.y_train[chosen].astype(np.int64)
+        theirs.load(states[k])
+        assert losses[k] == pytest.approx(theirs.step(x, y, 0.03), abs=1e-5)
+        for name, after in states[k + 1].items():
+            found = theirs.values[name].detach().numpy()
+            # Rounding flips a ReLU or the winner of a pool here and there: that moves weights.
+            atol = 1e-5 if name[0] in "mv" else 5e-4
+            np.testing.assert_allclose(after, found, rtol=1e-4, atol=atol, err_msg=f"{k} {name}")
+    assert losses[-1] < losses[0] - 0.1
