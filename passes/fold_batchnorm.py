@@ -7,11 +7,9 @@ stays (`gradients/normalization.py`).
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -20,10 +18,10 @@ from rpucc.origins.notes import note_origin, origin_of
 from rpucc.origins.terms import Factor, Norm, Origin
 from rpucc.origins.view import View
 from rpucc.passes.base import RpuPass
-from rpucc.passes.batch_statistics import BatchStatistics, was_training, why_not_batch
+from rpucc.passes.batch_norm_fates import Decision, describe
+from rpucc.passes.batch_statistics import BatchStatistics, is_fresh, was_training, why_not_batch
 from rpucc.passes.graph_reader import constant_of, int_of, known_shape, static_dims
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
-from rpucc.passes.notes import add_notes, listed
 from rpucc.passes.ties import ties_of
 
 if TYPE_CHECKING:
@@ -31,21 +29,6 @@ if TYPE_CHECKING:
 
 BATCH_NORM = "rpucc.batch_norm"
 """Node metadata of a batch norm that stays: "frozen", "trained" or "batch"."""
-
-BATCH_NORMS_KEY = "rpucc.batch_norms"
-"""Model metadata: JSON list of what became of each batch norm, see `Decision`."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What became of one batch norm."""
-
-    node: str
-    fate: Literal["folded", "frozen", "trained", "batch"]
-    into: str = ""
-    """The layer that it was folded into."""
-    why: str = ""
-    """Why a batch norm that the target wants folded is not; empty where the target says so."""
 
 
 @dataclass(frozen=True)
@@ -76,37 +59,52 @@ class FoldBatchNorm(RpuPass):
         emitter = Emitter(model)
         statistics = BatchStatistics(emitter)
         as_inference = [node.name or "" for node in nodes if was_training(node)]
+        unmeasured = [node.name or "" for node in nodes if self._is_unmeasured(node)]
         decisions = [self._decide(emitter, statistics, node) for node in nodes]
         if decisions:
             drop_unused_initializers(model.graph)
-            _describe(model, decisions, as_inference)
+            describe(model, decisions, as_inference, unmeasured)
         return ir.passes.PassResult(model, modified=bool(decisions))
 
     def _decide(self, emitter: Emitter, statistics: BatchStatistics, node: ir.Node) -> Decision:
         name = node.name or ""
-        policy = self.target.for_layer(name).batch_norm.policy
-        why = ""
-        if policy == "fold":
-            why = why_not_foldable(node) or ""
-            if not why:
-                layer = _Fold(emitter, node).run()
-                return Decision(name, "folded", into=layer.name or "")
+        policy, why = self._policy(node), ""
         if policy == "batch" and self.training:
             why = why_not_batch(node) or self._other_policy_beside(node) or ""
             if not why:
                 statistics.give(node).metadata_props[BATCH_NORM] = "batch"
                 return Decision(name, "batch")
+        if policy == "fold":
+            why = why_not_foldable(node) or ""
+            if not why:
+                layer = _Fold(emitter, node).run()
+                return Decision(name, "folded", into=layer.name or "")
         trained = policy == "train" and self.training
         if trained and _constants(node) is None:
             trained, why = False, "its scale, bias, mean or variance is computed"
         node.metadata_props[BATCH_NORM] = "trained" if trained else "frozen"
         return Decision(name, "trained" if trained else "frozen", why=why)
 
+    def _policy(self, node: ir.Node) -> str:
+        """Return the policy of a batch norm, with what "auto" means for it.
+
+        Statistics that nobody has measured are those of the batch, where they can be.
+        """
+        policy: str = self.target.for_layer(node.name or "").batch_norm.policy
+        if policy != "auto":
+            return policy
+        return "batch" if self._is_unmeasured(node) and why_not_batch(node) is None else "fold"
+
+    def _is_unmeasured(self, node: ir.Node) -> bool:
+        """Whether the policy is "auto" in training, and the file's statistics were not measured."""
+        auto = self.target.for_layer(node.name or "").batch_norm.policy == "auto"
+        return auto and self.training and (is_fresh(node) or was_training(node))
+
     def _other_policy_beside(self, node: ir.Node) -> str | None:
         """Return which batch norm would keep numbers that this one, which shares them, moves."""
         uses = (use for value in node.inputs[1:5] if value is not None for use in value.uses())
         for other in (use.node for use in uses if is_batch_norm(use.node)):
-            if self.target.for_layer(other.name or "").batch_norm.policy != "batch":
+            if self._policy(other) != "batch":
                 return f"{other.name!r}, which has its numbers too, has another policy"
         return None
 
@@ -114,13 +112,6 @@ class FoldBatchNorm(RpuPass):
 def is_batch_norm(node: ir.Node) -> bool:
     """Whether the node is a standard BatchNormalization."""
     return node.domain in ("", "ai.onnx") and node.op_type == "BatchNormalization"
-
-
-def decisions_of(model: ir.Model) -> list[Decision]:
-    """Return what the pass did to each batch norm, in graph order."""
-    return [
-        Decision(**entry) for entry in json.loads(model.metadata_props.get(BATCH_NORMS_KEY, "[]"))
-    ]
 
 
 # ---------------------------------------------------------------- can it be folded
@@ -353,46 +344,3 @@ class _Fold:
         out.replace_all_uses_with(x, replace_graph_outputs=True)
         self.emitter.graph.remove(self.node, safe=True)
         x.name = name
-
-
-# ---------------------------------------------------------------- the report
-
-
-def _describe(model: ir.Model, decisions: list[Decision], as_inference: Sequence[str]) -> None:
-    """Write the decisions and their summary into the model's metadata.
-
-    as_inference: the names of those that the file has in training mode.
-    """
-    notes = model.metadata_props
-    notes[BATCH_NORMS_KEY] = json.dumps([asdict(decision) for decision in decisions])
-    batch = {decision.node for decision in decisions if decision.fate == "batch"}
-    left = [name for name in as_inference if name not in batch]
-    was = "was" if len(left) == 1 else "were"
-    lines = [
-        f"{listed(left)} {was} exported in training mode: taken as in inference, with the file's "
-        "mean and variance"
-    ]
-    add_notes(model, [*_summary(decisions), *(lines if left else ())])
-
-
-def _summary(decisions: Iterable[Decision]) -> list[str]:
-    """Return one line of counts, and one for each reason why some could not be as wanted."""
-    decisions = list(decisions)
-    count: Counter[str] = Counter(decision.fate for decision in decisions)
-    texts = {
-        "folded": "folded into the layer before",
-        "frozen": "digital and frozen",
-        "trained": "digital and trained",
-        "batch": "digital, with statistics of the batch",
-    }
-    lines = [
-        "batch norms: " + ", ".join(f"{count[k]} {text}" for k, text in texts.items() if count[k])
-    ]
-    reasons: dict[str, list[str]] = {}
-    for decision in decisions:
-        if decision.why:
-            reasons.setdefault(decision.why, []).append(decision.node)
-    for why, names in reasons.items():
-        verb = "stays" if len(names) == 1 else "stay"
-        lines.append(f"{listed(names)} {verb} frozen: {why}")
-    return lines

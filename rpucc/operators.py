@@ -142,12 +142,21 @@ _BATCH_NORMS = """## Batch norms
 
 The target says what becomes of them, for all (`[batch_norm]`) or by name (`[[layer]]` rules):
 
-* `policy = "fold"`, the default: into the layer before, where nothing else uses its result. One
-  that follows no such layer (DenseNet's BN → ReLU → Conv) stays digital and frozen, and `compile`
-  and `check` say why.
+* `policy = "auto"`, the default: `batch` in a program that trains, where the file's mean and
+  variance were never measured (they are exactly 0 and 1, or the node is in training mode), else
+  `fold`. `compile` and `check` say so in a line.
+* `policy = "fold"`: into the layer before, where nothing else uses its result. One that follows no
+  such layer (DenseNet's BN → ReLU → Conv) stays digital and frozen, and `compile` and `check` say
+  why.
 * `policy = "frozen"`: digital; training changes nothing in it.
-* `policy = "train"`: digital; scale and bias are trained. Mean and variance stay the file's: at
-  minibatch 1 there are no batch statistics.
+* `policy = "train"`: digital; scale and bias are trained. Mean and variance stay the file's.
+* `policy = "batch"`: digital; scale and bias are trained. In training it normalises by mean and
+  variance of the minibatch, over samples and positions, and the gradient goes through them. The
+  running ones follow with the node's momentum (running · momentum + batch · (1 - momentum), the
+  variance with 1/n, as ONNX has it), evaluation uses them, checkpoints and `export` have them. A
+  step in which a channel has one number only (a dense layer at minibatch 1) is refused. For
+  inference (`--inference`) it is `frozen`.
 
-A batch norm (or Dropout) that was exported in training mode is taken as in inference, with a note.
+A Dropout that was exported in training mode is taken as in inference, with a note; so is a batch
+norm that does not get the policy `batch`.
 """

@@ -15,8 +15,9 @@ import onnx_ir as ir
 
 from rpucc.constant_weights import count_of, weights_of
 from rpucc.layers import MATRIX, NO_LAYER
+from rpucc.passes.batch_norm_fates import decisions_of
 from rpucc.passes.callbacks import IMPORT
-from rpucc.passes.fold_batchnorm import BATCH_NORM, decisions_of
+from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.graph_reader import ANALOG, LAYER
 from rpucc.passes.normalise_products import could_be_layer

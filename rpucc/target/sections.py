@@ -206,12 +206,14 @@ class BatchNorm(Section):
     """What becomes of batch norms (`[batch_norm]`); a layer rule matches the batch norm's name."""
 
     policy: Annotated[
-        Literal["fold", "frozen", "train", "batch"], choice("fold", "frozen", "train", "batch")
-    ] = "fold"
-    """fold: into the layer before, where that is exact, else frozen; frozen: digital, unchanged by
-    training; train: digital, with scale and bias trained; batch: digital, normalised in training by
-    mean and variance of the minibatch, with scale and bias trained, and by the running mean and
-    variance in evaluation."""
+        Literal["auto", "fold", "frozen", "train", "batch"],
+        choice("auto", "fold", "frozen", "train", "batch"),
+    ] = "auto"
+    """auto: in training batch where the file's mean and variance were never measured (exactly 0
+    and 1, or the node is in training mode), else fold; fold: into the layer before, where that is
+    exact, else frozen; frozen: digital, unchanged by training; train: digital, with scale and bias
+    trained; batch: the same, normalised in training by mean and variance of the minibatch, which
+    the running ones follow, and in evaluation by those."""
 
 
 class DeviceTable(ModelSection):

@@ -10,8 +10,8 @@ from onnx.reference import ReferenceEvaluator
 
 import rpucc
 from rpucc.opset import functions
+from rpucc.passes.batch_norm_fates import decisions_of
 from rpucc.passes.execute import random_feeds, run_model
-from rpucc.passes.fold_batchnorm import decisions_of
 from rpucc.step_contract import StepContract
 
 from .gradient_check import check_grads, parse, session
@@ -234,4 +234,73 @@ def test_one_that_shares_its_numbers_with_a_frozen_one_stays_frozen() -> None:
     assert {d.fate for d in decisions_of(program.model)} == {"frozen"}
     assert program.plan.notes[-1] == (
         "'bn2' stays frozen: 'bn', which has its numbers too, has another policy"
+    )
+
+
+# ---------------------------------------------------------------- the default
+
+FRESH = {"m": np.zeros(3, "f4"), "v": np.ones(3, "f4")}
+NOTE = (
+    "'bn', 'bn2': mean and variance of the file were never measured (0 and 1, or training mode), "
+    "so batch_norm.policy auto is batch; fold takes them as they are"
+)
+
+
+def two(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> onnx.ModelProto:
+    text, weights = PLACES["used twice"]
+    own = text.replace("(e, s, t, m, v)", "(e, s2, t2, m2, v2)")
+    numbers = {**weights, **constants(3, "2", seed=8), **first}
+    return net(own, **numbers | {f"{name}2": array for name, array in second.items()})
+
+
+def fates(proto: onnx.ModelProto, **options: bool) -> tuple[dict[str, str], tuple[str, ...]]:
+    program = rpucc.compile(proto, "ideal", verify=True, **options)
+    return {d.node: d.fate for d in decisions_of(program.model)}, program.plan.notes
+
+
+def test_statistics_that_were_never_measured_are_those_of_the_batch() -> None:
+    found, notes = fates(two(FRESH, FRESH))
+    assert found == {"bn": "batch", "bn2": "batch"}
+    assert notes == ("batch norms: 2 digital, with statistics of the batch", NOTE)
+
+
+def test_each_batch_norm_is_looked_at_by_itself() -> None:
+    found, notes = fates(two({}, FRESH))
+    assert found == {"bn": "folded", "bn2": "batch"}
+    assert notes[0] == (
+        "batch norms: 1 folded into the layer before, 1 digital, with statistics of the batch"
+    )
+    assert notes[1] == NOTE.replace("'bn', 'bn2'", "'bn2'")
+
+
+@pytest.mark.parametrize("name", ["m", "v"])
+def test_one_number_that_was_measured_is_enough_to_fold(name: str) -> None:
+    touched = FRESH | {name: FRESH[name] + np.float32([0, 1e-3, 0])}
+    assert fates(two(touched, {}))[0] == {"bn": "folded", "bn2": "folded"}
+
+
+def test_for_inference_they_are_folded() -> None:
+    assert fates(two(FRESH, FRESH), training=False)[0] == {"bn": "folded", "bn2": "folded"}
+
+
+@pytest.mark.parametrize("opset", [13, 21])
+def test_a_batch_norm_in_training_mode_trains(opset: int) -> None:
+    mode, more = ("training_mode = 1, ", ", q, p") if opset > 13 else ("", ", q, p, sm, sv")
+    text, weights = PLACES["behind a convolution"]
+    there = text.replace("] b =", f"] b{more} =").replace("<epsilon", f"<{mode}epsilon")
+    found, notes = fates(net(there, opset, 8, **weights))
+    assert found == {"bn": "batch"}
+    assert notes == (
+        "batch norms: 1 digital, with statistics of the batch",
+        NOTE.replace("'bn', 'bn2'", "'bn'"),
+    )
+
+
+def test_check_says_what_becomes_of_it() -> None:
+    report = rpucc.check(two(FRESH, {}), "ideal")
+    (node,) = (each for each in report.nodes if each.node == "bn")
+    assert (node.fate, node.why, node.runs) == (
+        "digital",
+        "batch: the policy of the target",
+        "native",
     )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import rpucc
 from rpucc.errors import UnsupportedError
-from rpucc.passes.fold_batchnorm import FoldBatchNorm, decisions_of
+from rpucc.passes.batch_norm_fates import decisions_of
+from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.importer import import_notes, load_model
 from rpucc.passes.verify import compare_models
 from rpucc.runtime.data import Dataset
@@ -329,12 +330,15 @@ def test_a_batch_norm_in_training_mode_is_taken_as_in_inference() -> None:
     imported = load_model(net(text, **constants(3)))
     x = np.random.default_rng(0).random((2, 3, 4), np.float32)
     np.testing.assert_array_equal(run(imported, x)[0], run(net(plain, **constants(3)), x)[0])
-    assert import_notes(imported) == [
-        "node 'bn' (BatchNormalization) was exported in training mode: taken as in inference, with "
-        "the file's mean and variance"
-    ]
+    assert import_notes(imported) == []
     program = rpucc.compile(net(text, **constants(3)), "ideal", training=False, verify=True)
     assert program.verified
+    assert program.plan.notes == (
+        "batch norms: 1 digital and frozen",
+        "'bn' stays frozen: it acts on the network's input",
+        "'bn' was exported in training mode: taken as in inference, with the file's mean and "
+        "variance",
+    )
 
 
 def test_statistics_that_are_used_elsewhere_are_refused() -> None:
@@ -352,4 +356,4 @@ def test_an_old_batch_norm_with_saved_statistics(opset: int) -> None:
         [bn] y, q, p, sm, sv = BatchNormalization (x, s, t, m, v) }"""
     imported = load_model(net(text, opset, 8, **constants(3)))
     assert len(imported.graph.node("bn").outputs) == 1
-    assert len(import_notes(imported)) == 1
+    assert imported.graph.node("bn").metadata_props == {"rpucc.training_mode": "1"}
