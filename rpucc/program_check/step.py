@@ -49,8 +49,8 @@ def _name_problems(
     named = [*step.inputs, *labels, *step.rates, *mode]
     if sorted(named) != sorted(inputs):
         found, wanted = ", ".join(sorted(inputs)), ", ".join(sorted(named))
-        parts = "inputs, labels, rates and mode" if mode else "inputs, labels and rates"
-        yield f"the graph has the inputs {found}; {parts} are {wanted}"
+        kinds = "inputs, labels, rates and mode" if mode else "inputs, labels and rates"
+        yield f"the graph has the inputs {found}; {kinds} are {wanted}"
     metrics = tuple(metric.name for metric in step.metrics)
     for key, parts in (("metrics", metrics), ("state", step.computed)):
         twice = next((name for name in parts if parts.count(name) > 1), None)
