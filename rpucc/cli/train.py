@@ -120,6 +120,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         check(ctx, arguments)
         program, run = _prepare(ctx, arguments)
         _say_rate(ctx, arguments)
+        _say_statistics(program, arguments.batch_size)
         data = _data(arguments, program)
         held = validation_of(arguments, program)
         ctx.with_resource(run.held())
@@ -194,6 +195,17 @@ def _say_rate(ctx: click.Context, arguments: Arguments) -> None:
         say(
             f"lr {lr:g} is for single samples: a batch of {size} takes their mean, 1/{size} as "
             f"far; --lr {lr * size:g} makes up for it"
+        )
+
+
+def _say_statistics(program: Program, size: int) -> None:
+    """Say that the statistics of batch norms are those of single samples, where they are."""
+    from rpucc.terminal import say
+
+    if size == 1 and any(node.op_type == "BatchNorm" for node in program.model.graph):
+        say(
+            "batch norms have the statistics of one sample each, as --batch-size is 1; those of "
+            "16 or more, at a rate to suit, train better"
         )
 
 

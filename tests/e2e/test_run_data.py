@@ -161,7 +161,7 @@ def test_train_and_run_show_the_notes_of_compiling(cli, make_model, tiny_data):
         helper.make_node("Gemm", ["n", "w"], ["y"], "fc", transB=1),
     ]
     ones, zeros = np.ones(12), np.zeros(12)
-    weights = {"s": ones, "b": zeros, "m": zeros, "v": ones, "w": RANDOM.normal(size=(3, 12))}
+    weights = {"s": ones, "b": zeros, "m": zeros, "v": 2 * ones, "w": RANDOM.normal(size=(3, 12))}
     model = make_model("norm.onnx", nodes, ["N", 12], **weights)
     np.save("x.npy", np.load(tiny_data)["x"][:2])
     note = "'norm' stays frozen: it follows Relu, not a layer with constant weights"

@@ -49,20 +49,22 @@ def squares(n: int, tests: int = 8, side: int = 64) -> Dataset:
     return Dataset("squares", x[:n], y[:n], x[n:], y[n:])
 
 
-def assert_learns(model: onnx.ModelProto, target: str, data: Dataset, lr: float) -> None:
+def assert_learns(
+    model: onnx.ModelProto, target: str, data: Dataset, lr: float, batch_size: int
+) -> None:
     """Within two epochs losses and errors fall by a quarter at least."""
     machine = Machine(rpucc.compile(model, target, verify=False))
     trainer = Trainer(machine)
     before = trainer.evaluate(data.x_test, data.y_test, batch_size=4)
-    history = trainer.fit(data, epochs=2, lr=lr)
+    history = trainer.fit(data, epochs=2, lr=lr, batch_size=batch_size)
     assert history[1].train_loss < history[0].train_loss
     assert history[1].test_loss < 0.75 * before.loss
     assert history[1].test_error < 0.75 * before.error
 
 
-def assert_ideal_step_is_exact(model: onnx.ModelProto, data: Dataset) -> None:
+def assert_ideal_step_is_exact(model: onnx.ModelProto, data: Dataset, *more: str) -> None:
     """One step on small ideal arrays: logits, loss and all weights are onnxruntime's."""
-    overrides = ["array.rows=100", "array.cols=60"]
+    overrides = ["array.rows=100", "array.cols=60", *more]
     program = rpucc.compile(model, "ideal", overrides=overrides, verify=False)
     step = program.step
     feeds = {
@@ -70,6 +72,8 @@ def assert_ideal_step_is_exact(model: onnx.ModelProto, data: Dataset) -> None:
         step.labels: data.y_train[:2].astype(np.int64),
         step.rates[0]: np.array(0.1, np.float32),
     }
+    if step.mode is not None:
+        feeds[step.mode] = np.ones((), np.float32)
     outputs = training_outputs(program)
     executor = run_executor(Machine(program), feeds, outputs, batch=2)
     expected = stock_values(program.model, feeds)
@@ -79,17 +83,19 @@ def assert_ideal_step_is_exact(model: onnx.ModelProto, data: Dataset) -> None:
 
 Builder = Callable[[], onnx.ModelProto]
 
-NARROW: dict[str, tuple[Builder, Callable[[int], Dataset], int, float]] = {
-    "resnet18": (lambda: build_resnet18(width=8, classes=CLASSES), colours, 200, 0.01),
+NARROW: dict[str, tuple[Builder, Callable[[int], Dataset], int, float, int]] = {
+    "resnet18": (lambda: build_resnet18(width=8, classes=CLASSES), colours, 200, 0.05, 8),
     "mobilenet-v2-cifar": (
         lambda: build_mobilenet_v2_cifar(width=0.25, classes=CLASSES),
         colours,
         200,
-        0.01,
+        0.05,
+        8,
     ),
-    "unet": (lambda: build_unet(size=16, width=4), lambda n: squares(n, side=16), 60, 0.05),
+    "unet": (lambda: build_unet(size=16, width=4), lambda n: squares(n, side=16), 60, 0.05, 1),
 }
-"""Builder, data, how many samples of them, learning rate."""
+"""Builder, data, how many samples of them, learning rate, batch: the first two have fresh batch
+norms, which take the statistics of it."""
 
 networks = pytest.mark.parametrize("name", NARROW)
 
@@ -104,14 +110,16 @@ networks = pytest.mark.parametrize("name", NARROW)
     ],
 )
 def test_a_narrow_network_learns(name: str, target: str) -> None:
-    make, data, samples, lr = NARROW[name]
-    assert_learns(make(), target, data(samples), lr)
+    make, data, samples, lr, batch_size = NARROW[name]
+    assert_learns(make(), target, data(samples), lr, batch_size)
 
 
 @networks
 def test_an_ideal_step_equals_floating_point(name: str) -> None:
-    make, data, _, _ = NARROW[name]
-    assert_ideal_step_is_exact(make(), data(2))
+    make, data, *_ = NARROW[name]
+    # 53 batch norms with statistics of two images amplify rounding until a ReLU6 flips.
+    more = ["batch_norm.policy=frozen"] if name == "mobilenet-v2-cifar" else []
+    assert_ideal_step_is_exact(make(), data(2), *more)
 
 
 @pytest.mark.slow
@@ -120,9 +128,10 @@ def test_an_ideal_step_equals_floating_point(name: str) -> None:
 def test_a_network_of_the_zoo_learns(name: str, target: str) -> None:
     model = build(name)
     data = squares(200) if name == "unet" else colours(300)
-    # 53 layers deep, pulsed updates at 0.003 drive the loss up instead.
-    deep = name == "mobilenet-v2-cifar" and target != "ideal"
-    assert_learns(model, target, data, lr=0.0005 if deep else 0.003)
+    if name == "unet":
+        assert_learns(model, target, data, 0.003, 1)
+    else:
+        assert_learns(model, target, data, 0.03, 8)
 
 
 def test_unet_from_the_command_line(tmp_path: Path, cli: Cli) -> None:

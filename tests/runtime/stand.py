@@ -22,6 +22,7 @@ from rpucc.runtime.executor import Executor
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.update import trains
+from rpucc.step_contract import StepContract
 
 from .tilings import Periphery, Pulsing, Tiling, make_array, plain_pulse
 
@@ -86,7 +87,10 @@ class Stand:
             opset_imports={"": 21, DOMAIN: VERSION},
         )  # fmt: skip
         machine: Any = SimpleNamespace(
-            program=SimpleNamespace(fixed_batch=None, model=ir.Model(graph, ir_version=10)),
+            program=SimpleNamespace(
+                fixed_batch=None, model=ir.Model(graph, ir_version=10),
+                step=StepContract((), ""),
+            ),
             arrays=self.arrays, held={name: a.visible for name, a in self.arrays.items()},
             values=self.constants, updates={}, key=seed_key(seed),
         )  # fmt: skip
