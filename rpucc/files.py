@@ -1,18 +1,23 @@
 """Files that appear whole or not at all, and what killed writers leave of them.
 
-A file is written under a temporary name beside its place, `.NAME.PID.tmp`, and then renamed. The
-writer holds a lock on it for as long as it lives, so what a killed one left can be told from what
-another is writing at this moment, on this machine or another one: such rests are removed where the
-same file is written next, and by `remove_rests` where a run starts anew. Needs only the standard
-library; OSErrors pass through.
+A file is written under a temporary name beside its place, `.NAME.PID.tmp`, and then renamed. What
+is no plain file (a pipe, a device, the process's own output) is never replaced, but written to; of
+a link the file that it leads to is written. The writer holds a lock on its file for as long as it
+lives, so what a killed one left can be told from what another is writing at this moment, on this
+machine or another one: such rests are removed where the same file is written next, and by
+`remove_rests` where a run starts anew. Needs only the standard library; OSErrors pass through.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +30,23 @@ except ImportError:  # no such locks on this system: rests stay, which harms not
 _REST = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,9})\.tmp", re.DOTALL)
 
 
+_LONGEST_NAME = 200
+"""Bytes of a file's name that are part of its temporary one: systems take 255 in all."""
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it to there."""
+    """Let `write` fill a temporary file beside `path`, then rename it to there.
+
+    A stream (`is_stream`) gets the bytes once all are there.
+    """
+    if is_stream(path):
+        with tempfile.TemporaryFile() as whole:
+            write(whole)
+            whole.seek(0)
+            with _opened(path) as stream:
+                shutil.copyfileobj(whole, stream)
+        return
+    path = place_of(path)
     remove_rests(path.parent, path.name)
     temporary = _temporary(path)
     try:
@@ -37,6 +57,46 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def place_of(path: Path) -> Path:
+    """Return where what is written to `path` lies: of a link, what it leads to, there or not."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def is_stream(path: Path) -> bool:
+    """Whether `path` is what can be written to, but not replaced.
+
+    That is a pipe, a socket, a device, or a file that is the process's own standard output or error
+    (as /dev/stdout is).
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # nothing there, or no name at all: the writer will tell
+        return False
+    if stat.S_ISREG(found.st_mode):
+        return _own_output(found) is not None
+    return not stat.S_ISDIR(found.st_mode)
+
+
+def _own_output(found: os.stat_result) -> int | None:
+    """Return the number under which a file is open as standard output or error."""
+    for number in (1, 2):
+        with contextlib.suppress(OSError):  # closed
+            if os.path.samestat(found, os.fstat(number)):
+                return number
+    return None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a stream; the process's own outputs where they stand."""
+    own = _own_output(path.stat())
+    if own is None:
+        return path.open("wb")
+    for text in (sys.stdout, sys.stderr):
+        if text is not None:
+            text.flush()
+    return open(os.dup(own), "wb")
 
 
 @contextlib.contextmanager
@@ -86,11 +146,15 @@ def remove_rests(folder: Path, name: str | None = None) -> list[Path]:
 
     What a living writer holds stays, and so does every name that is not of this kind.
     """
-    removed = []
+    removed, wanted = [], None if name is None else _short(name)
     with contextlib.suppress(OSError):  # nothing there, or nothing that we may change
         for entry in os.scandir(folder):
             found = _REST.fullmatch(entry.name)
-            if found and name in (None, found["name"]) and _is_abandoned(entry, int(found["pid"])):
+            if (
+                found
+                and wanted in (None, found["name"])
+                and _is_abandoned(entry, int(found["pid"]))
+            ):
                 path = Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(path, ignore_errors=True)
@@ -104,7 +168,13 @@ def _temporary(path: Path) -> Path:
     """Return the temporary name; raises OSError where `path` names nothing."""
     if not path.name:
         raise OSError(None, "this is no file name")
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{_short(path.name)}.{os.getpid()}.tmp")
+
+
+def _short(name: str) -> str:
+    """Return a file's name, or what stands for it where a longer one would be too long."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= _LONGEST_NAME else hashlib.sha256(raw).hexdigest()
 
 
 def _is_abandoned(entry: os.DirEntry[str], pid: int) -> bool:

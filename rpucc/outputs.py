@@ -5,7 +5,7 @@ Not for programs and models: those write themselves the same way.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import math
 import os
@@ -18,7 +18,7 @@ from typing import BinaryIO
 import click
 
 from rpucc.errors import OutputError
-from rpucc.files import write_whole
+from rpucc.files import is_stream, place_of, write_whole
 
 
 def print_json(data: object) -> None:
@@ -57,12 +57,18 @@ def check_file(path: Path, *reads: str | Path | None) -> None:
     """
     if any(_is_same_file(path, name) for name in reads if name is not None):
         raise OutputError(f"{path}: is what the command reads; give the name of another file")
+    _check_name(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file to write")
-    if not path.parent.is_dir():
-        found = "is not a folder" if path.parent.exists() else "does not exist"
-        raise OutputError(f"{path}: cannot write: {path.parent} {found}")
-    _probe(path, path.parent)
+    if is_stream(path):
+        if not os.access(path, os.W_OK):
+            raise OutputError(f"{path}: cannot write: {os.strerror(errno.EACCES)}")
+        return
+    place = place_of(path)
+    if not place.parent.is_dir():
+        found = "is not a folder" if place.parent.exists() else "does not exist"
+        raise OutputError(f"{path}: cannot write: {place.parent} {found}")
+    _probe(path, place.parent)
 
 
 def _is_same_file(path: Path, name: str | Path) -> bool:
@@ -77,23 +83,27 @@ def check_folder(path: Path) -> None:
 
     Leaves nothing behind: what is tried is a nameless file in the nearest folder that exists.
     """
+    _check_name(path)
     nearest = path
-    with contextlib.suppress(OSError):  # a name too long for the system: the probe tells
-        while not nearest.exists() and nearest != nearest.parent:
-            nearest = nearest.parent
-        if not nearest.is_dir():
-            what = "is" if nearest == path else f"{nearest} is"
-            raise OutputError(f"{path}: cannot write: {what} a file, not a folder")
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        what = "is" if nearest == path else f"{nearest} is"
+        raise OutputError(f"{path}: cannot write: {what} a file, not a folder")
     _probe(path, nearest)
 
 
-def _probe(path: Path, folder: Path) -> None:
+def _check_name(path: Path) -> None:
+    """Raise OutputError where the system does not take the name at all, as one too long."""
     try:
         os.lstat(path)
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what there is of it is looked at next
     except OSError as error:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def _probe(path: Path, folder: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

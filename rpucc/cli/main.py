@@ -6,6 +6,8 @@ command runs. Not for what a command does: each has a file of its own.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -14,7 +16,8 @@ from typing import Any, NoReturn
 import click
 
 from rpucc import __version__
-from rpucc.errors import InfeasibleError, RpuccError
+from rpucc.cli import streams
+from rpucc.errors import InfeasibleError, OutputError, RpuccError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("rpucc.cli.demo:demo", "Compile and train a LeNet on built-in data: the whole path."),
@@ -100,6 +103,8 @@ class LazyGroup(click.Group):
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             _fail_in_one_line(error)
+        except OutputError as error:  # of --help or --version
+            fail(error, exit_code=error.exit_code)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; errors become one line and an exit code."""
@@ -115,15 +120,20 @@ class LazyGroup(click.Group):
             if isinstance(error, InfeasibleError):
                 _show_report(error)
             fail(*error.args, exit_code=error.exit_code)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if ctx.params.get("debug"):
                 traceback.print_exc()
             click.echo("\ninterrupted", err=True)
-            from rpucc.runtime.interrupt import INTERRUPTED
+            from rpucc.runtime.interrupt import status_of
 
-            raise click.exceptions.Exit(INTERRUPTED) from None
+            raise click.exceptions.Exit(status_of(stop)) from None
         except MemoryError:
             fail("out of memory; try a smaller model, batch or data set")
+        except OSError as error:  # what no command has foreseen: the system's reason, and the file
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+            fail(f"{where}{error.strerror or error}")
         except Exception as error:  # noqa: BLE001  the last resort: no traceback reaches a user
             if ctx.params.get("debug"):
                 traceback.print_exc()
@@ -160,9 +170,13 @@ def cli(debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line: the entry point of `rpucc` and `python -m rpucc`."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # a terminal without × or µ shows ?, and nothing fails
-            reconfigure(errors="replace")
-    cli.main(prog_name="rpucc")
-    sys.exit(0)
+    streams.guard()
+    try:
+        cli.main(prog_name="rpucc")
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 0
+    else:
+        status = 0
+    status = streams.finish(status)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left that Ctrl-C could spoil
+    sys.exit(status)

@@ -190,11 +190,11 @@ def _train(version: Version) -> list[str]:
     say(f"{version.name}: {wanted - len(to_do)} of {wanted} runs are done")
     try:
         return train_tasks(to_do, jobs)
-    except KeyboardInterrupt:
-        from rpucc.runtime.interrupt import INTERRUPTED
+    except KeyboardInterrupt as stop:
+        from rpucc.runtime.interrupt import status_of
 
         say("interrupted; the same command goes on where this one stopped")
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(status_of(stop)) from None
 
 
 def _need_joblib() -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rpucc.runtime.interrupt import INTERRUPTED
+from rpucc.cli.streams import outlive_output
+from rpucc.runtime.interrupt import status_of
 from rpucc.runtime.watch import Watch
 from rpucc.terminal import ProgressBar, say, show
 
@@ -157,7 +158,12 @@ def train_epochs(
         click.echo(epoch_row(metrics, settings.epochs, column, settings.top_k))
 
     keeper = Keeper(run, machine) if run is not None else None
-    with _resumable(run, machine), keeper or contextlib.nullcontext(), ProgressBar() as bar:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_resumable(run, machine))
+        if keeper is not None:
+            stack.enter_context(keeper)
+            stack.enter_context(outlive_output())
+        bar = stack.enter_context(ProgressBar())
         goes_on = machine.counters.epoch < settings.epochs
         if not settings.quiet and goes_on and not settings.watch.stopped(machine.history):
             click.echo(epoch_header(settings.epochs, column, settings.top_k))
@@ -231,7 +237,7 @@ def _resumable(run: RunFolder | None, machine: Machine) -> Iterator[None]:
     """After Ctrl-C, say where the checkpoint is and how to go on, and exit; without one, pass."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if run is None:
             raise
         from rpucc.runs.admission import trust_flag
@@ -242,4 +248,4 @@ def _resumable(run: RunFolder | None, machine: Machine) -> Iterator[None]:
             f"interrupted in {at}; checkpoint: {run.checkpoint}; go on with: "
             f"rpucc train {folder} --resume"
         )
-        raise click.exceptions.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(status_of(stop)) from None

@@ -158,7 +158,10 @@ def test_force_starts_over(cli, tiny_model, tiny_data):
     assert metrics("run").splitlines() == first[:2]
 
 
-def test_ctrl_c_and_resume(cli, command, tiny_model, tiny_data):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_and_resume(name, cli, command, tiny_model, tiny_data):
+    """Ctrl-C, `kill` and the end of a terminal write a checkpoint."""
+    number = getattr(signal, name)
     options = ["--data", tiny_data, "--batch-size", 3]
     process = command("train", tiny_model, *options, "--epochs", 100_000, "-o", "cut")
     deadline = time.monotonic() + 300
@@ -166,9 +169,9 @@ def test_ctrl_c_and_resume(cli, command, tiny_model, tiny_data):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    assert process.returncode == 128 + number, stderr
     assert "Traceback" not in stderr
     last = stderr.splitlines()[-1]
     assert str(Path("cut/checkpoint.safetensors")) in last

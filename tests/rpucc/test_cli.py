@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-2] == "THIRD click rpucc"
-    assert lines[-1] == "OURS rpucc rpucc.cli rpucc.cli.main rpucc.errors"
+    assert lines[-1] == "OURS rpucc rpucc.cli rpucc.cli.main rpucc.cli.streams rpucc.errors"
     assert all(name in done.stdout for name in COMMANDS)
 
 
@@ -112,6 +112,8 @@ class BrokenError(Exception):
         (VerificationError("values differ"), 3, "Error: values differ"),
         (MemoryError(), 1, "Error: out of memory; try a smaller model, batch or data set"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(28, "No space left on device"), 1, "Error: No space left on device"),
+        (OSError(5, "Input/output error", "a.npz"), 1, "Error: a.npz: Input/output error"),
         (
             BrokenError("oh\nno"),
             1,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 
-from rpucc.files import remove_rests, temporary_folder, write_whole
+from rpucc.files import is_stream, remove_rests, temporary_folder, write_whole
 
 WRITER = """
 import os, sys, time
@@ -108,3 +111,75 @@ def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
         (folder / "y").write_text("")
     assert names(tmp_path) == ["x"]
     assert path.read_text() == "before"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    write_whole(pipe, lambda stream: stream.write(b"whole"))
+    reader.join()
+    assert found == [b"whole"]
+    assert names(tmp_path) == ["pipe"]
+    assert is_stream(pipe)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "kept").mkdir()
+    kept, link, two = tmp_path / "kept" / "x", tmp_path / "link", tmp_path / "two"
+    if there:
+        kept.write_text("before")
+    link.symlink_to(kept)
+    two.symlink_to(link)
+    write_whole(two, lambda stream: stream.write(b"after"))
+    assert kept.read_text() == "after"
+    assert link.is_symlink()
+    assert two.is_symlink()
+    assert names(tmp_path / "kept") == ["x"]
+
+
+def test_a_devices_file_stays(tmp_path: Path) -> None:
+    write_whole(Path(os.devnull), lambda stream: stream.write(b"nothing"))
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout on this system")
+@pytest.mark.parametrize("name", ["/dev/stdout", "own.txt"])
+def test_the_processs_own_output_goes_on_where_it_stands(tmp_path: Path, name: str) -> None:
+    """Replaced, or truncated, it would lose what was printed before, or after."""
+    code = f"""
+        from pathlib import Path
+        from rpucc.files import write_whole
+        print("before")
+        write_whole(Path({name!r}), lambda stream: stream.write(b"whole\\n"))
+        print("after")
+    """
+    with (tmp_path / "own.txt").open("wb") as out:
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=out, cwd=tmp_path, check=True
+        )
+    assert (tmp_path / "own.txt").read_text() == "before\nwhole\nafter\n"
+
+
+def longest(folder: Path) -> int:
+    return os.pathconf(folder, "PC_NAME_MAX")
+
+
+@pytest.mark.parametrize("letter", ["x", "µ"])
+def test_names_of_any_legal_length(tmp_path: Path, letter: str) -> None:
+    name = letter * (longest(tmp_path) // len(letter.encode()))
+    path = tmp_path / name
+    write_whole(path, lambda stream: stream.write(b"whole"))
+    with temporary_folder(path) as folder:
+        assert len(os.fsencode(folder.name)) < longest(tmp_path)
+    assert names(tmp_path) == [name]
+    rest = tmp_path / f".{hashlib.sha256(name.encode()).hexdigest()}.{free_number()}.tmp"
+    rest.write_text("half")
+    write_whole(tmp_path / "another", lambda stream: stream.write(b""))
+    assert rest.exists()
+    write_whole(path, lambda stream: stream.write(b""))
+    assert not rest.exists()
