@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc.errors import UnsupportedError
 from rpucc.passes.array_kinds import smallest_kind
 from rpucc.placement import GridSpec, place
 from rpucc.placement.cuts import cut_lines
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from rpucc.passes.layer_matrix import LayerMatrix
     from rpucc.passes.weight_scales import Scaling
     from rpucc.target.target import ArrayKind, Mapping
@@ -50,6 +53,19 @@ def bias_fits(
         return True
     lines = matrix.weight if bias is None else np.column_stack([matrix.weight, bias])
     return bool((scaling.factors(lines) == 1).all())
+
+
+def is_finite(bias: NDArray[np.floating] | None) -> bool:
+    """Whether a bias is of numbers that a device can stand for: -inf switches an output off."""
+    return bias is None or bool(np.isfinite(bias).all())
+
+
+def infinite_bias(node: ir.Node) -> UnsupportedError:
+    """The refusal of a bias with -inf that was told to go to the arrays."""
+    return UnsupportedError(
+        f"node {node.name!r} ({node.op_type}): its bias holds -inf, which no device can; keep it "
+        f'digital (layer.{node.name}.mapping.bias = "digital"), or replace it with a large number'
+    )
 
 
 def _arrays(matrix: LayerMatrix, columns: int, mapping: Mapping, kinds: Sequence[ArrayKind]) -> int:

@@ -17,7 +17,7 @@ from rpucc.errors import UnsupportedError
 from rpucc.layers import DEVICES, EQUALISED, MATRIX, MATRIX_TRANSPOSED, OP
 from rpucc.origins.notes import note_origin
 from rpucc.passes.base import RpuPass
-from rpucc.passes.bias import bias_fits, bias_on_arrays
+from rpucc.passes.bias import bias_fits, bias_on_arrays, infinite_bias, is_finite
 from rpucc.passes.col2im import col2im
 from rpucc.passes.graph_reader import ANALOG, CYCLE, LAYER, known_shape, static_dims
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers
@@ -126,6 +126,10 @@ class _Lowering:
                 and bias_fits(self.matrix, bias, scaling)
             )
         )
+        if on_arrays and self.analog and not is_finite(bias):
+            if mapping.bias == "array":
+                raise infinite_bias(node)
+            on_arrays = False
         self.column = bias if on_arrays else None
         """The bias where it is a column of the matrix."""
         self.added = None if self.column is not None else bias

@@ -117,7 +117,22 @@ def _output(graph: ir.Graph, problems: Problems) -> ir.Value:
                 "the one that the labels are about"
             )
         )
+    _check_batch(graph, outputs[0], problems)
     return outputs[0]
+
+
+def _check_batch(graph: ir.Graph, output: ir.Value, problems: Problems) -> None:
+    """Refuse an output whose rows are no samples, where its shape says so."""
+    found, batch = ((v.shape or ir.Shape([]))[:1] for v in (output, graph.inputs[0]))
+    known = all(isinstance(size, int) for size in (*found, *batch))
+    if known and found and found != batch:
+        problems.add(
+            UnsupportedError(
+                f"output {output.name!r} {list(known_shape(output))}: its first axis is not the "
+                f"batch ({batch[0]}), so its rows are no samples that labels could belong to; "
+                "export the model with an output [batch, classes]"
+            )
+        )
 
 
 def _loss_of(output: ir.Value) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import ModelError
@@ -91,9 +92,11 @@ class StepWriter:
     def trained(self, sources: Sequence[ir.Value]) -> list[ir.Value]:
         """Those of `sources` that a rate moves: layers with `update.lr_scale` 0 are frozen.
 
-        Raises ModelError where all are.
+        Raises ModelError where all are, or where one of the others is not finite.
         """
         found = [W for W in sources if self._scale_of(W)]
+        for W in found:
+            _check_finite(W)
         if sources and not found:
             raise ModelError(
                 "the model has nothing to train: all of its layers are frozen (--freeze, "
@@ -194,6 +197,20 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
 
 def _is_trained_norm(node: ir.Node) -> bool:
     return node.metadata_props.get(BATCH_NORM) in ("trained", "batch")
+
+
+def _check_finite(W: ir.Value) -> None:
+    """Raise ModelError for a trained tensor that holds an infinity, as a bias of -inf."""
+    tensor = W.const_value
+    assert tensor is not None
+    infinite = int(np.count_nonzero(~np.isfinite(tensor.numpy())))
+    if infinite:
+        layer = _layer_of(W) or _batch_norm_of(W) or ""
+        raise ModelError(
+            f"weight {W.name!r} has {infinite} of {tensor.size} that are infinite, and is trained: "
+            f"replace -inf with a large number such as -1e4, freeze its layer (--freeze "
+            f"{layer or 'LAYER'}), or put it behind the network, in a Where of its output"
+        )
 
 
 def _is_one_number(value: ir.Value) -> bool:
