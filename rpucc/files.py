@@ -11,6 +11,7 @@ machine or another one: such rests are removed where the same file is written ne
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -30,6 +31,7 @@ except ImportError:  # no such locks on this system: rests stay, which harms not
 _REST = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,9})\.tmp", re.DOTALL)
 
 
+_AT_ONCE = 2**26  # bytes
 _LONGEST_NAME = 200
 """Bytes of a file's name that are part of its temporary one: systems take 255 in all."""
 
@@ -57,6 +59,29 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """Return what is in a file, or comes out of a pipe; OSError for more than `most` bytes.
+
+    A device may never end, and gives nothing.
+    """
+    with path.open("rb") as stream:
+        refuse_device(stream)
+        parts, left = [], most + 1
+        while part := stream.read(min(left, _AT_ONCE)):
+            parts.append(part)
+            left -= len(part)
+    if not left:
+        raise OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def refuse_device(stream: BinaryIO) -> None:
+    """Raise OSError for an open device (/dev/zero, a terminal): it is no file, and may not end."""
+    kind = os.fstat(stream.fileno()).st_mode
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise OSError(errno.EINVAL, "is a device, not a file", stream.name)
 
 
 def place_of(path: Path) -> Path:

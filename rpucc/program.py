@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from rpucc import arguments, run_files
 from rpucc.errors import ModelError, VersionError, one_line
+from rpucc.files import refuse_device
 from rpucc.step_contract import StepContract
 from rpucc.trust import NO_TRUST, Trust, is_own
 from rpucc.write_model import write_model
@@ -261,6 +262,7 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
     path = Path(path)
     try:
         with path.open("rb") as file:
+            refuse_device(file)
             if not file.read(1):
                 raise ModelError(f"{path}: the file is empty")
         onnx.checker.check_model(path)  # also refuses external data outside the model's folder

@@ -8,6 +8,7 @@ for what is wrong with the network in it: that is `support.py` and `layers.py`.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import onnx_ir as ir
 
 from rpucc import arguments
 from rpucc.errors import ModelError, UnsupportedError
+from rpucc.files import read_whole
 from rpucc.frameworks import files
 from rpucc.passes.frontend.messages import NAME_KEY, one_line
 from rpucc.texts import text_problems
@@ -83,17 +85,18 @@ def _read_file(path: Path) -> bytes:
     if path.is_dir():
         raise ModelError(f"{path}: is a folder, not an ONNX file")
     try:
-        with path.open("rb") as stream:
-            start = stream.read(len(files.ZIP))
-        if start == files.ZIP:
-            return start  # its members are read by what converts it
-        if path.stat().st_size > PROTOBUF_LIMIT:
+        if path.is_file():
+            with path.open("rb") as stream:
+                start = stream.read(len(files.ZIP))
+            if start == files.ZIP:
+                return start  # its members are read by what converts it
+        return read_whole(path, PROTOBUF_LIMIT)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
             raise ModelError(
                 f"{path}: larger than 2 GB, which no ONNX file can be: save the weights as "
                 "external data (onnx.save with save_as_external_data=True)"
-            )
-        return path.read_bytes()
-    except OSError as error:
+            ) from error
         raise ModelError(f"{path}: cannot read the file: {error.strerror or error}") from error
 
 

@@ -10,6 +10,7 @@ import click
 
 from rpucc.cli import options
 from rpucc.errors import ModelError
+from rpucc.files import refuse_device
 
 
 @click.command("diff")
@@ -61,6 +62,7 @@ def _from_json(path: Path) -> dict[str, Any] | None:
     """Return what is in a JSON file; None for a file of another kind."""
     try:
         with path.open("rb") as file:
+            refuse_device(file)
             if file.read(64).lstrip()[:1] != b"{":
                 return None
         data = json.loads(path.read_bytes(), parse_int=_integer)

@@ -26,8 +26,12 @@ from rpucc.compiler.options import (
     class_weights,
 )
 from rpucc.errors import ArgumentError, RpuccError
+from rpucc.files import read_whole
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MOST_TEXT = 2**24
+"""Bytes of a text file of numbers."""
 
 
 def finite(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -261,7 +265,8 @@ def is_number(text: str) -> bool:
 def _words_of(path: str, ctx: click.Context, parameter: click.Parameter) -> list[str]:
     """Return the numbers of a text file, between commas or blanks."""
     try:
-        words = Path(path).read_text(encoding="utf-8").replace(",", " ").split()
+        text = read_whole(Path(path), MOST_TEXT).decode()
+        words = text.replace(",", " ").split()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no text"
         found = f"{path}: {reason}; allowed: balanced, numbers between commas, or a file of numbers"

@@ -16,11 +16,14 @@ from pydantic import ValidationError
 from rpucc.errors import ExperimentError, TargetError, one_line
 from rpucc.experiments import schema
 from rpucc.experiments.schema import Experiment
+from rpucc.files import read_whole
 from rpucc.target.keys import tables_of
 from rpucc.target.load import parse_toml
 from rpucc.target.messages import describe
 
 SUFFIX = ".toml"
+MOST_BYTES = 2**20
+"""Of an experiment file."""
 
 
 def experiment_names() -> tuple[str, ...]:
@@ -46,7 +49,7 @@ def load_experiment(spec: str) -> Experiment:
         raise ExperimentError(f"no experiment {one_line(spec)!r}{hint} (a file ends in {SUFFIX})")
     source = f"experiment file {one_line(spec)}"
     try:
-        text = Path(spec).read_text(encoding="utf-8-sig")
+        text = read_whole(Path(spec), MOST_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ExperimentError(f"{source}: cannot be read: {reason}") from None

@@ -127,6 +127,45 @@ def test_a_name_beyond_the_system(arguments, cli, tiny_model, tiny_data) -> None
     assert outcome.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check"],
+        ["compile"],
+        ["run"],
+        ["inspect"],
+        ["eval"],
+        ["diff", "program"],
+        ["reproduce"],
+        ["compile", "tiny.onnx", "-t"],
+        ["compile", "tiny.onnx", "--plan"],
+        ["compile", "tiny.onnx", "--loss"],
+        ["compile", "tiny.onnx", "--class-weights"],
+        ["train", "tiny.onnx", "--data"],
+        ["run", "tiny.onnx"],
+    ],
+    ids=lambda arguments: "-".join(arguments),
+)
+def test_what_never_ends_is_no_file(arguments, cli, tiny_model) -> None:
+    assert cli("compile", tiny_model, "-o", "program").code == 0
+    arguments = [tiny_model if each == "tiny.onnx" else each for each in arguments]
+    outcome = cli(*arguments, "/dev/zero")
+    assert outcome.code in (1, 2), outcome
+    assert "internal error" not in outcome.stderr
+    assert outcome.stderr.count("\n") == 1, outcome.stderr
+
+
+def test_a_model_out_of_a_pipe(cli, tiny_model) -> None:
+    whole = subprocess.run(
+        [*RPUCC, "check", "/dev/stdin"],
+        input=Path(tiny_model).read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert whole.returncode == 0, whole.stderr
+
+
 def test_ctrl_c_while_modules_load() -> None:
     code = """if True:
         import sys

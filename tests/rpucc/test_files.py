@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rpucc.files import is_stream, remove_rests, temporary_folder, write_whole
+from rpucc.files import is_stream, read_whole, remove_rests, temporary_folder, write_whole
 
 WRITER = """
 import os, sys, time
@@ -183,3 +183,13 @@ def test_names_of_any_legal_length(tmp_path: Path, letter: str) -> None:
     assert rest.exists()
     write_whole(path, lambda stream: stream.write(b""))
     assert not rest.exists()
+
+
+def test_a_limit_to_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"0123")
+    assert read_whole(path, 4) == b"0123"
+    with pytest.raises(OSError, match="is larger than 3 bytes"):
+        read_whole(path, 3)
+    with pytest.raises(OSError, match="is a device, not a file"):
+        read_whole(Path(os.devnull), 4)
