@@ -1,6 +1,8 @@
-"""Initial weights by name, for networks that are built from a specification: a row of INITS each.
+"""Initial weights by name: a row of INITS each, and the weights of networks that are built from a
+specification.
 
-Not for the zoo's large networks, which draw their own (`network.py`).
+Not for the zoo's large networks, which draw their own (`network.py`), nor for drawing those of a
+file anew (`rpucc/compiler/initial_weights.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from rpucc.models.layers import initial_parameters
 
 UNIFORM = "uniform"
 
-INITS: dict[str, Callable[[int, int], float]] = {
+INITS: dict[str, Callable[[float, float], float]] = {
     UNIFORM: lambda fan_in, fan_out: 1 / (3 * (fan_in + 1)),
     "he": lambda fan_in, fan_out: 2 / fan_in,
     "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),

@@ -24,6 +24,7 @@ from rpucc.compiler.options import (
     CompileOptions,
     Flag,
     class_weights,
+    initial,
 )
 from rpucc.errors import ArgumentError, RpuccError
 from rpucc.files import read_whole
@@ -278,6 +279,17 @@ def _words_of(path: str, ctx: click.Context, parameter: click.Parameter) -> list
     return words
 
 
+def _init(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse what is no initialisation; whose seed it has is not known yet."""
+    if value is None:
+        return None
+    try:
+        initial("init", value)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return value
+
+
 _FORMS: dict[str, dict[str, Any]] = {
     "switch": {},
     "text": {},
@@ -292,6 +304,7 @@ _FORMS: dict[str, dict[str, Any]] = {
         "show_default": True,
     },
     "numbers": {"callback": _numbers},
+    "init": {"callback": _init},
 }
 """Form of a Flag -> what click is told of it."""
 
@@ -311,6 +324,8 @@ def compiling(**fixed: Any) -> Callable[[F], F]:
         @functools.wraps(function)
         def collected(*positional: Any, **keywords: Any) -> Any:
             chosen = {name: keywords.pop(name) for name in offered(**fixed)}
+            if chosen.get("init") is not None:
+                chosen["init"] = initial("init", chosen["init"], keywords.get("seed", 0))
             options = CompileOptions(**fixed, **chosen)
             return function(*positional, compiling=options, **keywords)
 

@@ -54,6 +54,7 @@ from rpucc.passes.frontend.source import read_model
 from rpucc.passes.importer import Importer, Watch, check_file, drop_notes
 from rpucc.passes.learning.objective import Wanted
 from rpucc.passes.normalise_products import could_be_layer
+from rpucc.passes.notes import add_notes
 from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline
 from rpucc.passes.proof import lower_and_verify
 from rpucc.passes.select_analog import is_candidate
@@ -144,11 +145,17 @@ def compile_watched(
         by = normalisations(imported, options.mean, options.std)
         for each in (imported, given):  # the model that is exported takes the same data
             normalise_inputs(each, by)
+    drawn: list[str] = []
+    if options.init is not None:
+        from rpucc.compiler.initial_weights import draw_weights
+
+        drawn = draw_weights((imported, given), options.init)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     drop_unread_inputs(original)
     with foreign_errors(label_of(imported)):
         Importer(problems, watch)(imported)
+    add_notes(imported, drawn)
     chosen = _bound(chosen, imported, problems)
     _describe(imported, chosen, _input_range(imported, options))
     seconds = time.perf_counter() - start

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rpucc import arguments, losses
+from rpucc import arguments, limits, losses
 from rpucc.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ DEFAULT_TARGET = "rpu-managed"
 INTERVAL = "two finite numbers"
 SMOOTHING = "a number from 0 to below 1"
 WEIGHTS = "one number of 0 or more a class, not all of them 0"
+INIT = "he, glorot, lecun or uniform, and a seed, as in he:3"
 NUMBERS = "a finite number, or one for each channel, as in (0.485, 0.456, 0.406)"
 SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
 
@@ -46,7 +47,16 @@ class Flag:
     names: str
     """As click takes them: "--set", "--verify/--no-verify"."""
     form: Literal[
-        "switch", "text", "texts", "loss", "interval", "sizes", "weights", "share", "numbers"
+        "switch",
+        "text",
+        "texts",
+        "loss",
+        "interval",
+        "sizes",
+        "weights",
+        "share",
+        "numbers",
+        "init",
     ]
     help: str
     metavar: str | None = None
@@ -81,6 +91,10 @@ class CompileOptions:
     freeze: the layers that are not trained, by name or pattern: ["conv*"]. They get no updates, and
         no backward cycle where nothing below them is trained. The same as a rule of the target
         with `update.lr_scale = 0`.
+    init: draws the weights of the file anew before anything else: "he", "glorot", "lecun" or
+        "uniform" (as `rpucc models build` has them), and with another seed than 0 "he:3". Biases
+        and means become 0, scales and variances 1; what keeps the numbers of the file is in the
+        plan's notes.
     input_range: (low, high), what the input's elements lie between; uint8 data, 0 to 255, are
         mapped onto it. By default the model's metadata `rpucc.input_range`, else (0, 1).
     mean: subtracted from the data by the first node of the program, so that data go into it as they
@@ -173,6 +187,16 @@ class CompileOptions:
             "LAYERS",
         ),
     )
+    init: str | None = field(
+        default=None,
+        metadata=_on_command_line(
+            "--init",
+            "init",
+            "Draw all weights of the model anew: he, glorot, lecun or uniform; he:3 with a seed of "
+            "its own, else --seed's where there is one.",
+            "NAME[:SEED]",
+        ),
+    )
     input_range: tuple[float, float] | None = field(
         default=None,
         metadata=_on_command_line(
@@ -231,6 +255,7 @@ class CompileOptions:
             "training": arguments.instance("training", self.training, bool, "True or False"),
             "class_weights": _class_weights(self.class_weights),
             "freeze": _frozen(self.freeze),
+            "init": None if self.init is None else initial("init", self.init),
             "input_range": _interval(self.input_range),
             "mean": _numbers("mean", self.mean),
             "std": _numbers("std", self.std, above=0.0),
@@ -328,6 +353,23 @@ def _frozen(given: object) -> tuple[str, ...]:
         if not pattern or pattern.strip() != pattern or "=" in pattern:
             raise arguments.wrong(f"freeze[{i}]", pattern, "a layer's name or a pattern")
     return found
+
+
+def initial(where: str, given: object, seed: int = 0) -> str:
+    """Return how weights are drawn, with its seed: by default this one; raises ArgumentError.
+
+    >>> initial("init", "he"), initial("init", "glorot", 3), initial("init", "lecun:7", 3)
+    ('he:0', 'glorot:3', 'lecun:7')
+    """
+    from rpucc.models.initial import INITS
+
+    name, colon, number = given.partition(":") if isinstance(given, str) else ("", "", "")
+    digits = number if colon else str(seed)
+    if name not in INITS or not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+        raise arguments.wrong(where, given, INIT)
+    if int(digits) > limits.SEED:
+        raise arguments.wrong(where, given, f"{INIT}, up to {limits.SEED}")
+    return f"{name}:{int(digits)}"
 
 
 def _numbers(name: str, given: object, above: float = -math.inf) -> tuple[float, ...] | None:

@@ -17,6 +17,7 @@ from rpucc.cli.main import COMMANDS
 from rpucc.compiler import check as checking
 from rpucc.compiler import compile as compiler
 from rpucc.compiler.options import FLAGS, CompileOptions
+from rpucc.layers import analog_layers
 from rpucc.program import Program
 
 COMMANDS_THAT_COMPILE: dict[str, tuple[str, ...]] = {
@@ -46,6 +47,7 @@ GIVEN: dict[str, tuple[tuple[str, ...], Any]] = {
     "class_weights": (("--class-weights", "1,2.5,0"), (1.0, 2.5, 0.0)),
     "label_smoothing": (("--label-smoothing", "0.1"), 0.1),
     "freeze": (("--freeze", "hid*", "--freeze", "classes"), ("hid*", "classes")),
+    "init": (("--init", "glorot:7"), "glorot:7"),
     "input_range": (("--input-range", "-1", "2.5"), (-1.0, 2.5)),
     "input_shape": (("--input-shape", "12"), (12,)),
     "mean": (("--mean", "-0.5,0.25,1e-3"), (-0.5, 0.25, 0.001)),
@@ -297,6 +299,71 @@ def test_a_run_of_an_earlier_version_has_no_plan(cli, tiny_model, tiny_data):
     record.write_text(json.dumps(kept))
     assert cli("train", "run", "--resume", "--epochs", 2).code == 0
     assert json.loads(record.read_text())["plan"] is None
+
+
+# --- weights are drawn -------------------------------------------------------------------------
+
+
+def first_weights(path: str) -> np.ndarray:
+    """The weights of the first layer in a program."""
+    layer = analog_layers(Program.load(path).model)[0]
+    return layer.weight.const_value.numpy()
+
+
+@pytest.mark.parametrize("command", ["run", "eval", "train"])
+def test_weights_are_drawn_by_the_seed_of_the_command(cli, seen, tiny_model, tiny_data, command):
+    cli(*arguments(command), "--init", "he", "--seed", 5)
+    cli(*arguments(command), "--init", "he:9", "--seed", 5)
+    cli(*arguments(command), "--init", "he")
+    assert [options.init for options in seen] == ["he:5", "he:9", "he:0"]
+
+
+def test_a_model_is_trained_from_scratch_and_repeated(cli, tiny_model, tiny_data):
+    call = ("train", "tiny.onnx", "--data", "tiny.npz", "--init", "he", "-o")
+    outcome = cli(*call, "run", "--seed", 4)
+    assert outcome.code == 0, outcome.stderr
+    assert "initial weights (he, seed 4): drawn anew in 2 layers, biases 0" in outcome.stderr
+    assert json.loads(Path("run/run.json").read_text())["init"] == "he:4"
+    assert cli("train", "tiny.onnx", "--data", "tiny.npz", "--seed", 4, "-o", "given").code == 0
+    assert cli(*call, "other", "--seed", 5).code == 0
+    run, given, other = (
+        first_weights(f"{name}/program.rpu.onnx") for name in ("run", "given", "other")
+    )
+    assert not np.any((run == given)[:, :-1])
+    assert not np.any((run == other)[:, :-1])
+    said = json.loads(cli("report", "run", "--json").stdout)["command"]
+    assert "--init he:4" in said
+    assert cli(*said.replace(" -o run-again", " -o again").split()[1:]).code == 0
+    assert cli("compile", "tiny.onnx", "--init", "he:4", "-o", "p.onnx").code == 0
+    assert np.array_equal(first_weights("p.onnx"), run)
+    for name in ("program.rpu.onnx", "metrics.csv", "checkpoint.safetensors"):
+        assert Path("again", name).read_bytes() == Path("run", name).read_bytes()
+
+
+def test_a_resumed_run_keeps_its_initial_weights(cli, tiny_model, tiny_data):
+    call = ("train", "tiny.onnx", "--data", "tiny.npz", "--init", "lecun:2", "-o", "run")
+    assert cli(*call).code == 0
+    before = Path("run/program.rpu.onnx").read_bytes()
+    assert cli("train", "run", "--resume", "--epochs", 2).code == 0
+    assert cli("train", "run", "--resume", "--epochs", 3, "--init", "lecun:2").code == 0
+    assert Path("run/program.rpu.onnx").read_bytes() == before
+    refused = cli("train", "run", "--resume", "--epochs", 4, "--init", "he")
+    assert refused.stderr == (
+        "Error: --init: run was started with lecun:2, not he:0; a resumed training keeps it\n"
+    )
+    refused = cli("train", "--from", "run", "--init", "he", "-o", "next")
+    assert (refused.code, "--init: no effect on --from run" in refused.stderr) == (2, True)
+    assert not Path("next").exists()
+
+
+@pytest.mark.parametrize("init", ["xavier", "he:-1", "he:1.5", "he:18446744073709551616"])
+def test_what_is_no_initialisation_is_one_line(cli, files, tiny_model, tiny_data, init):
+    before = files()
+    refused = cli("train", "tiny.onnx", "--data", "tiny.npz", "--init", init, "-o", "run")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert f"Invalid value for '--init': init: found the str '{init}'" in refused.stderr
+    assert "he, glorot, lecun or uniform" in refused.stderr
+    assert files() == before
 
 
 @pytest.mark.parametrize("flag", ["--no-verify", "--verify"])

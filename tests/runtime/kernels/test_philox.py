@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rpucc.runtime.kernels import philox as kernels
 from rpucc.runtime.kernels.philox import GROUP, fill_words, seed_key, shuffle
 from rpucc.runtime.reference import philox as reference
+from rpucc.runtime.scalars import philox as scalars
 
 from ..bounds import correlation, deviations
 
@@ -80,10 +81,9 @@ def test_no_two_elements_share_a_word() -> None:
 
 
 PURPOSES = [
-    kernels.READ_FORWARD, kernels.READ_BACKWARD, kernels.READ_EVALUATE, kernels.UPDATE_ROW,
-    kernels.UPDATE_COLUMN, kernels.PULSE_NOISE, kernels.FABRICATE, kernels.SHUFFLE,
-    kernels.PULSE_REPLAY, *(kernels.DAC_ROUNDING + read for read in (1, 2, 3)),
-]  # fmt: skip
+    *(value for name, value in vars(scalars).items() if name.isupper() and name != "GROUP"),
+    *(scalars.DAC_ROUNDING + read for read in (1, 2, 3)),
+]
 
 
 def test_purposes_are_distinct_bytes() -> None:
