@@ -149,7 +149,7 @@ def compile_watched(
     if options.init is not None:
         from rpucc.compiler.initial_weights import draw_weights
 
-        drawn = draw_weights((imported, given), options.init)
+        drawn = draw_weights((imported, given), options.init, problems)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
     drop_unread_inputs(original)

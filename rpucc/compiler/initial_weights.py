@@ -26,6 +26,7 @@ from rpucc.origins.view import View
 from rpucc.passes.fold_batchnorm import is_batch_norm
 from rpucc.passes.frontend.messages import label_of, node_text
 from rpucc.passes.frontend.onnx_tools import foreign_errors
+from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.graph_reader import constant_of, int_of, static_dims
 from rpucc.passes.importer import Importer
 from rpucc.passes.layer_bias import added_bias, only_consumer
@@ -60,7 +61,9 @@ class _Part:
     value: float = 0.0
 
 
-def draw_weights(models: Sequence[ir.Model], init: str) -> list[str]:
+def draw_weights(
+    models: Sequence[ir.Model], init: str, problems: Problems | None = None
+) -> list[str]:
     """Draw the weights of models with the same constants anew, in place; returns notes about it.
 
     Weights of layers get numbers of mean 0, uniformly, whose variance INITS says by the inputs of
@@ -71,8 +74,10 @@ def draw_weights(models: Sequence[ir.Model], init: str) -> list[str]:
     the order of the graph, is addressed by (seed, k, e).
 
     Raises ModelError where a layer's weight has no place in the file that numbers can go to, or
-    where there is no layer. A model that the importer refuses stays as it is: it refuses it again.
+    where there is no layer, and what the importer raises. Where `problems` are collected they get
+    the first two; what the importer refuses it refuses again.
     """
+    problems = problems or Problems()
     name, _, seed = init.partition(":")
     seen = models[0].clone()
     label = label_of(seen)
@@ -81,8 +86,14 @@ def draw_weights(models: Sequence[ir.Model], init: str) -> list[str]:
             Importer()(seen)
             NormaliseProducts()(seen)
     except RpuccError:
+        if not problems.collect:
+            raise
         return []
-    plan = _Plan(seen, constants_of(models[0]), name, f"{label}: --init {name}")
+    try:
+        plan = _Plan(seen, constants_of(models[0]), name, f"{label}: --init {name}")
+    except ModelError as error:
+        problems.add(error)
+        return []
     drawn = plan.numbers(int(seed))
     for model in models:
         for constant, array in drawn.items():

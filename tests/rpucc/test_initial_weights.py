@@ -292,6 +292,8 @@ def test_what_cannot_be_drawn_is_refused_in_a_line(model: onnx.ModelProto, said:
     with pytest.raises(ModelError, match=said) as caught:
         drawn(model, "he:0")
     assert "\n" not in str(caught.value)
+    found = rpucc.check(model, "ideal", init="he")
+    assert [str(problem) for problem in found.problems] == [str(caught.value)]
 
 
 def test_a_computed_bias_of_zeros_may_stay() -> None:
@@ -364,6 +366,8 @@ def test_a_file_that_the_importer_refuses_is_refused_by_it() -> None:
     model = network("g (float[N,16] x) => (float[N,8] y) { y = LSTM (x, w, w) }", w=(16, 8))
     with pytest.raises(ModelError, match="recurrent layers are not supported"):
         rpucc.compile(model, "ideal", init="he")
+    (problem,) = rpucc.check(model, "ideal", init="he").problems
+    assert "recurrent layers are not supported" in str(problem)
 
 
 @pytest.mark.parametrize("init", ["", "He", "he:", "he:-1", "he:x", "he:1:2", "he:" + "9" * 21, 3])
