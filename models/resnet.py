@@ -1,6 +1,7 @@
 """Residual networks of He et al. 2016 (arXiv 1512.03385), with batch norms after convolutions.
 
-Each branch ends in a batch norm scaled by 1/√blocks, so that the sum of all branches stays O(1).
+Each branch ends in a batch norm scaled by 1/√blocks, so that the sum of all branches stays O(1);
+the others have scale 1, and all the statistics 0 and 1 of a network that has seen nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ def build_resnet18(
     return _classifier(net, x, widths[-1], size, classes)
 
 
+def build_resnet18_imagenet(seed: int = 0) -> onnx.ModelProto:
+    """Build the ResNet-18 for ImageNet: "x" [N, 3, 224, 224] -> "logits" [N, 1000].
+
+    11,689,512 parameters.
+    """
+    net = Network("resnet18-imagenet", seed)
+    x = _stages(net, _large_stem(net), 64, (64, 128, 256, 512), (2, 2, 2, 2), _basic_block)
+    return _classifier(net, x, 512, 224, 1000)
+
+
 def build_resnet50(seed: int = 0, *, size: int = 224, classes: int = 1000) -> onnx.ModelProto:
     """Build the ResNet-50 for ImageNet: "x" [N, 3, size, size] -> "logits" [N, classes].
 
@@ -38,10 +49,14 @@ def build_resnet50(seed: int = 0, *, size: int = 224, classes: int = 1000) -> on
     25,557,032 parameters at the defaults.
     """
     net = Network("resnet50", seed)
-    x = _conv_norm(net, "conv1", "x", (3, 64), 7, stride=2)
-    x = net.max_pool("pool1", net.relu("relu1", x), 3, 2, 1)
-    x = _stages(net, x, 64, (256, 512, 1024, 2048), (3, 4, 6, 3), _bottleneck)
+    x = _stages(net, _large_stem(net), 64, (256, 512, 1024, 2048), (3, 4, 6, 3), _bottleneck)
     return _classifier(net, x, 2048, size, classes)
+
+
+def _large_stem(net: Network) -> str:
+    """A 7 × 7 convolution and a pool, each of stride 2: 64 channels on a quarter of the side."""
+    x = _conv_norm(net, "conv1", "x", (3, 64), 7, stride=2)
+    return net.max_pool("pool1", net.relu("relu1", x), 3, 2, 1)
 
 
 def _stages(

@@ -21,7 +21,7 @@ MAX_WEIGHTS = 500_000_000
 MAX_SIZE = 10_000_000
 """Channels, units and sizes of an image; no layer of so many would fit into a file."""
 
-_ITEM = re.compile(r"(?P<kind>[cpafg])(?P<count>\d*)(?P<options>(?:[kspg]\d+)*)")
+_ITEM = re.compile(r"(?P<kind>[cpafg])(?P<count>\d*)(?P<options>(?:[kspg]\d+)*)", re.ASCII)
 _OPTIONS = {"c": "kspg", "p": "s", "a": "s", "f": "", "g": ""}
 
 

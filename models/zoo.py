@@ -19,7 +19,7 @@ from rpucc.models.alexnet import build_alexnet
 from rpucc.models.lenet import build_lenet
 from rpucc.models.mlp import build_mlp
 from rpucc.models.mobilenet import build_mobilenet_v2, build_mobilenet_v2_cifar
-from rpucc.models.resnet import build_resnet18, build_resnet50
+from rpucc.models.resnet import build_resnet18, build_resnet18_imagenet, build_resnet50
 from rpucc.models.unet import build_unet
 from rpucc.models.vgg import build_vgg19
 
@@ -78,6 +78,14 @@ MODELS: dict[str, ZooModel] = {
         ("N", 3, 32, 32),
         ("N", 10),
         11_173_962,
+        "He et al. 2016, arXiv 1512.03385",
+    ),
+    "resnet18-imagenet": ZooModel(
+        build_resnet18_imagenet,
+        "ResNet-18: eight blocks of two 3×3 convolutions",
+        ("N", 3, 224, 224),
+        ("N", 1000),
+        11_689_512,
         "He et al. 2016, arXiv 1512.03385",
     ),
     "resnet50": ZooModel(

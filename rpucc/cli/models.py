@@ -12,6 +12,9 @@ from rpucc.cli import options
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+SHOWN = 80
+"""Characters of a specification that is said again."""
+
 
 @click.group(invoke_without_command=True)
 @options.as_json
@@ -164,5 +167,8 @@ def _built(name: str, seed: int, given: dict[str, Any]) -> tuple[str, int, Model
     kinds = (".weight", ".bias", ".scale")
     trained = [t for t in model.graph.initializer if t.name.endswith(kinds)]
     weights = sum(math.prod(t.dims) for t in trained)
-    layers = given.get("spec") or given.get("layers") or "-".join(map(str, UNITS))
-    return f"{layers}, {inputs} to {outputs}", weights, model
+    layers = " ".join(
+        (given.get("spec") or given.get("layers") or "-".join(map(str, UNITS))).split()
+    )
+    shown = layers if len(layers) <= SHOWN else f"{layers[: SHOWN - 3]}..."
+    return f"{shown}, {inputs} to {outputs}", weights, model

@@ -172,6 +172,13 @@ def _download(name: str, row: NamedDataset, folder: Path) -> None:
     """Download the files of a data set into the data folder, each from the first good mirror."""
     target = folder if len(row.files) == 1 else folder / name
     new_folders = [path for path in (target, *target.parents) if not path.exists()]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"data folder {target}: cannot be made: {error.strerror}; name another one with "
+            f"--data-dir or {DATA_FOLDER_VARIABLE}"
+        ) from error
     for file in row.files:
         reasons = []
         for mirror in file.mirrors:
@@ -200,7 +207,6 @@ def _retrieve(url: str, file: RemoteFile, target: Path) -> str:
     try:
         if _is_there(target / file.name, file.sha256):
             return ""
-        target.mkdir(parents=True, exist_ok=True)
         with temporary_folder(target / file.name) as folder:
             pooch.retrieve(
                 url,

@@ -159,6 +159,7 @@ def test_batch_norms_are_before_activations_and_take_the_place_of_biases():
         ("c16k5 p f10", "'p' (item 2): not understood"),
         ("c16k5 g2 f10", "'g2' (item 2): not understood"),
         ("c16x5 f10", "'c16x5' (item 1): not understood"),
+        ("c１６k5 f10", "'c１６k5' (item 1): not understood"),
         ("c16 f10", "'c16' (item 1): a convolution needs its kernel, as in c16k3"),
         ("f10k3", "'f10k3' (item 1): 'k' means nothing here"),
         ("c16k3k5 f10", "'c16k3k5' (item 1): an option is there twice"),

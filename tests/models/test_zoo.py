@@ -127,6 +127,35 @@ def test_the_seed_fixes_the_weights_of_large_models(name):
     assert first != build(name, seed=6).SerializeToString()
 
 
+BATCH_NORMS = {
+    "resnet18": 20,
+    "resnet18-imagenet": 20,
+    "mobilenet-v2": 52,
+    "mobilenet-v2-cifar": 52,
+}
+
+
+@pytest.mark.parametrize("name", BATCH_NORMS)
+def test_batch_norms_are_those_of_a_network_that_has_seen_nothing(name):
+    """As torch exports a fresh network, but for the scale at the end of residual branches."""
+    model = build(name)
+    arrays = weights(model)
+    norms = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    convolutions = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    assert [node.input[0] for node in norms] == convolutions
+    assert len(norms) == BATCH_NORMS[name]
+    scales = set()
+    for node in norms:
+        assert not node.attribute  # ONNX's epsilon 1e-5 and momentum 0.9, which torch calls 0.1
+        scale, bias, mean, variance = (arrays[key] for key in node.input[1:])
+        assert not bias.any()
+        assert not mean.any()
+        assert np.all(variance == 1)
+        scales |= set(scale.tolist())
+    branch = np.float32(8**-0.5 if "resnet" in name else 0.5**0.5)
+    assert scales == {1.0, float(branch)}
+
+
 def matrices(model: onnx.ModelProto) -> list[tuple[int, int]]:
     """[R, C] of every layer that has a weight, in the order of the file."""
     found = [t.dims for t in model.graph.initializer if t.name.endswith(".weight")]

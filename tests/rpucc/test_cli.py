@@ -262,6 +262,9 @@ def test_models_build_of_ones_own(tmp_path, monkeypatch):
     assert made.stdout == f"wrote cnn.onnx: {spec}, 3 × 32 × 32 to 10; 117,866 weights\n"
     assert onnx.load("cnn.onnx") == build_cnn(spec, 2, input_shape=(3, 32, 32))
     assert "--force" in rpucc("models", "build", "cnn", "--spec", spec).stderr
+    long = rpucc("models", "build", "cnn", "--spec", "c4k3p1\n " * 40 + "f2", "--force").stdout
+    assert long.startswith(f"wrote cnn.onnx: {'c4k3p1 ' * 11}..., 1 × 28 × 28 to 2; ")
+    assert long.count("\n") == 1
     norm = ("--batch-norm", "--init", "glorot", "--activation", "elu", "-o", "norm.onnx")
     made = rpucc("models", "build", "cnn", "--spec", "c4k3 f2", *norm, "--json")
     assert json.loads(made.stdout)["weights"] == 4 * 9 + 8 + 2 * 4 * 26 * 26 + 2
