@@ -66,6 +66,8 @@ _LAZY = {
     "Array": ("rpucc.runtime.standalone", "StandaloneArray"),
     "Device": ("rpucc.runtime.devices", "Device"),
     "verdict": ("rpucc.runtime.verdict", "verdict"),
+    "by_layer": ("rpucc.runtime.by_layer", "by_layer"),
+    "ByLayer": ("rpucc.runtime.layer_effects", "ByLayer"),
     "write_report": ("rpucc.runs.gather", "write_report"),
     "RpuccError": ("rpucc.errors", "RpuccError"),
     "ArgumentError": ("rpucc.errors", "ArgumentError"),
@@ -88,6 +90,7 @@ package: importing that would put it in the name's place."""
 __all__ = [
     "ArgumentError",
     "Array",
+    "ByLayer",
     "CSVLogger",
     "CheckpointError",
     "CompileOptions",
@@ -123,6 +126,7 @@ __all__ = [
     "after",
     "balanced_weights",
     "before",
+    "by_layer",
     "check",
     "compare",
     "compile",
@@ -166,10 +170,12 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runs.compared import compare
     from rpucc.runs.gather import write_report
+    from rpucc.runtime.by_layer import by_layer
     from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
     from rpucc.runtime.data import Dataset, load_dataset
     from rpucc.runtime.data.balanced import balanced_weights
     from rpucc.runtime.devices import Device
+    from rpucc.runtime.layer_effects import ByLayer
     from rpucc.runtime.layer_stats import LayerStats
     from rpucc.runtime.loggers.csv_file import CSVLogger
     from rpucc.runtime.loggers.tensorboard import TensorBoardLogger

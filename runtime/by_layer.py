@@ -3,146 +3,93 @@
 The other layers' reads are exact products, of the weights as they are meant: those of the model
 while nothing was trained, so that weights which their devices cannot hold count as the layer's
 own loss; afterwards those on the arrays. Every draw is addressed by its array and sample, so a
-layer's reads draw what they draw in any other evaluation. Not for words: those are
-`rpucc/report/text/by_layer.py`'s.
+layer's reads draw what they draw in any other evaluation. Not for what comes of it:
+`layer_effects.py`; nor for words: those are `rpucc/report/text/by_layer.py`'s.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import arguments
-from rpucc.errors import ArgumentError, ModelError
+from rpucc.errors import ArgumentError, DataError, ModelError
 from rpucc.layers import AnalogLayer, analog_layers, cycle_of
 from rpucc.runtime.builder import ExactReads
 from rpucc.runtime.data.dataset import as_labels
+from rpucc.runtime.data.given import given_labelled
 from rpucc.runtime.evaluation import EvaluationSums
 from rpucc.runtime.executor import Executor
-from rpucc.runtime.feed import fill
+from rpucc.runtime.feed import Rows, fill
+from rpucc.runtime.layer_effects import ByLayer, Kept, LayerEffect, Score
 from rpucc.runtime.layer_figures import steps_and_bounds
-from rpucc.runtime.layer_remedies import Remedy, remedy_of
+from rpucc.runtime.layer_remedies import remedy_of
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.read_effects import EFFECTS, ReadEffects
+from rpucc.runtime.trainer import Trainer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from rpucc.runtime.data.dataset import Samples
+    from rpucc.runtime.data.load import DataSource
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.metrics import Evaluation
-    from rpucc.runtime.trainer import Trainer
 
 FloatArray = NDArray[np.float32]
 Layers = frozenset[str]
 
 
-@dataclass(frozen=True)
-class Score:
-    """What an evaluation came to."""
-
-    error: float | None
-    """A fraction of the labels; None for a regression."""
-    loss: float
-    """nan where the program has none."""
-
-    @classmethod
-    def of(cls, found: Evaluation) -> Score:
-        """Of an evaluation's result."""
-        return cls(found.error, found.loss)
-
-    @property
-    def key(self) -> tuple[float, float]:
-        """What is compared: the error, and of equal errors the loss."""
-        return (
-            0.0 if self.error is None else self.error,
-            math.inf if math.isnan(self.loss) else self.loss,
-        )
-
-
-@dataclass(frozen=True)
-class LayerEffect:
-    """What one layer on arrays costs."""
-
-    layer: str
-    alone: Score
-    """With this layer on the target, all others ideal."""
-    without: Score
-    """With this layer ideal, all others on the target."""
-    snr: float
-    """Power of its ideal outputs over that of what its reads change in them, in dB; inf for
-    nothing. Where the network uses its matrix in several places, the later ones carry what the
-    earlier ones changed in their inputs."""
-    clipped: float
-    """Part of its weights that did not fit their devices when they were programmed."""
-    at_bounds: float
-    """Part of its weights within a step of a bound."""
-    saturated: float
-    """Part of its reads, when it is alone."""
-    range_used: float
-    """Its largest exact output before bound management, as a part of the signal bound, which is
-    the range of the ADC; nan without a bound."""
-    effects: Mapping[str, float]
-    """What each of `EFFECTS` takes from its outputs by itself, as a part of their power."""
-    remedy: Remedy | None
-    """What the figures point to; None where the layer alone is no worse than ideal."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A layer that was chosen to be digital, and what came of it."""
-
-    layer: str
-    score: Score
-    """With it and those before it ideal, all others on the target."""
-
-
-@dataclass(frozen=True)
-class ByLayer:
-    """Layers by what they cost: the worst alone is first."""
-
-    samples: int
-    target: Score
-    """All layers on the target."""
-    ideal: Score
-    """All layers ideal."""
-    layers: tuple[LayerEffect, ...]
-    chosen: tuple[Kept, ...] = ()
-    """The layers to keep digital, in the order in which they were chosen."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
-        return asdict(self)
-
-
 def by_layer(
     trainer: Trainer,
-    x: Samples,
-    y: NDArray[Any],
+    data: DataSource | Samples,
+    y: NDArray[Any] | None = None,
     *,
     choose: int = 0,
+    samples: int | None = None,
     batch_size: int | None = None,
 ) -> ByLayer:
-    """Measure each layer alone and all but each over samples, as `Trainer.evaluate` takes them.
+    """Measure which layer on arrays costs accuracy: each alone on the target, and all but each.
 
+    This is `rpucc.by_layer`. The other layers' reads are exact products then, of the weights of the
+    model while nothing was trained, afterwards of those on the arrays.
+
+    trainer: of the machine in question, `rpucc.Trainer(machine)`; nothing of it is changed.
+    data, y, batch_size: as `Trainer.evaluate` takes them: of data the test part, or samples with y.
     choose: how many layers to choose that are best kept digital, one by one: each time the one
-    without which the error (of equal errors the loss) is lowest, those before it staying digital.
+        without which the error (of equal errors the loss) is lowest, those before it staying
+        digital; `Target.with_digital` takes their names.
+    samples: only the first so many, 1 or more; None for all.
 
-    Raises ModelError for a program without layers on arrays, ArgumentError where `choose` is more
-    than there are, DataError where the data do not fit the model.
+    Returns a ByLayer, which prints as the table of `rpucc eval --by-layer` and shows itself in a
+    notebook. Takes as long as about twice as many evaluations as there are layers. Raises
+    ModelError for a program without layers on arrays, DataError where the data do not fit the
+    model, ArgumentError for other arguments and where `choose` is more than there are layers.
+
+    >>> import rpucc
+    >>> coarse = rpucc.compile("mlp", "rpu-managed", overrides=["layer.fc2.periphery.adc_bits=2"])
+    >>> trainer = rpucc.Trainer(rpucc.Machine(coarse))
+    >>> found = by_layer(trainer, rpucc.load_dataset("mnist-mini"), choose=1, samples=50)
+    >>> len(found.layers), found.layers[0].effects["adc"] > 0, len(found.chosen)
+    (3, True, 1)
     """
+    arguments.instance("by_layer(trainer)", trainer, Trainer, "a Trainer, rpucc.Trainer(machine)")
     layers = analog_layers(trainer.machine.program.model)
     if not layers:
         raise ModelError(f"{trainer.machine.program.name}: has no layers on arrays to compare")
     choose = arguments.integer("choose", choose, 0)
     if choose > len(layers):
         raise ArgumentError(f"choose: {choose} layers, but the program has {len(layers)} on arrays")
-    bench = _Bench(trainer, layers, x, y, batch_size)
+    if samples is not None:
+        samples = arguments.integer("samples", samples, 1)
+    if batch_size is not None:
+        batch_size = arguments.integer("batch_size", batch_size, 1)
+    x, y = given_labelled(data, y, trainer.feed.shapes)
+    bench = _Bench(trainer, layers, x, y, batch_size, samples)
     names = [layer.name for layer in layers]
     everything = frozenset(names)
     probes = [_Probe(trainer.machine, layer, bench.weights[layer.name]) for layer in layers]
@@ -208,18 +155,24 @@ class _Bench:
 
     def __init__(
         self, trainer: Trainer, layers: Sequence[AnalogLayer], x: Samples, y: NDArray[Any],
-        batch_size: int | None,
+        batch_size: int | None, samples: int | None = None,
     ) -> None:  # fmt: skip
         self.trainer, self.machine = trainer, trainer.machine
         self.everything = frozenset(layer.name for layer in layers)
         self._reads = {layer.name: layer.forward for layer in layers}
         self.weights = meant_weights(self.machine)
-        self._rows = trainer.feed.rows(x, "x")
+        rows, labels = trainer.feed.rows(x, "x"), as_labels(y, "y")
+        if len(rows) != len(labels):
+            raise DataError(
+                f"{len(rows)} samples but {len(labels)} labels: each sample needs one label"
+            )
+        self._rows = Rows(tuple(each[:samples] for each in rows.tables), rows.scaling)
+        labels = labels[:samples]
         program = self.machine.program
         self._batch = program.fixed_batch or batch_size or evaluation_batch(program)
         self._executors: dict[int, tuple[Executor, Executor]] = {}
         scored = self._pair(min(self._batch, len(self._rows)))[0][program.step.scored]
-        self._labels, self._scoring = trainer.scored(as_labels(y, "y"), scored.shape)
+        self._labels, self._scoring = trainer.scored(labels, scored.shape)
 
     def measure(
         self,

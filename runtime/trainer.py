@@ -22,10 +22,10 @@ from rpucc.runtime.callbacks import Callback, Callbacks
 from rpucc.runtime.checkpoint_file import checkpoint_place
 from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
 from rpucc.runtime.data.fit import fitted
-from rpucc.runtime.data.given import given_data, given_samples, own_batch
+from rpucc.runtime.data.given import given_data, given_labelled, given_samples, own_batch
 from rpucc.runtime.data.labels import fitted_labels
 from rpucc.runtime.data.load import SOURCES, load_dataset
-from rpucc.runtime.data.streams import Streamed, collected, is_stream
+from rpucc.runtime.data.streams import Streamed
 from rpucc.runtime.evaluation import EvaluationSums
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
@@ -237,12 +237,7 @@ class Trainer:
         >>> trainer.evaluate(data).samples, trainer.evaluate(data.x_train, data.y_train).samples
         (1000, 6000)
         """
-        x: Any = data
-        if is_stream(data):
-            x, y = collected(data, "the samples")
-        if y is None:
-            dataset = given_data(data, self.feed.shapes)
-            x, y = dataset.x_test, dataset.y_test
+        x, y = given_labelled(data, y, self.feed.shapes)
         labels = as_labels(y, "y")
         ideal = arguments.instance("evaluate(ideal)", ideal, bool, "True or False")
         started = time.perf_counter()

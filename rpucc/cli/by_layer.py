@@ -5,7 +5,6 @@ Not for the measuring (rpucc.runtime.by_layer), nor for the words of the table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,11 @@ from rpucc.errors import UsageError
 
 if TYPE_CHECKING:
     import click
-    from numpy.typing import NDArray
 
     from rpucc.compiler.options import CompileOptions
     from rpucc.program import Program
-    from rpucc.runtime.by_layer import ByLayer
     from rpucc.runtime.data import Dataset
-    from rpucc.runtime.data.dataset import Samples
+    from rpucc.runtime.layer_effects import ByLayer
     from rpucc.runtime.machine import Machine
 
 FIXED: dict[str, Any] = {
@@ -70,9 +67,14 @@ def run_by_layer(ctx: click.Context, arguments: Arguments) -> None:
     if not machine.counters.sample:
         say_clipped(machine)
     trainer = make_trainer(machine, arguments.threads)
-    x, y = _first(data, arguments.samples)
     with status("measuring each layer…"):
-        found = by_layer(trainer, x, y, choose=arguments.choose, batch_size=arguments.batch_size)
+        found = by_layer(
+            trainer,
+            data,
+            choose=arguments.choose,
+            samples=arguments.samples,
+            batch_size=arguments.batch_size,
+        )
     _write(found, program, arguments)
     _show(found, machine, data, arguments)
 
@@ -115,14 +117,6 @@ def _found(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine, 
 
     program, machine = find_machine(ctx, Named.of(arguments), options.offered(**FIXED), of_data)
     return program, machine, load_data(known, folder, program, classes)
-
-
-def _first(data: Dataset, count: int | None) -> tuple[Samples, NDArray[Any]]:
-    """Return the first test samples, with their labels; all for None."""
-    x = data.x_test
-    if isinstance(x, Mapping):
-        return {name: each[:count] for name, each in x.items()}, data.y_test[:count]
-    return x[:count], data.y_test[:count]
 
 
 def _write(found: ByLayer, program: Program, arguments: Arguments) -> None:

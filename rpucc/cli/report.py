@@ -27,6 +27,18 @@ from rpucc.cli import options
     help="What is answered: the test part of a data set.  [default: of the one it was trained on]",
 )
 @options.data_dir
+@click.option(
+    "--by-layer",
+    is_flag=True,
+    help="Also measure which layer costs accuracy, as rpucc eval --by-layer does.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 2**31),
+    default=None,
+    metavar="N",
+    help="With --by-layer: the first N of the test samples.  [default: all]",
+)
 @options.threads
 @options.trust
 @options.as_json
@@ -37,6 +49,8 @@ def report(
     which: str | None,
     data: str | None,
     data_dir: str | None,
+    by_layer: bool,
+    samples: int | None,
     threads: int,
     trust: bool,
     as_json: bool,
@@ -48,6 +62,7 @@ def report(
     the answers to the test data with the most wrong ones, the configuration, the command that
     trains it again, and the plan.
     """
+    from rpucc.errors import UsageError
     from rpucc.outputs import check_file, print_json, write_text
     from rpucc.report.runs.page import page
     from rpucc.runs.gather import gather
@@ -55,6 +70,8 @@ def report(
     from rpucc.runs.trained import trained_run
     from rpucc.terminal import say
 
+    if samples is not None and not by_layer:
+        raise UsageError("--samples: no effect on report without --by-layer")
     place = None if output is None else Path(output)
     if place is None and not as_json:
         place = folder_of(trained_run(run, program_path, which)) / "report.html"
@@ -68,6 +85,8 @@ def report(
         trusted=trust,
         program_path=program_path,
         which=which,
+        layer_by_layer=by_layer,
+        samples=samples,
     )
     for line in found.missing:
         say(line)

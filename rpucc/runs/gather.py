@@ -21,6 +21,8 @@ from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
 from rpucc.runs.shown import epoch_metrics, flattened, folder_name, steps, text_of
 from rpucc.runs.trained import trained_run
+from rpucc.runs.trainer import make_trainer
+from rpucc.runtime.by_layer import by_layer
 from rpucc.runtime.histogram import histogram
 from rpucc.runtime.plane_figures import PlaneState, device_figures, state_figures
 from rpucc.target.write import as_toml
@@ -42,6 +44,8 @@ def write_report(
     data_dir: str | None = None,
     threads: int = 1,
     trust: bool = False,
+    by_layer: bool = False,
+    samples: int | None = None,
 ) -> None:
     """Write a training as one self-contained page of HTML, as `rpucc report` does.
 
@@ -49,6 +53,8 @@ def write_report(
     data, data_dir: the data set whose test part is answered; by default the one it was trained on.
         Where it cannot be read, the page says so and is made without.
     threads: CPU threads, 1 or more. trust: let devices run that only the run folder names.
+    by_layer: also measure which layer costs accuracy (`rpucc.by_layer`); samples: of the first so
+        many samples, 1 or more; None for all.
 
     Raises CheckpointError for what is no run, OutputError where the page cannot be written,
     TargetError for a device that only the folder names, ArgumentError for other arguments.
@@ -58,8 +64,17 @@ def write_report(
     place = arguments.path("write_report(path)", path)
     source = arguments.path("write_report(run)", run)
     threads = arguments.integer("threads", threads, 1)
+    arguments.instance("by_layer", by_layer, bool, "True or False")
     check_file(place, source)
-    report = gather(str(source), data=data, data_dir=data_dir, threads=threads, trusted=trust)
+    report = gather(
+        str(source),
+        data=data,
+        data_dir=data_dir,
+        threads=threads,
+        trusted=trust,
+        layer_by_layer=by_layer,
+        samples=samples,
+    )
     write_text(place, page(report))
 
 
@@ -72,11 +87,13 @@ def gather(
     trusted: bool = False,
     program_path: str | None = None,
     which: str | None = None,
+    layer_by_layer: bool = False,
+    samples: int | None = None,
 ) -> RunReport:
     """Return what the page of a run shows; what it lacks is named. Arguments as `write_report`.
 
     program_path: the program of a checkpoint that lies elsewhere. which: of a run folder's
-    checkpoints last, best or the number of an epoch.
+    checkpoints last, best or the number of an epoch. layer_by_layer: `by_layer` of `write_report`.
     """
     trained = trained_run(name, program_path, which)
     program = trained.load_program()
@@ -110,6 +127,11 @@ def gather(
         answers=_answers(machine, dataset, threads) if dataset is not None else None,
         verdict=_verdict(machine, dataset, 1 if record is None else record.batch_size),
         missing=tuple(missing),
+        by_layer=(
+            by_layer(make_trainer(machine, threads), dataset, samples=samples)
+            if layer_by_layer and dataset is not None
+            else None
+        ),
     )
 
 
@@ -195,7 +217,6 @@ def _data(
 
 
 def _answers(machine: Machine, dataset: Dataset, threads: int) -> AnswerReport:
-    from rpucc.runs.trainer import make_trainer
     from rpucc.runtime.answers import answers
     from rpucc.runtime.data.pictures import pictures
 

@@ -36,6 +36,16 @@ def given_samples(data: Any, inputs: Collection[str]) -> Samples:
     return data if alone else given_data(data, inputs).x_test
 
 
+def given_labelled(data: Any, y: Any, inputs: Collection[str]) -> tuple[Any, Any]:
+    """Return samples and labels: as they are given, or where there is no y the test part."""
+    if is_stream(data):
+        return collected(data, "the samples")
+    if y is not None:
+        return data, y
+    dataset = given_data(data, inputs)
+    return dataset.x_test, dataset.y_test
+
+
 def own_batch(dataset: Streamed, given: int) -> int:
     """The batch size of a stream, of which a caller can give no other."""
     own = len(dataset.y_train)

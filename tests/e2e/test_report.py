@@ -422,12 +422,51 @@ def test_one_run_or_none_is_refused(cli, run, tiny_data):
     assert cli("compare", run, "nothing").code == 1
 
 
+# ---------------------------------------------------------------- layer by layer
+
+
+def test_a_page_layer_by_layer(cli, run):
+    outcome = cli("report", run, "--by-layer", "-o", "page.html")
+    assert outcome.code == 0, outcome.stderr
+    text = Path("page.html").read_text(encoding="utf-8")
+    found = Elements(text)
+    shown = [anchor for anchor in found.ids if anchor in (*SECTIONS, "by-layer")]
+    assert shown == [*SECTIONS[:5], "by-layer", *SECTIONS[5:]]
+    part = text[text.index('id="by-layer"') :]
+    part = part[: part.index("</section>")]
+    measured = json.loads(cli("eval", run, "--by-layer", "--json").stdout)
+    for each in measured["layers"]:
+        alone = f"{100 * each['alone']['error']:.2f} %"
+        assert f"{each['layer']}, this layer alone on the target: {alone}" in part
+        assert f"{each['snr']:.1f} dB" in part
+    assert f"all ideal: {100 * measured['ideal']['error']:.2f} %" in part
+    assert part.count("<rect") == 2 * len(measured["layers"])
+    as_data = figures(cli, run, "--by-layer")["by_layer"]
+    assert as_data == {key: measured[key] for key in as_data}
+    assert figures(cli, run)["by_layer"] is None
+    rpucc.write_report(run, "python.html", by_layer=True)
+    assert Path("python.html").read_text() == text
+
+
+def test_fewer_samples_layer_by_layer(cli, run):
+    assert figures(cli, run, "--by-layer", "--samples", 5)["by_layer"]["samples"] == 5
+    cli("report", run, "--by-layer", "--samples", 5, "-o", "page.html")
+    assert "The first 5 of 66 test samples" in Path("page.html").read_text()
+    refused = cli("report", run, "--samples", 5)
+    assert refused.stderr == "Error: --samples: no effect on report without --by-layer\n"
+    assert refused.code == 2
+    Path("tiny.npz").unlink()
+    lost = figures(cli, run, "--by-layer")
+    assert lost["by_layer"] is None
+    assert any("no answers" in line for line in lost["missing"])
+
+
 # ---------------------------------------------------------------- in a browser
 
 
 def test_a_browser_takes_both_pages(cli, run, other, tmp_path_factory):
     browser = find_browser(tmp_path_factory.mktemp("profile"))
-    assert cli("report", run, "-o", "page.html").code == 0
+    assert cli("report", run, "--by-layer", "-o", "page.html").code == 0
     assert cli("compare", run, other, "-o", "two.html").code == 0
     for name in ("page.html", "two.html"):
         page = Path(name).resolve()

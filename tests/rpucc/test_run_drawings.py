@@ -12,11 +12,19 @@ import numpy as np
 import pytest
 
 from rpucc.report.drawings.answers import confusion_drawing, scatter_drawing
+from rpucc.report.drawings.by_layer import (
+    MOST_LAYERS,
+    effects_seen,
+    errors_drawing,
+    signal_drawing,
+)
 from rpucc.report.drawings.chart import HEIGHT, WIDTH, Curve, axis, chart, spark
 from rpucc.report.drawings.svg import Drawing
 from rpucc.report.drawings.weights import asymmetry_drawing, weights_drawing
 from rpucc.report.png import SIGNATURE, png
+from rpucc.report.runs.by_layer import by_layer
 from rpucc.runtime.histogram import Histogram, histogram
+from rpucc.runtime.layer_effects import ByLayer, LayerEffect, Score
 
 
 def points(drawing: Drawing) -> list[tuple[float, float]]:
@@ -127,3 +135,68 @@ def test_a_png_holds_its_pixels(shape: tuple[int, ...]) -> None:
     rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(shape[0], -1)
     assert not rows[:, 0].any()
     np.testing.assert_array_equal(rows[:, 1:].reshape(shape), pixels)
+
+
+def effect(name: str, alone: Score, snr: float, **effects: float) -> LayerEffect:
+    powers = {"noise": 0.0, "dac": 0.0, "adc": 0.0, "bound": 0.0, "clipped": 0.0, **effects}
+    return LayerEffect(name, alone, alone, snr, 0.0, 0.0, 0.0, math.nan, powers, None)
+
+
+HOSTILE = "</svg><script>alert(1)</script>"
+WORST, IDEAL = Score(0.9, 2.0), Score(0.02, 0.1)
+COSTS = {
+    "two": ByLayer(
+        9, WORST, IDEAL, (effect("a", WORST, 3.0, noise=0.3, adc=0.2), effect("b", IDEAL, 50.0))
+    ),
+    "no error at all": ByLayer(9, Score(0.0, 0.0), Score(0.0, 0.0), (
+        effect("a", Score(0.0, 0.0), math.inf),
+    )),
+    "regression": ByLayer(9, Score(None, 3.0), Score(None, 0.5), (
+        effect("a", Score(None, 2.0), -12.0, bound=30.0),
+    )),
+    "no loss": ByLayer(9, Score(None, math.nan), Score(None, math.nan), (
+        effect("a", Score(None, math.nan), 200.0, dac=1e-20),
+    )),
+    "many": ByLayer(9, WORST, IDEAL, tuple(effect(f"l{i}", WORST, 1.0 * i) for i in range(99))),
+    "hostile": ByLayer(9, WORST, IDEAL, (effect(HOSTILE * 9, WORST, 3.0, dac=0.1),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("costs", COSTS)
+def test_what_layers_cost_is_drawn_inside(costs: str) -> None:
+    found = COSTS[costs]
+    drawn = min(len(found.layers), MOST_LAYERS)
+    for drawing in (errors_drawing(found), signal_drawing(found)):
+        body = drawing.body
+        ElementTree.fromstring(drawing.file())
+        assert body.count('text-anchor="end"') == drawn  # the layers' names
+        ends = re.findall(r' (?:x[12]?|cx)="([^"]*)"', body)
+        assert all(0 <= float(x) <= drawing.width for x in ends)
+        assert all(0 <= float(y) <= drawing.height for y in re.findall(r' c?y="([^"]*)"', body))
+        widths = re.findall(r'<rect[^>]* x="([^"]*)" width="([^"]*)"', body)
+        assert all(float(x) + float(width) <= drawing.width for x, width in widths)
+        assert "<script" not in body
+    page = by_layer(found, "data", 9)
+    assert "<script" not in page
+    assert page.count("<tr>") == 1 + len(found.layers)
+    assert (f"({MOST_LAYERS} of 99 layers)" in page) == (costs == "many")
+
+
+def test_bars_and_dots_are_where_their_values_are() -> None:
+    found = COSTS["two"]
+    widths = [
+        float(w) for w in re.findall(r'<rect[^>]* width="([^"]*)"', errors_drawing(found).body)
+    ]
+    assert widths[:2] == pytest.approx([widths[0]] * 2)
+    assert widths[2] / widths[0] == pytest.approx(IDEAL.error / WORST.error, rel=0.02)
+    body = signal_drawing(found).body
+    dots = dict(re.findall(r"<title>(a, [^<]*|b, [^<]*)</title>()", body))
+    assert set(dots) == {
+        "a, measured: all of them together: 3.0 dB",
+        "a, read noise: 5.2 dB",
+        "a, output converters (ADC): 7.0 dB",
+        "b, measured: all of them together: 50.0 dB",
+    }
+    assert [meaning for _, meaning in effects_seen(found)] == [
+        "read noise", "output converters (ADC)",
+    ]  # fmt: skip

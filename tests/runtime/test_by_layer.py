@@ -10,10 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import rpucc
-from rpucc.errors import ArgumentError, ModelError
+from rpucc.errors import ArgumentError, DataError, ModelError
 from rpucc.patterns import matches
-from rpucc.runtime.by_layer import ByLayer, Score, _Bench, by_layer
+from rpucc.runtime.by_layer import _Bench, by_layer
 from rpucc.runtime.data import Dataset
+from rpucc.runtime.layer_effects import ByLayer, Score
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 from rpucc.target.target import Target
@@ -187,6 +188,31 @@ def test_batches_and_threads_change_nothing() -> None:
     assert Score.of(before) == found.target  # nothing of the machine has changed
 
 
+def test_it_takes_data_as_an_evaluation_does() -> None:
+    data = tiny_data(60)
+    trainer = Trainer(Machine(tiny("rpu-managed", "", *NOISY)))
+    whole = rpucc.by_layer(trainer, data)
+    assert whole == by_layer(trainer, data.x_test, data.y_test)
+    assert whole.target == Score.of(trainer.evaluate(data))
+    parts = rpucc.by_layer(trainer, (data.x_train, data.y_train), samples=7)  # the last tenth
+    assert parts.samples == 6
+    few = rpucc.by_layer(trainer, data.x_train, data.y_train, samples=7)
+    assert few == by_layer(trainer, data.x_train[:7], data.y_train[:7])
+    assert few.samples == 7
+
+
+def test_it_prints_as_the_table() -> None:
+    found = measured(Machine(tiny("rpu-managed", "", *NOISY)), tiny_data(60), choose=1)
+    text = str(found)
+    assert text.startswith("layer by layer: 60 samples\n")
+    for each in found.layers:
+        assert f"{each.layer} " in text
+        assert f"{each.snr:.1f} dB" in text
+    assert f"{found.chosen[0].layer} " in text.split("to keep digital")[1]
+    assert all(line == line.rstrip() and "\x1b" not in line for line in text.splitlines())
+    assert found._repr_html_().count("<svg") == 4  # two drawings, each in its frame
+
+
 def test_remedies_are_settings_that_targets_take() -> None:
     for overrides in EFFECTS.values():
         machine = Machine(tiny("rpu-managed", "", *NOTHING, *overrides))
@@ -200,6 +226,15 @@ def test_what_cannot_be_measured_is_refused() -> None:
     data = tiny_data()
     with pytest.raises(ArgumentError, match=r"choose: 3 layers, but the program has 2"):
         measured(Machine(tiny()), data, choose=3)
+    trainer = Trainer(Machine(tiny()))
+    with pytest.raises(ArgumentError, match=r"by_layer\(trainer\): found .*; allowed: a Trainer"):
+        rpucc.by_layer(trainer.machine, data)
+    with pytest.raises(ArgumentError, match="samples: found 0"):
+        rpucc.by_layer(trainer, data, samples=0)
+    with pytest.raises(ArgumentError, match="batch_size: found 0"):
+        rpucc.by_layer(trainer, data, batch_size=0)
+    with pytest.raises(DataError, match=r"23 samples but 20 labels"):
+        rpucc.by_layer(trainer, data.x_train, data.y_train[:20])
     digital = tiny("rpu-managed", "", "layer.*.analog=false")
     with pytest.raises(ModelError, match="no layers on arrays"):
         measured(Machine(digital), data)

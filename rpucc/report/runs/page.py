@@ -12,7 +12,7 @@ from rpucc.report.html import sections
 from rpucc.report.html.document import bar, document
 from rpucc.report.html.parts import plain_fact, section
 from rpucc.report.markup import Markup, tag
-from rpucc.report.runs import answers, configuration, curves, layers
+from rpucc.report.runs import answers, by_layer, configuration, curves, layers
 from rpucc.report.runs.run_report import History, RunReport
 
 STYLES = ("page.css", "runs.css")
@@ -47,6 +47,7 @@ def _sections(report: RunReport) -> Iterator[tuple[str, str, Markup]]:
         ("weights", "Weights", layers.weights(report)),
         ("asymmetry", "Update asymmetry", layers.devices(report)),
         ("answers", "Answers", answers.answers(report.answers) if report.answers else None),
+        ("by-layer", "Layer by layer", _by_layer(report)),
     )
     yield from ((anchor, title, part) for anchor, title, part in found if part is not None)
     scene = report.scene
@@ -55,6 +56,12 @@ def _sections(report: RunReport) -> Iterator[tuple[str, str, Markup]]:
     yield "layers", "Layers", sections.layers(scene)
     yield "policies", "Policies", sections.policies(scene)
     yield "terms", "Terms", sections.terms()
+
+
+def _by_layer(report: RunReport) -> Markup | None:
+    if report.by_layer is None or report.answers is None:
+        return None
+    return by_layer.by_layer(report.by_layer, report.answers.data, report.answers.samples)
 
 
 def _header(report: RunReport) -> Markup:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runs.layer_record import EpochRecord
     from rpucc.runtime.answers import Answers, Wrong
+    from rpucc.runtime.layer_effects import ByLayer
     from rpucc.runtime.metrics import EpochMetrics
     from rpucc.runtime.plane_figures import DeviceFigures, PlaneState
 
@@ -116,6 +117,8 @@ class RunReport:
     verdict: tuple[str, ...]
     missing: tuple[str, ...]
     """What cannot be shown, and why; a line each."""
+    by_layer: ByLayer | None = None
+    """Which layer costs accuracy, where that was asked for."""
 
     @property
     def scene(self) -> Scene:
@@ -145,6 +148,7 @@ class RunReport:
                 for each in self.layers
             ],
             "answers": _answers(self.answers),
+            "by_layer": None if self.by_layer is None else self.by_layer.to_dict(),
             "verdict": list(self.verdict),
             "missing": list(self.missing),
         }

@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING
 
 from rpucc.report import units
 from rpucc.report.csv import records_csv
-from rpucc.report.text.tables import heading, new_table, pairs
+from rpucc.report.drawings.by_layer import EFFECTS
+from rpucc.report.text.tables import heading, new_table, pairs, plain_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rpucc.runtime.by_layer import ByLayer, LayerEffect, Score
+    from rpucc.runtime.layer_effects import ByLayer, LayerEffect, Score
 
-WORDS = {
-    "noise": "read noise",
-    "dac": "input converters (DAC)",
-    "adc": "output converters (ADC)",
-    "bound": "saturated reads",
-    "clipped": "weights beyond their devices' bounds",
-}
+WORDS = {name: meaning for name, (_, meaning) in EFFECTS.items()}
 """Effect -> what it is called."""
+
+
+def as_text(found: ByLayer, width: int = 100) -> str:
+    """Return the table and what belongs to it as plain text, for `print(found)`."""
+    title = heading("layer by layer", f": {units.counted(found.samples, 'sample')}")
+    return plain_text(*_tables(found, title), width=width)
 
 
 def as_tables(found: ByLayer, program: str, data: str, state: str) -> list[RenderableType]:
@@ -33,7 +34,14 @@ def as_tables(found: ByLayer, program: str, data: str, state: str) -> list[Rende
     state: how long the weights were trained.
     """
     title = f" on {data}, layer by layer: {units.count(found.samples)} test samples, {state}"
-    totals = [("all on the target", _score(found.target)), ("all ideal", _score(found.ideal))]
+    return _tables(found, heading(program, title))
+
+
+def _tables(found: ByLayer, title: RenderableType) -> list[RenderableType]:
+    totals = [
+        ("all on the target", score_text(found.target)),
+        ("all ideal", score_text(found.ideal)),
+    ]
     what = "error" if found.ideal.error is not None else "loss"
     table = new_table(
         "layer", f"{what} alone", "all but it", "SNR", "clipped", "saturated", "range used",
@@ -42,19 +50,22 @@ def as_tables(found: ByLayer, program: str, data: str, state: str) -> list[Rende
     for each in found.layers:
         table.add_row(
             units.plain(each.layer),
-            _score(each.alone),
-            _score(each.without),
-            _decibel(each.snr),
+            score_text(each.alone),
+            score_text(each.without),
+            decibel_text(each.snr),
             units.percent(each.clipped),
             units.percent(each.saturated),
             units.percent(each.range_used, 0),
         )
-    parts: list[RenderableType] = [heading(program, title), "", pairs(totals), "", table]
-    if remedies := [(each.layer, _remedy(each)) for each in found.layers if each.remedy]:
+    parts: list[RenderableType] = [title, "", pairs(totals), "", table]
+    if remedies := [(each.layer, remedy_text(each)) for each in found.layers if each.remedy]:
         parts += ["", pairs((units.plain(layer), text) for layer, text in remedies)]
     if found.chosen:
         chosen = [
-            (units.plain(kept.layer), f"{_score(kept.score)} with it digital{' too' if i else ''}")
+            (
+                units.plain(kept.layer),
+                f"{score_text(kept.score)} with it digital{' too' if i else ''}",
+            )
             for i, kept in enumerate(found.chosen)
         ]
         parts += ["", heading("to keep digital"), pairs(chosen)]
@@ -85,15 +96,17 @@ def _cell(value: float | None) -> object:
     return "" if value is None or math.isnan(value) else value
 
 
-def _score(score: Score) -> str:
+def score_text(score: Score) -> str:
+    """Return an error, of a regression a loss."""
     return units.number(score.loss) if score.error is None else units.percent(score.error)
 
 
-def _decibel(snr: float) -> str:
+def decibel_text(snr: float) -> str:
+    """Return a signal-to-noise ratio."""
     return f"{units.number(snr)} dB" if math.isinf(snr) else f"{snr:.1f} dB"
 
 
-def _remedy(each: LayerEffect) -> str:
+def remedy_text(each: LayerEffect) -> str:
     """Return what takes most of a layer's outputs, and what to try."""
     assert each.remedy is not None
     advice = f"try --set {units.plain(each.remedy.option)}"
@@ -101,4 +114,4 @@ def _remedy(each: LayerEffect) -> str:
     if effect not in WORDS:
         return f"no single effect explains it; {advice}"
     lost = each.effects[effect]
-    return f"{WORDS[effect]}: {_decibel(-10 * math.log10(lost))} SNR alone; {advice}"
+    return f"{WORDS[effect]}: {decibel_text(-10 * math.log10(lost))} SNR alone; {advice}"

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from rpucc.constant_weights import by_op
 from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
-from rpucc.report.text.tables import fits, new_table, pairs
+from rpucc.report.text.tables import fits, new_table, pairs, plain_text
 
 Cell = Callable[[LayerPlan], str]
 
@@ -147,18 +147,7 @@ def _backward(layer: LayerPlan) -> str:
 
 def as_text(plan: Plan, width: int = 100) -> str:
     """Return the layers and the totals as plain text, for `print(program.plan)`."""
-    console = Console(
-        force_jupyter=False,
-        force_terminal=False,
-        width=width,
-        no_color=True,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    with console.capture() as captured:
-        console.print(*layer_tables(plan, width), "", totals(plan), sep="\n")
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return plain_text(*layer_tables(plan, width), "", totals(plan), width=width)
 
 
 def totals(

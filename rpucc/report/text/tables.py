@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -52,6 +52,22 @@ def heading(text: str, more: str = "") -> Text:
     line = Text(units.plain(text), style="bold")
     line.append(units.plain(more), style="not bold")
     return line
+
+
+def plain_text(*parts: RenderableType, width: int = 100) -> str:
+    """Return what is shown as text without colours, so wide; lines end without blanks."""
+    console = Console(
+        force_jupyter=False,
+        force_terminal=False,
+        width=width,
+        no_color=True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def fits(table: Table, width: int) -> bool:
