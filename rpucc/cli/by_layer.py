@@ -5,6 +5,7 @@ Not for the measuring (rpucc.runtime.by_layer), nor for the words of the table.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rpucc.cli import options
 from rpucc.cli.drawings import STANDARD_OUTPUT
 from rpucc.errors import UsageError
+from rpucc.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import click
@@ -144,7 +146,7 @@ def _show(found: ByLayer, machine: Machine, data: Dataset, arguments: Arguments)
     from rpucc.outputs import print_json
     from rpucc.report.text.by_layer import as_tables
     from rpucc.report.text.training import trained_text
-    from rpucc.terminal import show
+    from rpucc.terminal import say, show
 
     if arguments.as_json:
         about = {"model": arguments.model, "data": data.name, "epochs": machine.counters.epoch}
@@ -152,3 +154,5 @@ def _show(found: ByLayer, machine: Machine, data: Dataset, arguments: Arguments)
     elif arguments.csv != STANDARD_OUTPUT:
         state = trained_text(machine.counters.epoch, machine.counters.done)
         show(*as_tables(found, machine.program.name, data.name, state))
+        if RunFolder(Path(arguments.model)).exists():
+            say(f"as a picture: rpucc report {shlex.quote(arguments.model)} --by-layer")

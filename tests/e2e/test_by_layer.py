@@ -23,6 +23,7 @@ def test_a_run_layer_by_layer(cli, run):
     shown = cli("eval", run, "--by-layer")
     assert shown.code == 0
     assert "all ideal" in shown.stdout
+    assert shown.stderr.splitlines()[-1] == "as a picture: rpucc report run --by-layer"
     found = json.loads(cli("eval", run, "--by-layer", "--json").stdout)
     plain = json.loads(cli("eval", run, "--json").stdout)
     ideal = json.loads(cli("eval", run, "--ideal", "--json").stdout)
