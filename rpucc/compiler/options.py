@@ -28,7 +28,7 @@ DEFAULT_TARGET = "rpu-managed"
 INTERVAL = "two finite numbers"
 SMOOTHING = "a number from 0 to below 1"
 WEIGHTS = "one number of 0 or more a class, not all of them 0"
-INIT = "he, glorot, lecun or uniform, and a seed, as in he:3"
+INIT = "he, glorot, lecun or uniform, also with a seed, as in he:3"
 NUMBERS = "a finite number, or one for each channel, as in (0.485, 0.456, 0.406)"
 SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
 
