@@ -104,6 +104,9 @@ class Carried:
         found = node.attributes.get(self.attribute.name)
         value = self.attribute.default if found is None else found.value
         assert value is not None
+        if self.mark.values:
+            assert isinstance(value, int)
+            return self.mark.values[value]
         return bool(value) if self.flag else value
 
     def of_section(self, section: Section) -> Value:
@@ -111,7 +114,8 @@ class Carried:
         assert self.attribute.default is not None
         if self.mark.where is not None and not self.mark.where(section):
             return self.attribute.default
-        return _as_attribute(getattr(section, self.key))
+        value = getattr(section, self.key)
+        return self.mark.values.index(value) if self.mark.values else _as_attribute(value)
 
 
 @functools.cache
@@ -125,6 +129,12 @@ def carried(section: type[Section], op: str) -> tuple[Carried, ...]:
         allowed = mark(field, Allowed)
         if allowed is None:
             raise TypeError(f"{section.__name__}.{key}: nodes carry it, and it has no range")
+        if on_node.values:
+            attribute = whole(
+                on_node.name or key, 0, len(on_node.values) - 1, int(on_node.off or 0)
+            )
+            found.append(Carried(key, on_node, attribute, flag=False))
+            continue
         kind = _kind(field.annotation, f"{section.__name__}.{key}")
         off = _as_attribute(field.default if on_node.off is None else on_node.off)
         off = float(off) if kind == "FLOAT" and isinstance(off, int) else off

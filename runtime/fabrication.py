@@ -22,6 +22,7 @@ from rpucc.runtime.plane import Plane
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
+    from rpucc.target.values import Pulsed
 
 FloatArray = NDArray[np.float32]
 
@@ -32,7 +33,7 @@ LEAST_STEP = np.float32(1e-30)
 
 
 def fabricate(
-    layout: Layout, device: Device, *, pulsed: bool, reference: FloatArray | None = None
+    layout: Layout, device: Device, *, pulsed: Pulsed, reference: FloatArray | None = None
 ) -> Plane:
     """A plane of fabricated devices; all weights are 0.
 

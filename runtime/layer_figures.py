@@ -44,6 +44,8 @@ class LayerFigures:
     moved: float
     """How far they are from there, as a multiple of that."""
     pulsed: bool
+    on_devices: bool
+    """Whether updates go by the devices' steps: pulses, or the mean of what they do."""
     dw_min: float
     gain: float
     """lr / (BL · dw_min): the learning rate in units of what one update can do to the devices that
@@ -118,7 +120,8 @@ def _figures(
         rows=plan.R,
         size=size,
         moved=math.sqrt(change) / max(size, 1e-30),
-        pulsed=plane.pulsed and bool(plan.updates),
+        pulsed=plane.pulsed is True and bool(plan.updates),
+        on_devices=bool(plane.pulsed and plan.updates),
         dw_min=dw_min,
         gain=lr * update.lr_scale / train if train else 0.0,
         train_change=train,

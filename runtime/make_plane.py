@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from rpucc.runtime.layout import Layout
     from rpucc.runtime.plane import Plane
     from rpucc.target.target import Calibration
+    from rpucc.target.values import Pulsed
 
 
 def make_plane(
-    layer: str, layout: Layout, device: Device, *, pulsed: bool,
+    layer: str, layout: Layout, device: Device, *, pulsed: Pulsed,
     calibration: Calibration | None = None, key: str = ZERO_SHIFT,
 ) -> Plane:  # fmt: skip
     """Fabricated devices, zero-shifted where the calibration says so; all weights are 0.

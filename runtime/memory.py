@@ -9,12 +9,14 @@ from rpucc.cost.sizes import batch_of, elements
 from rpucc.layers import analog_layers
 from rpucc.runtime.cells.make import seen_directly
 from rpucc.runtime.devices import device_of
+from rpucc.runtime.plane import training_bytes
 from rpucc.trust import is_own
 
 if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runtime.devices import Device
     from rpucc.target.target import LayerPolicy
+    from rpucc.target.values import Pulsed
 
 WEIGHT_BYTES = 4
 VALUE_BYTES = 4
@@ -28,13 +30,13 @@ REFERENCE_BYTES = 4
 """What a zero-shifted weight is counted from, float32."""
 
 
-def device_bytes(device: Device, *, pulsed: bool, learns: bool = True) -> int:
+def device_bytes(device: Device, *, pulsed: Pulsed, learns: bool = True) -> int:
     """Bytes a device of a layer takes: its float32 weight and what is stored of it.
 
     Where updates are exact no device property plays a part and none is stored.
     """
     stored = len(device.per_device) * (2 if device.packed else 4)
-    stored += 1 if device.counted and learns else 0  # `Plane.limits`
+    stored += training_bytes(device, pulsed) if learns else 0
     return WEIGHT_BYTES + (stored if pulsed else 0)
 
 

@@ -16,16 +16,20 @@ from rpucc.runtime import aligned
 from rpucc.runtime.devices.compiled import compile_pulse_counts
 from rpucc.runtime.kernels.coincidences.rows import tightest
 from rpucc.runtime.kernels.update_arguments import Devices, ListScratch
+from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
     from rpucc.runtime.spread import Symmetry
+    from rpucc.target.values import Pulsed
 
 FloatArray = NDArray[np.float32]
 
 # Devices that are pulsed side by side: their noise, 16 bytes each, stays in L1.
 LISTED = 256
+
+BOUNDS_BYTES = 8
 
 
 def list_scratch() -> ListScratch:
@@ -40,8 +44,8 @@ class Plane:
     """A matrix of devices.
 
     W: float32 [R, C], changed in place by the update cycle.
-    pulsed: whether its devices are pulsed; where updates are exact no device property plays a part
-    and none is kept.
+    pulsed: whether its devices are pulsed, or moved by the mean of what pulses do; where updates
+    are exact no device property plays a part and none is kept.
     codes: the devices' parameters [number of them, R, C]; float32, or if the device is `packed`
     uint16, where ranges float32 [B, S, number of them, 2] hold each tile's lowest value and step.
     reference: of zero-shifted devices, what the reference array holds [R, C]; W and the devices'
@@ -51,7 +55,7 @@ class Plane:
     W: FloatArray
     layout: Layout
     device: Device
-    pulsed: bool
+    pulsed: Pulsed
     codes: NDArray[np.uint16] | FloatArray
     ranges: FloatArray
     constants: FloatArray
@@ -107,6 +111,20 @@ class Plane:
         tightest(self.codes, self.ranges, layout.row_cuts, layout.col_cuts, limits)
         return limits
 
+    @cached_property
+    def bounds(self) -> FloatArray:
+        """Lowest and highest weight of each device, float32 [2, R, C], for the mean of pulses.
+
+        The largest float32 where there is none; made when a training first asks.
+        """
+        found = np.empty((2, *self.W.shape), np.float32)
+        for rows in self.layout.row_blocks():
+            found[0, rows], found[1, rows] = self.device.weight_range(
+                tuple(self.parameters_of(rows))
+            )
+        largest = np.finfo(np.float32).max
+        return np.clip(found, -largest, largest, out=found)
+
     @property
     def parameters(self) -> FloatArray:
         """Every device's parameters, float32 [number of them, R, C], as the update uses them."""
@@ -146,6 +164,14 @@ class Plane:
     @property
     def bytes(self) -> int:
         """Bytes of weights and device parameters, with the limits that a training needs."""
-        counted = self.W.size if self.pulsed and self.device.counted and self.learns else 0
+        per_device = training_bytes(self.device, self.pulsed) if self.learns else 0
         reference = 0 if self.reference is None else self.reference.nbytes
-        return self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + counted + reference
+        kept = self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + reference
+        return kept + per_device * self.W.size
+
+
+def training_bytes(device: Device, pulsed: Pulsed) -> int:
+    """Bytes a device that learns takes beside its parameters: `limits`, or `bounds`."""
+    if pulsed == MEAN:
+        return BOUNDS_BYTES
+    return 1 if pulsed and device.counted else 0

@@ -109,7 +109,7 @@ def step_sizes(machine: Machine, dataset: Dataset, lr: float, batch_size: int) -
     layers = [
         layer
         for layer in analog_layers(machine.program.model)
-        if layer.updates and machine.arrays[str(layer.weight.name)].main.pulsed
+        if layer.updates and machine.arrays[str(layer.weight.name)].main.pulsed is True
     ]
     if not layers:
         return []

@@ -328,7 +328,7 @@ def _saturated(case: _Case, layers: Figures) -> Cause | None:
 
 def _symmetry(case: _Case, layers: Figures) -> Cause | None:
     """Symmetry points far outside of where the weights live."""
-    far = [f for f in layers if f.pulsed and f.symmetry > FAR * f.size]
+    far = [f for f in layers if f.on_devices and f.symmetry > FAR * f.size]
     if not far:
         return None
     worst = max(far, key=lambda f: f.symmetry)
@@ -339,7 +339,7 @@ def _symmetry(case: _Case, layers: Figures) -> Cause | None:
 
 def _asymmetry(case: _Case, layers: Figures) -> Cause | None:
     """Up and down steps that differ at every weight."""
-    uneven = [f for f in layers if f.pulsed and f.asymmetry > ASYMMETRY]
+    uneven = [f for f in layers if f.on_devices and f.asymmetry > ASYMMETRY]
     if not uneven:
         return None
     return Cause("asymmetry", _names(uneven), max(f.asymmetry for f in uneven), ASYMMETRY)

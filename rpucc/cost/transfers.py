@@ -25,7 +25,7 @@ class Transfers:
     everywhere: int
     """Columns that it takes of one row of tiles together."""
     bl: int
-    """Pulse slots of a column; 0 where updates are exact."""
+    """Pulse slots of a column; 0 without pulse trains."""
 
     def of(self, updates: float) -> float:
         """Return the transfers of so many updates of one sample; minibatches are of one sample.
@@ -49,5 +49,5 @@ def transfers_of(update: ir.Node) -> Transfers | None:
         by_minibatch=bool(attributes.get_int("transfer_by_minibatch", 0)),
         columns=max(taken, default=0),
         everywhere=sum(taken),
-        bl=attributes.get_int("transfer_bl", 0) if attributes.get_int("pulsed", 0) else 0,
+        bl=attributes.get_int("transfer_bl", 0) if attributes.get_int("pulsed", 0) == 1 else 0,
     )

@@ -202,8 +202,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "update",
         "update policy",
-        "BL and what manages it; exact where the update is the outer product in floating point; "
-        "lr × where a layer has a rate of its own, frozen where that is 0.",
+        "BL and what manages it; exact where the update is the outer product in floating point, "
+        "mean where devices move by what pulses do on average; lr × where a layer has a rate of "
+        "its own, frozen where that is 0.",
     ),
     Definition("BL", "BL", "Pulse slots in a stochastic update."),
     Definition(

@@ -57,6 +57,9 @@ class OnNode(ActsOn):
     key's own default."""
     where: Callable[[Any], object] | None = None
     """Whether the key has an effect, from its section; by default always."""
+    values: tuple[bool | str, ...] = ()
+    """Of a key that is neither a number nor text: its values, of which the attribute is the place,
+    counted from 0."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rpucc.target.keys import (
     conflict,
 )
 from rpucc.target.values import (
+    PULSED,
     Count,
     Cuts,
     Extent,
@@ -25,6 +26,7 @@ from rpucc.target.values import (
     Joules,
     KindName,
     ModelName,
+    Pulsed,
     RateScale,
     Replicas,
     Rereads,
@@ -145,8 +147,8 @@ class Management(Section):
 
 
 def _is_pulsed(update: Update) -> bool:
-    """Where an update is exact nothing reads the rest."""
-    return update.pulsed
+    """Where there are no pulse trains nothing reads the rest."""
+    return update.pulsed is True
 
 
 class Update(Section):
@@ -155,10 +157,14 @@ class Update(Section):
     `pulsed = true`: stochastic pulse trains act on the devices one coincidence at a time.
     `pulsed = false`: the exact outer-product update W -= lr * d^T x in float32; pulse trains and
     the device's step and spread then play no part.
+    `pulsed = "mean"`: what pulses do on average to each device, by its own step at its weight: its
+    response, asymmetry, spread and bounds stay; trains, chance and the noise of pulses do not.
     """
 
-    pulsed: Annotated[Flag, OnNode("Update", off=0)] = True
-    """Stochastic pulse trains; false: the exact outer product, in float32."""
+    pulsed: Annotated[Pulsed, OnNode("Update", off=0, values=PULSED)] = True
+    """Stochastic pulse trains; false: the exact outer product, in float32; mean: the change that
+    pulses make on average, through each device's own step, without trains and noise (a limit that
+    no hardware reaches)."""
     bl: Annotated[int, integer(1, 255), OnNode("Update", off=0, where=_is_pulsed)] = 10
     """BL, pulse slots in the update of a position; with update_bl_management the most there are."""
     update_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False

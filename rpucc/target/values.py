@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -72,6 +72,14 @@ def choice(*choices: str) -> Allowed:
     return Allowed(allowed, lambda v: isinstance(v, str) and v in choices, choices)
 
 
+MEAN = "mean"
+"""Stands for the mean of pulse trains, in their place."""
+PULSED: tuple[bool | str, ...] = (False, True, MEAN)
+"""How weights may change: exactly, by pulses, or by the mean of what pulses do."""
+Pulsed = Annotated[
+    bool | Literal["mean"],
+    Allowed(f'true, false or "{MEAN}"', lambda v: isinstance(v, bool) or v == MEAN, PULSED),
+]
 Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool), (False, True))]
 MAX_PINS = 100_000
 """Array ids that a layer rule may hold: more is a slip in a range."""

@@ -15,7 +15,7 @@ class Rates(NamedTuple):
     slow_lr: np.float32
     slow_dw_min: np.float32
     bl: int
-    """Slots of a transfer; 0 where updates are exact, and dw_min is 1."""
+    """Slots of a transfer; 0 without pulse trains; where updates are exact dw_min is 1."""
     reset: bool
     """Whether a column of the fast plane is set to zero when it was transferred."""
     keys: tuple[np.float32, ...] = ()

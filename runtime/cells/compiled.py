@@ -8,17 +8,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.runtime.devices.compiled import compile_update, parameters_at, step_source
+from rpucc.runtime.devices.compiled import (
+    compile_mean,
+    compile_move,
+    compile_update,
+    parameters_at,
+    step_source,
+)
 from rpucc.runtime.kernels.generated import fill, generated
 from rpucc.runtime.kernels.products import subtract_span
+from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
     from rpucc.runtime.devices import Device
+    from rpucc.target.values import Pulsed
 
 
 def compile_cell(
-    cell: type[Transferred], fast: Device, slow: Device, *, pulsed: bool
+    cell: type[Transferred], fast: Device, slow: Device, *, pulsed: Pulsed
 ) -> Callable[..., int]:
     """The compiled `update` of a cell (see the template for its arguments)."""
     key = cell, pulsed, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
@@ -29,20 +37,30 @@ def compile_cell(
         sources += Path(__file__).read_text(encoding="utf-8")
         module = generated(
             f"cell_{cell.model.replace('-', '_')}",
-            fill(text, _fill(slow)),
+            fill(text, _fill(slow, pulsed)),
             {"transfer": rule, "step": type(slow).step},
             sources,
-            {"pulse_fast": compile_update(fast) if pulsed else subtract_span},
+            _kernels(fast, slow, pulsed),
         )
         _LOADED[key] = module.update
     return _LOADED[key]
 
 
+EXACT = "W[o0 + r, k] += wanted * rates.slow_dw_min"
+"""What becomes of a slow device where the update of the fast one is exact."""
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
-def _fill(slow: Device) -> dict[str, str]:
+def _kernels(fast: Device, slow: Device, pulsed: Pulsed) -> dict[str, Callable[..., Any]]:
+    """What the template calls: the update of the fast devices, and of a slow one on average."""
+    if pulsed == MEAN:
+        return {"pulse_fast": compile_mean(fast), "move_slow": compile_move(slow)}
+    return {"pulse_fast": compile_update(fast) if pulsed else subtract_span}
+
+
+def _fill(slow: Device, pulsed: Pulsed) -> dict[str, str]:
     """What the template says of the slow devices."""
+    moved = "move_slow(W, o0 + r, k, wanted, slow, ranges)"
     loads, values = parameters_at(type(slow), "r, k")
     noise = "noise[(first & 63) + i]" if slow.cycle_noise else "f32(0)"
     filling = "fill_normals(noise, first, count, index, i64(word), sample, i64(k0), i64(k1))"
@@ -50,5 +68,6 @@ def _fill(slow: Device) -> dict[str, str]:
         "$LOADS": "\n    ".join(loads) or "pass",
         "$FILL": filling if slow.cycle_noise else "pass",
         "$ARGUMENTS": ", ".join([noise, *values]),
-        "$PARAMS": "codes" if slow.counted else "params",
+        "$PARAMS": "codes" if slow.counted and pulsed != MEAN else "params",
+        "$MOVE": moved if pulsed == MEAN else EXACT,
     }

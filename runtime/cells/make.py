@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
     from rpucc.target.target import Calibration
+    from rpucc.target.values import Pulsed
 
 
 def make_cells(
     layer: str, layout: Layout, cell: Cell, device: Callable[[str], Device],
-    W: NDArray[np.float32], *, pulsed: bool, calibration: Calibration, training: bool,
+    W: NDArray[np.float32], *, pulsed: Pulsed, calibration: Calibration, training: bool,
 ) -> Array:  # fmt: skip
     """An array of cells that holds W [R, C], as far as the devices of its first plane can.
 
@@ -52,7 +53,7 @@ def make_cells(
 
 def _with_reference(
     layer: str, layouts: dict[str, Layout], cell: Cell, device: Callable[[str], Device],
-    W: NDArray[np.float32], pulsed: bool, calibration: Calibration,
+    W: NDArray[np.float32], pulsed: Pulsed, calibration: Calibration,
 ) -> Array:  # fmt: skip
     """A plane that learns and a constant one, which is subtracted.
 
@@ -79,7 +80,7 @@ def _with_reference(
     return Array(layer, layout, dict(zip(names, (plane, fixed), strict=True)), gains)
 
 
-def seen_directly(cell: Cell, devices: Mapping[str, Device], *, pulsed: bool) -> bool:
+def seen_directly(cell: Cell, devices: Mapping[str, Device], *, pulsed: Pulsed) -> bool:
     """Whether a read sees a plane itself, so that no sum of planes is kept beside them."""
     folded = bool(cell.reference) and (not pulsed or can_shift(devices[cell.planes[0]]))
     return folded or list(cell.gains.values()) == [1.0]

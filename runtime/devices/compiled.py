@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import llvmlite.binding
@@ -33,6 +34,18 @@ def compile_pulses(device: Device) -> Callable[..., None]:
 def compile_quiet_pulses(device: Device) -> Callable[..., None]:
     """The same, with a step that gets 0 in place of its noise."""
     return _compiled("pulses", device, cycle_noise=False)
+
+
+def compile_mean(device: Device) -> Callable[..., int]:
+    """The compiled `update` kernel of mean_template.py.txt of a device model: pulses on average."""
+    kernel: Callable[..., int] = _mean_module(device).update
+    return kernel
+
+
+def compile_move(device: Device) -> Callable[..., None]:
+    """The compiled `move` kernel of mean_template.py.txt of a device model: of one device."""
+    kernel: Callable[..., None] = _mean_module(device).move
+    return kernel
 
 
 def compile_pulse_counts(device: Device) -> Callable[..., int]:
@@ -64,11 +77,20 @@ def _check(device: Device) -> None:
 
 
 def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
-    text = filled(f"{kernel}_template.py.txt", _FILLS[kernel](model, cycle_noise))
-    name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
-    module = generated(name, text, {"step": model.step}, step_source(model) + _own_source())
+    module = _module(kernel, model, _FILLS[kernel](model, cycle_noise))
     compiled: Callable[..., Any] = getattr(module, kernel)
     return compiled
+
+
+def _module(kernel: str, model: type[Device], filling: dict[str, str]) -> ModuleType:
+    text = filled(f"{kernel}_template.py.txt", filling)
+    name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
+    return generated(name, text, {"step": model.step}, step_source(model) + _own_source())
+
+
+def _mean_module(device: Device) -> ModuleType:
+    _check(device)
+    return _module("mean", type(device), _fill_mean(type(device)))
 
 
 def filled(template: str, replacements: dict[str, str]) -> str:
@@ -124,6 +146,27 @@ def _fill_pulse_counts(model: type[Device], cycle_noise: bool) -> dict[str, str]
         "$LOADS": "\n            ".join(loads) or "pass",
         "$DRAW": draw if cycle_noise else "pass",
         "$ARGUMENTS": ", ".join(["noise[i, k]" if cycle_noise else "f32(0)", *values]),
+    }
+
+
+def _fill_mean(model: type[Device]) -> dict[str, str]:
+    count, shared = len(model.per_device), len(model.constants)
+    constants = [f"constants[{i}]" for i in range(shared)]
+    load = "f64(params[{0}, r, c0 + c])"
+    if model.packed:
+        load += " * f64(ranges[{0}, 1]) + f64(ranges[{0}, 0])"
+    at = load.replace("c0 + c", "k")
+    unpack = [f"for c in range(n): row[{3 + i}, c] = {load.format(i)}" for i in range(count)]
+    loads = [f"p{i} = row[{3 + i}]" for i in range(count)]
+    loads += [f"s{i} = {constant}" for i, constant in enumerate(constants)]
+    return {
+        "$UNPACK": "\n    ".join(unpack) or "pass",
+        "$LOADS": "\n    ".join(loads) or "pass",
+        "$ARGUMENTS": ", ".join(
+            [*(f"p{i}[c]" for i in range(count)), *(f"s{i}" for i in range(shared))]
+        ),
+        "$AT": "\n    ".join(f"p{i} = {at.format(i)}" for i in range(count)) or "pass",
+        "$ARGUMENTS_AT": ", ".join([*(f"p{i}" for i in range(count)), *constants]),
     }
 
 

@@ -20,11 +20,11 @@ from rpucc.runtime.instructions.update import (
     by_group,
     check_update,
     operations,
+    trains_of,
 )
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.jit import machine_code
-from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
@@ -51,7 +51,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     for value, buffer in zip(node.outputs, held, strict=True):
         executor.bind(value, buffer)
     bl = node.attributes.get_int("bl", 1)
-    trains = -(-bl // TRAIN_SLOTS) if slow.pulsed else 1
+    trains = trains_of(node)
     X, D, before = by_group(executor, slow.layout.groups, trains, x, d)
     total = X.shape[1]
     kernel = compile_cell(type(cell), fast.device, slow.device, pulsed=slow.pulsed)
@@ -78,7 +78,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             np.float32(rate * cell.fast_lr),
             np.float32(rate * cell.transfer_lr),
             slow_dw_min,
-            cell.transfer_bl if slow.pulsed else 0,
+            cell.transfer_bl if slow.pulsed is True else 0,
             cell.reset_fast,
             keys,
         )

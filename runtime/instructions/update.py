@@ -1,4 +1,4 @@
-"""The update cycle as an instruction: stochastic pulses, or the exact outer product."""
+"""The update cycle as an instruction: stochastic pulses, their mean, or the exact outer product."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
 from rpucc.runtime.builder import Builder, Instruction
-from rpucc.runtime.devices.compiled import compile_update
+from rpucc.runtime.devices.compiled import compile_mean, compile_update
 from rpucc.runtime.fits import require
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
@@ -21,6 +21,7 @@ from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
+from rpucc.target.values import MEAN, PULSED
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
@@ -49,7 +50,7 @@ def build_update(executor: Builder, node: ir.Node) -> Instruction | None:
     executor.bind(node.outputs[0], array.visible)
     before = None
     if plane.pulsed:
-        trains = -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS)
+        trains = trains_of(node)
         X, D, before = by_group(executor, plane.layout.groups, trains, x, d)
         work = _pulsed(executor, array.layer, plane, node, X, D, lr)
     elif plane.layout.groups > 1:
@@ -75,9 +76,14 @@ def check_update(
     lines = d.shape[-1], x.shape[-1]
     require(node, fits and x.ndim >= 2 and lines == plane.matrices.shape[1:],
             f"its x {list(x.shape)} and d {list(d.shape)} do not fit its matrix")  # fmt: skip
-    pulsed, bl = bool(node.attributes.get_int("pulsed", 0)), node.attributes.get_int("bl", 0)
-    alike = pulsed == plane.pulsed and (not pulsed or 1 <= bl <= MOST_SLOTS)
-    require(node, alike, f"pulsed = {int(pulsed)} and bl = {bl} are not what its devices can do")
+    pulsed, bl = node.attributes.get_int("pulsed", 0), node.attributes.get_int("bl", 0)
+    alike = PULSED.index(plane.pulsed) == pulsed and (pulsed != 1 or 1 <= bl <= MOST_SLOTS)
+    require(node, alike, f"pulsed = {pulsed} and bl = {bl} are not what its devices can do")
+
+
+def trains_of(node: ir.Node) -> int:
+    """How many trains the slots of one position make; without any, it is there once."""
+    return max(1, -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS))
 
 
 def by_group(
@@ -140,7 +146,8 @@ def _pulsed(
     bl = attributes.get_int("bl", 1)
     managed = bool(attributes.get_int("update_management", 0))
     bl_managed = bool(attributes.get_int("update_bl_management", 0))
-    kernel = compile_update(plane.device)
+    compiled = compile_mean if plane.pulsed == MEAN else compile_update
+    kernel = compiled(plane.device)
     total = X.shape[1]
     positions = total // executor.batch
     policy = PulsePolicy(np.float32(plane.device.dw_min), bl, managed, bl_managed)

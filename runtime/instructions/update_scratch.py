@@ -12,8 +12,11 @@ from rpucc.runtime.kernels.update_arguments import (
     CountedDevices,
     CountedScratch,
     Devices,
+    MeanDevices,
+    MeanScratch,
     PulseScratch,
 )
+from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
     from rpucc.runtime.plane import Plane
@@ -34,12 +37,17 @@ TIES = 1024
 
 def update_scratch(
     plane: Plane, total: int, positions: int, bl: int, rows: int, chunk: int = 0
-) -> CountedScratch | PulseScratch:
+) -> CountedScratch | PulseScratch | MeanScratch:
     """For an update of `rows` rows with `total` positions, `positions` of them a sample.
 
     chunk, how many positions the kernel takes at once, is a function of the shapes alone unless
     given, because counted updates draw their noise chunk by chunk.
     """
+    if plane.pulsed == MEAN:
+        return MeanScratch(
+            row=np.empty((3 + len(plane.codes), plane.layout.longest_segment), np.float64),
+            parts=np.empty(total, np.int32),
+        )
     rows = min(rows, int(np.max(np.diff(plane.layout.row_cuts))))  # a tile's rows are done together
     bl = min(bl, TRAIN_SLOTS)  # a longer train is several positions
     if plane.device.counted:
@@ -47,8 +55,11 @@ def update_scratch(
     return _one_by_one(plane, chunk or positions, bl, rows)
 
 
-def device_state(plane: Plane) -> CountedDevices | Devices:
+def device_state(plane: Plane) -> CountedDevices | Devices | MeanDevices:
     """What the update kernels know of a plane's devices."""
+    if plane.pulsed == MEAN:
+        constants = plane.constants.astype(np.float64)
+        return MeanDevices(plane.codes, plane.ranges, constants, plane.bounds)
     if not plane.device.counted:
         return Devices(plane.codes, plane.ranges, plane.constants)
     return CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)

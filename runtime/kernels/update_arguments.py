@@ -39,6 +39,18 @@ class Devices(NamedTuple):
     constants: FloatArray
 
 
+class MeanDevices(NamedTuple):
+    """Devices of any model that are moved by the mean of their pulses."""
+
+    params: NDArray[Any]
+    """[number of parameters, G·R, C], float32 or, of packed ones, uint16."""
+    ranges: FloatArray
+    """[row blocks, column segments, number of parameters, 2]; read of packed ones."""
+    constants: NDArray[np.float64]
+    bounds: FloatArray
+    """[2, G·R, C]: lowest and highest weight."""
+
+
 class PulsePolicy(NamedTuple):
     """How pulse trains are made (physics.md section 3)."""
 
@@ -126,6 +138,15 @@ class CountedScratch(NamedTuple):
     near: Ints
     blocks: Ints
     sizes: Ints
+
+
+class MeanScratch(NamedTuple):
+    """For `devices/mean_template.py.txt`."""
+
+    row: NDArray[np.float64]
+    """[3 + parameters, columns]: a row of a tile."""
+    parts: Ints
+    """[positions of the step]."""
 
 
 class PulseScratch(NamedTuple):

@@ -103,7 +103,7 @@ def which_cycles(forward: bool, backward: bool) -> str:
 
 
 def update_policy(layer: LayerPlan) -> str:
-    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact", "lr × 0.5", "frozen"."""
+    """Return how a layer's weights change: "BL 10", "BL ≤ 10 UM", "exact", "mean", "frozen"."""
     policy = layer.update
     if not policy:
         return units.NONE
@@ -111,8 +111,8 @@ def update_policy(layer: LayerPlan) -> str:
         return "frozen"
     scale = policy["lr_scale"]
     rate = f" lr × {scale:g}" if scale != 1 else ""
-    if not policy["pulsed"]:
-        return f"exact{rate}"
+    if policy["pulsed"] is not True:
+        return f"{policy['pulsed'] or 'exact'}{rate}"
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
     return f"BL {most}{policy['bl']}{managed}{rate}"
