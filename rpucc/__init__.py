@@ -49,6 +49,8 @@ _LAZY = {
     "Trainer": ("rpucc.runtime.trainer", "Trainer"),
     "ProgressBar": ("rpucc.terminal", "ProgressBar"),
     "compare": ("rpucc.runs.compared", "compare"),
+    "ablate": ("rpucc.runs.ablate", "ablate"),
+    "Ablation": ("rpucc.experiments.ablation", "Ablation"),
     "EpochMetrics": ("rpucc.runtime.metrics", "EpochMetrics"),
     "Export": ("rpucc.origins.export", "Export"),
     "Evaluation": ("rpucc.runtime.metrics", "Evaluation"),
@@ -88,6 +90,7 @@ _LAZY = {
 package: importing that would put it in the name's place."""
 
 __all__ = [
+    "Ablation",
     "ArgumentError",
     "Array",
     "ByLayer",
@@ -123,6 +126,7 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "VersionError",
+    "ablate",
     "after",
     "balanced_weights",
     "before",
@@ -160,6 +164,7 @@ if TYPE_CHECKING:
         VerificationError,
         VersionError,
     )
+    from rpucc.experiments.ablation import Ablation
     from rpucc.frameworks.keras_export import from_keras
     from rpucc.frameworks.torch_export import from_torch
     from rpucc.models.dense import dense
@@ -168,6 +173,7 @@ if TYPE_CHECKING:
     from rpucc.passes.insertion import after, before
     from rpucc.plan.plan import Plan
     from rpucc.program import Program
+    from rpucc.runs.ablate import ablate
     from rpucc.runs.compared import compare
     from rpucc.runs.gather import write_report
     from rpucc.runtime.by_layer import by_layer

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "rpucc.cli.reproduce:reproduce",
         "Train published experiments again and compare.",
     ),
+    "ablate": ("rpucc.cli.ablate:ablate", "Say which effect of a target costs accuracy."),
     "eval": ("rpucc.cli.evaluate:evaluate", "Measure a trained network's error on test data."),
     "export": (
         "rpucc.cli.export:export",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OUTPUT = "rpucc-results"
 
 
-def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+def seeds_of(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
     """Read "3" as three seeds, 0 to 2, and "0,2,5" as those seeds."""
     if value is None:
         return None
@@ -42,7 +42,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--quick", is_flag=True, help="A reduced version on built-in data, in minutes.")
 @click.option(
     "--seeds",
-    callback=_numbers,
+    callback=seeds_of,
     default=None,
     metavar="N | LIST",
     help="So many seeds, or these, as in 0,1,2.  [default: the experiment's]",

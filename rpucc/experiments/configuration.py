@@ -65,7 +65,7 @@ def configuration(arguments: Mapping[str, Any], target: Target, data: str) -> Co
     leaves the configurations of earlier runs as they are.
     """
     kept = {key: arguments[key] for key in TRAINING_KEYS}
-    kept["model"] = _model(str(kept["model"]))
+    kept["model"] = model_name(str(kept["model"]))
     schedule = arguments.get("lr_schedule", CONSTANT)
     kept |= {} if schedule == CONSTANT else {"lr_schedule": schedule}
     kept |= {key: value for key in CHOOSING if (value := arguments.get(key)) not in CHOOSING[key]}
@@ -74,7 +74,7 @@ def configuration(arguments: Mapping[str, Any], target: Target, data: str) -> Co
     return {**kept, "target": found, "data": data}
 
 
-def _model(name: str) -> str:
+def model_name(name: str) -> str:
     """Name a model: a file by its name and contents, one of the zoo as it is."""
     path = Path(name)
     if path.suffix != ".onnx" or not path.is_file():

@@ -1,5 +1,7 @@
 """The mean of a pulsed update, in NumPy: what pulses do on average through each device's own step.
 
+Of the stochastic update of Gokmen & Vlasov 2016 (arXiv 1603.07341), without its pulse trains.
+
 A crosspoint is asked for n = lr |d x| / dw_min pulses, any number, in the direction -sign(d x).
 With s(w), one pulse of its device at weight w without noise:
 

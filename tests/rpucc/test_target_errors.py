@@ -121,7 +121,7 @@ FLAG = "true or false"
         ("management.", "assumed_w_max", ["0", "-0.6", "inf", "true"],
          "a number from 1e-6 to 1e6"),
         ("periphery.", "dac_stochastic", ["1", '"yes"'], FLAG),
-        ("update.", "pulsed", ["1", '"yes"'], FLAG),
+        ("update.", "pulsed", ["1", '"yes"'], 'true, false or "mean"'),
         ("update.", "bl", ["0", "256", "true", "10.0", '"10"'], "an integer from 1 to 255"),
         ("update.", "update_management", ["0"], FLAG),
         ("update.", "update_bl_management", ["0"], FLAG),
@@ -256,7 +256,7 @@ def test_all_errors_are_shown() -> None:
     text = changed("rows", "0").replace("pulsed = true", "pulsed = 1").replace("bl = 1\n", "bl=0\n")
     assert messages(text) == [
         "array.0.rows: found 0, allowed: an integer from 1 to 65536",
-        "update.pulsed: found 1, allowed: true or false",
+        'update.pulsed: found 1, allowed: true, false or "mean"',
         "layer.0.update.bl: found 0, allowed: an integer from 1 to 255",
     ]
 
