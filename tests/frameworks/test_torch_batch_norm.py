@@ -4,100 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
 import rpucc
 from rpucc.runtime.kernels.philox import shuffle
 
 from ..passes.test_batch_statistics import BATCH, PLACES, model
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-from torch.nn import functional  # noqa: E402
+pytest.importorskip("torch", reason="PyTorch is not installed")
+from .torch_network import Network
 
 FRESH = Path(__file__).parents[3] / "shared" / "cases" / "make_fresh_batch_norm.py"
-
-
-class Network:
-    """An ONNX file of a few operators as PyTorch computes and trains it; batch norms train."""
-
-    def __init__(self, file: onnx.ModelProto) -> None:
-        self.file = file
-        self.values = {
-            t.name: torch.tensor(numpy_helper.to_array(t)) for t in file.graph.initializer
-        }
-        statistics = {
-            name
-            for node in file.graph.node
-            if node.op_type == "BatchNormalization"
-            for name in node.input[3:5]
-        }
-        self.learned = [n for n, v in self.values.items() if n not in statistics and v.ndim]
-        for name in self.learned:
-            self.values[name].requires_grad_()
-
-    def load(self, numbers: Mapping[str, np.ndarray]) -> None:
-        """Take these numbers, by the names of the file."""
-        with torch.no_grad():
-            for name, array in numbers.items():
-                self.values[name].copy_(torch.tensor(array))
-
-    def __call__(self, x: np.ndarray) -> Any:
-        values: dict[str, Any] = {**self.values, self.file.graph.input[0].name: torch.tensor(x)}
-        for node in self.file.graph.node:
-            inputs = [values[name] for name in node.input]
-            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            values[node.output[0]] = OPS[node.op_type](inputs, attributes)
-        return values[self.file.graph.output[0].name]
-
-    def step(self, x: np.ndarray, y: np.ndarray, lr: float) -> float:
-        """One step of descent; returns the loss before it."""
-        loss = functional.cross_entropy(self(x), torch.tensor(y))
-        parameters = [self.values[name] for name in self.learned]
-        with torch.no_grad():
-            for value, slope in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                value -= lr * slope
-        return float(loss.detach())
-
-
-Tensors = list[Any]
-Attributes = dict[str, Any]
-
-
-def batch_norm(inputs: Tensors, attributes: Attributes) -> Any:
-    """Running statistics as ONNX has them: PyTorch's own has the variance of n - 1."""
-    x, scale, bias, mean, var = inputs
-    n = x.numel() // x.shape[1]
-    kept, new = attributes.get("momentum", 0.9), var.clone()
-    epsilon = attributes.get("epsilon", 1e-5)
-    y = functional.batch_norm(x, mean, new, scale, bias, True, 1 - kept, epsilon)
-    var.copy_(kept * var + (new - kept * var) * (n - 1) / n)
-    return y
-
-
-def conv(inputs: Tensors, attributes: Attributes) -> Any:
-    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[inputs[0].ndim - 3]
-    pads = attributes.get("pads", [0])
-    return convolve(*inputs, padding=pads[0], groups=attributes.get("group", 1))
-
-
-OPS: dict[str, Callable[[Tensors, Attributes], Any]] = {
-    "BatchNormalization": batch_norm,
-    "Conv": conv,
-    "Gemm": lambda inputs, _: functional.linear(*inputs),
-    "MaxPool": lambda inputs, a: functional.max_pool2d(*inputs, a["kernel_shape"], a["strides"]),
-    "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
-    "Flatten": lambda inputs, _: inputs[0].flatten(1),
-    "Relu": lambda inputs, _: inputs[0].relu(),
-    "Tanh": lambda inputs, _: inputs[0].tanh(),
-    "Add": lambda inputs, _: inputs[0] + inputs[1],
-}
 
 
 @pytest.mark.parametrize("place", PLACES)
