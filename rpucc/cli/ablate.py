@@ -106,6 +106,7 @@ def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.pass_context
 def ablate(
     ctx: click.Context,
+    /,
     target: str,
     model: str | None,
     evaluate: bool,

@@ -104,8 +104,8 @@ class AblationRows:
         every = frozenset(cause.name for cause in self.causes)
         found = [RowPlan(ALL, "all effects"), RowPlan(NONE, "none", every)]
         for cause in self._wanted:
-            gone = {c.name for c in self.causes if cause.name in (c.name, self._needs(c))}
-            found.append(RowPlan(f"no-{cause.name}", f"without {cause.label}", frozenset(gone)))
+            gone = frozenset(c.name for c in self.causes if cause.name in (c.name, self._needs(c)))
+            found.append(RowPlan(f"no-{cause.name}", f"without {cause.label}", gone))
         kept = {cause.name: cause for cause in self._wanted}
         for cause in self._wanted:  # what another needs is a row, too
             kept |= {c.name: c for c in self.causes if c.name == self._needs(cause)}

@@ -119,7 +119,7 @@ def _signal_bound(policy: Policy, removed: Collection[str]) -> Changes:
     """Lift it out of reach; the steps of an ADC that stays are the same with more bits."""
     found: Changes = {}
     periphery = policy.values.periphery
-    apart = {periphery.bound_backward, periphery.adc_bits_backward} != {SAME}
+    apart = any(policy.value(f"periphery.{key}_backward") != SAME for key in ("bound", "adc_bits"))
     for cycle, end in ((periphery, ""), (periphery.backward, "_backward"))[: 1 + apart]:
         if not cycle.bound:
             continue
