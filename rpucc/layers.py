@@ -51,6 +51,9 @@ NO_LAYER = "rpucc.no_layer"
 OF_LOSS = "it is part of the loss"
 """What `NO_LAYER` says of a node that a loss is computed by: its constants are no weights."""
 
+FOR_INPUT = "rpucc.for_input"
+"""Node metadata of a Read: "1" where only the gradient of an input of the network needs it."""
+
 MOST_TILES = 1 << 24
 """Tile ids have 24 bits in the address of a random draw (runtime/scalars/philox.py)."""
 

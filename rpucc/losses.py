@@ -12,7 +12,10 @@ from typing import Literal
 BINARY = "binary-cross-entropy"
 HUBER = "huber"
 
-LOSSES = ("auto", "cross-entropy", BINARY, "mse", "mae", HUBER)
+NONE = "none"
+"""A program without a loss: its gradients come from a loop of one's own."""
+
+LOSSES = ("auto", "cross-entropy", BINARY, "mse", "mae", HUBER, NONE)
 """What a user may name; besides these `huber:DELTA`, and the ONNX file of a loss of their own."""
 
 ALLOWED = (

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rpucc.errors import ModelError
-from rpucc.losses import LABELS
+from rpucc.losses import LABELS, NONE
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -77,6 +77,11 @@ class StepContract:
     mode: str | None = None
     """The graph input, a scalar, that is 1 in a step of training and 0 in an evaluation; None where
     the forward cycle of both is the same."""
+    gradients: Mapping[str, str] = field(default_factory=dict)
+    """Each value of the network at which a loss's gradient goes in -> that gradient: a graph input
+    where the program has no loss. Not written down where they follow from the loss (`entries`)."""
+    input_gradients: Mapping[str, str] = field(default_factory=dict)
+    """Each data input whose gradient a step can compute -> the graph output that is it."""
 
     @classmethod
     def inference(cls, model: ir.Model) -> StepContract:
@@ -116,8 +121,8 @@ class StepContract:
             raise ValueError("is no valid JSON") from error
         except json.JSONDecodeError as error:
             raise ValueError("is no valid JSON") from error
-        moded = isinstance(data, dict) and "mode" in data
-        _check(data, _STEP_KEYS | _MODE_KEY if moded else _STEP_KEYS, "it")
+        present = {key: _STEP_MAY_HAVE[key] for key in _STEP_MAY_HAVE if key in _keys(data)}
+        _check(data, _STEP_KEYS | present, "it")
         metrics = []
         for i, entry in enumerate(data.pop("metrics")):
             weighted = isinstance(entry, dict) and "weight" in entry
@@ -133,8 +138,9 @@ class StepContract:
         for metric in data["metrics"]:
             if metric["weight"] is None:
                 del metric["weight"]  # most have none, and earlier versions knew none
-        if data["mode"] is None:
-            del data["mode"]  # the same
+        for key in _STEP_MAY_HAVE:
+            if not data[key]:
+                del data[key]  # the same
         return json.dumps(data)
 
     def write(self, model: ir.Model) -> None:
@@ -149,7 +155,7 @@ class StepContract:
     def loss(self) -> str:
         """The rule of the loss, "none" where there is none."""
         metric = self.metric("loss")
-        return "none" if metric is None else metric.rule
+        return NONE if metric is None else metric.rule
 
     @property
     def scored(self) -> str:
@@ -164,10 +170,22 @@ class StepContract:
         return tuple(dict.fromkeys(value for value in values if value is not None))
 
     @property
+    def entries(self) -> Mapping[str, str]:
+        """Where gradients go in: `gradients`, else what follows from the loss; empty for inference.
+
+        A gradient is called as the value that it is of: only losses that break this rule say more.
+        """
+        loss = self.metric("loss")
+        if self.gradients or loss is None or not self.state:
+            return self.gradients
+        return {loss.output: f"{loss.output}.grad"}
+
+    @property
     def computed(self) -> tuple[str, ...]:
-        """What a step computes besides the network's outputs: metrics, then next values."""
+        """What a step computes besides the network's outputs: metrics, next values, gradients."""
         values = (v for each in self.metrics for v in (each.value, each.weight))
-        return (*(value for value in values if value is not None), *self.state.values())
+        scalars = (value for value in values if value is not None)
+        return (*scalars, *self.state.values(), *self.input_gradients.values())
 
 
 # ---------------------------------------------------------------- reading
@@ -205,7 +223,11 @@ _STEP_KEYS = {
     "state": (_is_state, "names of initializers with the names of their next values"),
     "metrics": (lambda data: isinstance(data, list), "a list of metrics"),
 }
-_MODE_KEY = {"mode": _NAME}
+_STEP_MAY_HAVE = {
+    "mode": _NAME,
+    "gradients": (_is_state, "names of values with the names of their gradients"),
+    "input_gradients": (_is_state, "names of inputs with the names of their gradients"),
+}
 _METRIC_KEYS = {
     "name": _NAME,
     "output": _NAME,
@@ -214,6 +236,11 @@ _METRIC_KEYS = {
     "value": _NAME_OR_NONE,
 }
 _WEIGHT_KEY = {"weight": _NAME}
+
+
+def _keys(data: Any) -> Mapping[str, Any]:
+    """The keys of an object; none of anything else."""
+    return data if isinstance(data, dict) else {}
 
 
 def _check(data: Any, keys: Mapping[str, tuple[Any, str]], where: str) -> None:

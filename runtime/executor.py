@@ -27,7 +27,7 @@ from rpucc.runtime.threads import Threads, Work
 if TYPE_CHECKING:
     from rpucc.runtime.array import Array
     from rpucc.runtime.backend import Backend
-    from rpucc.runtime.machine import Machine
+    from rpucc.runtime.machine_state import MachineState
 
 
 class Executor:
@@ -35,14 +35,15 @@ class Executor:
 
     `evaluating` separates the read noise of an evaluation from that of training, and sets the mode
     of a program that has one (`StepContract.mode`); with `ideal` reads are exact products, whatever
-    the layers' periphery; with `exact` those of the layers that it names when a step runs. Without
-    `fuse` more values have a buffer, and a step takes longer.
+    the layers' periphery; with `exact` those of the layers that it names when a step runs. `fed`
+    are values that whoever runs it fills in; what only they need is left out. Without `fuse` more
+    values have a buffer, and a step takes longer.
     `backend` makes the instructions.
     """
 
     def __init__(
         self,
-        machine: Machine,
+        machine: MachineState,
         batch: int,
         outputs: Sequence[str],
         *,
@@ -50,6 +51,7 @@ class Executor:
         evaluating: bool = False,
         ideal: bool = False,
         exact: ExactReads | None = None,
+        fed: Sequence[str] = (),
         fuse: bool = True,
         backend: Backend = CPU,
     ) -> None:
@@ -75,6 +77,7 @@ class Executor:
         self._works: list[Work] = []
         self._values = {v.name: v for v in _all_values(self.graph)}
         wanted = [self._value(name) for name in outputs]
+        self._fed = {self._value(name) for name in fed}
         self._bind_initializers()
         self._bind_inputs()
         self._build(wanted, fuse, backend)
@@ -106,10 +109,37 @@ class Executor:
         if since:
             places = (self._places[node] for node in since if node in self._places)
             instructions = instructions[min(places, default=0) :]
+        self._run(instructions, self._commits)
+
+    def run_part(self, sample: int, places: Sequence[int], *, commit: bool) -> None:
+        """A part of a step: the instructions at these places, in this order; `commit`: the updates.
+
+        places: of `places_to` and `places_behind`. All parts of a step are given the same sample.
+        """
+        self.address.sample = sample
+        self._run([self._instructions[i] for i in places], self._commits if commit else [])
+
+    def places_to(self, names: Collection[str]) -> set[int]:
+        """The places of the instructions that values need, by their names in the program."""
+        nodes = _needed(self.graph, [self._value(name) for name in names], self._fed)
+        return {self._places[node] for node in nodes if node in self._places}
+
+    def places_behind(self, names: Collection[str]) -> set[int]:
+        """The places of the instructions that need any of these values."""
+        behind = {self._value(name) for name in names}
+        found = set()
+        for node in self.graph:
+            if not behind.isdisjoint(node.inputs):
+                behind.update(node.outputs)
+                if node in self._places:
+                    found.add(self._places[node])
+        return found
+
+    def _run(self, instructions: Sequence[Instruction], commits: Sequence[Instruction]) -> None:
         with np.errstate(all="ignore"):  # overflow and division by zero give inf, as in ONNX
             for instruction in instructions:
                 instruction()
-            for commit in self._commits:
+            for commit in commits:
                 commit()
 
     # A `Builder`, for the backend's table --------------------------------------------------------
@@ -188,7 +218,7 @@ class Executor:
                     self._constant.add(value)
 
     def _bind_inputs(self) -> None:
-        for value in self.graph.inputs:
+        for value in dict.fromkeys([*self.graph.inputs, *self._fed]):
             shape = self.shape(value)
             if shape is None:
                 raise RpuccError(f"input '{value.name}' {value.shape}: its shape is not static")
@@ -199,7 +229,7 @@ class Executor:
                 self._constant.add(value)
 
     def _build(self, wanted: Sequence[ir.Value], fuse: bool, backend: Backend) -> None:
-        nodes = _needed(self.graph, wanted)
+        nodes = _needed(self.graph, wanted, self._fed)
         chains = find_chains(nodes, set(wanted), backend.chains, fuse)
         for node in nodes:
             if node in chains.inside:
@@ -288,14 +318,19 @@ def _all_values(graph: ir.Graph) -> list[ir.Value]:
     return values
 
 
-def _needed(graph: ir.Graph, wanted: Sequence[ir.Value]) -> list[ir.Node]:
-    """The nodes that the wanted values depend on, in graph order (which is topological)."""
+def _needed(
+    graph: ir.Graph, wanted: Sequence[ir.Value], fed: Collection[ir.Value] = ()
+) -> list[ir.Node]:
+    """The nodes that the wanted values depend on, in graph order (which is topological).
+
+    fed: values that are there without them.
+    """
     needed: set[ir.Node] = set()
-    stack = [v.producer() for v in wanted]
+    stack = [v.producer() for v in wanted if v not in fed]
     while stack:
         node = stack.pop()
         if node is None or node in needed:
             continue
         needed.add(node)
-        stack.extend(v.producer() for v in node.inputs if v is not None)
+        stack.extend(v.producer() for v in node.inputs if v is not None and v not in fed)
     return [node for node in graph if node in needed]

@@ -28,6 +28,7 @@ from rpucc.runtime.counters import MAX_SEED, Counters
 from rpucc.runtime.devices import device_of
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
+from rpucc.runtime.machine_loop import MachineLoop
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 PROGRAM = "a Program, as rpucc.compile(model, target) makes and rpucc.Program.load(path) reads"
 
 
-class Machine:
+class Machine(MachineLoop):
     """A program on simulated arrays, made from a seed.
 
     Fabricates every device of every array, programs the model's weights into them and holds the
@@ -49,7 +50,8 @@ class Machine:
         The initial weights are the model's own.
 
     `arrays` has the array of each layer by the name of its weight (`.weights`, float32 [R, C]),
-    `values` everything else, `history` a record of each trained epoch.
+    `values` everything else, `history` a record of each trained epoch. `forward`, `backward` and
+    `update` are a training step of your own, `Trainer` has whole trainings.
     Memory: a few bytes a weight (`bytes_per_weight`). Raises ArgumentError for other arguments,
     TargetError where a device model does not take its parameters.
 
@@ -118,11 +120,6 @@ class Machine:
         """What zero-shifting found and left, by the names of the layers that had it."""
         found = {array.layer: array.symmetry for array in self.arrays.values()}
         return {layer: symmetry for layer, symmetry in found.items() if symmetry is not None}
-
-    @property
-    def weights(self) -> int:
-        """Analog weights of the program."""
-        return sum(array.size for array in self.arrays.values())
 
     @property
     def bytes_per_weight(self) -> float:

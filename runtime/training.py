@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rpucc import run_files
 from rpucc.errors import DataError, RpuccError, UsageError
+from rpucc.losses import NONE
 from rpucc.runtime.augment import Augmentation
 from rpucc.runtime.batches import ArrayBatches, Batches, StreamBatches
 from rpucc.runtime.checkpoint_file import write_checkpoint
@@ -89,6 +90,11 @@ def check_objective(
     A mean over one label is that label's loss, whatever the label weighs. labels: as the program
     takes them, [n, ...].
     """
+    if program.loss == NONE:
+        raise RpuccError(
+            f"the program has no loss (compiled with loss = {NONE}): train it in a loop of your own "
+            "(docs/own-loop.md), or compile it with a loss"
+        )
     scoring, loss = Scoring.of(program, labels), program.step.metric("loss")
     weighted = loss is not None and loss.weight is not None
     if weighted and batch_size * scoring.per_sample(labels) == 1:

@@ -18,7 +18,7 @@ from rpucc.passes.base import RpuPass
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.backward import sweep
 from rpucc.passes.gradients.context import GradientEmitter
-from rpucc.passes.learning.objective import Wanted, objective
+from rpucc.passes.learning.objective import Wanted, error_by_labels, objective, outside
 from rpucc.passes.learning.step import StepWriter, parameters
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class Differentiate(RpuPass):
     layer's `update.lr_scale` (also in the Update's metadata where it is not 1). Where that is 0
     nothing changes and nothing is computed for it; all other constants are frozen, too. The
     gradient of a value v is called `v.grad`; MaxPools got their Indices output. The step contract
-    (`rpucc.step_contract`) says which of them is what.
+    (`rpucc.step_contract`) says which of them is what. Without a loss (`Wanted.outside`) there are
+    no labels, and the gradients of the outputs are graph inputs. Where the gradients of the data
+    inputs are wanted, too, they are graph outputs, and each Read that only they need says so.
 
         before: part = Read(x, W); y = ReduceSum(part, -2)
         after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
@@ -61,13 +63,25 @@ class Differentiate(RpuPass):
         e = GradientEmitter(model)
         step = StepWriter(e, self.target)
         sources = step.trained(sources)
-        aim = objective(e, self.wanted, self.problems)
-        step.add_labels(aim.loss.labels)
-        step.add_rate(aim.output.dtype or ir.DataType.FLOAT)
-        gradients = sweep(e, {aim.loss.at: aim.loss.gradient}, sources, self.problems)
+        inputs = step.inputs if self.wanted.input_gradients else []
+        if self.wanted.outside:
+            aim = None
+            seeds = outside(e, self.wanted, sources)
+            output = model.graph.outputs[0]
+        else:
+            aim = objective(e, self.wanted, self.problems)
+            seeds, output = {aim.loss.at: aim.loss.gradient}, aim.output
+            step.add_labels(aim.loss.labels)
+        step.add_rate(output.dtype or ir.DataType.FLOAT)
+        gradients = sweep(e, seeds, [*sources, *inputs], self.problems)
         self.problems.gate()
+        step.add_input_gradients({x: gradients[x] for x in inputs if x in gradients})
         step.change(sources, e.products[::-1], gradients)  # in the order of the forward cycle
-        step.finish(aim.output, aim.metrics())
+        if aim is None:
+            entries = {str(at.name): str(gradient.name) for at, gradient in seeds.items()}
+            step.finish(output, (error_by_labels(output),), entries)
+        else:
+            step.finish(output, aim.metrics(), aim.gradients())
         return ir.passes.PassResult(model, modified=True)
 
 

@@ -5,14 +5,16 @@ Not for the losses themselves: `passes/gradients/losses.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from rpucc import arguments
-from rpucc.errors import UnsupportedError
-from rpucc.losses import ALLOWED, BINARY, HUBER, LABELS, named
+from rpucc.errors import ModelError, UnsupportedError
+from rpucc.losses import ALLOWED, BINARY, HUBER, LABELS, NONE, named
 from rpucc.passes.frontend.rules import Problems
+from rpucc.passes.gradients.backward import dependents
 from rpucc.passes.gradients.context import GradientEmitter
 from rpucc.passes.gradients.losses import (
     ClassWeights,
@@ -22,6 +24,7 @@ from rpucc.passes.gradients.losses import (
 )
 from rpucc.passes.gradients.regression import huber, mae, mse
 from rpucc.passes.graph_reader import CYCLE, int_of, known_shape
+from rpucc.passes.graph_writer import graph_input
 from rpucc.passes.learning.own_loss import own_loss
 from rpucc.step_contract import LOSSES as AVERAGES
 from rpucc.step_contract import SCORES, Metric
@@ -37,6 +40,13 @@ class Wanted:
     """A name (`rpucc.losses`), or the model of a loss of their own."""
     class_weights: ClassWeights | None = None
     label_smoothing: float = 0.0
+    input_gradients: bool = False
+    """Whether the gradients of the data inputs are computed, too: for a loop of one's own."""
+
+    @property
+    def outside(self) -> bool:
+        """Whether gradients come from outside: there is no loss."""
+        return self.loss == NONE
 
     @property
     def label_options(self) -> str:
@@ -57,6 +67,12 @@ class Objective:
     output: ir.Value
     """The value of the network that it scores."""
     loss: Loss
+
+    def gradients(self) -> dict[str, str]:
+        """Where the gradient goes in, unless it is called as `StepContract.entries` expects."""
+        at, gradient = str(self.loss.at.name), str(self.loss.gradient.name)
+        usual = at == self.output.name and gradient == f"{at}.grad"
+        return {} if usual else {at: gradient}
 
     def metrics(self) -> tuple[Metric, ...]:
         """The loss, and the error where there are labels that an output can miss."""
@@ -93,6 +109,34 @@ def objective(e: GradientEmitter, wanted: Wanted, problems: Problems) -> Objecti
     return Objective(rule, output, {"mse": mse, "mae": mae}[rule](e, output))
 
 
+def outside(
+    e: GradientEmitter, wanted: Wanted, sources: Sequence[ir.Value]
+) -> dict[ir.Value, ir.Value]:
+    """Return each output that moves with the sources, with a graph input for its gradient.
+
+    For a program without a loss. Raises ModelError where no output does.
+    """
+    _refuse_label_options(wanted, NONE)
+    moved = dependents(e.graph, sources)
+    outputs = [value for value in dict.fromkeys(e.graph.outputs) if value in moved]
+    if not outputs:
+        raise ModelError(
+            "the model has nothing to train: its outputs do not depend on any layer's weights by "
+            "floating-point operations"
+        )
+    return {
+        value: graph_input(
+            e, f"{value.name}.grad", value.dtype or ir.DataType.FLOAT, known_shape(value)
+        )
+        for value in outputs
+    }
+
+
+def error_by_labels(output: ir.Value) -> Metric:
+    """The error of a program without a loss, as that of inference: labels say what is wrong."""
+    return Metric("error", str(output.name), "labels", SCORES["labels"])
+
+
 def _of_own(e: GradientEmitter, output: ir.Value, model: ir.Model) -> tuple[str, ir.Value, Loss]:
     rule, loss = own_loss(e, output, model)
     return rule, output, loss
@@ -114,7 +158,8 @@ def _output(graph: ir.Graph, problems: Problems) -> ir.Value:
         problems.add(
             UnsupportedError(
                 f"the model has {len(outputs)} outputs ({names}); training needs exactly one; keep "
-                "the one that the labels are about"
+                "the one that the labels are about, or, for a loop of your own, compile with "
+                f"loss = {NONE}"
             )
         )
     _check_batch(graph, outputs[0], problems)

@@ -6,13 +6,14 @@ Not for what moves a parameter and how far: the rule says that (`backprop.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import ModelError
-from rpucc.layers import LR_SCALE
+from rpucc.layers import FOR_INPUT, LR_SCALE, READS
 from rpucc.passes.batch_statistics import running_statistics
 from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.graph_reader import ANALOG, CYCLE, FLOATS, LAYER, int_of, known_shape
@@ -36,12 +37,13 @@ class StepWriter:
         self._forward = set(e.graph)
         before = StepContract.find(e.model)
         self._mode = None if before is None else before.mode
-        names = (str(value.name) for value in e.graph.inputs)
-        self._inputs = tuple(name for name in names if name != self._mode)
+        self.inputs = tuple(value for value in e.graph.inputs if value.name != self._mode)
+        """The data inputs."""
         self._labels: ir.Value | None = None
         self._rate: ir.Value | None = None
         self._scaled: dict[float, ir.Value] = {}
         self._state: dict[str, ir.Value] = {}
+        self._input_gradients: dict[str, str] = {}
 
     def add_labels(self, labels: ir.Value) -> None:
         """Take a graph input of the rule's as the labels."""
@@ -50,6 +52,15 @@ class StepWriter:
     def add_rate(self, dtype: ir.DataType) -> None:
         """Append the graph input of the learning rate, `lr`."""
         self._rate = graph_input(self.e, "lr", dtype, ir.Shape([]))
+
+    def add_input_gradients(self, gradients: Mapping[ir.Value, ir.Value]) -> None:
+        """Take what the rule found for data inputs; each gets a value of its own, `x.grad`."""
+        self.e.metadata, self.e.scope = {CYCLE: "backward"}, "inputs.grad"
+        for x, gradient in gradients.items():
+            name = f"{x.name}.grad"
+            if gradient.producer() is None or gradient.name != name:
+                gradient = self.e.op("Identity", gradient, out=name, shape=known_shape(x))
+            self._input_gradients[str(x.name)] = str(gradient.name)
 
     def change(
         self,
@@ -143,22 +154,30 @@ class StepWriter:
         moved = self.e.op("Mul", gradient, rate)
         return self.e.op("Sub", W, moved, out=f"{W.name}.next", name=self.e.scope)
 
-    def finish(self, output: ir.Value, metrics: tuple[Metric, ...]) -> None:
+    def finish(
+        self,
+        output: ir.Value,
+        metrics: tuple[Metric, ...],
+        gradients: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Make results of the graph of what the step computes, and write its contract.
 
-        output: the value of the network that is its answer. Nodes and constants that the rule
-        appended and nothing uses go.
+        output: the value of the network that is its answer. gradients: where gradients go in, by
+        name, unless that follows from the loss. Nodes and constants that the rule appended and
+        nothing uses go.
         """
         labels, rate = self._labels, self._rate
         assert rate is not None, "what changes has a rate"
         contract = StepContract(
-            inputs=self._inputs,
+            inputs=tuple(str(value.name) for value in self.inputs),
             output=str(output.name),
             labels=None if labels is None else str(labels.name),
             rates=(str(rate.name),),
             state={name: str(value.name) for name, value in self._state.items()},
             metrics=metrics,
             mode=self._mode,
+            gradients=dict(gradients),
+            input_gradients=self._input_gradients,
         )
         graph = self.e.graph
         made = {str(value.name): value for node in graph for value in node.outputs}
@@ -167,6 +186,8 @@ class StepWriter:
             graph.outputs.append(output)
         _prune(graph, kept=self._forward, outputs=set(results))
         graph.outputs.extend(results)
+        aside = set(self._input_gradients.values())
+        _mark_for_input([value for value in graph.outputs if value.name not in aside], graph)
         contract.write(self.e.model)
 
 
@@ -238,6 +259,16 @@ def _batch_norm_of(W: ir.Value) -> str | None:
     """Return the trained batch norm that a weight belongs to: rules match it by its own name."""
     trained = (node for node in W.consumers() if _is_trained_norm(node))
     return next((node.name for node in trained), None)
+
+
+def _mark_for_input(results: Sequence[ir.Value], graph: ir.Graph) -> None:
+    """Mark the Reads that none of the results needs: they draw as if the others were alone."""
+    needed = {value.producer() for value in results}
+    for node in reversed(graph):
+        if node in needed:
+            needed.update(value.producer() for value in node.inputs if value is not None)
+        elif node.op_type in READS:
+            node.metadata_props[FOR_INPUT] = "1"
 
 
 def _prune(graph: ir.Graph, *, kept: set[ir.Node], outputs: set[ir.Value]) -> None:

@@ -215,7 +215,7 @@ def _wanted(options: CompileOptions) -> Wanted:
     weights = partial(_weights_by, given) if callable(given) else given
     named_loss = isinstance(loss, str) and named(loss) is not None
     wanted = str(loss) if named_loss else read_model(loss)
-    return Wanted(wanted, weights, options.label_smoothing)
+    return Wanted(wanted, weights, options.label_smoothing, options.input_gradients)
 
 
 def _weights_by(function: WeightsOf, output: tuple[int, ...]) -> tuple[float, ...]:

@@ -78,8 +78,9 @@ class CompileOptions:
         followed; `overrides` come after it.
     training: whether the program holds loss, backward and update cycles.
     loss: "cross-entropy", "binary-cross-entropy", "mse", "mae", "huber" (beyond an error of 1
-        linear; "huber:0.1" beyond 0.1) or "auto" (cross-entropy; where the output has one class,
-        binary cross-entropy behind a Sigmoid and mse otherwise); or a loss of your own as an ONNX
+        linear; "huber:0.1" beyond 0.1), "none" (gradients come from a loop of your own, through
+        `Machine.backward`, of any number of outputs) or "auto" (cross-entropy; where the output has
+        one class, binary cross-entropy behind a Sigmoid and mse otherwise); or a loss of your own as an ONNX
         model of (output, labels): a path that ends in .onnx, or what `model` may be. Of no effect
         without `training`, as the next three.
     class_weights: how much the labels of each class count in a cross-entropy, as PyTorch's
@@ -101,6 +102,9 @@ class CompileOptions:
         are: a number, or one for each channel (of a vector, for each element). `input_range` is
         then that of the data, (0, 1) by default, and the model's metadata do not count.
     std: what the data are divided by in the same way, after `mean`; above 0.
+    input_gradients: whether the program can compute the gradients of its inputs, which
+        `Machine.backward` returns then, with the reads that they need. `Trainer.fit` does without
+        them, and computes the same. Of no effect without `training`.
     input_shape: [C, *space] of the only input, for a model that was exported with open sizes; or a
         function that gets the sizes that the file states, None for an open one, and returns all,
         or None to leave them. It is asked only where some are open.
@@ -154,7 +158,8 @@ class CompileOptions:
             "--loss",
             "loss",
             f"{', '.join(losses.LOSSES)}, huber:DELTA, or FILE.onnx, a loss of your own; auto: "
-            "cross-entropy, of a single output binary-cross-entropy behind a Sigmoid, else mse.",
+            "cross-entropy, of a single output binary-cross-entropy behind a Sigmoid, else mse; "
+            "none: for a loop of your own in Python.",
             "LOSS",
         ),
     )
@@ -224,6 +229,7 @@ class CompileOptions:
             "S,S,…",
         ),
     )
+    input_gradients: bool = False
     input_shape: Sequence[int] | ShapeOf | None = field(
         default=None,
         metadata=_on_command_line(
@@ -253,6 +259,9 @@ class CompileOptions:
             "overrides": arguments.strings("overrides", self.overrides, OVERRIDES),
             "plan": None if self.plan is None else arguments.path("plan", self.plan),
             "training": arguments.instance("training", self.training, bool, "True or False"),
+            "input_gradients": arguments.instance(
+                "input_gradients", self.input_gradients, bool, "True or False"
+            ),
             "class_weights": _class_weights(self.class_weights),
             "freeze": _frozen(self.freeze),
             "init": None if self.init is None else initial("init", self.init),

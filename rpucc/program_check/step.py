@@ -46,7 +46,9 @@ def _name_problems(
     yield from _value_problems("output", step.output, made, "result of a node", TYPES, (0, 16))
     for metric in step.metrics:
         yield from _metric_problems(metric, made)
-    named = [*step.inputs, *labels, *step.rates, *mode]
+    yield from _gradient_problems(step, inputs, made)
+    given = [name for name in step.gradients.values() if name in inputs]
+    named = [*step.inputs, *labels, *step.rates, *mode, *given]
     if sorted(named) != sorted(inputs):
         found, wanted = ", ".join(sorted(inputs)), ", ".join(sorted(named))
         kinds = "inputs, labels, rates and mode" if mode else "inputs, labels and rates"
@@ -58,6 +60,27 @@ def _name_problems(
             yield f"{key}: {twice[:60]!r} is there twice"
     if bool(step.state) != bool(step.rates):
         yield "rates and state: a step has a rate where it changes something, and only there"
+
+
+def _gradient_problems(
+    step: StepContract, inputs: Mapping[str, ir.Value], made: Mapping[str, ir.Value]
+) -> Iterator[str]:
+    """A gradient is a float of the shape of what it is of; those of inputs are computed."""
+    of_inputs = {name: inputs[name] for name in step.inputs if name in inputs}
+    for key, pairs, of, found, kind in (
+        ("gradients", step.gradients, made, {**made, **inputs}, "value of the graph"),
+        ("input_gradients", step.input_gradients, of_inputs, made, "result of a node"),
+    ):
+        for name, gradient in pairs.items():
+            at, value = of.get(name), found.get(gradient)
+            if at is None:
+                yield f"{key}: {name[:60]!r} is no value that has a gradient"
+            elif value is None:
+                yield f"{key}: {gradient[:60]!r}, the gradient of {name!r}, is no {kind}"
+            elif value.dtype != ir.DataType.FLOAT or value.shape != at.shape:
+                yield f"{key}: {gradient!r} is no FLOAT of the shape of {name!r}, {at.shape}"
+    if (step.gradients or step.input_gradients) and not step.state:
+        yield "gradients: a step that changes nothing has none"
 
 
 def _value_problems(

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.errors import RpuccError
-from rpucc.layers import READS, cycle_of, weight_of
+from rpucc.layers import FOR_INPUT, READS, cycle_of, weight_of
 from rpucc.node_attributes import carried
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.chains import ReadChain
@@ -192,7 +192,8 @@ def _place(node: ir.Node, evaluating: bool) -> int:
             else other.attributes.get_int("transpose", 0) == direction
         )
     ]
-    return same.index(node)
+    # What only an input's gradient needs comes last, so that the others draw as without it.
+    return sorted(same, key=lambda other: FOR_INPUT in other.metadata_props).index(node)
 
 
 def _block(outputs: int) -> int:
