@@ -201,6 +201,10 @@ def __getattr__(name: str) -> object:
 
         module, attribute = _LAZY[name]
         return getattr(import_module(module), attribute)
+    if name == "torch":  # a module that needs PyTorch, which rpucc does without
+        from importlib import import_module
+
+        return import_module("rpucc.torch")
     # `name` and `obj` let Python add its "Did you mean".
     raise AttributeError(
         f"module 'rpucc' has no attribute {name!r}", name=name, obj=sys.modules[__name__]

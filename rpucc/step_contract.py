@@ -181,6 +181,11 @@ class StepContract:
         return {loss.output: f"{loss.output}.grad"}
 
     @property
+    def outside(self) -> bool:
+        """Whether the gradients come from a loop of one's own, as there is no loss."""
+        return bool(self.gradients) and self.labels is None
+
+    @property
     def computed(self) -> tuple[str, ...]:
         """What a step computes besides the network's outputs: metrics, next values, gradients."""
         values = (v for each in self.metrics for v in (each.value, each.weight))

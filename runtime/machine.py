@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Machine(MachineLoop):
         self.program = arguments.instance("Machine(program)", program, Program, PROGRAM)
         self.seed = arguments.integer("seed", seed, 0, MAX_SEED)
         self.key = seed_key(self.seed)
-        self.counters = Counters()
+        self.counters: Counters = Counters()
         self.history: list[dict[str, Any]] = []
         self.arrays: dict[str, Array] = {}
         self.held: dict[str, NDArray[Any]] = {}
@@ -206,20 +207,27 @@ class Machine(MachineLoop):
         arguments.instance("Machine.load(program)", program, Program, "a Program, or None")
         found = read_checkpoint(place, program)
         machine = cls(program, found.seed)
-        machine.counters, machine.history = found.counters, found.history
-        missing = sorted(machine.state().keys() - found.weights.keys())
+        machine.restore(found, place)
+        return machine
+
+    def restore(self, found: Checkpoint, place: Path) -> None:
+        """Stand where a checkpoint of this program and seed stood, which was read from `place`.
+
+        Raises CheckpointError where it is damaged.
+        """
+        missing = sorted(self.state().keys() - found.weights.keys())
         if missing:
             raise CheckpointError(
                 f"{place}: the checkpoint lacks what its cells hold: '{missing[0]}'"
             )
-        machine.set_state(found.weights)
-        for name, held in machine.arrays.items():
+        self.counters, self.history = found.counters, found.history
+        self.set_state(found.weights)
+        for name, held in self.arrays.items():
             if (far := held.farthest()) is not None:
                 raise CheckpointError(
                     f"{place}: weight '{name}' holds {far:g}, which lies beyond the bounds of its "
                     "device"
                 )
-        return machine
 
     def checkpoint(self) -> Checkpoint:
         """Return what `save` writes: the arrays themselves, no copies."""

@@ -20,6 +20,7 @@ from rpucc.runtime.own_loop import OwnLoop, Pass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rpucc.runtime.counters import Counters
     from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.own_loop import Outputs
 
@@ -29,6 +30,7 @@ Array = NDArray[np.float32]
 class MachineLoop(MachineState):
     """The cycles of a step, called one by one; `Machine` is what has the state."""
 
+    counters: Counters
     history: list[dict[str, Any]]
     """A record of each trained epoch."""
 
@@ -87,9 +89,7 @@ class MachineLoop(MachineState):
         self._shapes = {name: each.shape for name, each in found.items()}
         return _alone(found)
 
-    def backward(
-        self, dy: object, *, dx: bool | None = None
-    ) -> Array | dict[str, Array] | None:
+    def backward(self, dy: object, *, dx: bool | None = None) -> Array | dict[str, Array] | None:
         """Read the arrays transposed with the loss's gradient; return that of the inputs.
 
         dy: the gradient of the loss at what the last `forward` gave, of the same shape; of several
@@ -108,7 +108,8 @@ class MachineLoop(MachineState):
             dx = arguments.instance("dx", dx, bool, "True, False or None")
         if self._taken is None:
             raise UsageError(
-                "backward: there is no forward that it belongs to; call y = machine.forward(x) first"
+                "backward: there is no forward that it belongs to; call y = machine.forward(x) "
+                "first"
             )
         if self._shapes is None:
             raise UsageError(
@@ -133,7 +134,7 @@ class MachineLoop(MachineState):
         """
         lr = arguments.positive("lr", lr)
         if self._taken is None:
-            raise UsageError("update: there was no backward; call forward(x) and backward(dy) first")
+            raise UsageError("update: no backward came before; call forward and backward first")
         if self._shapes is not None:
             raise UsageError("update: the last forward had no backward; call backward(dy) first")
         self.loop.update(self._taken, lr, "update")
@@ -176,6 +177,11 @@ class MachineLoop(MachineState):
         self.history.append(metrics.reproducible())
         self.counters = counters.next_epoch()
         return metrics
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: not the loop, which works on this machine's arrays."""
+        left = ("_loop", "_taken", "_shapes")
+        return {name: value for name, value in self.__dict__.items() if name not in left}
 
     def _drop(self) -> None:
         """Forget a forward whose update never came."""

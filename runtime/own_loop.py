@@ -1,8 +1,7 @@
-"""A loop of one's own: the three cycles of a step one after the other, with gradients from outside.
+"""A loop of one's own: the cycles of a step one after the other, with gradients from outside.
 
-The instructions, draws and counters are those of a step of `Trainer.fit`; what a step of it computes
-at once is cut where the loss's gradient goes in. Not for what a user calls: that is `machine.py`,
-and `rpucc/torch.py`.
+The instructions, draws and counters are those of a step of `Trainer.fit`, cut where the loss's
+gradient goes in. Not for what a user calls: that is `machine_loop.py`, and `rpucc/torch`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import DataError, RpuccError, UsageError
-from rpucc.losses import NONE
 from rpucc.runtime.counters import MOST_DRAWS
 from rpucc.runtime.data.dataset import as_array
 from rpucc.runtime.executor import Executor
@@ -254,7 +252,7 @@ def outputs_of(program: Program) -> tuple[str, ...]:
     The loss of a program is computed of what stands before a last softmax or sigmoid.
     """
     entries = program.step.entries
-    return tuple(entries) if entries and program.loss != NONE else program.outputs
+    return tuple(entries) if entries and not program.step.outside else program.outputs
 
 
 def _gradient(given: object, shape: tuple[int, ...], where: str) -> NDArray[np.float32]:
@@ -266,7 +264,8 @@ def _gradient(given: object, shape: tuple[int, ...], where: str) -> NDArray[np.f
             f"{where} has the shape {list(found.shape)}; the output of the last forward has "
             f"{list(shape)}"
         )
-    found = found.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinity, and named below
+        found = found.astype(np.float32, copy=False)
     if not np.isfinite(found).all():
         raise DataError(
             f"{where} holds NaN or infinity, and nothing was updated; a smaller learning rate may "

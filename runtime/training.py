@@ -90,10 +90,10 @@ def check_objective(
     A mean over one label is that label's loss, whatever the label weighs. labels: as the program
     takes them, [n, ...].
     """
-    if program.loss == NONE:
+    if program.step.outside:
         raise RpuccError(
-            f"the program has no loss (compiled with loss = {NONE}): train it in a loop of your own "
-            "(docs/own-loop.md), or compile it with a loss"
+            f"the program has no loss (compiled with loss = {NONE}): train it in a loop of your "
+            "own (docs/own-loop.md), or compile it with a loss"
         )
     scoring, loss = Scoring.of(program, labels), program.step.metric("loss")
     weighted = loss is not None and loss.weight is not None

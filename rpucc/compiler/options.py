@@ -80,9 +80,9 @@ class CompileOptions:
     loss: "cross-entropy", "binary-cross-entropy", "mse", "mae", "huber" (beyond an error of 1
         linear; "huber:0.1" beyond 0.1), "none" (gradients come from a loop of your own, through
         `Machine.backward`, of any number of outputs) or "auto" (cross-entropy; where the output has
-        one class, binary cross-entropy behind a Sigmoid and mse otherwise); or a loss of your own as an ONNX
-        model of (output, labels): a path that ends in .onnx, or what `model` may be. Of no effect
-        without `training`, as the next three.
+        one class, binary cross-entropy behind a Sigmoid and mse otherwise); or a loss of your own
+        as an ONNX model of (output, labels): a path that ends in .onnx, or what `model` may be. Of
+        no effect without `training`, as the next three.
     class_weights: how much the labels of each class count in a cross-entropy, as PyTorch's
         CrossEntropyLoss(weight=...) has it: a number of 0 or more for each class; or a function
         that gets the output's shape (classes, *space) and returns them, such as

@@ -66,6 +66,8 @@ def _gradient_problems(
     step: StepContract, inputs: Mapping[str, ir.Value], made: Mapping[str, ir.Value]
 ) -> Iterator[str]:
     """A gradient is a float of the shape of what it is of; those of inputs are computed."""
+    if (step.gradients or step.input_gradients) and not step.state:
+        yield "gradients: a step that changes nothing has none"
     of_inputs = {name: inputs[name] for name in step.inputs if name in inputs}
     for key, pairs, of, found, kind in (
         ("gradients", step.gradients, made, {**made, **inputs}, "value of the graph"),
@@ -79,8 +81,6 @@ def _gradient_problems(
                 yield f"{key}: {gradient[:60]!r}, the gradient of {name!r}, is no {kind}"
             elif value.dtype != ir.DataType.FLOAT or value.shape != at.shape:
                 yield f"{key}: {gradient!r} is no FLOAT of the shape of {name!r}, {at.shape}"
-    if (step.gradients or step.input_gradients) and not step.state:
-        yield "gradients: a step that changes nothing has none"
 
 
 def _value_problems(

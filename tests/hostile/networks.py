@@ -76,6 +76,7 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "huber": ("dense", "rpu-managed", (), {"loss": "huber:0.5"}),
     "weighted": ("conv", "rpu-managed", (), {"class_weights": (1, 2, 0.5), "freeze": ("c",)}),
     "own loss": ("conv", "ideal", (), {"loss": onnx.parser.parse_model(_SQUARES)}),
+    "outside": ("conv", "rpu-managed", (), {"loss": "none", "input_gradients": True}),
     "two inputs": ("siamese", "rpu-managed", (), {}),
     "inference": ("conv", "rpu-managed", (), {"training": False}),
 }

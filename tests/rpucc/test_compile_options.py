@@ -12,7 +12,7 @@ import pytest
 
 import rpucc
 from rpucc.compiler.options import FLAGS, CompileOptions
-from rpucc.losses import LABELS, LOSSES, OWN_CLASSES, OWN_TARGETS
+from rpucc.losses import LABELS, LOSSES, NONE, OWN_CLASSES, OWN_TARGETS
 
 FIELDS = {each.name: each for each in fields(CompileOptions)}
 FUNCTIONS = [rpucc.compile, rpucc.check]
@@ -37,11 +37,11 @@ def test_the_fields_are_the_keyword_arguments(function: Any) -> None:
 def test_every_field_is_described_where_it_is_defined() -> None:
     text = inspect.getdoc(CompileOptions)
     assert [name for name in FIELDS if f"\n{name}: " not in text] == []
-    assert set(FIELDS) - set(FLAGS) == {"passes", "callbacks"}  # Python objects
+    assert set(FIELDS) - set(FLAGS) == {"input_gradients", "passes", "callbacks"}  # Python alone
 
 
 def test_the_losses_are_those_that_there_are() -> None:
-    assert {"auto", *LABELS} == {*LOSSES, OWN_CLASSES, OWN_TARGETS}
+    assert {"auto", NONE, *LABELS} == {*LOSSES, OWN_CLASSES, OWN_TARGETS}
 
 
 # --- options as an object, as keywords, as both ------------------------------------------------

@@ -101,6 +101,7 @@ CHANGES: list[tuple[str, Callable[[Data], None], str]] = [
     ("conv", setting("metrics", {}), "metrics needs a list of metrics"),
     ("conv", setting("metrics", [1]), "metrics[0] needs the keys name, output, rule, average"),
     ("conv", metric(1, "rule", None), "rule needs a name"),
+    ("conv", setting("gradients", ["y"]), "gradients needs names of values with the names of"),
     # its names
     ("conv", setting("inputs", ["y"]), "inputs: 'y' is no input of the graph"),
     ("conv", setting("inputs", []), "the graph has the inputs labels, lr, x; inputs, labels and"),
@@ -125,6 +126,15 @@ CHANGES: list[tuple[str, Callable[[Data], None], str]] = [
     ("conv", metric(1, "output", "lr"), "'error': output: 'lr' is no result of a node"),
     ("conv", metric(0, "output", "loss"), "output 'loss' []: training needs one that is FLOAT"),
     ("mse", metric(0, "rule", "cross-entropy"), "input 'targets' [N,3]: does not fit the output"),
+    # its gradients
+    ("outside", gone("gradients"), "the graph has the inputs lr, x, y.grad; inputs, labels and"),
+    ("outside", setting("gradients", {"x": "y.grad"}), "gradients: 'x' is no value that has a"),
+    ("outside", setting("gradients", {"y": "z"}), "gradients: 'z', the gradient of 'y', is no"),
+    ("outside", setting("gradients", {"y": "lr"}), "'lr' is no FLOAT of the shape of 'y', [N,3]"),
+    ("outside", setting("input_gradients", {"y": "x.grad"}), "input_gradients: 'y' is no value"),
+    ("outside", setting("input_gradients", {"x": "y.grad"}), "of 'x', is no result of a node"),
+    ("conv", setting("input_gradients", {"x": "y.grad"}), "'y.grad' is no FLOAT of the shape of"),
+    ("inference", setting("input_gradients", {"x": "y"}), "a step that changes nothing has none"),
     # its state
     ("conv", setting("state", {}), "rates and state: a step has a rate where it changes something"),
     ("conv", setting("state", {"W": "c.W.next"}), "state: 'W' is no initializer"),
