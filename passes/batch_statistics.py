@@ -21,7 +21,7 @@ import onnx_ir as ir
 
 from rpucc.opset import DOMAIN
 from rpucc.opset.batch_norm import EPSILON, MOMENTUM
-from rpucc.passes.frontend.inference import TRAINING_MODE
+from rpucc.passes.frontend.inference import CONSTANT_INPUTS, TRAINING_MODE
 from rpucc.passes.graph_reader import constant_of, known_shape
 from rpucc.passes.graph_writer import Emitter, graph_input
 from rpucc.step_contract import StepContract
@@ -97,6 +97,8 @@ class BatchStatistics:
         self._running.update(zip((v for v in running if v is not None), found[1:3], strict=True))
         out.replace_all_uses_with(found[0], replace_graph_outputs=True)
         e.graph.remove(node, safe=True)
+        if CONSTANT_INPUTS in node.metadata_props:
+            made.metadata_props[CONSTANT_INPUTS] = node.metadata_props[CONSTANT_INPUTS]
         made.name, found[0].name, found[0].shape, found[0].type = graph_name, name, shape, kind
         return made
 

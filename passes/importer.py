@@ -23,6 +23,7 @@ from rpucc.passes.frontend.constants import fold_constants
 from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import (
     TRAINING_MODE,
+    note_constant_inputs,
     take_as_inference,
     training_batch_norms,
 )
@@ -199,6 +200,7 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
     for node in model.graph:  # after the converter, which drops what is noted on nodes
         if node.outputs[0].name in training:
             node.metadata_props[TRAINING_MODE] = "1"
+    note_constant_inputs(model)
     return notes
 
 

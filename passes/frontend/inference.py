@@ -17,6 +17,41 @@ from rpucc.passes.frontend.messages import node_text
 TRAINING_MODE = "rpucc.training_mode"
 """Node metadata of a batch norm that the file has in training mode, where that has been cleared."""
 
+CONSTANT_INPUTS = "rpucc.constant_inputs"
+"""Node metadata of a batch norm whose scale (input 1) or bias (2) is no weight of the file, but a
+number of its formula, as that of `affine=False` in PyTorch and `scale=False` in Keras: "1", "2" or
+"1 2". It is not trained."""
+
+
+_SAME_NUMBERS = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast")
+
+
+def note_constant_inputs(model: ir.Model) -> None:
+    """Note which batch norms have a scale or bias from a Constant, or computed from such.
+
+    Some exporters write all weights as Constants: there, these are weights too.
+    """
+    initializers = model.graph.initializers.values()
+    if all(value.shape is None or value.shape.rank() < 2 for value in initializers):
+        return
+    for node in model.graph:
+        if node.domain == "" and node.op_type == "BatchNormalization":
+            inputs = enumerate(node.inputs[1:3], start=1)
+            found = [str(at) for at, value in inputs if value is not None and not _is_weight(value)]
+            if found:
+                node.metadata_props[CONSTANT_INPUTS] = " ".join(found)
+
+
+def _is_weight(value: ir.Value) -> bool:
+    """Whether a value is an initializer of the file, in any shape."""
+    found: ir.Value | None = value
+    while found is not None and not found.is_initializer():
+        producer = found.producer()
+        if producer is None or producer.op_type not in _SAME_NUMBERS:
+            return False
+        found = producer.inputs[0]
+    return found is not None
+
 
 def take_as_inference(model: ir.Model) -> list[str]:
     """Clear the training mode of every node, functions included; returns a note for each Dropout.

@@ -16,6 +16,7 @@ from rpucc.errors import ModelError
 from rpucc.layers import FOR_INPUT, LR_SCALE, READS
 from rpucc.passes.batch_statistics import running_statistics
 from rpucc.passes.fold_batchnorm import BATCH_NORM
+from rpucc.passes.frontend.inference import CONSTANT_INPUTS
 from rpucc.passes.graph_reader import ANALOG, CYCLE, FLOATS, LAYER, int_of, known_shape
 from rpucc.passes.graph_writer import Emitter, graph_input
 from rpucc.passes.learning.outer_product import OuterProduct, joined
@@ -207,7 +208,8 @@ def parameters(graph: ir.Graph) -> list[ir.Value]:
             # A single number is part of a formula (the 3 of a hard swish), not a bias.
             candidates = [v for v in node.inputs if v is not None and not _is_one_number(v)]
         elif _is_trained_norm(node):
-            candidates = list(node.inputs[1:3])
+            fixed = node.metadata_props.get(CONSTANT_INPUTS, "").split()
+            candidates = [v for at, v in enumerate(node.inputs[1:3], 1) if str(at) not in fixed]
         else:
             continue
         for value in candidates:

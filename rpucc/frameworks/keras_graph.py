@@ -69,6 +69,13 @@ class Graph:
         self.weights[name] = numpy_helper.from_array(np.asarray(array), name)
         return name
 
+    def formula(self, name: str, array: Array) -> str:
+        """Add numbers that stand where others have weights: a Constant, which is never trained."""
+        name = self.unique(name)
+        tensor = numpy_helper.from_array(np.asarray(array), name)
+        self.nodes.append(helper.make_node("Constant", [], [name], name=name, value=tensor))
+        return name
+
     def unique(self, name: str) -> str:
         """Return the name, or with a number where it is taken."""
         found, count = name, 1

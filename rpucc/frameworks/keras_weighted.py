@@ -93,11 +93,11 @@ def batch_norm(call: Call, value: Value) -> Value:
     channels = layer.moving_mean.shape[0]
     scale = (
         call.weight(layer.gamma) if layer.scale
-        else call.constant("ones", np.ones(channels), np.float32)
+        else call.graph.formula(f"{call.name}/ones", np.ones(channels, np.float32))
     )  # fmt: skip
     shift = (
         call.weight(layer.beta) if layer.center
-        else call.constant("zeros", np.zeros(channels), np.float32)
+        else call.graph.formula(f"{call.name}/zeros", np.zeros(channels, np.float32))
     )  # fmt: skip
     statistics = [call.weight(layer.moving_mean), call.weight(layer.moving_variance)]
     name = call.op(

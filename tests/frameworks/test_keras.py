@@ -209,7 +209,7 @@ def test_names_batch_norms_and_the_order_of_axes():
     assert program.verified
     assert program.name == "net"
     assert [layer.name for layer in program.plan.analog_layers] == ["conv", "conv_2", "fc"]
-    assert "batch norms: 1 folded into the layer before, 1 digital and frozen" in program.plan.notes
+    assert "batch norms: 2 digital, with statistics of the batch" in program.plan.notes
 
 
 def test_a_model_of_images_of_any_size():

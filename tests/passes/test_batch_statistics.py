@@ -304,3 +304,25 @@ def test_check_says_what_becomes_of_it() -> None:
         "batch: the policy of the target",
         "native",
     )
+
+
+@pytest.mark.parametrize("policy", ["batch", "train"])
+@pytest.mark.parametrize(
+    ("scale", "trained"),
+    [
+        ("one = Constant <value = float[3] {1, 1, 1}> ()", {"t"}),
+        ("one = Expand (unit, three)", {"t"}),
+        ("one = Identity (s)", {"s", "t"}),
+    ],
+)
+def test_a_scale_that_is_no_weight_is_not_trained(
+    policy: str, scale: str, trained: set[str]
+) -> None:
+    """As PyTorch writes affine=False and Keras scale=False."""
+    text, weights = PLACES["behind a convolution"]
+    there = text.replace("{ [conv]", f"{{ {scale} [conv]").replace("(a, s, t", "(a, one, t")
+    unit, three = np.ones(1, np.float32), np.array([3])
+    file = net(there, **weights, unit=unit, three=three)
+    program = rpucc.compile(file, "ideal", overrides=[f"batch_norm.policy={policy}"], verify=True)
+    moved = {"m", "v"} if policy == "batch" else set()
+    assert {name for name in program.step.state if len(name) == 1} == trained | moved
