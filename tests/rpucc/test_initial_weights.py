@@ -18,7 +18,9 @@ from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ArgumentError, ModelError
 from rpucc.models import build, build_cnn
 from rpucc.models.initial import INITS
+from rpucc.models.resnet import build_resnet18
 from rpucc.origins.source import constants_of
+from rpucc.passes.batch_norm_fates import decisions_of
 
 HEAD = '<ir_version: 10, opset_import: ["": 21]>'
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -360,6 +362,31 @@ def test_a_network_of_the_zoo_trains_from_scratch() -> None:
     machine = rpucc.Machine(rpucc.compile(trained, "ideal", init="glorot:1", verify=False))
     history = rpucc.Trainer(machine).fit(short, epochs=1, batch_size=4, lr=0.05)
     assert history[-1].train_error < 0.5
+
+
+def test_batch_norms_that_begin_anew_take_statistics_of_the_batch() -> None:
+    """Those of a trained file are folded; drawn anew it trains as a fresh network does."""
+    model = build_resnet18(size=16, width=4, classes=3)
+    rng = np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith((".mean", ".var")):
+            array = rng.uniform(0.5, 1, tensor.dims).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    fates = [
+        {each.fate for each in decisions_of(rpucc.compile(model, "ideal", **how).model)}
+        for how in ({"verify": False}, {"verify": False, "init": "he:1"})
+    ]
+    assert fates == [{"folded"}, {"batch"}]
+    machine = rpucc.Machine(rpucc.compile(model, "ideal", init="he:1", verify=False))
+    scales = [w for name, w in machine.export().weights.items() if name.endswith("norm.scale")]
+    assert len(scales) == 20
+    assert all(np.all(scale == 1) for scale in scales)
+    images = rng.random((32, 3, 16, 16), np.float32) * 0.4
+    labels = np.arange(32) % 3
+    for image, label in zip(images, labels, strict=True):
+        image[label] += 0.6
+    history = rpucc.Trainer(machine).fit((images, labels), epochs=6, batch_size=8, lr=0.05)
+    assert history[-1].train_loss < 0.5 * history[0].train_loss
 
 
 def test_a_file_that_the_importer_refuses_is_refused_by_it() -> None:
