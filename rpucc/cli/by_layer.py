@@ -146,6 +146,7 @@ def _show(found: ByLayer, machine: Machine, data: Dataset, arguments: Arguments)
     from rpucc.outputs import print_json
     from rpucc.report.text.by_layer import as_tables
     from rpucc.report.text.training import trained_text
+    from rpucc.runs.admission import trust_flag
     from rpucc.terminal import say, show
 
     if arguments.as_json:
@@ -155,4 +156,6 @@ def _show(found: ByLayer, machine: Machine, data: Dataset, arguments: Arguments)
         state = trained_text(machine.counters.epoch, machine.counters.done)
         show(*as_tables(found, machine.program.name, data.name, state))
         if RunFolder(Path(arguments.model)).exists():
-            say(f"as a picture: rpucc report {shlex.quote(arguments.model)} --by-layer")
+            words = ["rpucc", "report", arguments.model, "--by-layer"]
+            words += [] if arguments.which is None else ["--checkpoint", arguments.which]
+            say(f"as a picture: {shlex.join(words)}{trust_flag(machine.program)}")

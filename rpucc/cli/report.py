@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -68,7 +69,7 @@ def report(
     from rpucc.runs.gather import gather
     from rpucc.runs.shown import folder_of
     from rpucc.runs.trained import trained_run
-    from rpucc.terminal import say
+    from rpucc.terminal import say, status
 
     if samples is not None and not by_layer:
         raise UsageError("--samples: no effect on report without --by-layer")
@@ -77,17 +78,18 @@ def report(
         place = folder_of(trained_run(run, program_path, which)) / "report.html"
     if place is not None:
         check_file(place, run, program_path)
-    found = gather(
-        run,
-        data=data,
-        data_dir=data_dir,
-        threads=threads,
-        trusted=trust,
-        program_path=program_path,
-        which=which,
-        layer_by_layer=by_layer,
-        samples=samples,
-    )
+    with status("measuring each layer…") if by_layer else nullcontext():
+        found = gather(
+            run,
+            data=data,
+            data_dir=data_dir,
+            threads=threads,
+            trusted=trust,
+            program_path=program_path,
+            which=which,
+            layer_by_layer=by_layer,
+            samples=samples,
+        )
     for line in found.missing:
         say(line)
     if place is not None:

@@ -24,6 +24,8 @@ def test_a_run_layer_by_layer(cli, run):
     assert shown.code == 0
     assert "all ideal" in shown.stdout
     assert shown.stderr.splitlines()[-1] == "as a picture: rpucc report run --by-layer"
+    last = cli("eval", run, "--by-layer", "--checkpoint", "last").stderr.splitlines()[-1]
+    assert last == "as a picture: rpucc report run --by-layer --checkpoint last"
     found = json.loads(cli("eval", run, "--by-layer", "--json").stdout)
     plain = json.loads(cli("eval", run, "--json").stdout)
     ideal = json.loads(cli("eval", run, "--ideal", "--json").stdout)
