@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -121,6 +122,43 @@ def test_json_csv_and_python_say_the_same(cli):
     assert json.loads(json.dumps(result.to_dict())) == data
     assert result.complete
     assert result.causes[0].takes.spread == data["causes"][0]["takes"]["spread"]
+
+
+OWN = """
+from rpucc.runtime.devices import Device
+
+
+class Mine(Device):
+    name = "mine"
+    defaults = {"dw_min": 0.001, "wobble": 0.2}
+    variations = {"dtod": (), "ctoc": ("wobble",), "asymmetry": (), "bounds": ()}
+    constants = ("wobble",)
+
+    def constant_values(self):
+        return (self.parameters["wobble"],)
+
+    @staticmethod
+    def step(w, direction, noise, wobble):
+        return w + direction * 0.001 * (1 + wobble * noise)
+"""
+
+
+@pytest.mark.slow
+def test_a_device_of_ones_own_beside_its_target(cli):
+    """What its class says of its variations is what can be taken away; nothing asks for --trust."""
+    Path("own").mkdir()
+    Path("own/my_ablated_device.py").write_text(OWN, encoding="utf-8")
+    shown = cli("targets", "show", "rpu-managed").stdout
+    text = re.sub(
+        r"(?ms)^\[device\]$.*?(?=^\[)", '[device]\nmodel = "my_ablated_device:Mine"\n\n', shown
+    )
+    Path("own/mine.toml").write_text(text, encoding="utf-8")
+    outcome = cli("ablate", "own/mine.toml", "tiny.onnx", "--data", "tiny.npz", *HOW, "--seeds", 1,
+                  "--epochs", 1, "--causes", "cycle-noise", "-o", "out", "--json")  # fmt: skip
+    assert outcome.code == 0, outcome.stderr
+    (noise,) = json.loads(outcome.stdout)["causes"]
+    assert noise["overrides"] == ['variations.remove=["ctoc"]']
+    assert noise["needs"] == "granularity"
 
 
 # ---------------------------------------------------------------- reads alone

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 import rpucc
 from rpucc import Array
+from rpucc.runs.data import sample_shapes
+from rpucc.runtime.data import Dataset
 from rpucc.runtime.devices import DEVICES, Device
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.make_plane import make_plane
@@ -22,6 +24,7 @@ from rpucc.runtime.verdict import verdict
 from rpucc.stamps import stamp_of
 from rpucc.target.values import MEAN
 
+from ..hostile.networks import network
 from .test_cells_machine import VECTORS, data, tiny
 
 Floats = NDArray[np.float64]
@@ -204,6 +207,26 @@ def test_every_cell_learns_on_any_threads_and_goes_on_bit_for_bit(
         np.testing.assert_array_equal(again.state()[name], array, name)
         assert np.any(array != start[name]), name
     assert whole.history[-1]["pulses_per_weight"] == 0
+
+
+@pytest.mark.parametrize("kind", ["conv", "grouped", "transposed", "dense"])
+def test_on_devices_without_flaws_it_is_the_exact_update(kind: str) -> None:
+    """Whatever the layer, on tiles of 3 by 5, several devices a weight where that may be."""
+    states = []
+    for pulsed in ("mean", "false"):
+        keys = ["array.rows=3", "array.cols=5", f"update.pulsed={pulsed}", "device.dw_min=1e-3"]
+        keys += ["mapping.devices_per_weight=2"] if kind == "conv" else []
+        target = rpucc.Target.load("ideal", keys)
+        machine = Machine(rpucc.compile(network(kind), target, verify=False), seed=1)
+        (shape,) = sample_shapes(machine.program).values()
+        x = np.random.default_rng(3).random((6, *shape), np.float32)
+        y = np.arange(6) % 2
+        Trainer(machine, threads=2).fit(Dataset("r", x, y, x, y), epochs=2, batch_size=3, lr=0.05)
+        states.append({name: array.copy() for name, array in machine.state().items()})
+    start = Machine(machine.program, seed=1).state()
+    for name, array in states[0].items():
+        np.testing.assert_allclose(array, states[1][name], rtol=0, atol=2e-6, err_msg=name)
+        assert np.any(array != start[name])
 
 
 def test_minibatches_are_vectors_one_after_the_other() -> None:
