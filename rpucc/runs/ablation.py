@@ -106,12 +106,6 @@ class AblationRows:
         for cause in self._wanted:
             gone = frozenset(c.name for c in self.causes if cause.name in (c.name, self._needs(c)))
             found.append(RowPlan(f"no-{cause.name}", f"without {cause.label}", gone))
-        kept = {cause.name: cause for cause in self._wanted}
-        for cause in self._wanted:  # what another needs is a row, too
-            kept |= {c.name: c for c in self.causes if c.name == self._needs(cause)}
-        for cause in kept.values():
-            gone = every - {cause.name, self._needs(cause)}
-            found.append(RowPlan(f"only-{cause.name}", f"{cause.label} alone", gone))
         variations = frozenset(c.name for c in self.causes if c.variation)
         if len(variations) > 1 and self.wish.causes is None:
             found.append(RowPlan(f"no-{VARIATIONS}", f"without {VARIATIONS_LABEL}", variations))
@@ -121,6 +115,12 @@ class AblationRows:
             patterns = tuple(word.strip() for word in layers.split(","))
             label = f"without device variations in {layers}"
             found.append(RowPlan(row, label, variations, patterns))
+        kept = {cause.name: cause for cause in self._wanted}
+        for cause in self._wanted:  # what another needs is a row, too
+            kept |= {c.name: c for c in self.causes if c.name == self._needs(cause)}
+        for cause in kept.values():
+            gone = every - {cause.name, self._needs(cause)}
+            found.append(RowPlan(f"only-{cause.name}", f"{cause.label} alone", gone))
         return tuple(found)
 
     @property
