@@ -22,6 +22,7 @@ from rpucc.runtime.kernels.softmax import cross_entropy_head
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 
+from ..hostile.networks import network
 from .small import tiny_cnn
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -129,6 +130,22 @@ def test_every_step_of_lenet_is_fits() -> None:
     made = program("rpu-managed-um", "lenet")
     wanted = fitted(Machine(made, 3), x, y, 8, 0.08)
     assert [*map(same, looped(Machine(made, 3), x, y, 8, 0.08, entropy), wanted)] == [True] * 3
+
+
+@pytest.mark.parametrize("options", [{}, {"input_gradients": True}, {"loss": "none"}], ids=str)
+def test_statistics_of_the_batch_and_running_ones_are_fits(options: Any) -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.random((24, 2, 5, 5), np.float32), rng.integers(0, 3, 24)
+    how = {"overrides": ("batch_norm.policy=batch",), "verify": False}
+    model: Any = network("norm")
+    wanted = fitted(Machine(rpucc.compile(model, "rpu-managed", **how), 3), x, y, 8, 0.5)
+    machine = Machine(rpucc.compile(model, "rpu-managed", **how, **options), 3)
+    assert machine.program.step.mode is not None
+    found = looped(machine, x, y, 8, 0.5, entropy)
+    assert [*map(same, found, wanted)] == [True] * 3
+    before = standing(machine)
+    assert np.array_equal(machine.forward(x, training=False), Trainer(machine).predict(x))
+    assert same(standing(machine), before)  # running statistics among it
 
 
 def test_two_threads_and_a_target_of_numbers_give_the_same_bits() -> None:
