@@ -16,6 +16,7 @@ PAGES = (
     "docs/for-architects.md",
     "docs/for-researchers.md",
     "docs/from-aihwkit.md",
+    "docs/own-loop.md",
 )
 
 
