@@ -15,16 +15,14 @@ Not for folding, nor for batch norms that keep the statistics of the file: `fold
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import onnx_ir as ir
 
 from rpucc.opset import DOMAIN
 from rpucc.opset.batch_norm import EPSILON, MOMENTUM
 from rpucc.passes.frontend.inference import CONSTANT_INPUTS, TRAINING_MODE
 from rpucc.passes.graph_reader import constant_of, known_shape
-from rpucc.passes.graph_writer import Emitter, graph_input
-from rpucc.step_contract import StepContract
+from rpucc.passes.graph_writer import Emitter
+from rpucc.passes.step_inputs import mode_input
 
 OP = "BatchNorm"
 
@@ -85,7 +83,7 @@ class BatchStatistics:
             bias,
             mean,
             var,
-            self._mode(scale),
+            mode_input(e, (scale.dtype if scale is not None else None) or ir.DataType.FLOAT),
             outputs=["", *labels, f"{graph_name}.centre", f"{graph_name}.deviation"],
             name=graph_name,
             domain=DOMAIN,
@@ -101,17 +99,6 @@ class BatchStatistics:
             made.metadata_props[CONSTANT_INPUTS] = node.metadata_props[CONSTANT_INPUTS]
         made.name, found[0].name, found[0].shape, found[0].type = graph_name, name, shape, kind
         return made
-
-    def _mode(self, like: ir.Value | None) -> ir.Value:
-        """Return the graph input that says whether a run is a step of training; made once."""
-        model = self._emitter.model
-        contract = StepContract.of(model)
-        if contract.mode is None:
-            dtype = (like.dtype if like is not None else None) or ir.DataType.FLOAT
-            value = graph_input(self._emitter, "training", dtype, ir.Shape([]))
-            replace(contract, mode=str(value.name)).write(model)
-            return value
-        return next(value for value in model.graph.inputs if value.name == contract.mode)
 
 
 def running_statistics(graph: ir.Graph) -> dict[ir.Value, ir.Value]:

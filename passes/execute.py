@@ -50,9 +50,9 @@ def random_feeds(
     """Draw an array for each input of `model`; the draw depends on the seed and the name only.
 
     Data lie in `rpucc.input_range`, labels below the number of classes, learning rates are 0.01,
-    and the mode is that of an evaluation; which inputs are which, the step contract says. Shapes
-    come from the model, then from `template` (a later stage of the same model); what both leave
-    open is `batch` in the first place and an error elsewhere.
+    the mode is that of an evaluation, draws are 32-bit words; which inputs are which, the step
+    contract says. Shapes come from the model, then from `template` (a later stage of the same
+    model); what both leave open is `batch` in the first place and an error elsewhere.
     """
     known = known or {}
     notes = dict(template.metadata_props if template is not None else {}) | model.metadata_props
@@ -85,6 +85,8 @@ def _draw(
         return np.full(shape, LEARNING_RATE, dtype)
     if step is not None and value.name == step.mode:
         return np.zeros(shape, dtype)
+    if step is not None and value.name == step.draws:
+        return generator.integers(0, 2**32, shape).astype(dtype)
     if dtype.kind in "iu":
         classes = 2
         if step is not None and value.name == step.labels:

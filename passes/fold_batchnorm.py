@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.opset.drop import DROP
 from rpucc.origins.notes import note_origin, origin_of
 from rpucc.origins.terms import Factor, Norm, Origin
 from rpucc.origins.view import View
@@ -127,7 +128,8 @@ def why_not_foldable(node: ir.Node) -> str | None:
         return "it acts on the network's input"
     layer = _layer_before(node)
     if layer is None:
-        return f"it follows {before.op_type}, not a layer with constant weights"
+        op = "Dropout" if before.op_type == DROP.name else before.op_type
+        return f"it follows {op}, not a layer with constant weights"
     for each in (layer, before):
         if each.outputs[0].is_graph_output() or len(list(each.outputs[0].uses())) != 1:
             return f"the result of {each.name!r} has other uses"

@@ -14,18 +14,20 @@ import onnx_ir.passes.common as common
 
 from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ModelError, UnsupportedError
+from rpucc.left_out import LEFT_OUT
 from rpucc.opset import DOMAIN, IR_VERSION
 from rpucc.passes.frontend import support
 from rpucc.passes.frontend.batch import FIXED_BATCH_KEY, NOTES_KEY, declared_batch, pin_batch
 from rpucc.passes.frontend.bypass import drop_idle_nodes
 from rpucc.passes.frontend.casts import settle_cast_likes
-from rpucc.passes.frontend.constants import fold_constants
+from rpucc.passes.frontend.constants import RANDOM_OPS, fold_constants
+from rpucc.passes.frontend.dropouts import dropouts, note_ratios
 from rpucc.passes.frontend.gemm import split_gemm_sums
 from rpucc.passes.frontend.inference import (
     TRAINING_MODE,
+    in_training_mode,
     note_constant_inputs,
     take_as_inference,
-    training_batch_norms,
 )
 from rpucc.passes.frontend.inputs import drop_unread_inputs
 from rpucc.passes.frontend.layers import LAYER_RULES, Layer
@@ -39,6 +41,7 @@ from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
 from rpucc.passes.frontend.sizes import refuse_negative_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
+from rpucc.passes.notes import listed
 from rpucc.step_contract import StepContract
 
 __all__ = [
@@ -86,7 +89,7 @@ Watch = Callable[[str, ir.Model], None]
 
 
 def import_notes(model: ir.Model) -> list[str]:
-    """What a user should know about a model's import: a fixed batch, a dropout left out."""
+    """What a user should know about a model's import: a fixed batch, what is left out."""
     return [str(line) for line in json.loads(model.metadata_props.get(NOTES_KEY, "[]"))]
 
 
@@ -96,8 +99,8 @@ class Importer(ir.passes.InPlacePass):
     Requires: a model whose weights are all readable (`read_model` sees to that).
 
     Leaves behind: opset 21 (or the model's own, if newer) and IR version 10; no functions but those
-    of the rpu domain; no input that nothing reads; no initializer among the inputs; no Constant,
-    Identity or Dropout node and no constant subgraph; every window explicit (no auto_pad); every
+    of the rpu domain; no input that nothing reads; no initializer among the inputs; no Constant
+    or Identity node and no constant subgraph; every window explicit (no auto_pad); every
     Reshape with a constant target; one initializer a use, unless the file shares a weight matrix
     (metadata `SHARED_KEY`); unique names; a shape on every value, static but for the batch "N" (or
     metadata `FIXED_BATCH_KEY`); the step contract of inference, remarks in `NOTES_KEY`.
@@ -124,7 +127,9 @@ class Importer(ir.passes.InPlacePass):
         self.watch("drop_idle_nodes", model)
         settle_cast_likes(model)
         stems = weight_stems(model)  # folding gives a transposed weight another name
+        before = dropouts(model)
         fold_constants(model)
+        notes += note_ratios(model, before)
         self.watch("fold_constants", model)
         split_gemm_sums(model)
         self.watch("split_gemm_sums", model)
@@ -140,7 +145,7 @@ class Importer(ir.passes.InPlacePass):
         note_file_constants(model)
         separate_weights(model)
         note_uses(model)
-        _finish(model, notes)
+        _finish(model, notes + _random_notes(model))
         return ir.passes.PassResult(model, modified=True)
 
 
@@ -151,7 +156,7 @@ def drop_notes(model: ir.Model) -> None:
     """
     for holder in (model, *model.graph):
         for key in [key for key in holder.metadata_props if key.startswith("rpucc.")]:
-            if key not in (INPUT_RANGE_KEY, INITIAL_WEIGHTS):
+            if key not in (INPUT_RANGE_KEY, INITIAL_WEIGHTS, LEFT_OUT):
                 del holder.metadata_props[key]
 
 
@@ -184,9 +189,9 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
         where = f"{label}: {node_text(node)}"
         enforce(support.OP_RULES, node, where, UnsupportedError, problems)
     common.RemoveInitializersFromInputsPass()(model)
-    training = training_batch_norms(model)
-    notes = take_as_inference(model)
-    notes += drop_unread_inputs(model)
+    training = in_training_mode(model)
+    take_as_inference(model)
+    notes = drop_unread_inputs(model)
     watch("drop_unread_inputs", model)
     _check_input(model, problems)
     refuse_negative_sizes(model)
@@ -245,6 +250,20 @@ def _infer_strictly(model: ir.Model, batch: int) -> dict[str, Inferred]:
         raise ModelError(
             f"{label_of(model)}: the shapes in the network do not fit: {one_line(error)}"
         ) from error
+
+
+def _random_notes(model: ir.Model) -> list[str]:
+    """Say which nodes draw numbers that no seed of rpucc's decides."""
+    names = [
+        str(node.name) for node in model.graph if node.domain == "" and node.op_type in RANDOM_OPS
+    ]
+    if not names:
+        return []
+    verb = "draws" if len(names) == 1 else "draw"
+    return [
+        f"{listed(names)} {verb} from onnxruntime's own generator, in evaluations too: no run can "
+        "be repeated"
+    ]
 
 
 def _finish(model: ir.Model, notes: list[str]) -> None:

@@ -16,6 +16,7 @@ from rpucc.opset import add_functions
 from rpucc.passes.assign_update import AssignUpdate
 from rpucc.passes.base import RpuPass
 from rpucc.passes.callbacks import IMPORT, Callback, PassEvent
+from rpucc.passes.draw_dropouts import DrawDropouts
 from rpucc.passes.equalise import Equalise
 from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
@@ -74,6 +75,7 @@ class PassRow:
 
 
 PASSES: tuple[PassRow, ...] = (
+    PassRow(DrawDropouts, lambda o: DrawDropouts(o.target, o.training, problems=o.problems)),
     PassRow(NormaliseProducts, lambda o: NormaliseProducts()),
     PassRow(FoldBatchNorm, lambda o: FoldBatchNorm(o.target, training=o.training)),
     PassRow(SelectAnalog, lambda o: SelectAnalog(o.target)),

@@ -14,7 +14,6 @@ import onnx.defs
 
 from rpucc.layers import LAYER_OPS
 from rpucc.passes.fold_batchnorm import SCALED
-from rpucc.passes.frontend.bypass import IDLE_OPS
 from rpucc.passes.frontend.rulebook import RULEBOOK
 from rpucc.passes.frontend.rules import rule_text
 from rpucc.passes.frontend.support import REFUSED_OPS
@@ -48,7 +47,7 @@ class Operator:
 
 def operators() -> list[Operator]:
     """Return every operator that a table of rpucc names, sorted; all others are `OTHERS`."""
-    named = {*LAYER_OPS, *SCALED, *GRADIENTS, *NATIVE, *IDLE_OPS, *REFUSED_OPS, "Constant"}
+    named = {*LAYER_OPS, *SCALED, *GRADIENTS, *NATIVE, *REFUSED_OPS, *_OTHERS}
     return [_operator(name) for name in sorted(named) if onnx.defs.has(name)]
 
 
@@ -58,15 +57,22 @@ OTHERS = (
 )
 
 
+_OTHERS = {
+    "Constant": ("constant", "becomes an initializer"),
+    "Identity": ("left out", "does nothing"),
+    "Dropout": ("native", "draws its mask in steps of training: see below; else left out"),
+}
+"""Operators that a program does not have as such: what runs in their place, and a remark."""
+
+
 def _operator(name: str) -> Operator:
     analog = name in LAYER_OPS
     through = analog or name in GRADIENTS
     if name in REFUSED_OPS:
         return Operator(name, False, "refused", False, REFUSED_OPS[name])
-    if name == "Constant":
-        return Operator(name, False, "constant", True, "becomes an initializer")
-    if name in IDLE_OPS:
-        return Operator(name, False, "left out", True, "does nothing in inference")
+    if name in _OTHERS:
+        forward, remark = _OTHERS[name]
+        return Operator(name, False, forward, True, remark)
     remark = ""
     if name == "Einsum":
         analog, remark = True, "arrays: where it is a dense layer, see below"
@@ -95,7 +101,7 @@ def markdown() -> str:
     for op in operators():
         cells = (op.name, "yes" if op.arrays else "", op.forward, op.through, op.remark)
         lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
-    lines += ["", OTHERS, "", _WEIGHTS, _BATCH_NORMS, "## Rules", ""]
+    lines += ["", OTHERS, "", _WEIGHTS, _BATCH_NORMS, _DROPOUTS, "## Rules", ""]
     lines.append("Each line is the middle of the message that a model gets which breaks the rule:")
     lines.append("`file: node: rule: what was found`.")
     for subject, rows in rules():
@@ -157,6 +163,23 @@ The target says what becomes of them, for all (`[batch_norm]`) or by name (`[[la
   step in which a channel has one number only (a dense layer at minibatch 1) is refused. For
   inference (`--inference`) it is `frozen`.
 
-A Dropout that was exported in training mode is taken as in inference, with a note; so is a batch
-norm that does not get the policy `batch`.
+A batch norm that was exported in training mode and does not get the policy `batch` is taken as in
+inference, with a note.
+"""
+
+_DROPOUTS = """## Dropouts
+
+In a program that trains each Dropout of the file draws a mask in every step, whatever its training
+mode: an element becomes 0 with the probability `ratio`, the others are divided by 1 - ratio. The
+gradient goes through the same mask, an evaluation has none. In the program it is one `rpu.Drop`,
+whose mask is a value of the graph; a note names all of them in one line.
+
+* The ratio is an attribute (up to opset 11) or a constant input, 0.5 where there is none. With a
+  ratio of 0 the node goes. One that is computed, or not from 0 to 0.999999, is refused, and the
+  message names the node.
+* `dropout.policy = "off"` leaves them out, all (`[dropout]`) or by name (`[[layer]]` rules).
+* Between a layer and its batch norm, or its bias, it keeps these apart: the batch norm is not
+  folded.
+* A Dropout of constants (of weights) is left out, with a note.
+* `--inference` leaves all of them out.
 """

@@ -82,6 +82,10 @@ class StepContract:
     where the program has no loss. Not written down where they follow from the loss (`entries`)."""
     input_gradients: Mapping[str, str] = field(default_factory=dict)
     """Each data input whose gradient a step can compute -> the graph output that is it."""
+    draws: str | None = None
+    """The graph input, int64 [3], that says which random numbers the forward cycle of a step of
+    training draws: the two words of the seed, and the number of its first sample of all that were
+    trained on. None where it draws none; what arrays draw is addressed by the runtime."""
 
     @classmethod
     def inference(cls, model: ir.Model) -> StepContract:
@@ -230,6 +234,7 @@ _STEP_KEYS = {
 }
 _STEP_MAY_HAVE = {
     "mode": _NAME,
+    "draws": _NAME,
     "gradients": (_is_state, "names of values with the names of their gradients"),
     "input_gradients": (_is_state, "names of inputs with the names of their gradients"),
 }

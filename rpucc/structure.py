@@ -68,7 +68,7 @@ def _contract_problems(model: ir.Model) -> Iterator[str]:
     inputs = {value.name for value in model.graph.inputs}
     outputs = {value.name for value in model.graph.outputs}
     made = {output.name for node in model.graph for output in node.outputs}
-    single = (name for name in (step.labels, step.mode) if name is not None)
+    single = (name for name in (step.labels, step.mode, step.draws) if name is not None)
     taken = (*step.inputs, *step.rates, *single)
     scored = (step.output, *(metric.output for metric in step.metrics))
     for names, known, kind in (

@@ -9,6 +9,7 @@ from rpucc.runtime.digital import NATIVE
 from rpucc.runtime.digital.session import build_session
 from rpucc.runtime.instructions.batch_norm import build_batch_norm, build_batch_norm_gradient
 from rpucc.runtime.instructions.cell_update import build_cell_update
+from rpucc.runtime.instructions.drop import build_drop
 from rpucc.runtime.instructions.fused import build_slope, build_turn
 from rpucc.runtime.instructions.head import build_head
 from rpucc.runtime.instructions.read import build_read
@@ -31,6 +32,7 @@ CPU = Backend(
         "Update": build_update,
         "BatchNorm": build_batch_norm,
         "BatchNormGradient": build_batch_norm_gradient,
+        "Drop": build_drop,
         **dict.fromkeys((op for op in UPDATES if op != "Update"), build_cell_update),
     },
     standard=NATIVE,

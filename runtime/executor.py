@@ -34,10 +34,10 @@ class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
     `evaluating` separates the read noise of an evaluation from that of training, and sets the mode
-    of a program that has one (`StepContract.mode`); with `ideal` reads are exact products, whatever
-    the layers' periphery; with `exact` those of the layers that it names when a step runs. `fed`
-    are values that whoever runs it fills in; what only they need is left out. Without `fuse` more
-    values have a buffer, and a step takes longer.
+    of a program that has one (`StepContract.mode`); the contract's `draws` are set, too. With
+    `ideal` reads are exact products, whatever the layers' periphery; with `exact` those of the
+    layers that it names when a step runs. `fed` are values that whoever runs it fills in; what only
+    they need is left out. Without `fuse` more values have a buffer, and a step takes longer.
     `backend` makes the instructions.
     """
 
@@ -75,6 +75,8 @@ class Executor:
         """The instruction of each node that has one."""
         self._commits: list[Instruction] = []
         self._works: list[Work] = []
+        self._draws: Buffer | None = None
+        """The input that says which draws a step makes, where the program has one."""
         self._values = {v.name: v for v in _all_values(self.graph)}
         wanted = [self._value(name) for name in outputs]
         self._fed = {self._value(name) for name in fed}
@@ -105,6 +107,8 @@ class Executor:
         last run left them; () for all of it.
         """
         self.address.sample = sample
+        if self._draws is not None:
+            self._draws[2] = sample
         instructions = self._instructions
         if since:
             places = (self._places[node] for node in since if node in self._places)
@@ -224,9 +228,13 @@ class Executor:
                 raise RpuccError(f"input '{value.name}' {value.shape}: its shape is not static")
             dtype = value.dtype.numpy() if value.dtype is not None else np.float32
             self._arrays[value] = np.zeros(shape, dtype)
-            if value.name == self.machine.program.step.mode:
+            step = self.machine.program.step
+            if value.name == step.mode:
                 self._arrays[value][...] = not self.address.evaluating
                 self._constant.add(value)
+            elif value.name == step.draws:
+                self._draws = self._arrays[value]
+                self._draws[:2] = self.address.key
 
     def _build(self, wanted: Sequence[ir.Value], fuse: bool, backend: Backend) -> None:
         nodes = _needed(self.graph, wanted, self._fed)

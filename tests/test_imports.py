@@ -26,7 +26,7 @@ CORE |= {"plan"}
 CORE |= {"structure", "target", "targets", "report", "cost"}
 CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "limits", "placement"}
 CORE |= {"program_check", "run_files", "stamps", "texts"}
-CORE |= {"losses", "origins", "patterns", "program", "step_contract"}
+CORE |= {"left_out", "losses", "origins", "patterns", "program", "step_contract"}
 CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}
 ALLOWED = {
     "core": CORE,

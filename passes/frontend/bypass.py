@@ -1,26 +1,23 @@
-"""Take nodes out that do nothing in inference: Identity, and Dropout."""
+"""Take nodes out that do nothing: Identity. Not for which Dropouts go: `draw_dropouts.py`."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-IDLE_OPS = ("Identity", "Dropout")
-"""Operators that do nothing in inference."""
-
 
 def drop_idle_nodes(model: ir.Model) -> None:
-    """Remove Identity and Dropout nodes.
-
-    A graph output keeps its name. Where input and output of such a node are both part of the
-    graph's interface, an Identity stays.
-    """
+    """Remove Identity nodes, as `bypass` does."""
     for node in list(model.graph):
-        if node.domain != "" or node.op_type not in IDLE_OPS:
-            continue
-        _bypass(model.graph, node)
+        if node.domain == "" and node.op_type == "Identity":
+            bypass(model.graph, node)
 
 
-def _bypass(graph: ir.Graph, node: ir.Node) -> None:
+def bypass(graph: ir.Graph, node: ir.Node) -> None:
+    """Let what uses a node's result use its first input.
+
+    A graph output keeps its name. Where input and output are both part of the graph's interface, an
+    Identity stays.
+    """
     source, result = node.inputs[0], node.outputs[0]
     if source is None:
         return

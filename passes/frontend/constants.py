@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rpucc.passes.frontend.lineage import descend, note_lineages
 from rpucc.passes.frontend.onnx_tools import evaluate_node
 
-_RANDOM_OPS = (
+RANDOM_OPS = (
     "Bernoulli",
     "Multinomial",
     "RandomNormal",
@@ -23,6 +23,7 @@ _RANDOM_OPS = (
     "RandomUniform",
     "RandomUniformLike",
 )
+"""Operators that draw from onnxruntime's own generator."""
 
 
 def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
@@ -67,7 +68,7 @@ def fold_constants(model: ir.Model) -> None:
     says what is wrong with the last).
     """
     for node in list(model.graph):
-        if node.domain != "" or node.op_type in _RANDOM_OPS:
+        if node.domain != "" or node.op_type in RANDOM_OPS:
             continue
         if any(value.is_graph_output() for value in node.outputs):
             continue

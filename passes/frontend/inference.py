@@ -1,21 +1,19 @@
 """Take what was exported in training mode as in inference: Dropout and BatchNormalization.
 
-The training step is rpucc's own, and what becomes of a batch norm is the target's choice
-(`fold_batchnorm.py`, which the mode in the file tells that its statistics were never measured). Not
-for taking idle nodes out: that is `bypass.py`.
+The training step is rpucc's own, and what becomes of these ops is the target's choice: of a batch
+norm `fold_batchnorm.py`'s, which the mode in the file tells that its statistics were never
+measured, of a dropout `draw_dropouts.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.frontend.messages import node_text
-
 TRAINING_MODE = "rpucc.training_mode"
-"""Node metadata of a batch norm that the file has in training mode, where that has been cleared."""
+"""Node metadata of a node that the file has in training mode, where that has been cleared."""
 
 CONSTANT_INPUTS = "rpucc.constant_inputs"
 """Node metadata of a batch norm whose scale (input 1) or bias (2) is no weight of the file, but a
@@ -53,27 +51,26 @@ def _is_weight(value: ir.Value) -> bool:
     return found is not None
 
 
-def take_as_inference(model: ir.Model) -> list[str]:
-    """Clear the training mode of every node, functions included; returns a note for each Dropout.
+def take_as_inference(model: ir.Model) -> None:
+    """Clear the training mode of every node, functions included.
 
-    A batch norm then uses the running mean and variance that are its inputs; outputs for new
-    statistics go away (a rule has refused them where they are used).
+    A batch norm then uses the running mean and variance that are its inputs, and a dropout does
+    nothing; outputs for new statistics and masks go away (rules have refused them where they are
+    used).
     """
-    notes = []
     for node in _all_nodes(model):
-        if node.op_type == "Dropout" and _leave_dropout(node):
-            notes.append(f"{node_text(node)} was exported in training mode: left out")
+        if node.op_type == "Dropout":
+            _leave_dropout(node)
         elif node.op_type == "BatchNormalization":
             _leave_batch_norm(node)
-    return notes
 
 
-def training_batch_norms(model: ir.Model) -> set[str]:
-    """Return the results of the batch norms of the graph that are in training mode."""
+def in_training_mode(model: ir.Model) -> set[str]:
+    """Return the first results of the nodes of the graph that are in training mode."""
     return {
         str(node.outputs[0].name)
         for node in model.graph
-        if node.domain == "" and node.op_type == "BatchNormalization" and _is_training(node)
+        if node.domain == "" and node.op_type in _IS_TRAINING and _IS_TRAINING[node.op_type](node)
     }
 
 
@@ -82,18 +79,31 @@ def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
         yield from (node for node in graph if node.domain == "")
 
 
-def _leave_dropout(node: ir.Node) -> bool:
-    """Drop the input that asks for training mode; returns whether it may have done so."""
+def _drops(node: ir.Node) -> bool:
+    """Whether a dropout is in training mode, or may be."""
     if len(node.inputs) < 3 or node.inputs[2] is None:
         return False
     mode = ir.convenience.get_const_tensor(node.inputs[2])
-    node.replace_input_with(2, None)
     return mode is None or bool(np.all(mode.numpy()))
 
 
-def _is_training(node: ir.Node) -> bool:
+def _normalises(node: ir.Node) -> bool:
     """Whether a batch norm is in training mode; before opset 14 the number of outputs said it."""
     return bool(node.attributes.get_int("training_mode", 0)) or len(node.outputs) > 1
+
+
+_IS_TRAINING: dict[str, Callable[[ir.Node], bool]] = {
+    "Dropout": _drops,
+    "BatchNormalization": _normalises,
+}
+
+
+def _leave_dropout(node: ir.Node) -> None:
+    """Drop the input that asks for training mode, and the mask where nothing uses it."""
+    if len(node.inputs) > 2:
+        node.resize_inputs(2)
+    if len(node.outputs) > 1 and not (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+        node.resize_outputs(1)
 
 
 def _leave_batch_norm(node: ir.Node) -> None:

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from rpucc.layers import LAYER_OPS, OTHER_NAMES
 from rpucc.passes.graph_writer import unique_name
 
-NAMED_OPS = (*LAYER_OPS, "Einsum", "BatchNormalization")
+NAMED_OPS = (*LAYER_OPS, "Einsum", "BatchNormalization", "Dropout")
 """The operators that layer rules are about."""
 
 _TF_OPS = (
@@ -52,7 +52,7 @@ def weight_stems(model: ir.Model) -> dict[ir.Node, str]:
     """
     found = {}
     for node in model.graph:
-        if node.domain == "" and node.op_type in NAMED_OPS:
+        if node.domain == "" and node.op_type in NAMED_OPS and node.op_type != "Dropout":
             stem = next(filter(None, map(_stem, _parameters(node))), None)
             if stem is not None:
                 found[node] = stem
@@ -87,7 +87,8 @@ def _name_by_nodes(model: ir.Model) -> set[str]:
     """Name every node by its own name and operator alone; returns the names."""
     taken: set[str] = set()
     unnamed = []
-    for node in model.graph:
+    # Dropouts last: whether a file has some changes the name of no layer.
+    for node in sorted(model.graph, key=lambda node: node.op_type == "Dropout"):
         name = pleasant_name(node.name or "", node.op_type)
         if name:
             node.name = unique_name(name, taken)

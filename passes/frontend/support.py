@@ -102,12 +102,12 @@ _GRAPH_TYPES = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def dropout_without_mask(node: ir.Node) -> str | None:
-    """Dropout is taken as in inference, so its mask has no meaning."""
+    """The mask of a Dropout is its own affair: each step of training draws another one."""
     if node.op_type != "Dropout" or len(node.outputs) < 2:
         return None
     mask = node.outputs[1]
     if mask.uses() or mask.is_graph_output():
-        return f"the mask {mask.name!r} is used; export the network in inference mode"
+        return f"the mask {mask.name!r} is used; export the network without this output"
     return None
 
 

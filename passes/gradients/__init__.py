@@ -44,6 +44,7 @@ GRADIENTS: dict[str, Rule] = {
     "Log": elementwise.log,
     "Sqrt": elementwise.sqrt,
     "Clip": elementwise.clip,
+    "Drop": elementwise.drop,
     "Where": elementwise.where,
     "Mean": elementwise.mean,
     "Cast": elementwise.cast,

@@ -136,6 +136,11 @@ def clip(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     return gradients
 
 
+def drop(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
+    """g times the mask of the step; the mask has none."""
+    return [e.op("Mul", the(g), node.outputs[1])]
+
+
 def where(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """g to the input that was chosen, 0 to the other."""
     chosen = input_of(node, 0)

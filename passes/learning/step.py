@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class StepWriter:
     """Appends a step to the forward cycle of a graph, part by part, and describes it.
 
-    Made before anything is appended: the graph's inputs are then the data and the mode that its
-    contract may name, its nodes the forward cycle.
+    Made before anything is appended: the graph's inputs are then the data, and the mode and draws
+    that its contract may name, its nodes the forward cycle.
     """
 
     def __init__(self, e: Emitter, target: Target) -> None:
@@ -38,7 +38,9 @@ class StepWriter:
         self._forward = set(e.graph)
         before = StepContract.find(e.model)
         self._mode = None if before is None else before.mode
-        self.inputs = tuple(value for value in e.graph.inputs if value.name != self._mode)
+        self._draws = None if before is None else before.draws
+        others = (self._mode, self._draws)
+        self.inputs = tuple(value for value in e.graph.inputs if value.name not in others)
         """The data inputs."""
         self._labels: ir.Value | None = None
         self._rate: ir.Value | None = None
@@ -179,6 +181,7 @@ class StepWriter:
             mode=self._mode,
             gradients=dict(gradients),
             input_gradients=self._input_gradients,
+            draws=self._draws,
         )
         graph = self.e.graph
         made = {str(value.name): value for node in graph for value in node.outputs}

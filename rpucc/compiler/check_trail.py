@@ -15,9 +15,11 @@ import onnx_ir as ir
 
 from rpucc.constant_weights import count_of, weights_of
 from rpucc.layers import MATRIX, NO_LAYER
+from rpucc.opset.drop import DROP
 from rpucc.passes.batch_norm_fates import decisions_of
 from rpucc.passes.callbacks import IMPORT
 from rpucc.passes.fold_batchnorm import BATCH_NORM
+from rpucc.passes.frontend.dropouts import is_dropout, ratio_of
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.graph_reader import ANALOG, LAYER
 from rpucc.passes.normalise_products import could_be_layer
@@ -45,7 +47,7 @@ _TAKEN_OUT_BY: dict[str, tuple[Fate, str]] = {
     "drop_unread_inputs": ("removed", "no output depends on it"),
     "normalise_operators": ("removed", "the conversion to the program's opset replaces it"),
     "lift_constants": ("constant", "a constant of the file"),
-    "drop_idle_nodes": ("removed", "it does nothing in inference"),
+    "drop_idle_nodes": ("removed", "it does nothing"),
     "fold_constants": ("constant", "its inputs are all constants"),
     "remove_unused_nodes": ("removed", "nothing uses its result"),
     "pin_batch": ("constant", "its inputs, shapes, are known"),
@@ -132,7 +134,9 @@ class Trail:
             for track in self._under_way():
                 track.node = names[track.node.name] if track.node is not None else None
             return
-        if event.name == "normalise_products":
+        if event.name == "draw_dropouts":
+            self._note_dropouts(model)
+        elif event.name == "normalise_products":
             self._follow_rewritten(model)
         elif event.name == "fold_batchnorm":
             self._note_batch_norms(model)
@@ -196,6 +200,22 @@ class Trail:
         for track in self._under_way():
             if track.node is not None and track.node.graph is None:
                 track.node = names.get(track.node.name)
+
+    def _note_dropouts(self, model: ir.Model) -> None:
+        """Find dropouts again that draw, and say why the others went."""
+        names = {node.name: node for node in model.graph}
+        for track in self._under_way():
+            if track.node is None or not is_dropout(track.node):
+                continue
+            ratio, name = ratio_of(track.node), track.node.name
+            made = names.get(name)
+            if made is not None and made.op_type == DROP.name:
+                track.node, track.why = made, f"draws its mask in training, ratio {ratio:g}"
+                continue
+            off = self._target is not None and self._target.for_layer(name or "").dropout.policy
+            why = "its ratio is 0" if ratio == 0 else "it does nothing in inference"
+            track.fate = "removed"
+            track.why = "dropout.policy is off" if off == "off" else why
 
     def _note_batch_norms(self, model: ir.Model) -> None:
         found = {decision.node: decision for decision in decisions_of(model)}

@@ -39,6 +39,7 @@ from rpucc.origins.keep import keep_source
 from rpucc.passes.callbacks import Callback, check_structure
 from rpucc.passes.execute import weights_bytes
 from rpucc.passes.fold_batchnorm import is_batch_norm
+from rpucc.passes.frontend.dropouts import is_dropout
 from rpucc.passes.frontend.inference import take_as_inference
 from rpucc.passes.frontend.input_shape import (
     fix_input_shape,
@@ -224,12 +225,12 @@ def _weights_by(function: WeightsOf, output: tuple[int, ...]) -> tuple[float, ..
 
 
 def _bound(target: Target, model: ir.Model, problems: Problems) -> Target:
-    """The target with its layer rules in the names of the model's layers and batch norms."""
+    """The target with its layer rules in the names of the layers, batch norms and dropouts."""
     others = other_names(model)
     layers = {
         str(node.name): others.get(str(node.name), [])
         for node in model.graph
-        if is_candidate(node) or could_be_layer(node) or is_batch_norm(node)
+        if is_candidate(node) or could_be_layer(node) or is_batch_norm(node) or is_dropout(node)
     }
     try:
         return bound(target, layers, label_of(model))

@@ -34,9 +34,11 @@ def from_keras(model: Any) -> onnx.ModelProto:
     Weights are called by layer and variable (conv/kernel), so that
     `machine.export().to_keras(model)` finds them again, and kernels have ONNX's order of axes. So
     have images: an input [N, height, width, C] of Keras is [N, C, height, width] in the ONNX model,
-    and data of either order are taken. The model stays as it is. Dropouts do nothing, as in
-    inference; batch norms stay nodes of their own with the moving mean and variance that they have
-    by now, and the target says whether they are folded, frozen or trained.
+    and data of either order are taken. The model stays as it is. Batch norms
+    stay nodes of their own with the moving mean and variance that they have by now, and the target
+    says what becomes of them. So do dropouts: a program that trains draws their masks. For those of
+    whole channels (SpatialDropout), AlphaDropout and Gaussian noise ONNX has no operator: they are
+    left out, which a note of the program says.
 
     model: a functional or Sequential model of Keras's own layers, on any backend.
 

@@ -17,6 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from rpucc.left_out import note_left_out
+
 OPSET = 21
 BATCH = "N"
 
@@ -45,6 +47,8 @@ class Graph:
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    """Layers that draw in training and have no place here."""
     _taken: set[str] = field(default_factory=set)
     _turned: dict[str, str] = field(default_factory=dict)
 
@@ -117,9 +121,11 @@ class Graph:
             [_info(value) for value in outputs],
             list(self.weights.values()),
         )
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="keras"
         )
+        note_left_out(model, self.left_out)
+        return model
 
 
 def onnx_shape(value: Value) -> tuple[int | None, ...]:

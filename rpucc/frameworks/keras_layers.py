@@ -46,11 +46,11 @@ LAYERS: Mapping[str, Lowering] = {
     "Normalization": shapes.normalization,
     "InputLayer": shapes.nothing,
     "Identity": shapes.nothing,
-    "Dropout": shapes.nothing,
-    **_each_rank("SpatialDropout{}D", shapes.nothing),
-    "AlphaDropout": shapes.nothing,
-    "GaussianDropout": shapes.nothing,
-    "GaussianNoise": shapes.nothing,
+    "Dropout": shapes.dropout,
+    **_each_rank("SpatialDropout{}D", shapes.left_out),
+    "AlphaDropout": shapes.left_out,
+    "GaussianDropout": shapes.left_out,
+    "GaussianNoise": shapes.left_out,
     "ActivityRegularization": shapes.nothing,
 }
 """Class of a Keras layer -> what becomes of it."""

@@ -154,6 +154,23 @@ def _affine(call: Call, value: Value, scale: Any, offset: Any) -> Value:
     return replace(value, name=name)
 
 
+def dropout(call: Call, value: Value) -> Value:
+    """A Dropout, which a program that trains draws; of whole channels ONNX has none."""
+    if call.layer.noise_shape is not None:
+        return left_out(call, value)
+    if not call.layer.rate:
+        return value
+    ratio = call.constant("ratio", call.layer.rate, np.float32)
+    return replace(value, name=call.op("Dropout", value.name, ratio))
+
+
+def left_out(call: Call, value: Value) -> Value:
+    """What draws in training in a way that ONNX has no operator for: nothing, which is said."""
+    if getattr(call.layer, "rate", 1) and getattr(call.layer, "stddev", 1):
+        call.graph.left_out.append(f"{call.name} ({type(call.layer).__name__})")
+    return value
+
+
 def nothing(call: Call, value: Value) -> Value:
     """What does nothing in inference."""
     return value

@@ -6,6 +6,7 @@ Not for weights on their way back: `weights_home.py`. Not for files: `torch_arch
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import io
@@ -17,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc import arguments
 from rpucc.errors import ArgumentError, ModelError, UnsupportedError, one_line
+from rpucc.left_out import note_left_out
 
 if TYPE_CHECKING:
     import onnx
 
 NEEDED = ("torch", "onnxscript")
 INSTALL = "pip install 'rpucc[torch]'"
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Node metadata of torch's exporter: a list of the modules that a node is in, and its operator."""
 
 MODULE = "a torch.nn.Module, or what torch.export.export returns"
 EXAMPLE = (
@@ -37,8 +42,10 @@ def from_torch(module: Any, example_input: Any = None) -> onnx.ModelProto:
     Weights are called as in `module.state_dict()`, so that `machine.export().to_torch(module)`
     finds them again. The module stays as it is. Batch norms are exported as in evaluation and stay
     nodes of their own: they compute with the running mean and variance that the module has by now,
-    and the target says whether they are folded, frozen or trained. Dropouts do nothing, as in
-    evaluation.
+    and the target says what becomes of them. Dropouts (torch.nn.Dropout) stay nodes too, in the
+    form of inference: a program that trains draws their masks. For layers that drop whole channels
+    (Dropout2d), and for AlphaDropout, ONNX has no operator: they are left out, which a note of the
+    program says.
 
     module: a torch.nn.Module with float32 weights, or a torch.export.ExportedProgram.
     example_input: what the module is called with: a tensor or an array [N, ...], of which shape
@@ -63,10 +70,15 @@ def from_torch(module: Any, example_input: Any = None) -> onnx.ModelProto:
     positional, named = _arguments(module, example_input)
     name = type(module).__name__
     modes = {each: each.training for each in module.modules()}
+    drawing, others = _dropouts(module)
     try:
         module.eval()
+        for each in drawing:
+            each.train()  # else the exporter leaves it out
         shapes = {"dynamic_shapes": _open_batches(module, positional, named)}
-        return _export(module, positional, name, kwargs=named, **shapes)
+        model = _export(module, positional, name, kwargs=named, **shapes)
+        note_left_out(model, others)
+        return model
     finally:
         for each, training in modes.items():
             each.training = training
@@ -103,6 +115,7 @@ def _export(module: Any, positional: tuple[Any, ...], name: str, **how: Any) -> 
         raise UnsupportedError(f"{name}: torch cannot export it: {_reason(error)}") from error
     model.graph.name = name
     _drop_zero_biases(model.graph)
+    _take_dropouts_as_inference(model.graph)
     return model
 
 
@@ -125,6 +138,31 @@ def _drop_zero_biases(graph: onnx.GraphProto) -> None:
             (constant,) = path[-1].attribute
             if not numpy_helper.to_array(constant.t).any():
                 del node.input[2]
+
+
+def _dropouts(module: Any) -> tuple[list[Any], list[str]]:
+    """The dropouts of a module that ONNX has an operator for, and the names of all others."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    drawing, others = [], []
+    for name, each in module.named_modules():
+        if isinstance(each, _DropoutNd) and each.p > 0:
+            if type(each).__name__ == "Dropout":
+                drawing.append(each)
+            else:
+                others.append(f"{name} ({type(each).__name__})")
+    return drawing, others
+
+
+def _take_dropouts_as_inference(graph: onnx.GraphProto) -> None:
+    """Call each Dropout as its module, and take the input away that has it drop at random."""
+    for node in graph.node:
+        if node.op_type != "Dropout" or node.domain:
+            continue
+        del node.input[2:]
+        scopes = {each.key: each.value for each in node.metadata_props}.get(SCOPES, "")
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, IndexError):
+            node.name = ast.literal_eval(scopes)[-2] or node.name
 
 
 def _reason(error: BaseException) -> str:

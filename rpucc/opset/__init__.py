@@ -19,6 +19,7 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
 | `BatchNorm(x, scale, bias, mean, var, training)` | x [N, C, *space] -> y, and four of [C] |
 | `BatchNormGradient(d, x, scale, centre, deviation, training)` | d as x -> dx, dscale, dbias |
+| `Drop(x, training, draws) -> (y, mask)` | x [N, ...], draws [3] -> both as x |
 
 N is the batch, C the columns (inputs) and R the rows (outputs) of a weight matrix, P the positions
 of a kernel, K its size, S the column (for `transpose`, row) segments of a grid.
@@ -43,6 +44,7 @@ from rpucc.op_spec import DOMAIN, OpSpec
 from rpucc.opset.append_one import APPEND_ONE
 from rpucc.opset.batch_norm import BATCH_NORM, BATCH_NORM_GRADIENT
 from rpucc.opset.cell_updates import CELL_UPDATES
+from rpucc.opset.drop import DROP
 from rpucc.opset.im2col import IM2COL
 from rpucc.opset.noise_manage import NOISE_MANAGE, RESCALE
 from rpucc.opset.read import BOUNDED_READ, READ
@@ -90,6 +92,7 @@ OPS: dict[str, OpSpec] = {
         *CELL_UPDATES,
         BATCH_NORM,
         BATCH_NORM_GRADIENT,
+        DROP,
     )
 }
 """Every op of the domain, in the order of a layer's three cycles."""

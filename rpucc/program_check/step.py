@@ -17,6 +17,7 @@ FIXED_BATCH = "rpucc.fixed_batch"
 
 _FLOAT = (ir.DataType.FLOAT,)
 _STATES = (ir.DataType.FLOAT, ir.DataType.INT64)
+_DRAWS = (ir.DataType.INT64,)
 _LABELS = (ir.DataType.FLOAT, ir.DataType.INT64)
 
 
@@ -35,23 +36,28 @@ def _name_problems(
     """Values that are there, of the types and axes that their part asks for."""
     labels = () if step.labels is None else (step.labels,)
     mode = () if step.mode is None else (step.mode,)
+    draws = () if step.draws is None else (step.draws,)
     for key, names, types, axes in (
         ("inputs", step.inputs, _FLOAT, (1, MOST_AXES)),
         ("labels", labels, _LABELS, (1, MOST_AXES)),
         ("rates", step.rates, _FLOAT, (0, 0)),
         ("mode", mode, _FLOAT, (0, 0)),
+        ("draws", draws, _DRAWS, (1, 1)),
     ):
         for name in names:
             yield from _value_problems(key, name, inputs, "input of the graph", types, axes)
+    yield from _draws_problems(step, inputs)
     yield from _value_problems("output", step.output, made, "result of a node", TYPES, (0, 16))
     for metric in step.metrics:
         yield from _metric_problems(metric, made)
     yield from _gradient_problems(step, inputs, made)
     given = [name for name in step.gradients.values() if name in inputs]
-    named = [*step.inputs, *labels, *step.rates, *mode, *given]
+    named = [*step.inputs, *labels, *step.rates, *mode, *draws, *given]
     if sorted(named) != sorted(inputs):
         found, wanted = ", ".join(sorted(inputs)), ", ".join(sorted(named))
-        kinds = "inputs, labels, rates and mode" if mode else "inputs, labels and rates"
+        also = [*(["mode"] if mode else []), *(["draws"] if draws else [])]
+        *first, last = ("inputs", "labels", "rates", *also)
+        kinds = f"{', '.join(first)} and {last}"
         yield f"the graph has the inputs {found}; {kinds} are {wanted}"
     metrics = tuple(metric.name for metric in step.metrics)
     for key, parts in (("metrics", metrics), ("state", step.computed)):
@@ -81,6 +87,17 @@ def _gradient_problems(
                 yield f"{key}: {gradient[:60]!r}, the gradient of {name!r}, is no {kind}"
             elif value.dtype != ir.DataType.FLOAT or value.shape != at.shape:
                 yield f"{key}: {gradient!r} is no FLOAT of the shape of {name!r}, {at.shape}"
+
+
+def _draws_problems(step: StepContract, inputs: Mapping[str, ir.Value]) -> Iterator[str]:
+    """Three numbers name the draws, and only a step of training draws."""
+    value = None if step.draws is None else inputs.get(step.draws)
+    if value is None:
+        return
+    if value.shape is None or list(value.shape) != [3]:
+        yield f"draws: {step.draws!r} is {value.shape}, not three numbers"
+    if step.mode is None:
+        yield f"draws: {step.draws!r} is for steps of training, and there is no mode"
 
 
 def _value_problems(

@@ -222,6 +222,14 @@ class BatchNorm(Section):
     the running ones follow, and in evaluation by those."""
 
 
+class Dropout(Section):
+    """What becomes of dropouts (`[dropout]`); a layer rule matches the dropout's name."""
+
+    policy: Annotated[Literal["draw", "off"], choice("draw", "off")] = "draw"
+    """draw: in training each step draws a mask with the ratio of the file, and an evaluation has
+    none; off: it does nothing in training either."""
+
+
 class DeviceTable(ModelSection):
     """The crosspoint devices (`[device]`): a model and its own parameters, keys beside `model`."""
 
@@ -279,6 +287,7 @@ class LayerTables(Section):
     management: Management = Management()
     update: Update = Update()
     batch_norm: BatchNorm = BatchNorm()
+    dropout: Dropout = Dropout()
     calibration: Calibration = Calibration()
 
     def check(self, where: str, kinds: tuple[str, ...]) -> None:

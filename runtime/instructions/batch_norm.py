@@ -11,6 +11,7 @@ import onnx_ir as ir
 from rpucc.errors import RpuccError
 from rpucc.runtime.builder import Buffer, Builder, Instruction
 from rpucc.runtime.fits import require
+from rpucc.runtime.instructions.modes import is_training
 from rpucc.runtime.kernels.batch_norm import batch_norm_gradient, batch_statistics, normalise
 
 OPERATIONS = 8
@@ -20,7 +21,7 @@ OPERATIONS = 8
 def build_batch_norm(builder: Builder, node: ir.Node) -> Instruction:
     """Statistics of the batch in a step of training, the running ones in an evaluation."""
     x, scale, bias, mean, var, _ = (builder.array(value) for value in node.inputs)
-    training = _is_training(builder, node)
+    training = is_training(builder, node, node.inputs[5])
     _check(node, x, scale, bias, mean, var)
     y = builder.new(node.outputs[0], x.shape)
     mean2, var2, centre, deviation = (builder.new(v, scale.shape) for v in node.outputs[1:])
@@ -54,7 +55,7 @@ def build_batch_norm(builder: Builder, node: ir.Node) -> Instruction:
 def build_batch_norm_gradient(builder: Builder, node: ir.Node) -> Instruction:
     """Of x, scale and bias."""
     d, x, scale, centre, deviation, _ = (builder.array(value) for value in node.inputs)
-    training = float(_is_training(builder, node))
+    training = float(is_training(builder, node, node.inputs[5]))
     _check(node, x, scale, centre, deviation)
     require(node, d.shape == x.shape and d.dtype == x.dtype, "d and x are not alike")
     dx = builder.new(node.outputs[0], x.shape)
@@ -67,15 +68,6 @@ def build_batch_norm_gradient(builder: Builder, node: ir.Node) -> Instruction:
             flat_d, flat, scale, centre, deviation, training, flat_dx, dscale, dbias, a, b
         ),
     )
-
-
-def _is_training(builder: Builder, node: ir.Node) -> bool:
-    mode = builder.constant(node.inputs[5])
-    if mode is None:
-        require(node, False, "its mode is no input that the step contract names as the mode")
-        raise AssertionError
-    require(node, mode.size == 1, f"its mode has {mode.size} numbers")
-    return bool(mode.reshape(-1)[0] > 0)
 
 
 def _check(node: ir.Node, x: Buffer, *vectors: Buffer) -> None:

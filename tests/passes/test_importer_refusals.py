@@ -285,8 +285,8 @@ def test_function_with_another_opset_than_the_model():
 def test_used_dropout_mask():
     model = net("(float[N,3] x) => (float y, bool m) { [d] y, m = Dropout (x) }")
     assert refusal(model, UnsupportedError) == (
-        "node 'd' (Dropout): Dropout is taken as in inference, so its mask has no meaning: the "
-        "mask 'm' is used; export the network in inference mode"
+        "node 'd' (Dropout): The mask of a Dropout is its own affair: each step of training draws "
+        "another one: the mask 'm' is used; export the network without this output"
     )
 
 

@@ -41,7 +41,7 @@ def test_an_input_that_nothing_reads_is_left_out_with_a_note(case: str) -> None:
     inputs, nodes, left_out = CASES[case]
     imported = load_model(model_of(inputs, nodes))
     assert [value.name for value in imported.graph.inputs] == ["x"]
-    assert [node.op_type for node in imported.graph] == ["Gemm"]
+    assert [node.op_type for node in imported.graph] in (["Gemm"], ["Dropout", "Gemm"])
     notes = [note for note in import_notes(imported) if note.startswith("input")]
     assert notes == [f"input {name!r} is left out: no output depends on it" for name in left_out]
 

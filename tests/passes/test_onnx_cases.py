@@ -62,7 +62,7 @@ DEVIATING = {
     # onnxruntime has no kernel for these types.
     "test_pow_types_float32_uint32",
     "test_pow_types_float32_uint64",
-    # Drops at random; the importer takes a dropout as in inference, and says so.
+    # Drops at random; the importer leaves a dropout in the form of inference.
     "test_training_dropout",
     "test_training_dropout_default",
     "test_training_dropout_default_mask",

@@ -22,6 +22,7 @@ from rpucc.target.target import Target
 from .lowering import SIZES, imported, with_arrays
 
 TRAINING = [
+    "draw_dropouts",
     "normalise_products",
     "fold_batchnorm",
     "select_analog",
@@ -78,11 +79,12 @@ def test_events_come_in_order_with_the_import_first() -> None:
     assert [event.index for event in events] == list(range(len(TRAINING) + 1))
     assert events[0].seconds == 0.25
     assert all(event.model is model for event in events)
-    # all products are layers, there is no batch norm, and an ideal target manages nothing
+    # all products are layers, no dropout, no batch norm, and an ideal target manages nothing
     unmodified = [event.name for event in events if not event.modified]
     scaling = ["equalise", "scale_weights"]
     managing = ["replicate", "manage_noise", "manage_bounds"]
-    assert unmodified == ["normalise_products", "fold_batchnorm", *scaling, *managing]
+    first = ["draw_dropouts", "normalise_products", "fold_batchnorm"]
+    assert unmodified == [*first, *scaling, *managing]
 
 
 def test_function_bodies_follow_the_ops_in_use() -> None:

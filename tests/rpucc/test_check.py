@@ -70,7 +70,7 @@ def test_every_node_has_its_fate_under_the_name_in_the_file() -> None:
         "/block/conv/Conv": ("array", ""),
         "/block/bn": ("folded", "block/conv"),
         "/block/act": ("digital", "native"),
-        "drop": ("removed", ""),
+        "drop": ("digital", "native"),
         "norm": ("digital", "onnxruntime"),
         "pool": ("digital", "onnxruntime"),
         "shape": ("constant", ""),
@@ -85,11 +85,12 @@ def test_every_node_has_its_fate_under_the_name_in_the_file() -> None:
         "idle": ("removed", ""),
     }
     why = {node.node: node.why for node in check.nodes}
-    assert why["norm"] == "frozen: it follows Relu, not a layer with constant weights"
+    assert why["norm"] == "frozen: it follows Dropout, not a layer with constant weights"
+    assert why["drop"] == "draws its mask in training, ratio 0.5"
     assert why["head"] == "a layer rule of the target"
     layers = {node.node: node.layer for node in check.nodes}
     assert layers["/block/conv/Conv"] == "block/conv"
-    assert layers["drop"] == ""
+    assert layers["drop"] == "drop"
     assert check.compiles
     assert (
         check.notes

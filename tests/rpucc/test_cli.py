@@ -216,7 +216,7 @@ def test_json_of_lists():
     assert {"ideal", "rpu-baseline", "rpu-managed"} <= set(targets)
     passes = json.loads(rpucc("passes", "--json").stdout)
     names = [row["name"] for row in passes]
-    assert names[:3] == ["import", "normalise_products", "fold_batchnorm"]
+    assert names[:3] == ["import", "draw_dropouts", "normalise_products"]
     assert [row["name"] for row in passes if row["training_only"]] == [
         "differentiate",
         "assign_update",

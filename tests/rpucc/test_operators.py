@@ -53,7 +53,8 @@ def test_what_the_page_says_about_operators() -> None:
     assert (found["Relu"].forward, found["Relu"].through) == ("native", "yes")
     assert (found["Gelu"].forward, found["Gelu"].through) == ("onnxruntime", "yes")
     assert found["ScatterElements"].through == "no"
-    assert found["Dropout"].forward == "left out"
+    assert found["Dropout"].forward == "native"
+    assert found["Identity"].forward == "left out"
 
 
 def test_the_command_s_other_forms() -> None:

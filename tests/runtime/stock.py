@@ -78,6 +78,17 @@ def training_feeds(program: rpucc.Program, batch: int, lr: float = 0.1) -> dict[
     }
 
 
+def training_mode(program: rpucc.Program, seed: int = 0, sample: int = 0) -> dict[str, Array]:
+    """What a program has for a step of training: its mode, and the names of its draws."""
+    step, words = program.step, (seed % 2**32, seed >> 32, sample)
+    feeds: dict[str, Array] = {}
+    if step.mode is not None:
+        feeds[step.mode] = np.ones((), np.float32)
+    if step.draws is not None:
+        feeds[step.draws] = np.array(words, np.int64)
+    return feeds
+
+
 def run_executor(
     machine: Machine, feeds: Mapping[str, Array], outputs: Iterable[str], batch: int, **how: Any
 ) -> Executor:
