@@ -126,12 +126,13 @@ def _draw(e: Emitter, node: ir.Node, ratio: float, number: int) -> None:
 def _notes(drawn: list[tuple[str, float]], off: list[str]) -> list[str]:
     lines = []
     if drawn:
-        count = Counter(f"{ratio:g}" for _, ratio in drawn)
-        ratios = ", ".join(f"ratio {ratio} ({n})" for ratio, n in sorted(count.items()))
-        verb = "draws its mask" if len(drawn) == 1 else "draw their masks"
+        count = Counter(ratio for _, ratio in drawn)
+        ratios = ", ".join(f"{ratio:g} ({n})" for ratio, n in sorted(count.items()))
+        share = f"ratio {drawn[0][1]:g}" if len(count) == 1 else f"ratios {ratios}"
+        verb, them = ("draws its mask", "it") if len(drawn) == 1 else ("draw their masks", "them")
         lines.append(
-            f"dropouts: {listed(name for name, _ in drawn)} {verb} in training, {ratios}; "
-            "dropout.policy off leaves them out"
+            f"dropouts: {listed(name for name, _ in drawn)} {verb} in training, {share}; "
+            f"dropout.policy off leaves {them} out"
         )
     if off:
         verb = "does" if len(off) == 1 else "do"

@@ -7,7 +7,7 @@ import numba as nb
 from rpucc.runtime.kernels.jit import kernel
 from rpucc.runtime.kernels.philox import DROPOUT, GROUP, fill_words
 
-u32, i64, f32 = nb.uint32, nb.int64, nb.float32
+u32, f32 = nb.uint32, nb.float32
 
 
 @kernel
@@ -20,7 +20,7 @@ def dropout(x, y, mask, words, draws, number, bound, scale, p0, p1):
     E = x.shape[1]
     pieces = (E + GROUP - 1) // GROUP
     purpose = u32(u32(DROPOUT << 24) | u32(number))
-    none = f32(0)
+    least, none = u32(bound), f32(0)
     for piece in range(p0, p1):
         n = piece // pieces
         first = (piece - n * pieces) * GROUP
@@ -29,6 +29,6 @@ def dropout(x, y, mask, words, draws, number, bound, scale, p0, p1):
         fill_words(words, first, count, u32(0), purpose, sample, u32(draws[0]), u32(draws[1]))
         row, out, chosen = x[n], y[n], mask[n]
         for i in range(count):
-            factor = scale if i64(words[i]) >= bound else none
+            factor = scale if words[i] >= least else none
             chosen[first + i] = factor
             out[first + i] = row[first + i] * factor

@@ -79,6 +79,8 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "outside": ("conv", "rpu-managed", (), {"loss": "none", "input_gradients": True}),
     "two inputs": ("siamese", "rpu-managed", (), {}),
     "inference": ("conv", "rpu-managed", (), {"training": False}),
+    "dropout": ("dropout", "rpu-managed", (), {}),
+    "batch": ("norm", "rpu-managed", ("batch_norm.policy=batch",), {}),
 }
 """Name -> network, target, overrides, how to compile."""
 
@@ -176,6 +178,17 @@ _NETWORKS: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any]]] = {
         ],
         (6,),
         {"w1": (5, 6), "b1": (5,), "w2": (5, 4), "wf": (3, 4), "bf": (3,)},
+    ),
+    "dropout": (
+        [
+            ("Gemm", "x w1 b1", "h", {"transB": 1}),
+            ("Dropout", "h", "d", {}),
+            ("Sigmoid", "d", "a", {}),
+            ("Dropout", "a share", "f", {}),
+            ("Gemm", "f wf bf", "fc", {"transB": 1}),
+        ],
+        (6,),
+        {"w1": (4, 6), "b1": (4,), "share": np.array(0.25, "f4"), "wf": (3, 4), "bf": (3,)},
     ),
     "siamese": (
         [

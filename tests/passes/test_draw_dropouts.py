@@ -111,9 +111,12 @@ def test_notes_are_one_line_for_all() -> None:
     text = "m = Dropout (t, r) [d2] n = Dropout (m) [d3] b = Dropout (n)"
     notes = compiled(dropped(text), "layer.d3.dropout.policy=off", verify=False).plan.notes
     assert notes == (
-        "dropouts: 'drop', 'd2' draw their masks in training, ratio 0.25 (1), ratio 0.5 (1); "
+        "dropouts: 'drop', 'd2' draw their masks in training, ratios 0.25 (1), 0.5 (1); "
         "dropout.policy off leaves them out",
         "dropouts: 'd3' does nothing in training: dropout.policy is off",
+    )
+    assert compiled(dropped(), verify=False).plan.notes == (
+        "dropouts: 'drop' draws its mask in training, ratio 0.25; dropout.policy off leaves it out",
     )
     model = dropped("b = Dropout (t, r, on)", on=np.array(True))
     notes = compiled(model, training=False, verify=False).plan.notes
