@@ -50,7 +50,10 @@ def test_a_cnn_keeps_its_names_and_its_batch_norms_and_computes_the_same():
     assert program.verified
     assert program.fixed_batch is None
     assert program.name == "Sequential"
-    assert program.plan.notes == ("batch norms: 2 folded into the layer before",)
+    assert program.plan.notes == (
+        "dropouts: '8' draws its mask in training, ratio 0.3; dropout.policy off leaves it out",
+        "batch norms: 2 folded into the layer before",
+    )
     assert [layer.name for layer in program.plan.analog_layers] == ["0", "3", "9"]
 
 
