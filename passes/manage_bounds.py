@@ -41,7 +41,7 @@ class ManageBounds(RpuPass):
         changed = False
         for layer in analog_layers(model):
             policy = self.target.for_layer(layer.name)
-            for node in (*layer.forward, *layer.backward):
+            for node in layer.reads:
                 if node.op_type == "Read" and is_to_be_bounded(policy, node):
                     node.op_type = "BoundedRead"
                     set_attributes(node, stamp_of(policy, node))

@@ -22,6 +22,7 @@ from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.insertion import Insertion, check_place, with_insertions
 from rpucc.passes.learning.backprop import Differentiate
+from rpucc.passes.learning.feedback_alignment import Draw, undrawn
 from rpucc.passes.learning.objective import Wanted
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
@@ -49,6 +50,8 @@ class Options:
     """The loss, of training."""
     bounds: WeightBounds = unbounded
     """What the devices of a layer can hold: only their models know."""
+    draw: Draw = undrawn
+    """Draws the random matrices of feedback alignment."""
     problems: Problems = field(default_factory=Problems)
     """Raises the first problem; `rpucc check` collects them all."""
     own: Sequence[Insertion] = ()
@@ -84,7 +87,7 @@ PASSES: tuple[PassRow, ...] = (
     PassRow(ScaleWeights, lambda o: ScaleWeights(o.target, bounds=o.bounds)),
     PassRow(
         Differentiate,
-        lambda o: Differentiate(o.target, o.wanted, problems=o.problems),
+        lambda o: Differentiate(o.target, o.wanted, o.draw, o.bounds, problems=o.problems),
         training_only=True,
     ),
     PassRow(Tile, lambda o: Tile(o.target)),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import TargetError
+from rpucc.feedback import ruled_as
 from rpucc.layers import REPLICAS, AnalogLayer, analog_layers, reads_per_sample
 from rpucc.passes.base import RpuPass
 from rpucc.placement import place
@@ -32,7 +33,8 @@ class Replicate(RpuPass):
     Requires: tiled Reads. Leaves behind: metadata `rpucc.replicas` on the Reads of layers with more
     than one copy. n copies take the reads of a sample side by side, so the layer's stage takes
     1/n of the time. All copies get every update and so hold the same weights: what the network
-    computes does not change, and the graph stays as it is. No layer has more copies than reads.
+    computes does not change, and the graph stays as it is. No layer has more copies than reads. Of
+    a feedback matrix there are as many as of its layer.
 
     `mapping.replicas = "auto"` gives the slowest stage one more copy for as long as the arrays
     (`count` of their kind) suffice and that stage is one that may have them.
@@ -60,11 +62,20 @@ class Replicate(RpuPass):
         copies = fixed
         if "auto" in wishes:
             self._check_budget()
-            may_grow = [wish == "auto" for wish in wishes]
-            grids = grids_of(model, self.target)
-            copies = balance(grids, reads, fixed, may_grow, self.target)
+            forward = [i for i, layer in enumerate(layers) if not layer.is_feedback]
+            names = [layers[i].name for i in forward]
+            stages = [names.index(ruled_as(layer.name)) for layer in layers]
+            found = balance(
+                grids_of(model, self.target),
+                [reads[i] for i in forward],
+                [fixed[i] for i in forward],
+                [wishes[i] == "auto" for i in forward],
+                self.target,
+                stages,
+            )
+            copies = [found[stage] for stage in stages]
         for layer, count in zip(layers, copies, strict=True):
-            for node in layer.forward if count > 1 else ():
+            for node in layer.shared if count > 1 else ():
                 node.metadata_props[REPLICAS] = str(count)
         return ir.passes.PassResult(model, modified=any(count > 1 for count in copies))
 
@@ -82,14 +93,17 @@ def balance(
     copies: Sequence[int],
     may_grow: Sequence[bool],
     target: Target,
+    stages: Sequence[int] | None = None,
 ) -> list[int]:
-    """Return the copies of each layer that make the slowest stage fastest within the budget.
+    """Return the copies of each stage that make the slowest one fastest within the budget.
 
     The time of a pipeline is its slowest stage's, so only a further copy of that one helps; where
     it cannot have one, nothing else can make the pipeline faster. `copies` are those to begin with.
+    stages: of each grid, whose copies it has too; by default each is a stage. Those come first.
     """
+    stages = range(len(grids)) if stages is None else stages
     kinds = {kind.name: kind for kind in target.arrays}
-    t_reads = [kinds[grid.kind].t_read for grid in grids]
+    t_reads = [kinds[grid.kind].t_read for grid in grids[: len(copies)]]
     steps = list(_steps(reads, copies, may_grow, t_reads))
 
     def after(count: int) -> list[int]:
@@ -99,7 +113,9 @@ def balance(
         return found
 
     def too_many(count: int) -> bool:
-        return not _fits(grids, after(count), target.arrays, share=target.placement.share)
+        found = after(count)
+        each = [found[stage] for stage in stages]
+        return not _fits(grids, each, target.arrays, share=target.placement.share)
 
     # Copies only ever take more arrays, so few of the steps need to be placed to find the last.
     return after(bisect_left(range(1, len(steps) + 1), True, key=too_many))
@@ -142,6 +158,6 @@ def _fits(
 
 def _reads(layer: AnalogLayer) -> int:
     try:
-        return sum(reads_per_sample(node) for node in layer.forward)
+        return sum(reads_per_sample(node) for node in layer.shared)
     except ValueError:
         return 0  # schedule refuses it, and says why

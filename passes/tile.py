@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import onnx_ir as ir
 
 from rpucc.errors import ModelError, TargetError
+from rpucc.feedback import ruled_as
 from rpucc.layers import ARRAY_KIND, READS, AnalogLayer, analog_layers, reads_per_sample, segments
 from rpucc.passes.array_kinds import Need, choose_kinds
 from rpucc.passes.base import RpuPass
@@ -29,7 +30,7 @@ class Tile(RpuPass):
     """Choose each layer's kind of array, cut its matrix to that size, stamp its periphery.
 
     Requires: Reads with one segment (unroll), and Updates in training (differentiate). A grouped
-    layer's matrices are all cut alike.
+    layer's matrices are all cut alike, and a feedback matrix as its layer's.
     Leaves behind: row_cuts and col_cuts, the same on all Reads and Updates of a matrix; their
     cycle's keys that are `OnNode("Read")` on Reads (noise, bound, converters); metadata
     `rpucc.array_kind`. Each Read gives one partial sum a segment of its input; where there are
@@ -48,10 +49,13 @@ class Tile(RpuPass):
         """Stamp every Read and Update; a Read that is tiled already raises ModelError."""
         layers = analog_layers(model)
         emitter = Emitter(model)
-        policies = [self.target.for_layer(layer.name) for layer in layers]
-        needs = [_need(layer, policy) for layer, policy in zip(layers, policies, strict=True)]
-        kinds = choose_kinds(needs, self.target.arrays)
-        for layer, policy, kind in zip(layers, policies, kinds, strict=True):
+        policies = {layer.name: self.target.for_layer(layer.name) for layer in layers}
+        owners = [layer for layer in layers if not layer.is_feedback]
+        needs = [_need(layer, policies[layer.name]) for layer in owners]
+        chosen = choose_kinds(needs, self.target.arrays)
+        kinds = {layer.name: kind for layer, kind in zip(owners, chosen, strict=True)}
+        for layer in layers:
+            policy, kind = policies[layer.name], kinds[ruled_as(layer.name)]
             cuts = layer_cuts(layer, policy.mapping, kind)
             for node in layer.nodes:
                 _stamp_grid(node, kind, *cuts)
@@ -70,7 +74,7 @@ def _need(layer: AnalogLayer, policy: LayerPolicy) -> Need:
     replicas = policy.mapping.replicas
     copies = replicas if isinstance(replicas, int) else 1
     try:
-        reads = sum(reads_per_sample(node) for node in layer.forward)
+        reads = sum(reads_per_sample(node) for node in layer.shared)
     except ValueError:
         reads = 0  # schedule refuses it, and says why
     return Need(layer.group_rows, layer.columns, -(-reads // copies), policy.mapping.array)
@@ -120,7 +124,7 @@ def _widen_result(emitter: Emitter, node: ir.Node, model: ir.Model) -> None:
 
 
 def _check_untiled(layer: AnalogLayer) -> None:
-    for node in (*layer.forward, *layer.backward):
+    for node in layer.reads:
         rows = tuple(node.attributes.get_ints("row_cuts", ()))
         columns = tuple(node.attributes.get_ints("col_cuts", ()))
         if segments(rows) != 1 or segments(columns) != 1:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rpucc.errors import TargetError, one_line
+from rpucc.feedback import is_feedback, ruled_as
 from rpucc.patterns import matches, pattern_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def _matched(pattern: str, layers: Names) -> list[str]:
 
 def _unmatched(pattern: str, layers: Names, model: str) -> str:
     hint = known_names(pattern, layers)
+    if is_feedback(pattern):
+        hint = f"the rules of {one_line(ruled_as(pattern))!r} hold for its feedback matrix too"
     return f"layer rule {one_line(pattern)!r} matches no layer of {one_line(model)}; {hint}"
 
 

@@ -81,7 +81,8 @@ class AnalogLayer:
     """A weight matrix on arrays and the nodes that use it.
 
     `forward` holds one Read, more where the model shares the matrix among several places; those
-    of places that have it transposed are Reads with transpose = 1.
+    of places that have it transposed are Reads with transpose = 1. Of a feedback matrix it is
+    empty: errors alone go through one (`update.feedback`).
     """
 
     name: str
@@ -104,9 +105,29 @@ class AnalogLayer:
         return static_shape(self.weight)[1]
 
     @property
+    def reads(self) -> list[ir.Node]:
+        """Its Reads, those of the forward cycle first."""
+        return [*self.forward, *self.backward]
+
+    @property
+    def first(self) -> ir.Node:
+        """The Read that says what all its nodes have in common."""
+        return self.reads[0]
+
+    @property
+    def shared(self) -> list[ir.Node]:
+        """The Reads that its copies share out, of one cycle: forward, else backward."""
+        return self.forward or self.backward
+
+    @property
+    def is_feedback(self) -> bool:
+        """Whether it is the fixed matrix that the errors of another layer go back through."""
+        return not self.forward
+
+    @property
     def matrices(self) -> int:
         """Independent matrices of one shape: a group's, or a copy's that learns on its own."""
-        return self.forward[0].attributes.get_int("groups", 1)
+        return self.first.attributes.get_int("groups", 1)
 
     @property
     def groups(self) -> int:
@@ -116,7 +137,7 @@ class AnalogLayer:
     @property
     def learners(self) -> int:
         """Copies of the layer that learn on their own, each from its share of the positions."""
-        return self.forward[0].attributes.get_int("copies", 1)
+        return self.first.attributes.get_int("copies", 1)
 
     @property
     def group_rows(self) -> int:
@@ -126,28 +147,28 @@ class AnalogLayer:
     @property
     def replicas(self) -> int:
         """Copies of the layer on arrays of their own, which share out its reads."""
-        return int(self.forward[0].metadata_props.get(REPLICAS, self.learners))
+        return int(self.first.metadata_props.get(REPLICAS, self.learners))
 
     @property
     def devices(self) -> int:
         """Devices a weight: so many copies of each group's rows, whose mean is the output."""
-        return int(self.forward[0].metadata_props.get(DEVICES, "1"))
+        return int(self.first.metadata_props.get(DEVICES, "1"))
 
     @property
     def weight_scale(self) -> tuple[float, float]:
         """Smallest and largest factor of the layer's outputs; (1, 1) where it has none."""
-        scale = weight_scale(self.forward[0])
+        scale = weight_scale(self.first)
         return (1.0, 1.0) if scale is None else (float(scale.min()), float(scale.max()))
 
     @property
     def beyond_bounds(self) -> int:
         """Weights beyond the devices' mean bounds, which programming clips."""
-        return int(self.forward[0].metadata_props.get(BEYOND_BOUNDS, "0"))
+        return int(self.first.metadata_props.get(BEYOND_BOUNDS, "0"))
 
     @property
     def tiles(self) -> int:
         """Tiles that all its matrices are cut into."""
-        attributes = self.forward[0].attributes
+        attributes = self.first.attributes
         row_cuts = tuple(attributes.get_ints("row_cuts", ()))
         col_cuts = tuple(attributes.get_ints("col_cuts", ()))
         return self.matrices * segments(row_cuts) * segments(col_cuts)
@@ -173,11 +194,11 @@ class AnalogLayer:
     @property
     def nodes(self) -> list[ir.Node]:
         """All nodes that touch the matrix."""
-        return [*self.forward, *self.backward, *self.updates]
+        return [*self.reads, *self.updates]
 
 
 def analog_layers(model: ir.Model) -> list[AnalogLayer]:
-    """Return the layers on arrays, in the order of their first forward Read."""
+    """Return the matrices on arrays in the order of their first Read: feedback matrices last."""
     layers: dict[str, AnalogLayer] = {}
     for node in model.graph:
         if node.domain != "rpu" or node.op_type not in (*READS, *UPDATES):
@@ -193,7 +214,7 @@ def analog_layers(model: ir.Model) -> list[AnalogLayer]:
             layer.backward.append(node)
         else:
             layer.forward.append(node)
-    return [layer for layer in layers.values() if layer.forward]
+    return [layer for layer in layers.values() if layer.reads]
 
 
 def other_names(model: ir.Model) -> dict[str, list[str]]:

@@ -92,8 +92,8 @@ def _function_problems(model: ir.Model) -> Iterator[str]:
 
 def _grid_problems(model: ir.Model) -> Iterator[str]:
     for layer in analog_layers(model):
-        first = layer.forward[0]
-        for node in (*layer.forward, *layer.backward):
+        first = layer.first
+        for node in layer.reads:
             for key, lines in (("row_cuts", layer.group_rows), ("col_cuts", layer.columns)):
                 cuts = tuple(node.attributes.get_ints(key, ()))
                 if cuts[:1] != (0,) or cuts[-1:] != (lines,) or list(cuts) != sorted(set(cuts)):

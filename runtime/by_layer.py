@@ -78,7 +78,7 @@ def by_layer(
     (3, True, 1)
     """
     arguments.instance("by_layer(trainer)", trainer, Trainer, "a Trainer, rpucc.Trainer(machine)")
-    layers = analog_layers(trainer.machine.program.model)
+    layers = [each for each in analog_layers(trainer.machine.program.model) if each.forward]
     if not layers:
         raise ModelError(f"{trainer.machine.program.name}: has no layers on arrays to compare")
     choose = arguments.integer("choose", choose, 0)

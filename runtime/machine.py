@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rpucc import arguments, run_files
 from rpucc.errors import CheckpointError, RpuccError
+from rpucc.feedback import is_feedback
 from rpucc.layers import analog_layers
 from rpucc.program import Program
 from rpucc.runtime.array import Array
@@ -84,7 +85,7 @@ class Machine(MachineLoop):
         self.updates = program.step.state
 
     def _make_array(self, layer: AnalogLayer) -> Array:
-        attributes = layer.forward[0].attributes
+        attributes = layer.first.attributes
         if layer.weight.const_value is None:
             raise RpuccError(f"layer '{layer.name}': its weights are missing from the program")
         policy = self.program.target.for_layer(layer.name)
@@ -123,9 +124,14 @@ class Machine(MachineLoop):
         return {layer: symmetry for layer, symmetry in found.items() if symmetry is not None}
 
     @property
+    def programmed(self) -> int:
+        """Numbers that its arrays hold: analog weights, and those of feedback matrices."""
+        return sum(array.size for array in self.arrays.values())
+
+    @property
     def bytes_per_weight(self) -> float:
-        """Bytes of state (weight and device parameters) per analog weight."""
-        return sum(array.bytes for array in self.arrays.values()) / max(self.weights, 1)
+        """Bytes of state (weight and device parameters) per number on arrays."""
+        return sum(array.bytes for array in self.arrays.values()) / max(self.programmed, 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what training has changed, the seed and the history; `Machine.load` reads it.
@@ -169,8 +175,9 @@ class Machine(MachineLoop):
             from rpucc.runtime.measure import MOST_READS, measure
 
             reads = arguments.integer("measured", measured, 2, MOST_READS)
+            home = {name: a for name, a in self.arrays.items() if not is_feedback(a.layer)}
             for name, found in measure(
-                self.arrays, self.program.target, self.counters.sample, reads
+                home, self.program.target, self.counters.sample, reads
             ).items():
                 state[name], errors[self.arrays[name].layer] = found.weights, found.error
         exported = export(self.program.model, state, f"program {self.program.name!r}", errors)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rpucc import arguments
 from rpucc.errors import UsageError
+from rpucc.feedback import is_feedback
 from rpucc.runtime.machine_state import MachineState
 from rpucc.runtime.metrics import EpochMetrics, Evaluation
 from rpucc.runtime.own_loop import OwnLoop, Pass
@@ -42,8 +43,8 @@ class MachineLoop(MachineState):
 
     @property
     def weights(self) -> int:
-        """Analog weights of the program."""
-        return sum(array.size for array in self.arrays.values())
+        """Analog weights of the program, without the fixed numbers of feedback matrices."""
+        return sum(each.size for each in self.arrays.values() if not is_feedback(each.layer))
 
     @property
     def threads(self) -> int:

@@ -24,7 +24,16 @@ CORE = {
 }
 CORE |= {"plan"}
 CORE |= {"structure", "target", "targets", "report", "cost"}
-CORE |= {"arguments", "constant_weights", "digests", "files", "layer_rules", "limits", "placement"}
+CORE |= {
+    "arguments",
+    "constant_weights",
+    "digests",
+    "feedback",
+    "files",
+    "layer_rules",
+    "limits",
+    "placement",
+}
 CORE |= {"program_check", "run_files", "stamps", "texts"}
 CORE |= {"left_out", "losses", "origins", "patterns", "program", "step_contract"}
 CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}

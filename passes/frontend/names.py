@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
+from rpucc.feedback import ruled_as
 from rpucc.layers import LAYER_OPS, OTHER_NAMES
 from rpucc.passes.graph_writer import unique_name
 
@@ -110,13 +111,15 @@ def _name_by_nodes(model: ir.Model) -> set[str]:
 def pleasant_name(name: str, op_type: str) -> str:
     """Strip a leading "/" and, from what may become a layer, a trailing "/Conv" and the like.
 
+    Nor does it end as the name of a layer's feedback matrix.
+
     >>> pleasant_name("/features/features.0/Conv", "Conv")
     'features/features.0'
     """
     name = name.strip()
     if op_type in NAMED_OPS:
         name = _OP_SUFFIX.sub("", name)
-    return name.lstrip("/")
+    return ruled_as(name.lstrip("/"))
 
 
 def is_generated(name: str, op_type: str) -> bool:
@@ -159,7 +162,7 @@ def _origin(value: ir.Value | None) -> Iterator[str]:
 
 def _stem(parameter: str) -> str | None:
     found = _PARAMETER.fullmatch(parameter)
-    return (found["torch"] or found["tf"]).lstrip("/") if found else None
+    return ruled_as((found["torch"] or found["tf"]).lstrip("/")) if found else None
 
 
 def _torch_module(path: str) -> str:

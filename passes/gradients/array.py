@@ -22,9 +22,10 @@ from rpucc.passes.window import Window, ints
 def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
     """y = W x on an array: dx is one transposed read of d; the outer product is collected.
 
-    A layer that has the matrix transposed computes y = Wᵀ x: then dx = W d.
+    A layer that has the matrix transposed computes y = Wᵀ x: then dx = W d. The learning rule may
+    have d go back through another matrix of that shape (`e.through`): then dx is no gradient.
     """
-    x, W = input_of(node, 0), input_of(node, 1)
+    x = input_of(node, 0)
     turned = int_of(node, "transpose", 0)
     part = the(g)
     if known_shape(part)[-2] != 1:
@@ -34,16 +35,20 @@ def read(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
         e.products.append(outer_product(e, node, x, d))
     if not e.wants(node, 0):
         return [None, None]
+    matrix, notes = e.through(node)
+    before = e.metadata
+    e.metadata = {**before, **notes}
     back = e.rpu(
         "Read",
         d,
-        W,
+        matrix,
         transpose=1 - turned,
         groups=int_of(node, "groups", 1),
         copies=int_of(node, "copies", 1),
         row_cuts=list(node.attributes["row_cuts"].as_ints()),
         col_cuts=list(node.attributes["col_cuts"].as_ints()),
     )
+    e.metadata = before
     return [e.reduce_sum(back, [-2]), None]
 
 

@@ -5,7 +5,7 @@ Not the rules (one module a kind of op), not the sweep that calls them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
 import numpy as np
@@ -17,12 +17,17 @@ from rpucc.passes.graph_reader import constant_of, known_shape
 from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.learning.outer_product import OuterProduct
 
+Through: TypeAlias = tuple[ir.Value, Mapping[str, str]]
+"""A matrix on arrays that errors go back through, and metadata of the Read that does it."""
+
 
 class GradientEmitter(Emitter):
     """An emitter that knows which values need a gradient, and collects the outer products."""
 
     def __init__(self, model: ir.Model) -> None:
         super().__init__(model)
+        self.through: Callable[[ir.Node], Through] = own_weights
+        """What the errors of a Read go back through."""
         self.wanted: set[ir.Value] = set()
         self.products: list[OuterProduct] = []
         """Of the matrices on arrays, in the order of the backward cycle."""
@@ -49,6 +54,11 @@ class GradientEmitter(Emitter):
             return g
         summed = self.reduce_sum(g, axes, keepdims=extra == 0)
         return self.reshape_like(summed, value) if extra else summed
+
+
+def own_weights(read: ir.Node) -> Through:
+    """The matrix of the Read itself: then what goes back is the gradient."""
+    return input_of(read, 1), {}
 
 
 Found: TypeAlias = Sequence[ir.Value | None]

@@ -5,6 +5,7 @@
 | `step.py` | what a step changes and by which rates, the updates, the step contract |
 | `outer_product.py` | the outer products that move a matrix on arrays, and how several become one |
 | `backprop.py` | the gradient of a loss (pass `differentiate`) |
+| `feedback_alignment.py` | what the errors go back through, where that is not the weights |
 | `objective.py` | which loss, of which value of the network: backprop's own |
 | `own_loss.py` | a loss that is a user's ONNX model |
 

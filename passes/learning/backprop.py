@@ -18,8 +18,10 @@ from rpucc.passes.base import RpuPass
 from rpucc.passes.frontend.rules import Problems
 from rpucc.passes.gradients.backward import sweep
 from rpucc.passes.gradients.context import GradientEmitter
+from rpucc.passes.learning.feedback_alignment import Draw, Feedback, undrawn
 from rpucc.passes.learning.objective import Wanted, error_by_labels, objective, outside
 from rpucc.passes.learning.step import StepWriter, parameters
+from rpucc.passes.weight_scales import WeightBounds, unbounded
 
 if TYPE_CHECKING:
     from rpucc.target.target import Target
@@ -36,10 +38,12 @@ class Differentiate(RpuPass):
     rpu Update) and the digital weights and biases of layers (W - lr·grad), each with `lr` times its
     layer's `update.lr_scale` (also in the Update's metadata where it is not 1). Where that is 0
     nothing changes and nothing is computed for it; all other constants are frozen, too. The
-    gradient of a value v is called `v.grad`; MaxPools got their Indices output. The step contract
-    (`rpucc.step_contract`) says which of them is what. Without a loss (`Wanted.outside`) there are
-    no labels, and the gradients of the outputs are graph inputs. Where the gradients of the data
-    inputs are wanted, too, they are graph outputs, and each Read that only they need says so.
+    gradient of a value v is called `v.grad`; MaxPools got their Indices output. Where errors go
+    back through random matrices (`feedback_alignment.py`), below them it is no gradient. The step
+    contract (`rpucc.step_contract`) says which of them is what. Without a loss (`Wanted.outside`)
+    there are no labels, and the gradients of the outputs are graph inputs. Where the gradients of
+    the data inputs are wanted, too, they are graph outputs, and each Read that only they need says
+    so.
 
         before: part = Read(x, W); y = ReduceSum(part, -2)
         after:  … loss = SoftmaxCrossEntropyLoss(y, labels); y.grad = …;
@@ -48,6 +52,8 @@ class Differentiate(RpuPass):
 
     target: Target
     wanted: Wanted = field(default_factory=Wanted)
+    draw: Draw = field(default=undrawn, repr=False, compare=False)
+    bounds: WeightBounds = field(default=unbounded, repr=False, compare=False)
     problems: Problems = field(default_factory=Problems, repr=False, compare=False)
 
     name: ClassVar[str] = "differentiate"
@@ -61,6 +67,7 @@ class Differentiate(RpuPass):
                 f"the model has nothing to train: {_why_nothing(model)}; compile with --inference"
             )
         e = GradientEmitter(model)
+        e.through = Feedback(e, self.target, self.draw, self.bounds)
         step = StepWriter(e, self.target)
         sources = step.trained(sources)
         inputs = step.inputs if self.wanted.input_gradients else []

@@ -194,18 +194,26 @@ def _one_layer(program: Program, plan: LayerPlan, state: Checkpoint | None, as_j
 
 
 def weight_statistics(program: Program, state: Checkpoint, layer: str) -> dict[str, float]:
-    """Return least, largest, mean and standard deviation of a layer's weights; {} if digital."""
+    """Return least, largest, mean and standard deviation of a layer's weights; {} if digital.
+
+    Of a feedback matrix also its angle to the weights of its layer, in degrees.
+    """
     import numpy as np
 
+    from rpucc.feedback import angle, ruled_as
     from rpucc.layers import analog_layers
 
-    for each in analog_layers(program.model):
-        if each.name == layer:
-            W = state.weights[str(each.weight.name)]
-            return {
-                "min": float(W.min()),
-                "max": float(W.max()),
-                "mean": float(W.mean(dtype=np.float64)),
-                "std": float(W.std(dtype=np.float64)),
-            }
-    return {}
+    matrices = {each.name: each for each in analog_layers(program.model)}
+    if layer not in matrices:
+        return {}
+    W = state.weights[str(matrices[layer].weight.name)]
+    found = {
+        "min": float(W.min()),
+        "max": float(W.max()),
+        "mean": float(W.mean(dtype=np.float64)),
+        "std": float(W.std(dtype=np.float64)),
+    }
+    if matrices[layer].is_feedback:
+        owner = matrices[ruled_as(layer)]
+        found["angle"] = angle(state.weights[str(owner.weight.name)], W)
+    return found

@@ -119,7 +119,7 @@ def _announce(
     elif done.epoch or done.done:
         say(f"going on in epoch {done.epoch + 1} after {done.done:,} samples")
     elif not done.sample:
-        made = machine_line(machine.weights, machine.bytes_per_weight, machine.clipped_by_layer)
+        made = machine_line(machine.programmed, machine.bytes_per_weight, machine.clipped_by_layer)
         show(made, stream=sys.stderr)
         if machine.symmetry:
             say(symmetry_line(sum(machine.symmetry.values(), start=Symmetry())))

@@ -161,6 +161,7 @@ def compile_watched(
     _describe(imported, chosen, _input_range(imported, options))
     seconds = time.perf_counter() - start
     from rpucc.runtime.devices import weight_bounds
+    from rpucc.runtime.feedback import draw
 
     passes = build_pipeline(
         Options(
@@ -168,6 +169,7 @@ def compile_watched(
             training=options.training,
             wanted=_wanted(options),
             bounds=weight_bounds,
+            draw=draw,
             problems=problems,
             own=tuple(options.passes),
         )

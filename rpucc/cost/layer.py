@@ -89,7 +89,9 @@ class LayerCoster:
 
     def run(self) -> LayerCost:
         """Return the cost of all cycles that the program has."""
-        cycles = [self._read("forward")]
+        cycles = []
+        if self.layer.forward:
+            cycles.append(self._read("forward"))
         if self.layer.backward:
             cycles.append(self._read("backward"))
         if self.layer.updates:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def pace_of(layer: AnalogLayer, target: Target) -> Pace:
     """Return how fast a layer's arrays work. Raises ValueError where the array kind is unknown."""
-    kind = kind_of(layer.forward[0], target)
+    kind = kind_of(layer.first, target)
     again = target.cost.expected_rereads
     return Pace(
         t_read=kind.t_read,

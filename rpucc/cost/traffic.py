@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rpucc.cost.sizes import elements
+from rpucc.feedback import ruled_as
 from rpucc.opset import DOMAIN, OPS
 
 
@@ -60,8 +61,8 @@ def _is_local(producer: ir.Node, read: ir.Node) -> bool:
     """Whether a node only lays out what the read gets: of the array machine, or its own layer's."""
     if producer.domain == DOMAIN:
         return OPS[producer.op_type].local
-    layer = read.metadata_props.get("rpucc.layer")
-    return producer.op_type in _LAYOUT and producer.metadata_props.get("rpucc.layer") == layer
+    layer = ruled_as(read.metadata_props.get("rpucc.layer", ""))
+    return producer.op_type in _LAYOUT and producer.metadata_props.get("rpucc.layer", "") == layer
 
 
 _LAYOUT = ("Reshape", "Transpose")

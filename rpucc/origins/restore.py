@@ -120,7 +120,7 @@ class _Entry:
 
 
 def _entries(program: ir.Model, origins: Origins, state: Arrays) -> Iterator[_Entry]:
-    scales = {str(layer.weight.name): weight_scale(layer.forward[0])
+    scales = {str(layer.weight.name): weight_scale(layer.first)
               for layer in analog_layers(program)}  # fmt: skip
     for name, origin in origins.items():
         tensor = program.graph.initializers[name].const_value
@@ -188,9 +188,12 @@ class _Restoring:
 
     def _refuse_unknown(self, program: ir.Model, origins: Origins, state: Arrays) -> None:
         """Raise ModelError for a parameter that has learned, and has no origin."""
-        of_cells = {each for layer in analog_layers(program) for each in layer.state.values()}
+        layers = analog_layers(program)
+        # What reads see of cells is in the weight; matrices for errors alone are not the model's.
+        not_home = {each for layer in layers for each in layer.state.values()}
+        not_home |= {str(layer.weight.name) for layer in layers if layer.is_feedback}
         for name, after in state.items():
-            if name in of_cells:  # what reads see of it is in the weight
+            if name in not_home:
                 continue
             value = program.graph.initializers.get(name)
             if value is None or value.const_value is None or name in origins:

@@ -22,7 +22,7 @@ def grids_of(model: ir.Model, target: Target) -> tuple[GridSpec, ...]:
 
 
 def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
-    read, policy = layer.forward[0], target.for_layer(layer.name)
+    read, policy = layer.first, target.for_layer(layer.name)
     planes = policy.cell.settings.arrays(training=bool(layer.updates))
     return GridSpec(
         layer=layer.name,
@@ -33,5 +33,5 @@ def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
         copies=layer.replicas * len(planes),
         planes=planes,
         devices=layer.devices,
-        pins=policy.arrays,
+        pins=() if layer.is_feedback else policy.arrays,
     )

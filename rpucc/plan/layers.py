@@ -97,6 +97,9 @@ class LayerPlan:
     smaller (`mapping.weight_scaling`)."""
     clipped: int = 0
     """Weights beyond the devices' mean bounds, which programming clips."""
+    feedback: bool = False
+    """Whether it is the fixed random matrix that the errors of a layer go back through
+    (`update.feedback`): it is read in the backward cycle alone."""
 
     @property
     def frozen(self) -> bool:
@@ -130,7 +133,7 @@ FROZEN: dict[str, Value] = {"lr_scale": 0.0}
 
 def as_trained(layer: LayerPlan, target: Target) -> LayerPlan:
     """Return the plan of a layer of a training program, which says so where it is frozen."""
-    if layer.update or target.for_layer(layer.name).update.lr_scale:
+    if layer.update or layer.feedback or target.for_layer(layer.name).update.lr_scale:
         return layer
     return replace(layer, update=dict(FROZEN))
 
@@ -143,7 +146,7 @@ def analog_plan(
     layer: AnalogLayer, spec: GridSpec, placement: Placement, target: Target, pace: Pace
 ) -> LayerPlan:
     """Return the plan of a layer on arrays."""
-    read = layer.forward[0]
+    read = layer.first
     kind = kind_of(read, target)
     grid = segments(spec.row_cuts), segments(spec.col_cuts)
     R, C = layer.group_rows // layer.devices, layer.columns
@@ -186,6 +189,7 @@ def analog_plan(
         arrays=arrays,
         weight_scale=layer.weight_scale,
         clipped=layer.beyond_bounds,
+        feedback=layer.is_feedback,
     )
 
 

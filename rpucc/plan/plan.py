@@ -21,6 +21,7 @@ from rpucc.constant_weights import DigitalWeights, digital_weights
 from rpucc.cost.network import NetworkCost, Planned, network_cost
 from rpucc.cost.pace import pace_of
 from rpucc.cost.timing import CYCLES
+from rpucc.feedback import ruled_as
 from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.plan.dependencies import array_steps
 from rpucc.plan.layers import LayerPlan as LayerPlan
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """All layers of a program in forward order, and the totals."""
+    """All layers of a program in forward order, feedback matrices behind theirs, and the totals."""
 
     target: str
     training: bool
@@ -97,11 +98,17 @@ class Plan:
         order = {node: i for i, node in enumerate(model.graph)}
         grids = grids_of(model, target)
         placement = place(grids, target.arrays, share=target.placement.share)
+        owners = {a.name: order[a.first] for a in analog}
         placed = [
-            (order[a.forward[0]], analog_plan(a, grid, placement, target, paces[a.name]))
+            (
+                (owners[ruled_as(a.name)], a.is_feedback),
+                analog_plan(a, grid, placement, target, paces[a.name]),
+            )
             for a, grid in zip(analog, grids, strict=True)
         ]
-        placed += [(order[nodes[0]], digital_plan(nodes)) for nodes in digital_nodes(model)]
+        placed += [
+            ((order[nodes[0]], False), digital_plan(nodes)) for nodes in digital_nodes(model)
+        ]
         layers = [layer for _, layer in sorted(placed, key=lambda pair: pair[0])]
         if StepContract.of(model).state:
             layers = [as_trained(layer, target) for layer in layers]
@@ -172,8 +179,13 @@ class Plan:
 
     @property
     def weights(self) -> int:
-        """Weights on arrays."""
-        return sum(layer.weights for layer in self.analog_layers)
+        """Weights of the network on arrays."""
+        return sum(layer.weights for layer in self.analog_layers if not layer.feedback)
+
+    @property
+    def feedback_weights(self) -> int:
+        """Fixed random numbers on arrays that errors go back through."""
+        return sum(layer.weights for layer in self.analog_layers if layer.feedback)
 
     @property
     def digital_weights(self) -> int:
@@ -188,7 +200,7 @@ class Plan:
     @property
     def weights_bytes(self) -> int:
         """Bytes of all weights as float32."""
-        return 4 * (self.weights + self.digital_weights)
+        return 4 * (self.weights + self.feedback_weights + self.digital_weights)
 
     @property
     def utilisation(self) -> float:
@@ -266,6 +278,7 @@ class Plan:
                 "arrays_sharing": self.arrays_if(share=True),
                 "tiles": self.tiles,
                 "weights": self.weights,
+                "feedback_weights": self.feedback_weights,
                 "digital_weights": self.digital_weights,
                 "frozen_weights": sum(each.count for each in self.frozen),
                 "weights_bytes": self.weights_bytes,

@@ -43,6 +43,7 @@ from rpucc.placement.budget import shortages
 from rpucc.placement.cuts import grid_cuts
 from rpucc.placement.program import grids_of
 from rpucc.program_check.chains import manager_of
+from rpucc.program_check.feedback import feedback_problems
 from rpucc.stamps import is_to_be_bounded, stamp_of
 from rpucc.step_contract import StepContract
 from rpucc.target.sections import AUTOMATIC_KINDS
@@ -58,6 +59,7 @@ def layer_problems(model: ir.Model, target: Target) -> Iterator[str]:
     """Yield where a layer is not what rpucc makes of it for this target, one line each."""
     layers = analog_layers(model)
     yield from _node_problems(model, layers)
+    yield from feedback_problems(layers, target)
     first, rates = 0, StepContract.of(model).rates
     for layer in layers:
         problem = next(_problems(layer, target, first, rates), None)
@@ -105,7 +107,7 @@ def _problems(
     policy = target.for_layer(layer.name)
     yield from _metadata_problems(layer, where)
     yield from _scale_problems(layer, where)
-    kind = layer.forward[0].metadata_props.get(ARRAY_KIND)
+    kind = layer.first.metadata_props.get(ARRAY_KIND)
     array = next((each for each in target.arrays if each.name == kind), None)
     if array is None or policy.mapping.array not in (*AUTOMATIC_KINDS, kind):
         yield f"{where}: its kind of array is {kind!r}; the target says {policy.mapping.array!r}"
@@ -122,7 +124,7 @@ def _problems(
             if found != expected:
                 yield f"node {node.name!r}: {key} = {found}, but {where} has {expected}"
     yield from _copy_problems(layer, policy, where)
-    for node in (*layer.forward, *layer.backward):
+    for node in layer.reads:
         yield from _read_problems(node, policy)
     for node in layer.updates:
         yield from _cell_problems(node, policy)
@@ -147,20 +149,20 @@ def _matrix_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
 
 
 def _metadata_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
-    names = {node.metadata_props.get("rpucc.layer") for node in layer.forward}
+    names = {node.metadata_props.get("rpucc.layer") for node in layer.shared}
     for node in layer.nodes:
         notes = node.metadata_props
         if notes.get("rpucc.layer") not in names:
             yield f"node {node.name!r}: is called layer {notes.get('rpucc.layer')!r}, not {where}"
-        if notes.get(ARRAY_KIND) != layer.forward[0].metadata_props.get(ARRAY_KIND):
+        if notes.get(ARRAY_KIND) != layer.first.metadata_props.get(ARRAY_KIND):
             yield f"node {node.name!r}: its kind of array is not that of {where}"
         if notes.get(PER_SAMPLE) != str(reads_per_sample(node)):
             yield f"node {node.name!r}: {PER_SAMPLE} is not the {reads_per_sample(node)} it takes"
-    op = layer.forward[0].metadata_props.get(OP)
+    op = layer.first.metadata_props.get(OP)
     if op not in LAYER_OPS:
         yield f"{where}: {OP} is {op!r}, none of {', '.join(LAYER_OPS)}"
     for key in (REPLICAS, DEVICES, BEYOND_BOUNDS):
-        texts = {node.metadata_props.get(key) for node in layer.forward}
+        texts = {node.metadata_props.get(key) for node in layer.shared}
         if len(texts) > 1 or not all(text is None or _is_count(text) for text in texts):
             yield f"{where}: {key} is no number, or not one for all its reads"
 
@@ -172,7 +174,7 @@ def _is_count(text: str) -> bool:
 
 def _copy_problems(layer: AnalogLayer, policy: LayerPolicy, where: str) -> Iterator[str]:
     """Copies and devices a weight are those of the target, as far as there are reads to share."""
-    mapping, read = policy.mapping, layer.forward[0]
+    mapping, read = policy.mapping, layer.first
     if layer.devices != mapping.devices_per_weight or layer.group_rows % layer.devices:
         yield (
             f"{where}: has {layer.devices} devices a weight in {layer.group_rows} rows; the target "
@@ -180,7 +182,7 @@ def _copy_problems(layer: AnalogLayer, policy: LayerPolicy, where: str) -> Itera
         )
     convolution = read.metadata_props[OP] in CONVOLUTIONS
     apart = mapping.replica_updates == "independent" and convolution
-    reads = max(sum(reads_per_sample(node) for node in layer.forward), 1)
+    reads = max(sum(reads_per_sample(node) for node in layer.shared), 1)
     most = reads if mapping.replicas == "auto" else int(mapping.replicas)
     if layer.learners > 1 and not apart:
         yield f"{where}: {layer.learners} copies learn on their own; the target says otherwise"
@@ -222,10 +224,10 @@ def _same(found: Value | None, expected: Value) -> bool:
 
 def _scale_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
     """What the outputs are multiplied by: a constant of positive numbers behind the reads."""
-    names = {node.metadata_props.get(WEIGHT_SCALE) for node in layer.forward}
+    names = {node.metadata_props.get(WEIGHT_SCALE) for node in layer.shared}
     if names == {None}:
         return
-    scale, graph = weight_scale(layer.forward[0]), layer.forward[0].graph
+    scale, graph = weight_scale(layer.first), layer.first.graph
     value = graph.initializers.get(next(iter(names)) or "") if graph is not None else None
     if len(names) > 1 or scale is None or value is None or value.dtype != ir.DataType.FLOAT:
         yield f"{where}: {WEIGHT_SCALE} names no one constant for all its reads"

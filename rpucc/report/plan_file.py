@@ -43,7 +43,7 @@ def as_toml(program: Program) -> str:
         _HEAD.format(name=units.plain(program.name), target=program.target.name),
         f"[placement]\nshare = {str(plan.share).lower()}\n",
     ]
-    for layer in plan.layers:
+    for layer in (each for each in plan.layers if not each.feedback):
         rule = _on_arrays(grids[layer.name], plan) if layer.analog else _digital(layer)
         parts.append("\n".join(rule) + "\n")
     return "\n".join(parts)

@@ -174,6 +174,12 @@ class Update(Section):
     lr_scale: RateScale = 1.0
     """This layer's learning rate as a multiple of training's; 0 freezes the layer (`--freeze`): no
     update, and no backward cycle where nothing below it is trained."""
+    feedback: Annotated[Literal["weights", "random"], choice("weights", "random")] = "weights"
+    """What the errors of a layer on arrays go back through. weights: its own, transposed; random: a
+    fixed random matrix of the same shape on arrays of its own, which nothing updates (feedback
+    alignment: Lillicrap et al. 2016, doi 10.1038/ncomms13276)."""
+    feedback_seed: Annotated[int, integer(0, 2**32 - 1)] = 0
+    """Which random matrix that is: another number draws another one."""
 
 
 class CostTable(Section):

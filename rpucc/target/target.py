@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from rpucc import arguments
 from rpucc.errors import TargetError, one_line
+from rpucc.feedback import ruled_as
 from rpucc.patterns import Matcher, matches, pattern_of
 from rpucc.stages import Periphery
 from rpucc.target import load as target_load
@@ -285,9 +286,11 @@ class Target(LayerTables, _Machine):
     def for_layer(self, name: str) -> LayerPolicy:
         """Merge the sections and the rules that match `name`, later rules over earlier ones.
 
-        A rule that names another device model starts from that model's own defaults. Raises
-        TargetError where the rules that meet on this layer contradict each other.
+        A rule that names another device model starts from that model's own defaults. A layer's
+        feedback matrix has its layer's policy. Raises TargetError where the rules that meet on this
+        layer contradict each other.
         """
+        name = ruled_as(name)
         rules = [rule for rule in self.layers if matches(rule.match, name)]
         keys = {key: self._merged(key, rules) for key in _POLICY_KEYS}
         policy = LayerPolicy.model_construct(**keys)

@@ -78,6 +78,12 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     "own loss": ("conv", "ideal", (), {"loss": onnx.parser.parse_model(_SQUARES)}),
     "outside": ("conv", "rpu-managed", (), {"loss": "none", "input_gradients": True}),
     "two inputs": ("siamese", "rpu-managed", (), {}),
+    "feedback": (
+        "conv",
+        "rpu-managed",
+        ("update.feedback=random", "mapping.weight_scaling=off", "array.small.cols=7"),
+        {},
+    ),
     "inference": ("conv", "rpu-managed", (), {"training": False}),
     "dropout": ("dropout", "rpu-managed", (), {}),
     "batch": ("norm", "rpu-managed", ("batch_norm.policy=batch",), {}),

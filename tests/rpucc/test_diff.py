@@ -99,7 +99,7 @@ def test_rounding_is_no_difference(before: Data) -> None:
 # ---------------------------------------------------------------- everything that a program carries
 
 OTHER: dict[str, Any] = {
-    "name": "another", "description": "another", "array": "large", "count": 5,
+    "name": "another", "description": "another", "array": "large", "count": 6,
     "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129], "remove": ["dtod"], "model": "reference",
 }  # fmt: skip
 """Key of a target -> another legal value, where the range of the key does not give one."""
@@ -108,7 +108,7 @@ START = (
     "device.model=soft-bounds", "calibration.zero_shift=true", "calibration.pairs=20",
     "layer.conv1.mapping.replicas=4", "layer.conv1.mapping.replica_updates=shared",
     "layer.conv2.management.bound_mode=worst-case", "layer.conv2.mapping.weight_scaling=0.1",
-    "batch_norm.policy=fold",
+    "batch_norm.policy=fold", "layer.fc2.update.feedback=random",
     "layer.fc1.cell.model=tiki-taka",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
@@ -124,6 +124,7 @@ RULES = {
     "row_cuts": "layer.fc2.mapping", "col_cuts": "layer.fc2.mapping",
     "replicas": "layer.conv2.mapping", "replica_updates": "layer.conv1.mapping",
     "assumed_w_max": "layer.conv2.management", "bound_mode": "layer.conv1.management",
+    "feedback_seed": "layer.fc2.update",
 }  # fmt: skip
 """Keys that are changed by a rule: not every layer can have the other value."""
 

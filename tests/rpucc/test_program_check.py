@@ -15,6 +15,7 @@ import pytest
 
 import rpucc
 from rpucc.errors import ModelError
+from rpucc.layers import READS
 from rpucc.node_attributes import policy_attributes
 from rpucc.opset import OPS
 from rpucc.program import Program
@@ -186,6 +187,36 @@ def state_read(model: ir.Model) -> None:
     model.graph.insert_before(first, other)
 
 
+def weight_is(node: ir.Node, name: str) -> bool:
+    return node.op_type in READS and node.inputs[1] is node.graph.initializers[name]
+
+
+def of_feedback(change: Callable[[ir.Node], None]) -> Change:
+    """Change the Read of the only feedback matrix."""
+
+    def apply(model: ir.Model) -> None:
+        (read,) = (n for n in model.graph if weight_is(n, "fc.B"))
+        change(read)
+
+    return apply
+
+
+def feedback_renamed(name: str) -> Change:
+    return of_feedback(lambda read: read.metadata_props.__setitem__("rpucc.layer", name))
+
+
+def weights_read_back(model: ir.Model) -> None:
+    """The errors go through the weights after all."""
+    weight = model.graph.initializers["fc.W"]
+    of_feedback(lambda read: read.replace_input_with(1, weight))(model)
+
+
+def feedback_changed(model: ir.Model) -> None:
+    """The update of the weights becomes one of the random matrix."""
+    update = next(n for n in model.graph if n.name == "fc.W.update")
+    update.replace_input_with(0, model.graph.initializers["fc.B"])
+
+
 TIKI = "TikiTakaUpdate"
 CELL = "is an integer from"
 
@@ -254,6 +285,14 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("conv", metadata("rpucc.import_notes", "{"), "metadata rpucc.import_notes: is no valid JSON"),
     ("conv", metadata("rpucc.import_notes", "[" * 9999), "is no valid JSON"),
     ("conv", not_finite, "holds NaN"),
+    # feedback matrices
+    ("conv", target("update", "feedback", "random"), "reads the weights of layer 'fc'; the target"),
+    ("feedback", target("update", "feedback", "weights"), "the target has none for 'fc'"),
+    ("feedback", weights_read_back, "first_tile differs from that of 'fc.read'"),
+    ("feedback", feedback_changed, "fc.W.update"),
+    ("feedback", feedback_renamed("c:feedback"), "has not the shape of 'c'"),
+    ("feedback", feedback_renamed("nobody:feedback"), "its matrix has no forward read"),
+    ("feedback", feedback_renamed("fc"), "two matrices are called layer 'fc'"),
     # cells
     ("tiki-taka", attribute(TIKI, "transfer_every", 0), f"transfer_every = 0: allowed {CELL} 1"),
     ("tiki-taka", attribute(TIKI, "transfer_bl", 0), f"transfer_bl = 0: allowed {CELL} 1 to 255"),

@@ -168,7 +168,7 @@ def totals(
             ("simulation", f"bytes a weight unknown: {', '.join(own_devices)} not imported")
         )
     if state_bytes is not None and plan.weights:
-        each = f"{state_bytes / plan.weights:.3g}"
+        each = f"{state_bytes / (plan.weights + plan.feedback_weights):.3g}"
         text = f"{each} bytes a weight on arrays, {units.size(state_bytes)} in all"
         lines.append(("simulation", text))
     if verification:
@@ -265,6 +265,8 @@ def weight_parts(plan: Plan) -> list[str]:
     """Return what is known of the weights, part by part: "24 digital", "8 digital, not trained"."""
     frozen = sum(each.count for each in plan.frozen)
     parts = [f"{units.count(plan.weights)} on arrays"]
+    if plan.feedback_weights:
+        parts.append(f"{units.count(plan.feedback_weights)} random for the errors")
     if plan.digital_weights > frozen:
         parts.append(f"{units.count(plan.digital_weights - frozen)} digital")
     if frozen:

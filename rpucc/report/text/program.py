@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rpucc.digests import network_digest, other_weights_digest, weight_digests
+from rpucc.feedback import ruled_as
 from rpucc.report import units
 from rpucc.report.text.plan import update_policy, which_cycles
 from rpucc.report.text.policy import (
@@ -119,7 +120,11 @@ def layer_details(
 
 def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
     matrix = units.matrix(plan.R, plan.C, plan.groups)
-    yield "matrix", f"{matrix} ({units.count(plan.weights)} weights)"
+    if plan.feedback:
+        yield "matrix", f"{matrix} ({units.count(plan.weights)} random numbers, never updated)"
+        yield "for", f"the errors of {units.plain(ruled_as(plan.name))}, in place of its weights"
+    else:
+        yield "matrix", f"{matrix} ({units.count(plan.weights)} weights)"
     yield "work", f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     if not plan.analog:
         yield "place", "digital"
@@ -141,11 +146,15 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
         f"{units.count(plan.reads_backward)} backward, {units.counted(plan.updates, 'update')}",
     )
     times = f"{units.seconds(plan.seconds)} forward"
-    if plan.updates:
+    if plan.feedback:
+        times = f"{units.seconds(plan.training_seconds)} backward"
+    elif plan.updates:
         times += f", {units.seconds(plan.training_seconds)} with backward and update"
     yield "array time", f"{times}{' (the bottleneck)' if plan.is_bottleneck else ''}"
     joules = f"{units.si(plan.joules, 'J')} forward"
-    if plan.updates:
+    if plan.feedback:
+        joules = f"{units.si(plan.training_joules, 'J')} backward"
+    elif plan.updates:
         joules += f", {units.si(plan.training_joules, 'J')} with backward and update"
     yield "energy", joules
     yield "noise management", which_cycles(plan.noise_forward, plan.noise_backward)
@@ -162,7 +171,9 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
 
 
 def _statistics(weights: Mapping[str, float]) -> str:
-    return (
+    text = (
         f"{weights['min']:.4g} to {weights['max']:.4g}, mean {weights['mean']:.3g}, "
         f"standard deviation {weights['std']:.3g}"
     )
+    angle = weights.get("angle")
+    return text if angle is None else f"{text}; {angle:.1f}° from those of the layer"
