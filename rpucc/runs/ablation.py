@@ -8,7 +8,7 @@ them again. Not for which causes there are (causes.py), for reads of weights as 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +81,8 @@ class AblationRows:
                 "one with noise, bounds, converters or devices is needed, as in rpu-managed"
             )
         names = [cause.name for cause in found]
+        if len(_variations(found)) > 1:
+            names.append(VARIATIONS)
         for name in self.wish.causes or ():
             if name not in names:
                 raise UsageError(
@@ -106,8 +108,8 @@ class AblationRows:
         for cause in self._wanted:
             gone = frozenset(c.name for c in self.causes if cause.name in (c.name, self._needs(c)))
             found.append(RowPlan(f"no-{cause.name}", f"without {cause.label}", gone))
-        variations = frozenset(c.name for c in self.causes if c.variation)
-        if len(variations) > 1 and self.wish.causes is None:
+        variations, chosen = _variations(self.causes), self.wish.causes
+        if VARIATIONS in chosen if chosen is not None else len(variations) > 1:
             found.append(RowPlan(f"no-{VARIATIONS}", f"without {VARIATIONS_LABEL}", variations))
         if self.wish.layers and not variations:
             raise UsageError(f"--layers: target {self.target.name} has no device variations")
@@ -173,6 +175,10 @@ class AblationRows:
             nothing=errors.get(NONE),
             effects=effects_of(self.compared, errors, self.overrides),
         )
+
+
+def _variations(causes: Iterable[Cause]) -> frozenset[str]:
+    return frozenset(cause.name for cause in causes if cause.variation)
 
 
 ON_DEVICES = ("weight-bounds", "bound-spread")

@@ -41,6 +41,10 @@ def test_rows_are_without_what_cannot_be_there_either() -> None:
     }
     few = {row.name for row in rows(causes=("cycle-noise",)).rows}
     assert few == {ALL, NONE, "no-cycle-noise", "only-cycle-noise", "only-granularity"}
+    together = rows(causes=("variations",), layers=("conv2", "conv1,conv2"))
+    assert [row.name for row in together.rows] == [
+        *(ALL, NONE, "no-variations", "no-variations-1-conv2", "no-variations-2-conv1-conv2")
+    ]
 
 
 def test_differences_are_taken_seed_by_seed_against_what_a_cause_needs() -> None:
