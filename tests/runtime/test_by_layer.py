@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import rpucc
 import rpucc.layers
 from rpucc.errors import ArgumentError, DataError, ModelError
+from rpucc.models import build_cnn
 from rpucc.patterns import matches
 from rpucc.runtime.by_layer import _Bench, by_layer
 from rpucc.runtime.data import Dataset
@@ -225,6 +226,17 @@ def test_it_takes_data_as_an_evaluation_does() -> None:
     few = rpucc.by_layer(trainer, data.x_train, data.y_train, samples=7)
     assert few == by_layer(trainer, data.x_train[:7], data.y_train[:7])
     assert few.samples == 7
+
+
+def test_batch_norms_with_statistics_of_the_batch_evaluate_with_running_ones() -> None:
+    data = tiny_data(60)
+    model = build_cnn("c4k3 p2 c6k2 f3", input_shape=(1, 8, 8), batch_norm=True)
+    program = rpucc.compile(model, "rpu-managed", overrides=NOISY, verify=False)
+    trainer = Trainer(Machine(program))
+    trainer.fit(data, epochs=1, batch_size=6, lr=0.05)
+    found = rpucc.by_layer(trainer, data)
+    assert found.target == Score.of(trainer.evaluate(data))
+    assert found.ideal == Score.of(trainer.evaluate(data, ideal=True))
 
 
 def test_it_prints_as_the_table() -> None:
