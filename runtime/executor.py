@@ -106,9 +106,7 @@ class Executor:
         since: nothing before the first of these nodes is done anew, and values are there as the
         last run left them; () for all of it.
         """
-        self.address.sample = sample
-        if self._draws is not None:
-            self._draws[2] = sample
+        self._begin(sample)
         instructions = self._instructions
         if since:
             places = (self._places[node] for node in since if node in self._places)
@@ -120,7 +118,7 @@ class Executor:
 
         places: of `places_to` and `places_behind`. All parts of a step are given the same sample.
         """
-        self.address.sample = sample
+        self._begin(sample)
         self._run([self._instructions[i] for i in places], self._commits if commit else [])
 
     def places_to(self, names: Collection[str]) -> set[int]:
@@ -138,6 +136,12 @@ class Executor:
                 if node in self._places:
                     found.add(self._places[node])
         return found
+
+    def _begin(self, sample: int) -> None:
+        """Say which draws are next: those of the arrays, and of the network itself."""
+        self.address.sample = sample
+        if self._draws is not None:
+            self._draws[2] = sample
 
     def _run(self, instructions: Sequence[Instruction], commits: Sequence[Instruction]) -> None:
         with np.errstate(all="ignore"):  # overflow and division by zero give inf, as in ONNX

@@ -24,6 +24,7 @@ from ..passes.importer_models import net
 from ..passes.test_draw_dropouts import PLAIN, dropped
 from .bounds import correlation, deviations
 from .stock import assert_agree, run_executor, stock_values, training_mode, training_outputs
+from .test_own_loop import entropy, fitted, looped
 
 SEED = 0x1234_5678_9ABC_DEF0
 KEY = (SEED % 2**32, SEED >> 32)
@@ -173,6 +174,23 @@ def test_same_bits_again_on_two_threads_and_resumed(target: str, tmp_path: Path)
     rpucc.Trainer(machine).fit(dataset, **how)
     for name, array in machine.state().items():
         np.testing.assert_array_equal(array, first[name])
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "none", "input_gradients": True}], ids=str)
+def test_a_loop_of_ones_own_draws_what_fit_draws(options: dict[str, object]) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((12, 6), np.float32), rng.integers(0, 4, 12)
+    machine = rpucc.Machine(compiled(dropped()), seed=3)
+    expected = fitted(machine, x, y, 4, 0.1)
+    program = rpucc.compile(dropped(), "ideal", verify=False, **options)
+    machine = rpucc.Machine(program, seed=3)
+    found = looped(machine, x, y, 4, 0.1, entropy)
+    for before, after in zip(expected, found, strict=True):
+        for name, array in before.items():
+            if name != "counters":
+                np.testing.assert_array_equal(after[name], array)
+    shown = machine.forward(x, training=False)
+    np.testing.assert_array_equal(shown, rpucc.Trainer(machine).predict(x))
 
 
 def test_seeds_draw_other_masks() -> None:
