@@ -82,18 +82,19 @@ class DrawDropouts(RpuPass):
 
     def _ratio(self, node: ir.Node) -> float:
         """The ratio of the file; 0 beside a problem where it is none."""
-        ratio, wrong = ratio_of(node), ""
+        ratio, x = ratio_of(node), node.inputs[0]
         if ratio is None:
-            wrong = "is computed, not a constant"
+            wrong = "its ratio is computed, not a constant"
         elif not RATIO.accepts(ratio):
-            wrong = f"is {ratio:g}, not {RATIO.allowed.text}"
-        if not wrong:
-            assert ratio is not None
+            wrong = f"its ratio is {ratio:g}, not {RATIO.allowed.text}"
+        elif ratio and x is not None and x.dtype is not None and x.dtype != ir.DataType.FLOAT:
+            wrong = f"its input is {x.dtype.name.lower()}, not float"
+        else:
             return ratio
         self.problems.add(
             ModelError(
-                f"node {node.name!r} (Dropout): its ratio {wrong}; export it with another, or "
-                'train without it: dropout.policy = "off"'
+                f"node {node.name!r} (Dropout): {wrong}; export it otherwise, or train without it: "
+                'dropout.policy = "off"'
             )
         )
         return 0.0

@@ -137,9 +137,7 @@ def test_a_ratio_that_is_none_is_refused_where_it_would_draw(case: str) -> None:
     model = dropped("b = Dropout (t, r)", r=ratio)
     with pytest.raises(ModelError) as caught:
         compiled(model, verify=False)
-    assert f"node 'drop' (Dropout): its ratio {found}; export it with another, or" in str(
-        caught.value
-    )
+    assert f"node 'drop' (Dropout): its ratio {found}; export it otherwise, or" in str(caught.value)
     assert "\n" not in str(caught.value)
     compiled(model, "dropout.policy=off", verify=False)
     compiled(model, training=False, verify=False)
@@ -149,6 +147,13 @@ def test_a_ratio_that_is_computed_is_refused() -> None:
     model = dropped("s = ReduceMax <keepdims = 0> (t) [drop2] b = Dropout (t, s)")
     with pytest.raises(ModelError, match=r"'drop2' .*ratio is computed, not a constant; export"):
         compiled(model, verify=False)
+
+
+def test_another_type_is_refused() -> None:
+    text = "c = Cast <to = 11> (t) [drop2] e = Dropout (c, r) b = Cast <to = 1> (e)"
+    with pytest.raises(ModelError, match=r"'drop2' .*its input is double, not float; export"):
+        compiled(dropped(text), verify=False)
+    compiled(dropped(text), "dropout.policy=off", verify=False)
 
 
 def test_check_says_so_of_each() -> None:
