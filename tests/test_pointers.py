@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from rpucc.errors import RpuccError
+
 from .repository import BESIDE, IN_PACKAGE, ROOT, files, modules
 
 FILE = re.compile(r"(?<![\w./-])((?:[\w.-]+/)*[\w-]+\.(?:py\.txt|py|md))(?!\w)")
@@ -70,7 +72,12 @@ def is_there(name: str) -> bool:
     for part in name.split(".")[1:]:
         if f"{place}.{part}" in modules():
             place = f"{place}.{part}"
-            found = import_module(place)
+            try:
+                found = import_module(place)
+            except RpuccError:  # an optional package is absent: the source says what is there
+                rest = name.removeprefix(f"{place}.")
+                text = (ROOT / Path(*place.split("."))).with_suffix(".py").read_text("utf-8")
+                return name == place or re.search(rf"^(class|def) {rest}\b", text, re.M) is not None
         elif hasattr(found, part):
             found = getattr(found, part)
         else:
