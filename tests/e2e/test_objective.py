@@ -41,6 +41,17 @@ def weights_of(program: str = "run/program.rpu.onnx") -> list[float]:
     return value.numpy().tolist()
 
 
+def test_a_program_without_a_loss_is_for_a_loop_of_ones_own(cli, train, tiny_model, files):
+    before = files()
+    found = train("--loss", "none")
+    assert (found.code, found.stdout) == (1, "")
+    assert found.stderr.splitlines()[-1].startswith("Error: the program has no loss (compiled")
+    assert found.stderr.rstrip().endswith("or compile it with a loss")
+    assert files() == before
+    assert cli("compile", tiny_model, "--loss", "none", "-o", "own.onnx").code == 0
+    assert Program.load("own.onnx").step.outside
+
+
 def test_class_weights_in_each_of_their_forms(cli, train, tiny_data):
     y = np.load(tiny_data)["y"][:600]
     y[y == 2] = np.where(np.arange((y == 2).sum()) % 5, 1, 2)

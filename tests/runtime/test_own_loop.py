@@ -6,9 +6,11 @@ The reference is `Trainer.fit` itself, watched after every step.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,14 @@ import onnx
 import pytest
 
 import rpucc
-from rpucc.errors import ArgumentError, DataError, RpuccError, UnsupportedError, UsageError
+from rpucc.errors import (
+    ArgumentError,
+    DataError,
+    ModelError,
+    RpuccError,
+    UnsupportedError,
+    UsageError,
+)
 from rpucc.layers import FOR_INPUT
 from rpucc.runtime.kernels.softmax import cross_entropy_head
 from rpucc.runtime.machine import Machine
@@ -195,6 +204,36 @@ def test_a_loop_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     again.save(tmp_path / "again")
     loaded = Machine.load(tmp_path / "again")
     assert same(looped(loaded, x[8:], y[8:], 8, 0.5, entropy)[-1], wanted)
+
+
+@pytest.mark.slow
+def test_a_step_of_lenet_takes_hardly_longer_than_in_fit() -> None:
+    """Time of the processor, in turn, the least of several."""
+    digits = rpucc.load_dataset("mnist-mini")
+    x, y = digits.x_train[:1280], digits.y_train[:1280]
+    one, two = (Machine(program("rpu-managed", "lenet"), 3) for _ in range(2))
+    trainer, times = Trainer(one), {"fit": list[float](), "own": list[float]()}
+
+    class Clock:
+        def on_start(self, _: Any) -> None:
+            self.at: list[float] = []
+
+        def on_step(self, _: Any) -> None:
+            self.at.append(process_time())
+
+    for epoch in range(1, 8):
+        trainer.fit(
+            (x, y, x[:1], y[:1]), epochs=epoch, batch_size=64, lr=0.3, callbacks=[c := Clock()]
+        )
+        times["fit"].append((c.at[-1] - c.at[0]) / (len(c.at) - 1))
+        started = process_time()
+        for i in range(0, len(y), 64):
+            two.backward(entropy(two.forward(x[i : i + 64]), y[i : i + 64]))
+            two.update(0.3)
+        times["own"].append((process_time() - started) * 64 / len(y))
+    ratio = min(times["own"][1:]) / min(times["fit"][1:])
+    print(f"own loop / fit: {ratio:.3f}")
+    assert ratio < 1.1
 
 
 # --- forward and backward ----------------------------------------------------------------------
@@ -466,6 +505,13 @@ def test_what_was_not_compiled_is_said() -> None:
     said = line_of(lambda: Trainer(outside).fit((x, y, x, y), epochs=1), RpuccError)
     assert "loop of your own" in said
     assert Trainer(outside).evaluate(x, y).error is not None
+
+
+def test_without_torch_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "rpucc.torch", raising=False)
+    said = line_of(lambda: rpucc.__getattr__("torch"), ModelError)
+    assert said == "rpucc.torch: needs torch: pip install 'rpucc[torch]'"
 
 
 def test_what_no_loss_needs_is_refused_and_offered() -> None:
