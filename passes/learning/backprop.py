@@ -67,7 +67,8 @@ class Differentiate(RpuPass):
                 f"the model has nothing to train: {_why_nothing(model)}; compile with --inference"
             )
         e = GradientEmitter(model)
-        e.through = Feedback(e, self.target, self.draw, self.bounds)
+        e.through = feedback = Feedback(e, self.target, self.draw, self.bounds)
+        feedback.note_digital()
         step = StepWriter(e, self.target)
         sources = step.trained(sources)
         inputs = step.inputs if self.wanted.input_gradients else []

@@ -20,7 +20,8 @@ from rpucc.errors import TargetError
 from rpucc.feedback import FEEDBACK
 from rpucc.layers import DEVICES, OP, AnalogLayer, analog_layers, weight_scale
 from rpucc.passes.gradients.context import GradientEmitter, Through
-from rpucc.passes.graph_reader import LAYER
+from rpucc.passes.graph_reader import ANALOG, LAYER
+from rpucc.passes.notes import add_notes, listed
 from rpucc.passes.weight_scales import WeightBounds
 from rpucc.passes.window import ints
 
@@ -66,6 +67,18 @@ class Feedback:
         first = layer.first.metadata_props
         notes = {key: first[key] for key in (OP, DEVICES) if key in first}
         return self._matrices[weight], {**notes, LAYER: f"{layer.name}{FEEDBACK}"}
+
+    def note_digital(self) -> None:
+        """Note the digital layers whose policy has a random matrix: they keep their weights."""
+        layers = (n for n in self._e.graph if n.metadata_props.get(ANALOG) == "0")
+        names = dict.fromkeys(str(node.metadata_props.get(LAYER)) for node in layers)
+        asked = [n for n in names if self._target.for_layer(n).update.feedback == "random"]
+        if asked:
+            its = "its own weights" if len(asked) == 1 else "their own weights"
+            add_notes(
+                self._e.model,
+                [f"{listed(asked)}: digital, so errors go back through {its} (update.feedback)"],
+            )
 
     def _values(self, layer: AnalogLayer) -> NDArray[np.float32]:
         """Return B as its devices hold it, in the shape of the layer's weights.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rpucc.feedback import FEEDBACK, ruled_as
+from rpucc.feedback import is_feedback, ruled_as
 from rpucc.layers import AnalogLayer, static_shape
 
 if TYPE_CHECKING:
@@ -22,13 +22,15 @@ def feedback_problems(layers: Sequence[AnalogLayer], target: Target) -> Iterator
     for layer in layers:
         where = f"layer {layer.name!r}"
         if not layer.is_feedback:
+            if is_feedback(layer.name):
+                yield f"{where}: is called as a feedback matrix, but has a forward read"
             random = target.for_layer(layer.name).update.feedback == "random"
             if layer.backward and random:
                 node = layer.backward[0].name
                 yield f"node {node!r}: reads the weights of {where}; the target has a random matrix"
             continue
         owner = owners.get(ruled_as(layer.name))
-        if owner is None or not layer.name.endswith(FEEDBACK):
+        if owner is None or not is_feedback(layer.name):
             yield f"node {layer.first.name!r}: its matrix has no forward read"
         elif target.for_layer(owner.name).update.feedback != "random":
             yield f"{where}: is a feedback matrix; the target has none for {owner.name!r}"

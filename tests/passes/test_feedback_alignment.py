@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from rpucc.compiler.compile import compile_model
 from rpucc.errors import TargetError, VerificationError
 from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.passes.base import RpuPass
@@ -186,6 +187,18 @@ def test_devices_that_hold_no_weights_of_both_signs_are_refused() -> None:
     target = with_arrays((40, 40), overrides=(RANDOM,))
     with pytest.raises(TargetError, match=refused):
         compiled(network(), target, bounds=lambda policy: (0.0, 1.0))
+
+
+def test_digital_layers_keep_their_weights_and_a_note_says_so() -> None:
+    digital = "layer.d.analog=false", "layer.b.analog=false"
+    program = compile_model(network(), "ideal", overrides=[RANDOM, *digital], verify=False)
+    assert [layer.name for layer in analog_layers(program.model)] == ["a", "c", "c:feedback"]
+    (note,) = program.plan.notes
+    assert note == (
+        "'b', 'd': digital, so errors go back through their own weights (update.feedback)"
+    )
+    plain = compile_model(network(), "ideal", overrides=digital, verify=False)
+    assert plain.plan.notes == ()
 
 
 def test_no_layer_is_called_as_a_feedback_matrix() -> None:

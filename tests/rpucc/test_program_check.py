@@ -205,6 +205,15 @@ def feedback_renamed(name: str) -> Change:
     return of_feedback(lambda read: read.metadata_props.__setitem__("rpucc.layer", name))
 
 
+def layer_renamed(name: str) -> Change:
+    def change(model: ir.Model) -> None:
+        for each in model.graph:
+            if each.metadata_props.get("rpucc.layer") == "c":
+                each.metadata_props["rpucc.layer"] = name
+
+    return change
+
+
 def weights_read_back(model: ir.Model) -> None:
     """The errors go through the weights after all."""
     weight = model.graph.initializers["fc.W"]
@@ -292,6 +301,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("feedback", feedback_changed, "fc.W.update"),
     ("feedback", feedback_renamed("c:feedback"), "has not the shape of 'c'"),
     ("feedback", feedback_renamed("nobody:feedback"), "its matrix has no forward read"),
+    ("conv", layer_renamed("c:feedback"), "is called as a feedback matrix, but has a forward read"),
     ("feedback", feedback_renamed("fc"), "two matrices are called layer 'fc'"),
     # cells
     ("tiki-taka", attribute(TIKI, "transfer_every", 0), f"transfer_every = 0: allowed {CELL} 1"),
