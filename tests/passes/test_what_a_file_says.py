@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 import rpucc
-from rpucc.errors import ModelError
+from rpucc.errors import ModelError, UnsupportedError
 
 from .importer_models import net
 
@@ -55,7 +55,6 @@ def batch_norm(attributes: str = "", **statistics: Any) -> onnx.ModelProto:
         ("a = Tanh (h) t = Mul (a, s)", {"s": values(4)}),
         ("a = Tanh (h) t = Add (a, s)", {"s": values(4)}),
         ("c = Constant <value_float = 0.5> () a = Mul (h, c) t = Tanh (a)", {}),
-        ("t = Dropout (h)", {}),
     ],
 )
 def test_what_is_no_weight_of_a_layer_stays(text: str, weights: dict[str, Any]) -> None:
@@ -119,15 +118,26 @@ def test_those_that_were_not_are_the_minibatchs(
     assert norm.attributes["momentum"].as_float() == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("ratio", [0.1, 0.9])
-def test_dropout_is_left_out_with_a_note_where_it_is_in_training_mode(ratio: float) -> None:
-    mode = "m = Constant <value = bool {1}> ()"
-    text = f"r = Constant <value_float = {ratio}> () {mode} t = Dropout (h, r, m)"
-    program = of(between(text))
-    assert not any(node.op_type == "Dropout" for node in program.model.graph)
+@pytest.mark.parametrize("ratio", [0.125, 0.75])
+@pytest.mark.parametrize("mode", ["", ", m"])
+def test_a_dropout_draws_with_its_own_ratio_in_any_mode(ratio: float, mode: str) -> None:
+    constants = f"m = Constant <value = bool {{1}}> () r = Constant <value_float = {ratio}> ()"
+    program = of(between(f"{constants} t = Dropout (h, r{mode})"))
+    (drop,) = (node for node in program.model.graph if node.op_type == "Drop")
+    assert drop.attributes["ratio"].as_float() == ratio
+
+
+@pytest.mark.parametrize("op", ["RandomNormalLike", "RandomUniformLike", "Bernoulli"])
+def test_other_nodes_that_draw_do_so_in_every_run_and_not_behind_a_trained_layer(op: str) -> None:
+    with pytest.raises(UnsupportedError, match=rf"\({op}\): no gradient rule for this op"):
+        rpucc.compile(between(f"a = Sigmoid (h) r = {op} (a) t = Add (h, r)"), "ideal")
+    first = f"a = Sigmoid (x) r = {op} (a) n = Add (x, r)"
+    rest = "h = MatMul (n, w) t = Tanh (h) y = MatMul (t, v)"
+    model = net(f"(float[N,6] x) => (float[N,3] y) {{ {first} {rest} }}", **W)
+    program = rpucc.compile(model, "ideal")
+    assert program.verification.endswith("draws other numbers in each run")
     (note,) = program.plan.notes
-    assert note.endswith("was exported in training mode: left out")
-    assert of(between("t = Dropout (h)")).plan.notes == ()
+    assert "onnxruntime's own generator" in note
 
 
 def test_an_optimiser_of_the_file_is_not_read() -> None:
