@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.cells import COUNT, Cell
+from rpucc.layers import FIRST_STATE, MASKED, mask_of
 from rpucc.passes.graph_reader import known_shape
 from rpucc.passes.graph_writer import Emitter
 from rpucc.step_contract import StepContract
@@ -29,10 +30,12 @@ def give_state(model: ir.Model, update: ir.Node, cell: Cell) -> ir.Node:
     emitter.metadata = dict(update.metadata_props)
     states = [_zero(emitter, weight, name) for name in cell.state]
     names = [f"{weight.name}.{cell.model}.next", *(f"{state.name}.next" for state in states)]
+    mask = [] if (found := mask_of(update)) is None else [found]
     results = emitter.ops(
-        cell.op,
-        *update.inputs,
+        f"{MASKED if mask else ''}{cell.op}",
+        *update.inputs[:FIRST_STATE],
         *states,
+        *mask,
         outputs=names,
         name=update.name or "",
         domain="rpu",

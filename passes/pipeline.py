@@ -26,6 +26,7 @@ from rpucc.passes.learning.feedback_alignment import Draw, undrawn
 from rpucc.passes.learning.objective import Wanted
 from rpucc.passes.manage_bounds import ManageBounds
 from rpucc.passes.manage_noise import ManageNoise
+from rpucc.passes.mask_weights import MaskWeights
 from rpucc.passes.normalise_products import NormaliseProducts
 from rpucc.passes.place import Place
 from rpucc.passes.replicate import Replicate
@@ -91,6 +92,7 @@ PASSES: tuple[PassRow, ...] = (
         training_only=True,
     ),
     PassRow(Tile, lambda o: Tile(o.target)),
+    PassRow(MaskWeights, lambda o: MaskWeights(o.target)),
     PassRow(Replicate, lambda o: Replicate(o.target)),
     PassRow(ManageNoise, lambda o: ManageNoise(o.target)),
     PassRow(ManageBounds, lambda o: ManageBounds(o.target)),

@@ -144,7 +144,7 @@ def _recut(grid: GridSpec, kind: ArrayKind) -> GridSpec:
     """Cut a grid anew for a kind of array, into as few tiles as possible."""
     R, C = grid.shape
     return replace(
-        grid,
+        grid.with_all_tiles(),  # which of others hold zeros alone is not known here
         kind=kind.name,
         row_cuts=balanced_cuts(R, kind.rows),
         col_cuts=balanced_cuts(C, kind.cols),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,8 +32,18 @@ READS = ("Read", "BoundedRead")
 FIRST_STATE = 4
 """Inputs of an update before its state: W, x, d, lr."""
 
-UPDATES = tuple(dict.fromkeys(cell.op for cell in CELLS.values()))
-"""The rpu ops that change one: Update, and those of cells with a state of their own."""
+MASKED = "Masked"
+"""What the name of an update op begins with that has a mask as its last input."""
+
+PLAIN_UPDATES = tuple(dict.fromkeys(cell.op for cell in CELLS.values()))
+"""Update, and the update ops of cells with a state of their own."""
+
+UPDATES = (*PLAIN_UPDATES, *(f"{MASKED}{op}" for op in PLAIN_UPDATES))
+"""The rpu ops that change a matrix: those, each of them with a mask, too."""
+
+ABSENT = "absent"
+"""Attribute of the rpu ops that work on a matrix: the tiles that are not there, by their place in
+[matrix, row block, column segment]; absent where all are."""
 
 OP = "rpucc.op"
 """Node metadata: the op that the layer was, Conv, ConvTranspose, Gemm or MatMul."""
@@ -176,12 +187,25 @@ class AnalogLayer:
     @property
     def state(self) -> dict[str, str]:
         """What its cells hold besides the weights -> the initializer that it is; empty without."""
-        if not self.updates or len(self.updates[0].inputs) == FIRST_STATE:
+        states = states_of(self.updates[0]) if self.updates else ()
+        if not states:
             return {}
-        op, states = self.updates[0].op_type, self.updates[0].inputs[FIRST_STATE:]
+        op = self.updates[0].op_type.removeprefix(MASKED)
         cell = next(cell for cell in CELLS.values() if cell.op == op)
         names = (value.name if value is not None else None for value in states)
         return dict(zip(cell.model_construct().state, map(str, names), strict=True))
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Which weights its update changes [R, C]; None where it changes all, or there is none."""
+        value = mask_of(self.updates[0]) if self.updates else None
+        tensor = None if value is None else value.const_value
+        return None if tensor is None else tensor.numpy()
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """The tiles that are not there, by their place in [matrix, row block, column segment]."""
+        return tuple(self.forward[0].attributes.get_ints(ABSENT, ()))
 
     def state_name(self, key: str) -> str:
         """Return what a part of its state is called; the weight itself is "".
@@ -246,6 +270,17 @@ def weight_of(node: ir.Node) -> ir.Value:
     raise ValueError(f"node {node.name!r}: its weight input is absent")
 
 
+def mask_of(update: ir.Node) -> ir.Value | None:
+    """Return the mask of an update, bool [R, C]: true where its weight is changed; None without."""
+    return update.inputs[-1] if update.op_type.startswith(MASKED) else None
+
+
+def states_of(update: ir.Node) -> Sequence[ir.Value | None]:
+    """Return the inputs of an update that are the state of its cells."""
+    end = len(update.inputs) - update.op_type.startswith(MASKED)
+    return update.inputs[FIRST_STATE:end]
+
+
 def weight_scale(read: ir.Node) -> NDArray[np.float32] | None:
     """Return what the outputs of a Read are multiplied by, in their shape; None for nothing."""
     name = read.metadata_props.get(WEIGHT_SCALE)
@@ -277,6 +312,18 @@ def reads_per_sample(node: ir.Node) -> int:
     if not all(isinstance(dim, int) for dim in dims):
         raise ValueError(f"node {node.name!r}: its input {x.name!r} {x.shape} is not static")
     return math.prod(int(dim) for dim in dims if isinstance(dim, int))
+
+
+def left_out(node: ir.Node) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the tiles of a node's matrix that are not there: row block, segment, height, width.
+
+    Those of all its matrices, one after the other.
+    """
+    rows, columns = (tuple(node.attributes.get_ints(key, ())) for key in ("row_cuts", "col_cuts"))
+    for place in node.attributes.get_ints(ABSENT, ()):
+        block, segment = divmod(place % (segments(rows) * segments(columns)), segments(columns))
+        height, width = rows[block + 1] - rows[block], columns[segment + 1] - columns[segment]
+        yield block, segment, height, width
 
 
 def segments(cuts: tuple[int, ...]) -> int:

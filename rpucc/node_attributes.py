@@ -76,6 +76,17 @@ def cuts(name: str, doc: str = "", *, default: tuple[int, ...] | None = None) ->
     return Attribute(name, "INTS", allowed, default, doc)
 
 
+def places(name: str, most: int, doc: str = "") -> Attribute:
+    """Places that rise, each from 0 to most - 1; by default none."""
+    text = f"integers that rise, from 0 to {most - 1}"
+    return Attribute(name, "INTS", Allowed(text, lambda v: _rise_below(v, most)), (), doc)
+
+
+def _rise_below(found: Any, most: int) -> bool:
+    inside = all(0 <= each < most for each in found)
+    return inside and all(a < b for a, b in pairwise(found))
+
+
 def _rise_from_zero(found: Any) -> bool:
     return len(found) > 1 and found[0] == 0 and all(a < b <= LARGEST for a, b in pairwise(found))
 

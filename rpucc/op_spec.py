@@ -15,11 +15,12 @@ from typing import Literal, TypeAlias
 import onnx_ir as ir
 
 from rpucc.cost.operations import Rule
-from rpucc.layers import MOST_TILES
+from rpucc.layers import ABSENT, MOST_TILES
 from rpucc.node_attributes import (
     LARGEST,
     Attribute,
     Value,
+    places,
     policy_attributes,
     whole,
 )
@@ -43,6 +44,9 @@ GROUPS = (
 )
 """How many matrices of one shape W holds, and which tiles they are."""
 
+LEFT_OUT = places(ABSENT, MOST_TILES, "tiles of fixed zeros that are not there, counted row by row")
+"""Which of the tiles of a matrix are not there; a node without it has them all."""
+
 
 @dataclass(frozen=True)
 class OpSpec:
@@ -64,6 +68,8 @@ class OpSpec:
     """The ops that `OnNode` names whose keys it carries as attributes: its own name, mostly."""
     integers: tuple[str, ...] = ()
     """Inputs that are int64, as is what comes of them; all else is float or double."""
+    flags: tuple[str, ...] = ()
+    """Inputs that are bool."""
     work: Rule | None = None
     """Digital operations of a node; None where it takes none."""
     interval: IntervalRule | None = None

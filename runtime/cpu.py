@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rpucc.layers import UPDATES
+from rpucc.layers import MASKED, UPDATES
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.chains import FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
 from rpucc.runtime.digital import NATIVE
@@ -29,11 +29,12 @@ CPU = Backend(
         "AppendOne": build_append_one,
         "Assign": build_assign,
         "Collect": build_collect,
+        **dict.fromkeys(UPDATES, build_cell_update),
         "Update": build_update,
+        f"{MASKED}Update": build_update,
         "BatchNorm": build_batch_norm,
         "BatchNormGradient": build_batch_norm_gradient,
         "Drop": build_drop,
-        **dict.fromkeys((op for op in UPDATES if op != "Update"), build_cell_update),
     },
     standard=NATIVE,
     other=build_session,

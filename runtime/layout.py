@@ -34,15 +34,17 @@ class Layout:
     tiles: IntArray
     key: tuple[np.uint32, np.uint32]
     groups: int = 1
+    there: NDArray[np.bool_] | None = None
+    """[B, S]: which tiles there are, where some are left out; those keep their numbers."""
 
     @classmethod
     def of(
         cls, row_cuts: Sequence[int], col_cuts: Sequence[int], key: tuple[np.uint32, np.uint32], *,
-        first_tile: int = 0, groups: int = 1,
+        first_tile: int = 0, groups: int = 1, absent: Sequence[int] = (),
     ) -> Layout:  # fmt: skip
         """Matrices of one shape, one below the other; tiles are numbered row by row.
 
-        row_cuts: the borders of one of them, from 0 to its rows.
+        row_cuts: the borders of one of them, from 0 to its rows; absent: tiles that are not there.
         """
         one = np.asarray(row_cuts, np.int64)
         starts = np.arange(groups)[:, None] * one[-1]
@@ -50,7 +52,8 @@ class Layout:
         columns = np.asarray(col_cuts, np.int64)
         shape = len(rows) - 1, len(columns) - 1
         tiles = first_tile + np.arange(shape[0] * shape[1], dtype=np.int64).reshape(shape)
-        return cls(rows, columns, tiles, key, groups)
+        there = np.isin(tiles, first_tile + np.asarray(absent), invert=True) if absent else None
+        return cls(rows, columns, tiles, key, groups, there)
 
     def numbered_on(self, times: int) -> Layout:
         """The same matrix on other tiles, whose ids follow after so many times its number."""
@@ -62,9 +65,14 @@ class Layout:
         return int(self.row_cuts[-1]), int(self.col_cuts[-1])
 
     @property
+    def ids(self) -> IntArray:
+        """The tile ids, [B, S]; -1 for a tile that is not there."""
+        return self.tiles if self.there is None else np.where(self.there, self.tiles, -1)
+
+    @property
     def for_kernels(self) -> Tiles:
         """The same, as the update kernels take it."""
-        return Tiles(self.row_cuts, self.col_cuts, self.tiles)
+        return Tiles(self.row_cuts, self.col_cuts, self.ids)
 
     @property
     def group_cuts(self) -> IntArray:
@@ -73,8 +81,8 @@ class Layout:
 
     @property
     def group_tiles(self) -> IntArray:
-        """The tile ids by group: [groups, row blocks of a group, column segments]."""
-        return self.tiles.reshape(self.groups, -1, self.tiles.shape[1])
+        """The tile ids by group: [groups, row blocks of a group, column segments]; -1 as `ids`."""
+        return self.ids.reshape(self.groups, -1, self.tiles.shape[1])
 
     def by_group(self, W: FloatArray) -> FloatArray:
         """A matrix [R, C] by group: [groups, R / groups, C], a view."""

@@ -17,6 +17,7 @@ from rpucc import arguments, run_files
 from rpucc.errors import CheckpointError, RpuccError
 from rpucc.feedback import is_feedback
 from rpucc.layers import analog_layers
+from rpucc.masks import missing_devices
 from rpucc.program import Program
 from rpucc.runtime.array import Array
 from rpucc.runtime.cells.make import make_cells
@@ -95,16 +96,20 @@ class Machine(MachineLoop):
             self.key,
             first_tile=attributes.get_int("first_tile", 0),
             groups=layer.matrices,
+            absent=layer.absent,
         )
+        weights = layer.weight.const_value.numpy()
         return make_cells(
             layer.name,
             layout,
             policy.cell.settings,
             lambda plane: device_of(policy, self.program.trust, plane),
-            layer.weight.const_value.numpy(),
+            weights,
             pulsed=policy.update.pulsed,
             calibration=policy.calibration,
             training=bool(layer.updates),
+            mask=layer.mask,
+            missing=missing_devices(layer, policy.update.mask),
         )
 
     @property
@@ -179,7 +184,9 @@ class Machine(MachineLoop):
             for name, found in measure(
                 home, self.program.target, self.counters.sample, reads
             ).items():
-                state[name], errors[self.arrays[name].layer] = found.weights, found.error
+                array = self.arrays[name]
+                array.main.leave_missing(found.weights)  # known to be 0, whatever a read says
+                state[name], errors[array.layer] = found.weights, found.error
         exported = export(self.program.model, state, f"program {self.program.name!r}", errors)
         if place is not None:
             exported.save(place)

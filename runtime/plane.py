@@ -62,6 +62,10 @@ class Plane:
     reference: FloatArray | None = None
     learns: bool = True
     """False for one that stays as it was programmed."""
+    mask: NDArray[np.bool_] | None = None
+    """Of some weights that stay what they are [R, C]: true where the weight is trained."""
+    missing: NDArray[np.bool_] | None = None
+    """Crosspoints without a device [R, C]: their weight is 0 whatever is programmed."""
     symmetry: Symmetry | None = None
     """What zero-shifting found and left."""
     clipped: int = field(init=False, default=0)
@@ -75,13 +79,25 @@ class Plane:
         self.clipped = 0
         if not self.pulsed:
             self.W[...] = W
+            self.leave_missing(self.W)
             return
         for rows in self.layout.row_blocks():
             low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
             wanted = np.asarray(W[rows], np.float32)
             programmed = np.clip(wanted, low, high)
+            self.leave_missing(programmed, rows)
             self.clipped += int(np.count_nonzero(programmed != wanted))
             self.W[rows] = programmed
+
+    @property
+    def masked(self) -> bool:
+        """Whether some of its weights stay what they are."""
+        return self.mask is not None
+
+    def leave_missing(self, W: FloatArray, rows: slice = slice(None)) -> None:
+        """Make weights W [R, C], or those of some rows, 0 where there is no device."""
+        if self.missing is not None:
+            W[self.missing[rows]] = 0
 
     def pulse(self, counts: NDArray[np.integer[Any]], sample: int) -> int:
         """Give every device exactly so many pulses, up where positive; returns how many.
@@ -157,8 +173,12 @@ class Plane:
             low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
             slack = np.float32(1e-3) * np.maximum(np.abs(low), np.abs(high))
             beyond = np.abs(self.W[rows] - np.clip(self.W[rows], low, high)) > slack
+            if self.missing is not None:
+                beyond &= ~self.missing[rows]
             if beyond.any():
                 return float(self.W[rows][beyond][0])
+        if self.missing is not None and self.W[self.missing].any():
+            return float(self.W[self.missing & (self.W != 0)][0])
         return None
 
     @property

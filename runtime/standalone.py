@@ -32,6 +32,7 @@ from rpucc.runtime.devices import Device, device_of
 from rpucc.runtime.kernels.philox import seed_key
 from rpucc.runtime.layout import Layout
 from rpucc.target.target import Target
+from rpucc.target.values import NO_MASK
 from rpucc.trust import Trust
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ class StandaloneArray(Array):
         self._tables = {name: table_of(name, table) for name, table in tables.items()}
         self._tables["device"] = device_table(device)
         policy = self.policy = self._read_tables({})
+        if policy.update.mask != NO_MASK:
+            raise ArgumentError(
+                f"update.mask: found {policy.update.mask!r}; allowed: none, an array by itself "
+                "has no model whose weights it could fix"
+            )
         made = make_cells(
             NAME,
             Layout.of(row_borders, col_borders, seed_key(self.seed)),

@@ -32,6 +32,7 @@ CORE |= {
     "files",
     "layer_rules",
     "limits",
+    "masks",
     "placement",
 }
 CORE |= {"program_check", "run_files", "stamps", "texts"}

@@ -39,16 +39,16 @@ class Energy:
 class Lines:
     """The lines and crosspoints of all tiles of one layer that one read or update uses."""
 
-    rows: int
+    rows: float
     """Rows, once for every tile that has them: R times the column segments."""
-    columns: int
+    columns: float
     """Columns, once for every tile that has them: C times the row blocks."""
-    crosspoints: int
-    """R · C: unused lines of an array are not driven."""
+    crosspoints: float
+    """R · C: unused lines of an array are not driven, nor are those of tiles that are not there."""
 
 
 def read_energy(
-    reads: float, inputs: int, outputs: int, crosspoints: int, *,
+    reads: float, inputs: float, outputs: float, crosspoints: float, *,
     t_read: float, dac_bits: int, adc_bits: int, table: CostTable,
 ) -> Energy:  # fmt: skip
     """Return the energy of `reads` reads, repetitions included.

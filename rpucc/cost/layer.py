@@ -21,11 +21,12 @@ from rpucc.cost.energy import (
 )
 from rpucc.cost.timing import Cycle, Pace
 from rpucc.cost.traffic import incoming, partial_sums
-from rpucc.layers import AnalogLayer, reads_per_sample
+from rpucc.layers import AnalogLayer, left_out, reads_per_sample
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from rpucc.cost.transfers import Transfers
     from rpucc.plan.layers import LayerPlan
     from rpucc.target.target import CostTable, Periphery
 
@@ -102,10 +103,12 @@ class LayerCoster:
     def _lines(self) -> Lines:
         """The lines and crosspoints that one read of all groups of one copy drives."""
         row_blocks, column_segments = self.plan.grid
+        gone = [(height, width) for _, _, height, width in left_out(self.layer.forward[0])]
+        copies = self.layer.learners  # which are alike
         return Lines(
-            rows=self._rows * column_segments,
-            columns=self.plan.groups * self.plan.C * row_blocks,
-            crosspoints=self._rows * self.plan.C,
+            rows=self._rows * column_segments - sum(height for height, _ in gone) / copies,
+            columns=self.plan.groups * self.plan.C * row_blocks - sum(w for _, w in gone) / copies,
+            crosspoints=self._rows * self.plan.C - sum(h * w for h, w in gone) / copies,
         )
 
     @property
@@ -124,11 +127,9 @@ class LayerCoster:
     def _read_in(self, cycle: Cycle, nodes: list[ir.Node], *, transposed: bool) -> CycleCost:
         lines, (row_blocks, column_segments) = self._lines, self.plan.grid
         if transposed:
-            inputs, outputs = lines.rows, lines.columns
-            results, segments = self.plan.groups * self.plan.C, row_blocks
+            inputs, outputs, segments = lines.rows, lines.columns, row_blocks
         else:
-            inputs, outputs = lines.columns, lines.rows
-            results, segments = self._rows, column_segments
+            inputs, outputs, segments = lines.columns, lines.rows, column_segments
         counts = [reads_per_sample(node) for node in nodes]
         count = sum(counts)
         rereads = count * self.pace.rereads(cycle)
@@ -136,7 +137,7 @@ class LayerCoster:
         periphery = self.periphery.backward if transposed else self.periphery
         value_bits = self.table.value_bits
         bits = sum(incoming(n, self.batch).bits(periphery.dac_bits, value_bits) for n in nodes)
-        bits += partial_sums(count, results, segments) * (periphery.adc_bits or value_bits)
+        bits += partial_sums(count, outputs, segments) * (periphery.adc_bits or value_bits)
         electric = read_energy(
             repeated, inputs, outputs, lines.crosspoints * self.visible, t_read=self.pace.t_read,
             dac_bits=periphery.dac_bits, adc_bits=periphery.adc_bits, table=self.table,
@@ -161,10 +162,9 @@ class LayerCoster:
             count * copies, self._lines, bl=pace.bl, t_pulse=pace.t_pulse, table=self.table
         )
         transfers = columns = 0.0
-        found, rows = pace.transfers, self._rows
-        # What one column of every tile in a row of tiles drives.
-        one = Lines(rows=rows, columns=self.plan.groups * self.plan.grid[0], crosspoints=rows)
+        found, one = pace.transfers, Lines(0, 0, 0)
         if found is not None:
+            one = self._one_column(found)
             transfers = found.of(count) * found.columns
             columns = found.of(count) * found.everywhere * copies
             energy += read_energy(
@@ -181,10 +181,18 @@ class LayerCoster:
             rereads=0.0,
             seconds=sum(pace.seconds("update", each) for each in counts),
             dac_conversions=columns * one.columns if periphery.dac_bits else 0.0,
-            adc_conversions=columns * rows if periphery.adc_bits else 0.0,
+            adc_conversions=columns * one.rows if periphery.adc_bits else 0.0,
             moved_bytes=0.0,
             energy=energy,
         )
+
+    def _one_column(self, found: Transfers) -> Lines:
+        """What one column of every tile in a row of tiles drives, on average."""
+        copies, everywhere = self.layer.learners, max(found.everywhere, 1)
+        rows = self._rows - found.absent_values / copies / everywhere
+        all_columns = self.plan.groups * self.plan.grid[0]
+        columns = all_columns - found.absent_columns / copies / everywhere
+        return Lines(rows=rows, columns=columns, crosspoints=rows)
 
 
 def _is_transposed(read: ir.Node) -> bool:

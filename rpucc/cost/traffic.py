@@ -68,9 +68,9 @@ def _is_local(producer: ir.Node, read: ir.Node) -> bool:
 _LAYOUT = ("Reshape", "Transpose")
 
 
-def partial_sums(reads: float, outputs: int, segments: int) -> float:
+def partial_sums(reads: float, outputs: float, segments: int) -> float:
     """Return the partial sums that leave arrays to be added up: none where there is one segment.
 
-    outputs: result lines of the matrix; segments: tiles that each give a part of the same result.
+    outputs: output lines of all tiles; segments: tiles that each give a part of the same result.
     """
-    return reads * outputs * segments if segments > 1 else 0.0
+    return reads * outputs if segments > 1 else 0.0

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from rpucc.layers import left_out
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -26,6 +28,10 @@ class Transfers:
     """Columns that it takes of one row of tiles together."""
     bl: int
     """Pulse slots of a column; 0 without pulse trains."""
+    absent_columns: int = 0
+    """Of tiles that are not there: the columns that a transfer does not take, of all matrices."""
+    absent_values: int = 0
+    """The crosspoints in them."""
 
     def of(self, updates: float) -> float:
         """Return the transfers of so many updates of one sample; minibatches are of one sample.
@@ -44,7 +50,10 @@ def transfers_of(update: ir.Node) -> Transfers | None:
     wanted = attributes.get_int("transfer_columns", 1)
     widths = [end - start for start, end in pairwise(attributes.get_ints("col_cuts", ()))]
     taken = [min(wanted, width) for width in widths]
+    absent = [(taken[s], height) for _, s, height, _ in left_out(update)]
     return Transfers(
+        absent_columns=sum(columns for columns, _ in absent),
+        absent_values=sum(columns * height for columns, height in absent),
         every=attributes.get_int("transfer_every", 1),
         by_minibatch=bool(attributes.get_int("transfer_by_minibatch", 0)),
         columns=max(taken, default=0),

@@ -17,6 +17,8 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `Rescale(y, s) -> rescaled` | y [.., S, R], s [.., S] -> [.., S, R] |
 | `Update(W, x, d, lr) -> W2` | W [R, C], x [.., C], d [.., R], lr [] -> [R, C] |
 | `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
+| `MaskedUpdate(W, x, d, lr, mask) -> W2` | as Update, where mask [R, C] (bool) is true |
+| `MaskedTikiTakaUpdate(.., mask)` | as TikiTakaUpdate, where mask is true |
 | `BatchNorm(x, scale, bias, mean, var, training)` | x [N, C, *space] -> y, and four of [C] |
 | `BatchNormGradient(d, x, scale, centre, deviation, training)` | d as x -> dx, dscale, dbias |
 | `Drop(x, training, draws) -> (y, mask)` | x [N, ...], draws [3] -> both as x |
@@ -46,6 +48,7 @@ from rpucc.opset.batch_norm import BATCH_NORM, BATCH_NORM_GRADIENT
 from rpucc.opset.cell_updates import CELL_UPDATES
 from rpucc.opset.drop import DROP
 from rpucc.opset.im2col import IM2COL
+from rpucc.opset.masked_updates import MASKED_UPDATES
 from rpucc.opset.noise_manage import NOISE_MANAGE, RESCALE
 from rpucc.opset.read import BOUNDED_READ, READ
 from rpucc.opset.schemas import register
@@ -90,6 +93,7 @@ OPS: dict[str, OpSpec] = {
         RESCALE,
         UPDATE,
         *CELL_UPDATES,
+        *MASKED_UPDATES,
         BATCH_NORM,
         BATCH_NORM_GRADIENT,
         DROP,

@@ -13,10 +13,10 @@ from rpucc.cost.operations import Node, Operations
 from rpucc.cost.transfers import transfers_of
 from rpucc.node_attributes import carried, cuts
 from rpucc.op_shapes import Attributes, Shape, agree
-from rpucc.op_spec import CUTS, GROUPS, OpSpec
+from rpucc.op_spec import CUTS, GROUPS, LEFT_OUT, OpSpec
 from rpucc.opset.update import UPDATE
 
-GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS)
+GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS, LEFT_OUT)
 
 
 def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
@@ -36,7 +36,8 @@ def work(node: Node) -> Operations:
     assert found is not None
     assert UPDATE.work is not None
     updates = node.input(1) / node.dim(1, -1)
-    values = found.of(updates) * found.everywhere * node.dim(0, 0)
+    each = found.everywhere * node.dim(0, 0) - found.absent_values
+    values = found.of(updates) * each
     return UPDATE.work(node) + Operations(multiplies=values)
 
 

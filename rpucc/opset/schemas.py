@@ -44,6 +44,8 @@ def _schema(spec: OpSpec, version: int) -> OpSchema:
 
 
 def _type(spec: OpSpec, name: str) -> str:
+    if name in spec.flags:
+        return "tensor(bool)"
     return "tensor(int64)" if spec.is_integer(name) else "T"
 
 

@@ -29,6 +29,12 @@ def origin_of(value: ir.Value | None) -> Origin | None:
     return found if isinstance(found, Origin) else None
 
 
+def matrix_origin_of(value: ir.Value) -> MatrixOrigin | None:
+    """Return what the matrix of a layer comes from; None where nobody knows."""
+    found = value.meta.get(_KEY)
+    return found if isinstance(found, MatrixOrigin) else None
+
+
 def note_origin(value: ir.Value, origin: Origin | MatrixOrigin | None) -> None:
     """Note what a constant comes from; None where that cannot be said."""
     if origin is not None:

@@ -32,6 +32,8 @@ class GridSpec:
     """The planes of its cells. The copies are those of the first plane, then of the next."""
     devices: int = 1
     """Devices a weight: the rows of a group's matrix are so many times its outputs."""
+    absent: tuple[int, ...] = ()
+    """Tiles of each copy that are not there, by their place in [group, row block, segment]."""
     pins: tuple[int, ...] = ()
     """The arrays that the user chose: one id a tile in the order of `Placement.blocks`, or one id
     an array where groups lie side by side. Empty leaves the choice to `place`."""
@@ -75,18 +77,34 @@ class GridSpec:
 
     @property
     def tiles(self) -> int:
-        """Tiles of all groups, copies and planes."""
-        return self.copies * self.groups * self.cells[0] * self.cells[1]
+        """Tiles of all groups, copies and planes that are there."""
+        return self.copies * (self.groups * self.cells[0] * self.cells[1] - len(self.absent))
 
     def positions(self) -> Iterator[tuple[int, int, int, int]]:
         """Yield copy, group, row block and column segment of each tile, in that order."""
         rows, cols = map(range, self.cells)
-        return product(range(self.copies), range(self.groups), rows, cols)
+        every = product(range(self.copies), range(self.groups), rows, cols)
+        if not self.absent:
+            return every
+        gone, of_a_copy = set(self.absent), self.groups * len(rows) * len(cols)
+        return (place for i, place in enumerate(every) if i % of_a_copy not in gone)
 
     @property
     def weights(self) -> int:
-        """Crosspoints that hold a device, all groups and copies."""
-        return self.copies * self.groups * self.shape[0] * self.shape[1]
+        """Crosspoints of the tiles that are there, all groups and copies."""
+        whole = self.groups * self.shape[0] * self.shape[1]
+        return self.copies * (whole - sum(h * w for h, w in map(self.tile_size, self.absent)))
+
+    def tile_size(self, place: int) -> tuple[int, int]:
+        """Return height and width of a tile by its place in [group, row block, segment]."""
+        rest, col = divmod(place, self.cells[1])
+        row = rest % self.cells[0]
+        heights, widths = self.row_cuts, self.col_cuts
+        return heights[row + 1] - heights[row], widths[col + 1] - widths[col]
+
+    def with_all_tiles(self) -> GridSpec:
+        """Return the grid without a tile left out."""
+        return replace(self, absent=())
 
 
 class Block(NamedTuple):
@@ -129,21 +147,37 @@ class Piece:
 
     @cached_property
     def count(self) -> int:
-        """Tiles of the piece."""
-        return len(self.copies) * self.grid.groups * len(self.rows) * len(self.cols)
+        """Tiles of the piece that are there."""
+        return len(self.copies) * len(self._there)
 
     def tile(self, index: int) -> tuple[int, int, int, int]:
         """Return copy, group, row block and column segment of tile `index`."""
-        rest, col = divmod(index, len(self.cols))
-        rest, row = divmod(rest, len(self.rows))
-        copy, group = divmod(rest, self.grid.groups)
+        copy, nth = divmod(index, len(self._there))
+        rest, col = divmod(self._there[nth], len(self.cols))
+        group, row = divmod(rest, len(self.rows))
         return self.copies[copy], group, self.rows[row], self.cols[col]
 
     def index(self, copy: int, group: int, row: int, col: int) -> int:
         """Return which tile of the piece lies there; the inverse of `tile`."""
         i, j = bisect_left(self.rows, row), bisect_left(self.cols, col)
-        nth_group = (copy - self.copies.start) * self.grid.groups + group
-        return (nth_group * len(self.rows) + i) * len(self.cols) + j
+        place = (group * len(self.rows) + i) * len(self.cols) + j
+        nth = bisect_left(self._there, place)
+        return (copy - self.copies.start) * len(self._there) + nth
+
+    @cached_property
+    def _there(self) -> Sequence[int]:
+        """The tiles of a copy that are there, counted through the piece alone, ascending."""
+        all_of_them = range(self.grid.groups * len(self.rows) * len(self.cols))
+        if not self.grid.absent:
+            return all_of_them
+        gone = set(self.grid.absent)
+        places = product(range(self.grid.groups), self.rows, self.cols)
+        blocks, segments = self.grid.cells
+        return [
+            i
+            for i, (group, row, col) in enumerate(places)
+            if (group * blocks + row) * segments + col not in gone
+        ]
 
 
 def whole_pieces(grid: GridSpec, position: int) -> Iterator[Piece]:

@@ -59,7 +59,7 @@ class Placement:
         """
         ranges = [range(run.first, run.first + run.arrays.count) for run in self._runs_of[layer]]
         ranges.sort(key=lambda ids: ids.start)
-        if all(a.stop == b.start for a, b in pairwise(ranges)):
+        if ranges and all(a.stop == b.start for a, b in pairwise(ranges)):
             return range(ranges[0].start, ranges[-1].stop)
         return [array for ids in ranges for array in ids]
 
@@ -118,11 +118,11 @@ class Placement:
     @cached_property
     def _runs_of(self) -> dict[str, list[ArrayRun]]:
         """Layer to the runs of arrays that hold tiles of it."""
-        found: dict[str, list[ArrayRun]] = {}
+        found: dict[str, list[ArrayRun]] = {grid.layer: [] for grid in self.grids}
         for runs in self._runs.values():
             for run in runs:
                 for layer in {part.piece.grid.layer: None for part in run.arrays.parts}:
-                    found.setdefault(layer, []).append(run)
+                    found[layer].append(run)
         return found
 
     def _layer_blocks(self, grid: GridSpec) -> Iterator[Block]:

@@ -33,5 +33,12 @@ def _grid(layer: AnalogLayer, target: Target) -> GridSpec:
         copies=layer.replicas * len(planes),
         planes=planes,
         devices=layer.devices,
+        absent=_of_one_copy(layer),
         pins=() if layer.is_feedback else policy.arrays,
     )
+
+
+def _of_one_copy(layer: AnalogLayer) -> tuple[int, ...]:
+    """The tiles left out of each copy; copies that learn apart, which are alike, are several."""
+    of_a_copy = layer.tiles // layer.learners
+    return tuple(place for place in layer.absent if place < of_a_copy)

@@ -25,6 +25,7 @@ from rpucc.layers import (
     segments,
     static_shape,
 )
+from rpucc.masks import missing_devices
 from rpucc.node_attributes import Value
 
 if TYPE_CHECKING:
@@ -100,6 +101,14 @@ class LayerPlan:
     feedback: bool = False
     """Whether it is the fixed random matrix that the errors of a layer go back through
     (`update.feedback`): it is read in the backward cycle alone."""
+    fixed: int = 0
+    """Weights that `update.mask` keeps what they are."""
+    tiles_left_out: int = 0
+    """Tiles of all groups, copies and planes that hold nothing but fixed zeros: there are none."""
+    arrays_saved: int = 0
+    """Arrays that the layer would take more if they were there."""
+    reads_saved: int = 0
+    """Reads of single tiles, of all planes that a read sees, that one sample would take more."""
 
     @property
     def frozen(self) -> bool:
@@ -138,6 +147,13 @@ def as_trained(layer: LayerPlan, target: Target) -> LayerPlan:
     return replace(layer, update=dict(FROZEN))
 
 
+def with_arrays_saved(layer: LayerPlan, whole: Placement) -> LayerPlan:
+    """Return a layer's plan with what it saves; whole: the placement with all tiles there."""
+    if not layer.tiles_left_out:
+        return layer
+    return replace(layer, arrays_saved=whole.count_of(layer.name) - layer.arrays)
+
+
 def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:
     return sum(pace.seconds(cycle, reads_per_sample(node)) for node in nodes)
 
@@ -169,7 +185,7 @@ def analog_plan(
         array=kind.name,
         array_size=(kind.rows, kind.cols),
         tiles=spec.tiles,
-        utilisation=spec.weights / (arrays * kind.rows * kind.cols),
+        utilisation=spec.weights / (arrays * kind.rows * kind.cols) if arrays else 0.0,
         reads_forward=forward,
         reads_backward=backward,
         updates=updates,
@@ -190,7 +206,17 @@ def analog_plan(
         weight_scale=layer.weight_scale,
         clipped=layer.beyond_bounds,
         feedback=layer.is_feedback,
+        fixed=fixed_weights(layer, target),
+        tiles_left_out=spec.with_all_tiles().tiles - spec.tiles,
+        reads_saved=len(spec.absent) * len(cell.gains) * (forward + backward),
     )
+
+
+def fixed_weights(layer: AnalogLayer, target: Target) -> int:
+    """Count the weights of the network in a layer that its mask keeps what they are."""
+    found = missing_devices(layer, target.for_layer(layer.name).update.mask)
+    held = found if layer.mask is None else ~layer.mask
+    return 0 if held is None else int(held.sum()) // (layer.devices * layer.learners)
 
 
 def _original_op(node: ir.Node) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,13 @@ from rpucc.feedback import ruled_as
 from rpucc.layers import AnalogLayer, analog_layers
 from rpucc.plan.dependencies import array_steps
 from rpucc.plan.layers import LayerPlan as LayerPlan
-from rpucc.plan.layers import analog_plan, as_trained, digital_nodes, digital_plan
+from rpucc.plan.layers import (
+    analog_plan,
+    as_trained,
+    digital_nodes,
+    digital_plan,
+    with_arrays_saved,
+)
 from rpucc.plan.layers import digital_layers as digital_layers
 from rpucc.plan.schedule import Stage, critical_path, finish, timeline
 from rpucc.step_contract import StepContract
@@ -110,6 +117,9 @@ class Plan:
             ((order[nodes[0]], False), digital_plan(nodes)) for nodes in digital_nodes(model)
         ]
         layers = [layer for _, layer in sorted(placed, key=lambda pair: pair[0])]
+        whole = _with_all_tiles(grids, target.arrays, share=target.placement.share)
+        if whole is not None:
+            layers = [with_arrays_saved(layer, whole) for layer in layers]
         if StepContract.of(model).state:
             layers = [as_trained(layer, target) for layer in layers]
         slowest = max((layer.seconds for layer in layers), default=0.0)
@@ -164,6 +174,14 @@ class Plan:
         from rpucc.placement import place
 
         return place(self.grids, self.kinds, share=self.share)
+
+    @cached_property
+    def arrays_saved(self) -> dict[str, int]:
+        """Array kind to the arrays that tiles of nothing but fixed zeros, left out, would take."""
+        whole = _with_all_tiles(self.grids, self.kinds, share=self.share)
+        needed = {} if whole is None else whole.arrays
+        saved = {kind: count - self.arrays.get(kind, 0) for kind, count in needed.items()}
+        return {kind: count for kind, count in saved.items() if count > 0}
 
     def arrays_if(self, *, share: bool) -> dict[str, int]:
         """Array kind to the number of arrays with or without sharing, pins of layers left out."""
@@ -276,6 +294,7 @@ class Plan:
                 "arrays": self.arrays,
                 "arrays_apart": self.arrays_if(share=False),
                 "arrays_sharing": self.arrays_if(share=True),
+                "arrays_saved": self.arrays_saved,
                 "tiles": self.tiles,
                 "weights": self.weights,
                 "feedback_weights": self.feedback_weights,
@@ -293,6 +312,18 @@ class Plan:
             "digital": [each.to_dict() for each in self.digital],
             "notes": list(self.notes),
         }
+
+
+def _with_all_tiles(
+    grids: Sequence[GridSpec], kinds: Sequence[ArrayKind], *, share: bool
+) -> Placement | None:
+    """Return where tiles would lie if all were there; None where they are."""
+    from rpucc.placement import place
+
+    if not any(grid.absent for grid in grids):
+        return None
+    whole = [dataclasses.replace(grid, absent=(), pins=()) for grid in grids]
+    return place(whole, kinds, share=share)
 
 
 def _notes(analog: list[AnalogLayer]) -> tuple[str, ...]:

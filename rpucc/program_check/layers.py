@@ -19,9 +19,9 @@ from rpucc.layers import (
     BEYOND_BOUNDS,
     CONVOLUTIONS,
     DEVICES,
-    FIRST_STATE,
     LAYER_OPS,
     LR_SCALE,
+    MASKED,
     MOST_TILES,
     OP,
     PER_SAMPLE,
@@ -33,6 +33,7 @@ from rpucc.layers import (
     analog_layers,
     cycle_of,
     reads_per_sample,
+    states_of,
     static_shape,
     weight_scale,
 )
@@ -44,6 +45,7 @@ from rpucc.placement.cuts import grid_cuts
 from rpucc.placement.program import grids_of
 from rpucc.program_check.chains import manager_of
 from rpucc.program_check.feedback import feedback_problems
+from rpucc.program_check.masks import mask_problems
 from rpucc.stamps import is_to_be_bounded, stamp_of
 from rpucc.step_contract import StepContract
 from rpucc.target.sections import AUTOMATIC_KINDS
@@ -130,6 +132,7 @@ def _problems(
         yield from _cell_problems(node, policy)
         yield from _stamp_problems(node, policy)
         yield from _rate_problems(node, policy, rates)
+    yield from mask_problems(layer, policy)
 
 
 def _matrix_problems(layer: AnalogLayer, where: str) -> Iterator[str]:
@@ -242,7 +245,7 @@ def _state_problems(node: ir.Node, state: Mapping[str, str]) -> Iterator[str]:
     where = f"node {node.name!r} ({node.op_type})"
     if state.get(_name(node.inputs[0])) != node.outputs[0].name:
         yield f"{where}: its result is no next value of the step's state"
-    for before, after in zip(node.inputs[FIRST_STATE:], node.outputs[1:], strict=True):
+    for before, after in zip(states_of(node), node.outputs[1:], strict=True):
         if before is None or state.get(_name(before)) != after.name:
             yield f"{where}: {after.name!r} is no next value of {_name(before)!r}"
         elif len(before.uses()) > 1:
@@ -252,11 +255,11 @@ def _state_problems(node: ir.Node, state: Mapping[str, str]) -> Iterator[str]:
 def _cell_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
     """An update is that of the layer's cell, and its state starts as nothing."""
     cell, where = policy.cell.settings, f"node {node.name!r} ({node.op_type})"
-    if node.op_type != cell.op:
+    if node.op_type.removeprefix(MASKED) != cell.op:
         yield f"{where}: the target's cell is {cell.model}, whose update is {cell.op}"
         return
     weight = node.inputs[0]
-    for name, value in zip(cell.state, node.inputs[FIRST_STATE:], strict=True):
+    for name, value in zip(cell.state, states_of(node), strict=True):
         tensor = value.const_value if value is not None and value.is_initializer() else None
         plane = name != COUNT
         if tensor is None or (plane and list(tensor.shape) != list(_shape_of(weight))):

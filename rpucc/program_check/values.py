@@ -69,11 +69,12 @@ def _rpu_type_problems(node: ir.Node) -> Iterator[str]:
     formal = (*zip(node.inputs, spec.inputs), *zip(node.outputs, spec.outputs))  # noqa: B905
     for value, name in formal:
         wanted = ir.DataType.INT64 if spec.is_integer(name) else ir.DataType.FLOAT
+        wanted = ir.DataType.BOOL if name in spec.flags else wanted
         if value is not None and value.name and value.dtype != wanted:
             found = "none" if value.dtype is None else value.dtype.name
             yield (
                 f"node {node.name!r} ({node.op_type}): {value.name!r} has the type {found}; arrays "
-                f"work on FLOAT, and count in INT64: here {wanted.name}"
+                f"work on FLOAT, count in INT64, and keep masks in BOOL: here {wanted.name}"
             )
 
 

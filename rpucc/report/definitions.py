@@ -81,6 +81,18 @@ DEFINITIONS: tuple[Definition, ...] = (
         "cuts them. Each device's own bounds differ, so that a machine clips some more.",
     ),
     Definition(
+        "fixed",
+        "fixed",
+        "Weights that the layer's mask keeps what they are (update.mask), by the weights of the "
+        "layer: no pulse reaches them, and those that are 0 need no device.",
+    ),
+    Definition(
+        "left-out",
+        "left out",
+        "Tiles of nothing but fixed zeros. They are not placed, not read and not updated: so many "
+        "arrays fewer, and so many reads of a tile fewer a sample in each cycle.",
+    ),
+    Definition(
         "weights",
         "weights",
         "R · C of all groups; copies, planes and several devices a weight do not count again. "

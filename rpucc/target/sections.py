@@ -25,6 +25,7 @@ from rpucc.target.values import (
     Fraction,
     Joules,
     KindName,
+    MaskSource,
     ModelName,
     Pulsed,
     RateScale,
@@ -180,6 +181,10 @@ class Update(Section):
     alignment: Lillicrap et al. 2016, doi 10.1038/ncomms13276)."""
     feedback_seed: Annotated[int, integer(0, 2**32 - 1)] = 0
     """Which random matrix that is: another number draws another one."""
+    mask: MaskSource = "none"
+    """Weights that stay what they are: no pulse reaches them. zeros: those of the file that are
+    exactly 0; FILE.npz: those at which its array of the layer's name is 0 (docs/mapping.md). Tiles
+    of nothing but such zeros are left out."""
 
 
 class CostTable(Section):

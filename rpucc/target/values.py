@@ -178,6 +178,17 @@ WeightScaling = Annotated[
     ),
 ]
 
+NO_MASK, ZEROS = "none", "zeros"
+
+
+def _is_mask(value: object) -> bool:
+    if not isinstance(value, str) or not is_printable(value) or len(value) > 1000:
+        return False
+    return value in (NO_MASK, ZEROS) or value.endswith(".npz")
+
+
+MaskSource = Annotated[str, Allowed('"none", "zeros", or the path of a .npz file', _is_mask)]
+
 SAME = "same"
 """Stands for the value of the forward cycle."""
 

@@ -16,6 +16,7 @@ from rpucc.runtime.devices.compiled import (
     step_source,
 )
 from rpucc.runtime.kernels.generated import fill, generated
+from rpucc.runtime.kernels.held import subtract_span_held
 from rpucc.runtime.kernels.products import subtract_span
 from rpucc.target.values import MEAN
 
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 
 
 def compile_cell(
-    cell: type[Transferred], fast: Device, slow: Device, *, pulsed: Pulsed
+    cell: type[Transferred], fast: Device, slow: Device, *, pulsed: Pulsed, masked: bool = False
 ) -> Callable[..., int]:
-    """The compiled `update` of a cell (see the template for its arguments)."""
-    key = cell, pulsed, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
+    """The compiled `update` of a cell (see the template for its arguments).
+
+    masked: for planes of which some devices get no pulses.
+    """
+    key = cell, pulsed, masked, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
     if key not in _LOADED:
         rule: Any = cell.transfer
         text = files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
@@ -37,10 +41,10 @@ def compile_cell(
         sources += Path(__file__).read_text(encoding="utf-8")
         module = generated(
             f"cell_{cell.model.replace('-', '_')}",
-            fill(text, _fill(slow, pulsed)),
+            fill(text, _fill(slow, pulsed, masked)),
             {"transfer": rule, "step": type(slow).step},
             sources,
-            _kernels(fast, slow, pulsed),
+            _kernels(fast, slow, pulsed, masked),
         )
         _LOADED[key] = module.update
     return _LOADED[key]
@@ -51,14 +55,17 @@ EXACT = "W[o0 + r, k] += wanted * rates.slow_dw_min"
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
-def _kernels(fast: Device, slow: Device, pulsed: Pulsed) -> dict[str, Callable[..., Any]]:
+def _kernels(
+    fast: Device, slow: Device, pulsed: Pulsed, masked: bool
+) -> dict[str, Callable[..., Any]]:
     """What the template calls: the update of the fast devices, and of a slow one on average."""
     if pulsed == MEAN:
-        return {"pulse_fast": compile_mean(fast), "move_slow": compile_move(slow)}
-    return {"pulse_fast": compile_update(fast) if pulsed else subtract_span}
+        return {"pulse_fast": compile_mean(fast, masked=masked), "move_slow": compile_move(slow)}
+    exact = subtract_span_held if masked else subtract_span
+    return {"pulse_fast": compile_update(fast, masked=masked) if pulsed else exact}
 
 
-def _fill(slow: Device, pulsed: Pulsed) -> dict[str, str]:
+def _fill(slow: Device, pulsed: Pulsed, masked: bool) -> dict[str, str]:
     """What the template says of the slow devices."""
     moved = "move_slow(W, o0 + r, k, wanted, slow, ranges)"
     loads, values = parameters_at(type(slow), "r, k")
@@ -68,6 +75,7 @@ def _fill(slow: Device, pulsed: Pulsed) -> dict[str, str]:
         "$LOADS": "\n    ".join(loads) or "pass",
         "$FILL": filling if slow.cycle_noise else "pass",
         "$ARGUMENTS": ", ".join([noise, *values]),
-        "$PARAMS": "codes" if slow.counted and pulsed != MEAN else "params",
+        "$PARAMS": "codes" if slow.counted and pulsed != MEAN and not masked else "params",
         "$MOVE": moved if pulsed == MEAN else EXACT,
+        "$SKIP": "if slow.kept[o0 + r, k] == 0: continue" if masked else "pass",
     }

@@ -18,25 +18,33 @@ if TYPE_CHECKING:
     from rpucc.cells import Cell
     from rpucc.runtime.devices import Device
     from rpucc.runtime.layout import Layout
+    from rpucc.runtime.plane import Plane
     from rpucc.target.target import Calibration
     from rpucc.target.values import Pulsed
+
+Mask = NDArray[np.bool_] | None
+Fixed = Mapping[str, Mask]
 
 
 def make_cells(
     layer: str, layout: Layout, cell: Cell, device: Callable[[str], Device],
     W: NDArray[np.float32], *, pulsed: Pulsed, calibration: Calibration, training: bool,
+    mask: NDArray[np.bool_] | None = None, missing: NDArray[np.bool_] | None = None,
 ) -> Array:  # fmt: skip
     """An array of cells that holds W [R, C], as far as the devices of its first plane can.
 
     device: gives the devices of a plane by its name. Planes have the tiles of `layout` and those
-    numbered on from there, in the order of `cell.arrays`. Raises TargetError, which names the
-    layer, where the devices of a plane cannot be zero-shifted.
+    numbered on from there, in the order of `cell.arrays`. mask: which weights are trained [R, C];
+    missing: which have no devices, in any plane. Raises TargetError, which names the layer, where
+    the devices of a plane cannot be zero-shifted.
     """
     first, *others = names = cell.arrays(training=training)
     layouts = {name: layout.numbered_on(i) for i, name in enumerate(names)}
+    fixed = {"mask": mask, "missing": missing}
     if cell.reference in names:
-        return _with_reference(layer, layouts, cell, device, W, pulsed, calibration)
+        return _with_reference(layer, layouts, cell, device, W, pulsed, calibration, fixed)
     main = make_plane(layer, layout, device(first), pulsed=pulsed, calibration=calibration)
+    _fix(main, **fixed)
     main.program(W)
     planes = {first: main}
     for name in others:
@@ -45,6 +53,7 @@ def make_cells(
             layer, layouts[name], device(name), pulsed=pulsed, calibration=shifted,
             key=f"cell.shift_{name}",
         )  # fmt: skip
+        _fix(planes[name], **fixed)
     buffers: dict[str, NDArray[Any]] = {}
     if COUNT in cell.state and training:
         buffers[COUNT] = np.zeros((), np.int64)
@@ -53,7 +62,7 @@ def make_cells(
 
 def _with_reference(
     layer: str, layouts: dict[str, Layout], cell: Cell, device: Callable[[str], Device],
-    W: NDArray[np.float32], pulsed: Pulsed, calibration: Calibration,
+    W: NDArray[np.float32], pulsed: Pulsed, calibration: Calibration, fixed: Fixed,
 ) -> Array:  # fmt: skip
     """A plane that learns and a constant one, which is subtracted.
 
@@ -63,21 +72,27 @@ def _with_reference(
     """
     first, constant = names = tuple(layouts)
     layout, devices = layouts[first], device(first)
-    fixed = fabricate(layouts[constant], device(constant), pulsed=pulsed)
+    other = _fix(fabricate(layouts[constant], device(constant), pulsed=pulsed), **fixed)
     symmetry = None
     if pulsed and calibration.zero_shift:
         points, symmetry = zero_shift(layer, layout, devices, calibration, folded=False)
-        fixed.program(points)
+        other.program(points)
     if seen_directly(cell, {first: devices}, pulsed=pulsed):
-        plane = fabricate(layout, devices, pulsed=pulsed, reference=fixed.W)
-        plane.program(W)
+        plane = fabricate(layout, devices, pulsed=pulsed, reference=other.W)
+        _fix(plane, **fixed).program(W)
         gains = {first: 1.0}
     else:
         plane = fabricate(layout, devices, pulsed=pulsed)
-        plane.program(W + fixed.W)
+        _fix(plane, **fixed).program(W + other.W)
         gains = dict(cell.gains)
-    plane.symmetry, fixed.clipped, fixed.learns = symmetry, 0, False
-    return Array(layer, layout, dict(zip(names, (plane, fixed), strict=True)), gains)
+    plane.symmetry, other.clipped, other.learns = symmetry, 0, False
+    return Array(layer, layout, dict(zip(names, (plane, other), strict=True)), gains)
+
+
+def _fix(plane: Plane, mask: Mask, missing: Mask) -> Plane:
+    """Say which weights of a plane are trained, and which have no device."""
+    plane.mask, plane.missing = mask, missing
+    return plane
 
 
 def seen_directly(cell: Cell, devices: Mapping[str, Device], *, pulsed: Pulsed) -> bool:

@@ -21,9 +21,14 @@ from rpucc.runtime.kernels.coincidences.update import update as counted_update
 from rpucc.runtime.kernels.generated import fill, generated
 
 
-def compile_update(device: Device) -> Callable[..., int]:
-    """The compiled `update` kernel (see the template for its arguments) of a device model."""
-    return counted_update if device.counted else _compiled("update", device, device.cycle_noise)
+def compile_update(device: Device, *, masked: bool = False) -> Callable[..., int]:
+    """The compiled `update` kernel (see the template for its arguments) of a device model.
+
+    masked: for planes of which some devices get no pulses.
+    """
+    if device.counted:
+        return counted_update
+    return _compiled("masked_update" if masked else "update", device, device.cycle_noise)
 
 
 def compile_pulses(device: Device) -> Callable[..., None]:
@@ -36,9 +41,12 @@ def compile_quiet_pulses(device: Device) -> Callable[..., None]:
     return _compiled("pulses", device, cycle_noise=False)
 
 
-def compile_mean(device: Device) -> Callable[..., int]:
-    """The compiled `update` kernel of mean_template.py.txt of a device model: pulses on average."""
-    kernel: Callable[..., int] = _mean_module(device).update
+def compile_mean(device: Device, *, masked: bool = False) -> Callable[..., int]:
+    """The compiled `update` kernel of mean_template.py.txt of a device model: pulses on average.
+
+    masked: for planes of which some devices stay.
+    """
+    kernel: Callable[..., int] = _mean_module(device, masked=masked).update
     return kernel
 
 
@@ -61,6 +69,9 @@ def _compiled(kernel: str, device: Device, cycle_noise: bool) -> Callable[..., A
     return _LOADED[key]
 
 
+MASKED = "masked_"
+"""What the name of a kernel begins with that is compiled for planes with a mask."""
+
 _LOADED: dict[tuple[str, type[Device], bool], Callable[..., Any]] = {}
 _CHECKED: set[tuple[type[Device], tuple[tuple[str, float], ...]]] = set()
 
@@ -78,19 +89,21 @@ def _check(device: Device) -> None:
 
 def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., Any]:
     module = _module(kernel, model, _FILLS[kernel](model, cycle_noise))
-    compiled: Callable[..., Any] = getattr(module, kernel)
+    compiled: Callable[..., Any] = getattr(module, kernel.removeprefix(MASKED))
     return compiled
 
 
 def _module(kernel: str, model: type[Device], filling: dict[str, str]) -> ModuleType:
-    text = filled(f"{kernel}_template.py.txt", filling)
+    text = filled(f"{kernel.removeprefix(MASKED)}_template.py.txt", filling)
     name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
     return generated(name, text, {"step": model.step}, step_source(model) + _own_source())
 
 
-def _mean_module(device: Device) -> ModuleType:
+def _mean_module(device: Device, *, masked: bool = False) -> ModuleType:
     _check(device)
-    return _module("mean", type(device), _fill_mean(type(device)))
+    trained = "if devices.kept[r, c0 + c] != 0: " if masked else ""
+    filling = {**_fill_mean(type(device)), "$TRAINED": trained}
+    return _module(f"{MASKED if masked else ''}mean", type(device), filling)
 
 
 def filled(template: str, replacements: dict[str, str]) -> str:
@@ -200,11 +213,39 @@ def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
         "$UNPACK": "\n    ".join(loads + unpack) or "pass",
         "$SPREAD": (_EXPAND if _has_expand() else _SCATTER) if cycle_noise else "pass",
         "$FILL": fill if cycle_noise else "pass",
+        **_UNMASKED,
     }
 
 
+def _fill_masked_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
+    return {**_fill_update(model, cycle_noise), **_MASKED}
+
+
+_UNMASKED = {
+    "$DEVICES": "params, ranges, constants",
+    "$KEPT": "()",
+    "$KEPT_ROW": "pass",
+    "$SKIP": "pass",
+    "$PULSED_HERE": "signs[c] != 0",
+    "$UNPACK_KEPT": "pass",
+    "$KEPT_UNPACKED": "pass",
+    "$COUNT_HELD": "pass",
+}
+_MASKED = {
+    "$DEVICES": "params, ranges, constants, kept",
+    "$KEPT": "kept",
+    "$KEPT_ROW": "trained = kept[r, c0:c1]",
+    "$SKIP": "if trained[c] == 0: continue",
+    "$PULSED_HERE": "(signs[c] != 0) & (trained[c] != 0)",
+    "$UNPACK_KEPT": "for c in range(c1 - c0): unpacked[-1, c] = f32(kept[r, c0 + c])",
+    "$KEPT_UNPACKED": "trained = unpacked[-1]",
+    "$COUNT_HELD": "for c in columns[o : o + n]: pulses -= 0 if kept[r, c0 + c] else 1",
+}
+"""What the template says of devices that get no pulses: in a kernel of its own, where there are."""
+
 _FILLS = {
     "update": _fill_update,
+    "masked_update": _fill_masked_update,
     "pulses": _fill_pulses,
     "pulse_counts": _fill_pulse_counts,
 }

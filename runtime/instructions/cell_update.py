@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,13 +23,19 @@ from rpucc.runtime.instructions.update import (
     operations,
     trains_of,
 )
-from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.instructions.update_scratch import (
+    device_state,
+    held_of,
+    plain_state,
+    update_scratch,
+)
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 from rpucc.stamps import settings_of
+from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
@@ -54,7 +61,9 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     trains = trains_of(node)
     X, D, before = by_group(executor, slow.layout.groups, trains, x, d)
     total = X.shape[1]
-    kernel = compile_cell(type(cell), fast.device, slow.device, pulsed=slow.pulsed)
+    kernel = compile_cell(
+        type(cell), fast.device, slow.device, pulsed=slow.pulsed, masked=slow.masked
+    )
     pulse = PulsePolicy(
         np.float32(fast.device.dw_min if fast.pulsed else 1),
         bl,
@@ -69,8 +78,8 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     keys = tuple(map(np.float32, cell.rule_keys))
     address = Address(total // executor.batch, *executor.address.key)
     tiles = slow.layout.for_kernels, fast.layout.for_kernels
-    slow_state = device_state(slow)
-    fast_state = device_state(fast) if fast.pulsed else blas_routines()
+    slow_state = plain_state(slow) if slow.masked and slow.pulsed != MEAN else device_state(slow)
+    fast_state = _fast_state(fast, total)
     where, tallies = executor.address, executor.tallies
 
     def rates(rate: float) -> Rates:
@@ -95,7 +104,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
         scratch = _scratch(slow, cell.transfer_bl)
-        matrix = slow.W, fast.W, slow_state, fast_state, X, D
+        matrix = slow.W, fast.W, slow_state, fast_state(), X, D
         rest = read, pulsing, scratch
         code = machine_code(
             kernel, a, b, *matrix, rates(0.0), pulse, *tiles, address, timing(), 0, *rest
@@ -122,6 +131,16 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     executor.at_end_together(Work(operations(total, *slow.W.shape), parts, array))
     executor.at_end(finish)
     return before
+
+
+def _fast_state(fast: Plane, positions: int) -> Callable[[], Any]:
+    """What gives a job what the update of the fast plane knows of it."""
+    if fast.pulsed:
+        state = device_state(fast)
+        return lambda: state
+    if fast.masked:
+        return lambda: (blas_routines(), held_of(fast, positions))
+    return blas_routines
 
 
 def _scratch(slow: Plane, bl: int) -> TransferScratch:

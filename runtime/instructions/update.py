@@ -13,8 +13,9 @@ from rpucc.layers import weight_of
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.devices.compiled import compile_mean, compile_update
 from rpucc.runtime.fits import require
-from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.instructions.update_scratch import device_state, held_of, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.held import HELD_ROWS, subtract_held
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
@@ -53,6 +54,8 @@ def build_update(executor: Builder, node: ir.Node) -> Instruction | None:
         trains = trains_of(node)
         X, D, before = by_group(executor, plane.layout.groups, trains, x, d)
         work = _pulsed(executor, array.layer, plane, node, X, D, lr)
+    elif plane.masked:
+        work = _exact_held(plane, x, d, lr)
     elif plane.layout.groups > 1:
         work = _exact_groups(plane, x, d, lr)
     else:
@@ -121,6 +124,23 @@ def _exact_groups(plane: Plane, x: NDArray[Any], d: NDArray[Any], lr: NDArray[An
     return Work(X.size * W.shape[1], parts, plane)
 
 
+def _exact_held(plane: Plane, x: NDArray[Any], d: NDArray[Any], lr: NDArray[Any]) -> Work:
+    """Where some weights stay what they are, of one matrix or of several."""
+    grouped = plane.layout.groups > 1
+    X, D = (a.reshape(-1, *(a.shape[-2:] if grouped else (a[..., 0].size, a.shape[-1])))
+            for a in (x, d))  # fmt: skip
+    blas, count = blas_routines(), X.shape[1]
+
+    def job(a: int, b: int) -> Instruction:
+        held = held_of(plane, len(X) * count // plane.layout.groups)
+        return lambda: subtract_held(a, b, blas, plane.W, X, D, np.float32(lr), 0, count, held)
+
+    def parts(threads: int) -> list[Instruction]:
+        return [job(a, b) for a, b in cut(len(plane.W), HELD_ROWS, threads)]
+
+    return Work(X.size * D.shape[-1], parts, plane)
+
+
 def _exact(plane: Plane, X: NDArray[Any], D: NDArray[Any], lr: NDArray[Any]) -> Work:
     blas = blas_routines()
 
@@ -147,7 +167,7 @@ def _pulsed(
     managed = bool(attributes.get_int("update_management", 0))
     bl_managed = bool(attributes.get_int("update_bl_management", 0))
     compiled = compile_mean if plane.pulsed == MEAN else compile_update
-    kernel = compiled(plane.device)
+    kernel = compiled(plane.device, masked=plane.masked)
     total = X.shape[1]
     positions = total // executor.batch
     policy = PulsePolicy(np.float32(plane.device.dw_min), bl, managed, bl_managed)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rpucc.runtime.kernels.coincidences.rows import SLOTS
+from rpucc.runtime.kernels.held import HELD_ROWS
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import (
     CountedDevices,
     CountedScratch,
     Devices,
+    Held,
+    MaskedDevices,
     MeanDevices,
     MeanScratch,
     PulseScratch,
@@ -31,6 +36,9 @@ MOST_PULSES = 32767
 # Devices whose noise is drawn in one go, so that it stays in L1, and bytes of column draws (L2).
 ROW_BLOCK_DEVICES = 8192
 COLUMN_BYTES = 65536
+# What a weight of a list takes for each position, and one in a product of matrices, in the time in
+# which a product's weight is masked: exact updates go one by one where few weights are trained.
+LISTED, PRODUCT = 6, 0.125
 # Draws that wait for their low bits.
 TIES = 1024
 
@@ -55,14 +63,56 @@ def update_scratch(
     return _one_by_one(plane, chunk or positions, bl, rows)
 
 
-def device_state(plane: Plane) -> CountedDevices | Devices | MeanDevices:
+def device_state(plane: Plane) -> CountedDevices | Devices | MaskedDevices | MeanDevices:
     """What the update kernels know of a plane's devices."""
     if plane.pulsed == MEAN:
         constants = plane.constants.astype(np.float64)
-        return MeanDevices(plane.codes, plane.ranges, constants, plane.bounds)
+        kept = () if plane.mask is None else plane.mask.view(np.uint8)
+        return MeanDevices(plane.codes, plane.ranges, constants, plane.bounds, kept)
     if not plane.device.counted:
-        return Devices(plane.codes, plane.ranges, plane.constants)
-    return CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)
+        return plain_state(plane)
+    counted = CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)
+    return counted if plane.mask is None else counted._replace(kept=_by_sixteen(plane))
+
+
+def plain_state(plane: Plane) -> Devices | MaskedDevices:
+    """The same, as kernels take it that pulse any device one by one."""
+    devices = Devices(plane.codes, plane.ranges, plane.constants)
+    return devices if plane.mask is None else MaskedDevices(*devices, plane.mask.view(np.uint8))
+
+
+def held_of(plane: Plane, positions: int) -> Held:
+    """What exact updates of so many positions know of the weights that they leave what they are."""
+    assert plane.mask is not None
+    layout = plane.layout
+    parts = [
+        (*layout.row_cuts[b : b + 2], *layout.col_cuts[s : s + 2])
+        for b, s in np.argwhere(layout.ids >= 0)
+    ]
+    merged: list[tuple[int, ...]] = []
+    for part in parts:
+        if merged and merged[-1][:2] == part[:2] and merged[-1][3] == part[2]:
+            part = (*merged.pop()[:3], part[3])
+        merged.append(part)
+    steps = np.empty((HELD_ROWS, layout.shape[1]), np.float32)
+    rectangles = np.array(merged, np.int64).reshape(-1, 4)
+    rows, columns = np.nonzero(plane.mask)
+    starts = np.searchsorted(rows, np.arange(len(plane.mask) + 1))
+    one_by_one = LISTED * positions * len(columns)
+    if one_by_one > plane.mask.size * (1 + PRODUCT * positions):
+        columns = columns[:0]
+    return Held(rectangles, plane.mask.view(np.uint8), steps, starts, columns)
+
+
+def _by_sixteen(plane: Plane) -> NDArray[np.uint16]:
+    """The mask as a bit for each device: `CountedDevices.kept`."""
+    assert plane.mask is not None
+    cuts, rows = plane.layout.col_cuts, len(plane.mask)
+    width = -(-plane.layout.longest_segment // 16) * 16
+    kept = np.zeros((rows, len(cuts) - 1, width), bool)
+    for s, (first, last) in enumerate(pairwise(cuts)):
+        kept[:, s, : last - first] = plane.mask[:, first:last]
+    return np.packbits(kept.reshape(-1, 16), axis=1, bitorder="little").view("<u2").reshape(-1)
 
 
 def _rows_that_fire(chunk: int, rows: int) -> dict[str, Any]:
@@ -141,5 +191,5 @@ def _one_by_one(plane: Plane, positions: int, bl: int, rows: int) -> PulseScratc
         counts=np.zeros((plane.layout.tiles.shape[1], len(plane.W)), np.int64),
         noise=np.empty(pairs * columns + 128, np.float32),
         row_noise=np.zeros(width, np.float32),
-        unpacked=np.zeros((1 + len(plane.codes), width), np.float32),
+        unpacked=np.zeros((1 + len(plane.codes) + plane.masked, width), np.float32),
     )

@@ -258,9 +258,15 @@ def read(m0, m1, sample0, blas, W, X, Y, lines, settings, draws, scratch, statis
             convert_rows(
                 X, b0, rows, i0, inputs, settings.noise_managed, settings.dac_levels, xs, scales
             )
+            there = 0
             for t in range(out_cuts.shape[0] - 1):
                 o0 = out_cuts[t]
                 outputs = out_cuts[t + 1] - o0
+                if lines.tiles[s, t] < 0:  # not there: its part of the sum is 0
+                    if s == 0:
+                        Y[b0 : b0 + rows, o0 : o0 + outputs] = f32(0)
+                    continue
+                there += 1
                 tile = Tile(
                     address(W, i0 * ld_w + o0 if transpose else o0 * ld_w + i0), i0, inputs, o0,
                     outputs, u32(draws.purpose << 24 | lines.tiles[s, t]),
@@ -315,7 +321,7 @@ def read(m0, m1, sample0, blas, W, X, Y, lines, settings, draws, scratch, statis
                             factors[row:], s > 0, bound, adc_step,
                         )  # fmt: skip
             for i in range(rows):
-                statistics[READS] += out_cuts.shape[0] - 1 if scales[i] > f32(0) else 0
+                statistics[READS] += there if scales[i] > f32(0) else 0
 
 
 @kernel

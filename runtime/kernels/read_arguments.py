@@ -26,7 +26,8 @@ class Lines(NamedTuple):
     out_cuts: Indices
     """[B + 1]: the same on the outputs."""
     tiles: Indices
-    """[S, B], or [G, S, B] for G matrices: the tile ids that address the draws."""
+    """[S, B], or [G, S, B] for G matrices: the tile ids that address the draws; -1 for a tile that
+    is not there."""
     transpose: bool
     """The backward cycle: inputs are rows."""
 

@@ -17,6 +17,21 @@ Words = NDArray[np.uint32]
 Ints = NDArray[np.int32]
 
 
+class Held(NamedTuple):
+    """Weights that exact updates leave what they are."""
+
+    parts: IntArray
+    """[n, 4]: first and last row, first and last column of what is there, within row blocks."""
+    kept: NDArray[np.uint8]
+    """[G·R, C]: 1 where the weight is trained."""
+    steps: FloatArray
+    """[rows, C]: scratch."""
+    starts: IntArray
+    """[G·R + 1]: where each row begins in the list of trained weights, if there is one."""
+    columns: IntArray
+    """That list: the columns. Empty where the weights are not taken one by one."""
+
+
 class CountedDevices(NamedTuple):
     """Devices of constant step, kept in 16 bits a parameter."""
 
@@ -27,6 +42,9 @@ class CountedDevices(NamedTuple):
     limits: NDArray[np.uint8]
     """[G·R, C], from `rpucc.runtime.kernels.coincidences.rows.tightest`."""
     constants: FloatArray
+    kept: NDArray[np.uint16] | tuple[()] = ()
+    """[G·R · column segments · blocks]: of each 16 columns of a tile's row, which are trained;
+    blocks: those of the widest segment. () where all are: kernels are compiled without."""
 
 
 class Devices(NamedTuple):
@@ -49,6 +67,18 @@ class MeanDevices(NamedTuple):
     constants: NDArray[np.float64]
     bounds: FloatArray
     """[2, G·R, C]: lowest and highest weight."""
+    kept: NDArray[np.uint8] | tuple[()] = ()
+    """[G·R, C]: 1 where the weight is trained; () where all are."""
+
+
+class MaskedDevices(NamedTuple):
+    """The same, of which some get no pulses: another kernel is compiled for them."""
+
+    params: NDArray[Any]
+    ranges: FloatArray
+    constants: FloatArray
+    kept: NDArray[np.uint8]
+    """[G·R, C]: 1 where the weight is trained."""
 
 
 class PulsePolicy(NamedTuple):
@@ -68,7 +98,7 @@ class Tiles(NamedTuple):
     col_cuts: IntArray
     """[S + 1]."""
     ids: IntArray
-    """[B, S]."""
+    """[B, S]; -1 for a tile that is not there."""
 
 
 class Address(NamedTuple):

@@ -40,13 +40,15 @@ def four_normals(
 def count_tile(
     W: Array, X: Array, D: Array, fired: Sequence[tuple[Bits, Bits]], parameters: Array,
     std: float, tile: int, chunk: int, sample: int, key: tuple[int, int], single: bool,
+    mask: Bits | None = None,
 ) -> int:  # fmt: skip
     """Apply one chunk of positions to a tile W [R, C] in place; returns the number of pulses.
 
     X [M, C], D [M, R]: the chunk's inputs and errors; fired[m]: which rows and columns fire in the
     slots of position m; parameters [4, R, C]: up and down step, w_max, w_min; chunk: its number
     in the update, whose first sample is `sample`; single: whether chunks hold one position, where
-    a device counts as free by a simpler and somewhat wider rule.
+    a device counts as free by a simpler and somewhat wider rule; mask [R, C]: false where no pulse
+    arrives, which has its draw all the same.
     """
     R, C = W.shape
     pulses = 0
@@ -58,6 +60,8 @@ def count_tile(
         ]  # fmt: skip
         pulsed = [c for c in range(C) if trains[c]]
         for e, c in enumerate(pulsed):
+            if mask is not None and not mask[r, c]:
+                continue
             index = r | chunk << 16
             noise = four_normals(e // 4, index, PULSE_NOISE, tile, sample, key)[e % 4]
             up_step, down_step, w_max, w_min = parameters[:, r, c]

@@ -73,21 +73,25 @@ def update_tile(
     W: Array, x: Array, d: Array, position: int, counts: NDArray[np.int64],
     step: Callable[[float, float, float, int, int], float], tile: int, sample: int,
     key: tuple[int, int], bl: int, cx: float, cd: float,
+    mask: NDArray[np.bool_] | None = None,
 ) -> int:  # fmt: skip
     """Pulse W [R, C] in place with x [C] and d [R]; returns the number of pulses.
 
     step(w, direction, noise, r, c) is the device; counts [R]: pulses that each row had before in
-    this sample (they number the noise draws), brought up to date here.
+    this sample (they number the noise draws), brought up to date here. mask [R, C]: false where no
+    pulse arrives, which has its draw all the same.
     """
     R, pulses = len(W), 0
     rows, columns = coincidences(x, d, position, R, tile, sample, key, bl, cx, cd)
     for r in range(R):
         for slot in np.flatnonzero(rows[:, r]):
             for c in np.flatnonzero(columns[slot]):
-                word = PULSE_NOISE << 24 | tile
-                noise = float(normals(counts[r : r + 1], r, word, sample, key)[0])
-                W[r, c] = step(W[r, c], -float(np.sign(d[r] * x[c])), noise, r, int(c))
                 counts[r] += 1
+                if mask is not None and not mask[r, c]:
+                    continue
+                word = PULSE_NOISE << 24 | tile
+                noise = float(normals(counts[r : r + 1] - 1, r, word, sample, key)[0])
+                W[r, c] = step(W[r, c], -float(np.sign(d[r] * x[c])), noise, r, int(c))
                 pulses += 1
     return pulses
 

@@ -70,6 +70,13 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         {},
     ),
     "reference": ("dense", "soft-bounds", ("cell.model=reference",), {}),
+    "masked": ("sparse", "rpu-managed", ("update.mask=zeros", "array.rows=3", "array.cols=5"), {}),
+    "masked tiki-taka": (
+        "sparse",
+        "soft-bounds",
+        ("update.mask=zeros", "cell.model=tiki-taka", "calibration.pairs=20"),
+        {},
+    ),
     "fixed batch": ("mixed", "rpu-managed", (), {}),
     "binary": ("dense", "rpu-managed", (), {"loss": "binary-cross-entropy"}),
     "mse": ("dense", "rpu-managed", (), {"loss": "mse"}),
@@ -131,6 +138,9 @@ _POOL = ("MaxPool", "r", "p", {"kernel_shape": [2, 2], "strides": [2, 2]})
 _IMAGE = (2, 5, 5)
 
 
+_KEPT = np.indices((3, 16)).sum(axis=0) % 3 == 0
+_KEPT[:, :5] = False  # a tile, where arrays are that small
+
 _NETWORKS: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any]]] = {
     "conv": (
         [
@@ -141,6 +151,16 @@ _NETWORKS: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any]]] = {
         ],
         _IMAGE,
         {"wc": (4, 2, 2, 2), "bc": (4,), "wf": (3, 16), "bf": (3,)},
+    ),
+    "sparse": (
+        [
+            ("Conv", "x wc bc", "c", {"kernel_shape": [2, 2]}),
+            ("Relu", "c", "r", {}),
+            _POOL,
+            *_TAIL,
+        ],
+        _IMAGE,
+        {"wc": (4, 2, 2, 2), "bc": (4,), "wf": (0.3 * _KEPT).astype("f4"), "bf": (3,)},
     ),
     "grouped": (
         [

@@ -31,6 +31,7 @@ TRAINING = [
     "scale_weights",
     "differentiate",
     "tile",
+    "mask_weights",
     "replicate",
     "manage_noise",
     "manage_bounds",

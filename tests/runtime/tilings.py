@@ -272,7 +272,7 @@ def pulse(
 
     spans: the rows of X at which one call ends and the next begins, multiples of the chunk.
     """
-    update = compile_update(plane.device)
+    update = compile_update(plane.device, masked=plane.masked)
     X, D, positions = _by_train(X, D, how)
     pulses = 0
     for r0, r1 in ranges or [(0, len(plane.W))]:
@@ -358,6 +358,7 @@ def _plain_one_by_one(
         pulses += update_tile(
             part, X[m, cols], D[m, rows], position, counts, step, tile,
             how.sample + m // how.positions, key, bl, cx, cd,
+            None if plane.mask is None else plane.mask[rows, cols],
         )  # fmt: skip
     return pulses
 
@@ -379,5 +380,6 @@ def _plain_counted(
             part, X[chunk, cols].astype(float), D[chunk, rows].astype(float), fired,
             plane.parameters[:, rows, cols].astype(float), float(plane.constants[0]), tile, number,
             how.sample, key, len(chunk) == 1 and how.bl <= 16,
+            None if plane.mask is None else plane.mask[rows, cols],
         )  # fmt: skip
     return pulses

@@ -10,7 +10,7 @@ from rpucc.report.drawings.drawing_model import Scene
 from rpucc.report.drawings.svg import CHARACTER, fit
 from rpucc.report.html.parts import breakable, fact
 from rpucc.report.markup import Markup, tag
-from rpucc.report.text.plan import forward_reads, weight_parts
+from rpucc.report.text.plan import forward_reads, left_out_text, weight_parts
 from rpucc.report.text.program import input_text
 
 MOST_NAME = 32 * CHARACTER
@@ -87,6 +87,8 @@ def _size(scene: Scene) -> Iterator[tuple[str, str, str | Markup, str]]:
         if kind.name in used
     )
     yield "arrays", "arrays", units.count(sum(used.values())), kinds or "all layers are digital"
+    if left_out := sum(layer.tiles_left_out for layer in plan.layers):
+        yield "left-out", "left out", units.counted(left_out, "tile"), left_out_text(plan)
     yield "used", "used", units.significant_percent(scene.placement.utilisation()), "of crosspoints"
     _, *others = weight_parts(plan)
     where = ", ".join(["on arrays", *others])

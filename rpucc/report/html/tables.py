@@ -15,6 +15,7 @@ from rpucc.report.html.parts import breakable, table, term
 from rpucc.report.markup import Markup, joined, tag
 from rpucc.report.text.plan import (
     clipped,
+    fixed,
     is_cell,
     is_scaled,
     update_policy,
@@ -68,6 +69,10 @@ def _columns(scene: Scene) -> Iterable[Column]:
         yield Column("scale", "scale", weight_scale)
     if any(layer.clipped for layer in scene.plan.layers):
         yield Column("clipped", "clipped", clipped)
+    if any(layer.fixed for layer in scene.plan.layers):
+        yield Column("fixed", "fixed", fixed)
+    if any(layer.tiles_left_out for layer in scene.plan.layers):
+        yield Column("left-out", "left out", lambda la: _count(la.tiles_left_out))
     yield Column("used", "used", lambda la: units.significant_percent(la.utilisation))
     yield Column("macs", "MACs", lambda la: units.large(la.macs), analog=False)
     yield Column("reads-forward", "fwd", lambda la: units.count(la.reads_forward), group=READS)

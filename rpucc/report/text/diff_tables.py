@@ -33,6 +33,7 @@ TOTALS = {
     "arrays": "arrays",
     "arrays_apart": "arrays apart",
     "arrays_sharing": "arrays if shared",
+    "arrays_saved": "arrays saved",
     "tiles": "tiles",
     "utilisation": "used",
     "weights": "weights on arrays",

@@ -64,6 +64,7 @@ PLACE = (
     Column("cell", lambda la: la.cell or units.NONE, shown=lambda la: is_cell(la)),
     Column("scale", lambda la: weight_scale(la), right=True, shown=lambda la: is_scaled(la)),
     Column("clipped", lambda la: clipped(la), right=True, shown=lambda la: la.clipped > 0),
+    Column("fixed", lambda la: fixed(la), right=True, shown=lambda la: la.fixed > 0),
     Column("grid", _analog(lambda la: f"{la.grid[0]} × {la.grid[1]}")),
     Column("array", lambda la: _arrays_of(la) if la.analog else "digital"),
     Column("used", _analog(lambda la: units.significant_percent(la.utilisation)), right=True),
@@ -141,6 +142,20 @@ def clipped(layer: LayerPlan) -> str:
     return units.significant_percent(layer.clipped / layer.weights) if layer.clipped else units.NONE
 
 
+def fixed(layer: LayerPlan) -> str:
+    """Return the share of a layer's weights that its mask keeps what they are."""
+    return units.significant_percent(layer.fixed / layer.weights) if layer.fixed else units.NONE
+
+
+def left_out(layer: LayerPlan) -> str:
+    """Return what tiles of nothing but fixed zeros save: "8 tiles, 8 arrays and 16 tile reads"."""
+    return (
+        f"{units.counted(layer.tiles_left_out, 'tile')} of fixed zeros, which saves "
+        f"{units.counted(layer.arrays_saved, 'array')} and "
+        f"{units.counted(layer.reads_saved, 'tile read')} a sample"
+    )
+
+
 def _backward(layer: LayerPlan) -> str:
     return units.count(layer.reads_backward) if layer.reads_backward else units.NONE
 
@@ -178,7 +193,7 @@ def totals(
 
 def total_lines(plan: Plan) -> list[tuple[str, str]]:
     """Return the totals as label and text."""
-    lines = [("arrays", _arrays(plan)), *_sharing(plan), *_weights(plan)]
+    lines = [("arrays", _arrays(plan)), *_left_out(plan), *_sharing(plan), *_weights(plan)]
     work = f"{units.large(plan.macs)} multiply-accumulates a sample, forward"
     lines.append(("work", work))
     if plan.bottlenecks:
@@ -255,6 +270,22 @@ def _sharing(plan: Plan) -> Iterator[tuple[str, str]]:
         )
     else:
         yield "", f"{_kinds(sharing)} if layers shared arrays (placement.share = true)"
+
+
+def _left_out(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Say what tiles save that hold nothing but fixed zeros."""
+    if text := left_out_text(plan):
+        yield "left out", text
+
+
+def left_out_text(plan: Plan) -> str:
+    """Return what the tiles save that are left out: "8 tiles of fixed zeros: 8 small and …"."""
+    tiles = sum(layer.tiles_left_out for layer in plan.layers)
+    if not tiles:
+        return ""
+    reads = sum(layer.reads_saved for layer in plan.layers)
+    saved = f"{_kinds(plan.arrays_saved) or 'no arrays'} and {units.counted(reads, 'tile read')}"
+    return f"{units.counted(tiles, 'tile')} of fixed zeros, which saves {saved} a sample"
 
 
 def _kinds(counts: dict[str, int]) -> str:

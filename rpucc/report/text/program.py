@@ -15,7 +15,7 @@ from rich.text import Text
 from rpucc.digests import network_digest, other_weights_digest, weight_digests
 from rpucc.feedback import ruled_as
 from rpucc.report import units
-from rpucc.report.text.plan import update_policy, which_cycles
+from rpucc.report.text.plan import left_out, update_policy, which_cycles
 from rpucc.report.text.policy import (
     as_data,
     bound_management,
@@ -136,6 +136,11 @@ def _facts(plan: LayerPlan, policy: LayerPolicy) -> Iterable[tuple[str, str]]:
         f"{units.count(plan.arrays)} {units.plain(plan.array)} of {size}, "
         f"{units.significant_percent(plan.utilisation)} used",
     )
+    if plan.fixed:
+        share = units.significant_percent(plan.fixed / plan.weights)
+        yield "fixed", f"{units.counted(plan.fixed, 'weight')} ({share}), which get no pulses"
+    if plan.tiles_left_out:
+        yield "left out", left_out(plan)
     if plan.replicas > 1:
         yield "copies", f"{units.count(plan.replicas)}, which share out the reads"
     if plan.devices_per_weight > 1:

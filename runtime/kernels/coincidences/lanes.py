@@ -11,6 +11,7 @@ from typing import Any
 
 import numba as nb
 from llvmlite import ir
+from numba.core import types
 from numba.extending import intrinsic
 
 from rpucc.runtime.kernels.pulse_lanes import (
@@ -155,6 +156,50 @@ def fire_bits16(
     return nb.int64(draws, o, tops, at, bit, bits, b), code
 
 
+def _is_none(kept: Any) -> bool:
+    """Whether a kernel is compiled for devices that are all trained."""
+    return isinstance(kept, types.BaseTuple)
+
+
+@intrinsic
+def has_mask(typing_context: Any, kept: Any) -> Any:
+    """Whether some devices get no pulses: known when the kernel is compiled."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(ir.IntType(1), not _is_none(kept))
+
+    return nb.boolean(kept), code
+
+
+@intrinsic
+def kept16(typing_context: Any, kept: Any, at: Any) -> Any:
+    """Which of 16 devices are trained, kept[at], as 16 bits; all of them where there is no mask."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if _is_none(kept):
+            return I64(0xFFFF)
+        lanes = CountLanes(context, builder, signature, arguments)
+        return builder.zext(builder.load(lanes.pointer(0, lanes.args[1], I16), align=2), I64)
+
+    return nb.int64(kept, at), code
+
+
+@intrinsic
+def kept_pulses16(typing_context: Any, row: Any, bits: Any, at: Any, kept: Any) -> Any:
+    """The coincidences of one row's slots with those of 16 columns that are in `kept`."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = CountLanes(context, builder, signature, arguments)
+        row, _, at, kept = lanes.args
+        count = builder.zext(lanes.coincidences(row, 1, at), WORDS)
+        zeros = ir.Constant(WORDS, [0] * LANES)
+        total = lanes.declare("llvm.vector.reduce.add.v16i32", I32, [WORDS])
+        kept_counts = builder.select(lanes.mask(kept), count, zeros)
+        return builder.zext(builder.call(total, [kept_counts]), I64)
+
+    return nb.int64(row, bits, at, kept), code
+
+
 @intrinsic
 def coincide16(typing_context: Any, row: Any, bits: Any, at: Any, listed: Any, n: Any) -> Any:
     """Count the coincidences of one row's slots with those of 16 columns, ones(row & bits[at:]).
@@ -199,18 +244,20 @@ def tally16(
 
 
 @intrinsic
-def present16(typing_context: Any, counts: Any, at: Any) -> Any:
-    """How many of counts[at : at + 16] are not 0, and their sum from bit 32 on."""
+def present16(typing_context: Any, counts: Any, at: Any, kept: Any) -> Any:
+    """How many of counts[at : at + 16] are not 0; from bit 32 on the sum of those in `kept`."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
         count = lanes.load_shorts(0, lanes.args[1])
         mask = builder.icmp_unsigned("!=", count, lanes.shorts(0))
         total = lanes.declare("llvm.vector.reduce.add.v16i32", I32, [WORDS])
-        total = builder.zext(builder.call(total, [builder.zext(count, WORDS)]), I64)
+        zeros = ir.Constant(WORDS, [0] * LANES)
+        summed = builder.select(lanes.mask(lanes.args[2]), builder.zext(count, WORDS), zeros)
+        total = builder.zext(builder.call(total, [summed]), I64)
         return builder.add(lanes.count(mask), builder.shl(total, I64(32)))
 
-    return nb.int64(counts, at), code
+    return nb.int64(counts, at, kept), code
 
 
 def _moves(
@@ -232,21 +279,22 @@ def _moves(
 @intrinsic
 def step_one16(
     typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, pulsed: Any, signs: Any,
-    flip: Any, noise: Any, n: Any, ranges: Any, limits: Any, unit: Any, reach: Any,
+    flip: Any, noise: Any, n: Any, ranges: Any, limits: Any, unit: Any, reach: Any, kept: Any,
 ) -> Any:  # fmt: skip
     """Apply pulses to those of 16 devices of a row that got any, all in one direction.
 
-    W[o + i] += ±dw noise, where dw is the step of that direction, for the lanes set in `pulsed`;
-    nothing is done if any |w| + dw reach is above limits[o + i] unit. codes: up and down steps,
-    `plane` entries apart; ranges: (lowest, step) of the two; signs[at:], flip: 0 or -1, the
-    directions; noise[n:]: one entry a pulsed device. Returns whether nothing was done.
+    W[o + i] += ±dw noise, where dw is the step of that direction, for the lanes set in `pulsed`
+    and in `kept`; nothing is done if any |w| + dw reach is above limits[o + i] unit. codes: up and
+    down steps, `plane` entries apart; ranges: (lowest, step) of the two; signs[at:], flip: 0 or -1,
+    the directions; noise[n:]: one entry a pulsed device. Returns whether nothing was done.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        _, _, o, plane, at, pulsed, _, flip, _, n, _, _, unit, reach = lanes.args
+        _, _, o, plane, at, pulsed, _, flip, _, n, _, _, unit, reach, kept = lanes.args
         mask = lanes.mask(pulsed)
         dw, change = _moves(lanes, o, plane, at, 6, flip, 8, n, 10, mask)
+        mask = builder.and_(mask, lanes.mask(kept))
         w = lanes.load_masked(0, o, mask)
         size = builder.bitcast(lanes.magnitudes(w), FLOATS)
         far = builder.fadd(builder.fmul(dw, lanes.all(reach), flags=FUSED), size, flags=FUSED)
@@ -258,13 +306,13 @@ def step_one16(
         return any_beyond
 
     kinds = (W, codes, o, plane, at, pulsed, signs, flip, noise, n, ranges, limits)
-    return nb.boolean(*kinds, nb.float32, nb.float32), code
+    return nb.boolean(*kinds, nb.float32, nb.float32, kept), code
 
 
 @intrinsic
 def step_one_bounded16(
     typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, pulsed: Any, signs: Any,
-    flip: Any, noise: Any, n: Any, ranges: Any, row: Any, bits: Any, reach: Any,
+    flip: Any, noise: Any, n: Any, ranges: Any, row: Any, bits: Any, reach: Any, kept: Any,
 ) -> Any:  # fmt: skip
     """`step_one16` for devices that k dw reach keeps within their own bounds; others keep w.
 
@@ -274,22 +322,23 @@ def step_one_bounded16(
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        _, _, o, plane, at, pulsed, _, flip, _, n, _, row, _, reach = lanes.args
+        _, _, o, plane, at, pulsed, _, flip, _, n, _, row, _, reach, kept = lanes.args
         mask = lanes.mask(pulsed)
         dw, change = _moves(lanes, o, plane, at, 6, flip, 8, n, 10, mask)
+        mask = builder.and_(mask, lanes.mask(kept))
         k = lanes.floats(lanes.coincidences(row, 12, at))
         far = builder.fmul(builder.fmul(k, dw), lanes.all(reach))
         w = lanes.load_masked(0, o, mask)
         return lanes.store_free(o, plane, 10, w, change, far, far, mask)
 
     kinds = (W, codes, o, plane, at, pulsed, signs, flip, noise, n, ranges, row, bits)
-    return nb.int64(*kinds, nb.float32), code
+    return nb.int64(*kinds, nb.float32, kept), code
 
 
 @intrinsic
 def step_many16(
     typing_context: Any, W: Any, codes: Any, o: Any, plane: Any, at: Any, columns: Any,
-    total: Any, t: Any, net: Any, noise: Any, n: Any, ranges: Any, std: Any, reach: Any,
+    total: Any, t: Any, net: Any, noise: Any, n: Any, ranges: Any, std: Any, reach: Any, kept: Any,
 ) -> Any:  # fmt: skip
     """`step_one_bounded16` for devices pulsed in both directions.
 
@@ -301,7 +350,7 @@ def step_many16(
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = CountLanes(context, builder, signature, arguments)
-        _, _, o, plane, at, columns, _, t, _, _, n, _, std, reach = lanes.args
+        _, _, o, plane, at, columns, _, t, _, _, n, _, std, reach, kept = lanes.args
         total, net = lanes.load_shorts(6, t), lanes.load_shorts(8, t)
         mask = builder.icmp_unsigned("!=", total, lanes.shorts(0))
         one = lanes.shorts(1)
@@ -322,11 +371,12 @@ def step_many16(
         far = builder.fmul(deviation, lanes.all(reach))
         w = lanes.load_inside(0, o, at, columns)
         up_reach, down_reach = builder.fadd(rise, far), builder.fadd(fall, far)
-        left = lanes.store_free(o, plane, 11, w, change, up_reach, down_reach, mask)
+        written = builder.and_(mask, lanes.mask(kept))
+        left = lanes.store_free(o, plane, 11, w, change, up_reach, down_reach, written)
         return builder.add(lanes.count(mask), builder.shl(left, I64(32)))
 
     kinds = (W, codes, o, plane, at, columns, total, t, net, noise, n, ranges)
-    return nb.int64(*kinds, nb.float32, nb.float32), code
+    return nb.int64(*kinds, nb.float32, nb.float32, kept), code
 
 
 @intrinsic

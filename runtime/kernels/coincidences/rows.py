@@ -14,6 +14,8 @@ from rpucc.runtime.kernels.coincidences.lanes import (
     entry,
     fill16,
     interleave16,
+    kept16,
+    kept_pulses16,
     popcount,
     present16,
     step_many16,
@@ -116,6 +118,15 @@ def count_one(row, columns, bits, listed, n, blocks, k):
 
 
 @kernel
+def count_kept(row, columns, bits, kept, at):
+    """The pulses of the devices of such a row that are trained."""
+    pulses = 0
+    for a in range(0, columns, 16):
+        pulses += kept_pulses16(row, bits, a, kept16(kept, at + (a >> 4)))
+    return pulses
+
+
+@kernel
 def count_slots(columns, bl, bits, sizes):
     """sizes[slot]: how many columns fire in it."""
     for slot in range(bl):
@@ -128,11 +139,12 @@ def count_slots(columns, bl, bits, sizes):
 @kernel
 def count_many(
     order, first, last, columns, width, bl_words, D, m, r, lines, fired, groups, bits, signs,
-    total, net, t,
+    total, net, t, kept, at,
 ):  # fmt: skip
     """Coincidences of a row with several events: all of them, and those up less those down.
 
-    Returns the same as `count_one`.
+    kept, at: which devices are trained, those of the row from at on. Returns how many devices are
+    pulsed, and from bit 32 on the pulses of those that are trained.
     """
     total[t : t + width] = 0
     net[t : t + width] = 0
@@ -147,7 +159,7 @@ def count_many(
                 tally16(row, bits, signs, o + a, g * width + a, flip, total, net, t + a)
     here = 0
     for a in range(0, columns, 16):
-        here += present16(total, t + a)
+        here += present16(total, t + a, kept16(kept, at + (a >> 4)))
     return here
 
 
@@ -166,6 +178,7 @@ def _list_lanes(lanes, first, near, found):
 @kernel
 def step_one(
     W, codes, o, plane, row, bits, signs, flip, noise, at, ranges, std, limits, blocks, k, near,
+    kept, kept_at,
 ):  # fmt: skip
     """Apply the counts of a row with a single event; returns how many devices near[:] got none."""
     found = 0
@@ -176,13 +189,15 @@ def step_one(
     for i in range(1, blocks[k, 0] + 1):
         here = entry(blocks, k * blocks.shape[1] + i)
         a, pulsed = here >> 16 << 4, here & 0xFFFF
+        trained = kept16(kept, kept_at + (a >> 4))
         if step_one16(
             W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, limits, unit,
-            row_reach,
+            row_reach, trained,
         ):  # fmt: skip
             left = step_one_bounded16(
-                W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, row, bits, reach
-            )
+                W, codes, o + a, plane, a, pulsed, signs, flip, noise, at, ranges, row, bits, reach,
+                trained,
+            )  # fmt: skip
             if left:
                 found = _list_lanes(left, a, near, found)
         at += popcount(pulsed)
@@ -190,13 +205,16 @@ def step_one(
 
 
 @kernel
-def step_many(W, codes, o, plane, columns, total, t, net, noise, at, ranges, std, near):
+def step_many(
+    W, codes, o, plane, columns, total, t, net, noise, at, ranges, std, near, kept, kept_at
+):
     """The same for a row with several events."""
     found = 0
     for a in range(0, columns, 16):
         done = step_many16(
-            W, codes, o + a, plane, a, columns, total, t + a, net, noise, at, ranges, std, REACH
-        )
+            W, codes, o + a, plane, a, columns, total, t + a, net, noise, at, ranges, std, REACH,
+            kept16(kept, kept_at + (a >> 4)),
+        )  # fmt: skip
         at += done & 0xFFFFFFFF
         if done >> 32:
             found = _list_lanes(done >> 32, a, near, found)

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import numba as nb
 
+from rpucc.runtime.kernels.coincidences.lanes import has_mask
 from rpucc.runtime.kernels.coincidences.lines import fire_chunk, fire_columns, list_pairs
 from rpucc.runtime.kernels.coincidences.replay import replay
 from rpucc.runtime.kernels.coincidences.rows import (
     SLOTS,
+    count_kept,
     count_many,
     count_one,
     count_slots,
@@ -47,9 +49,10 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
     the row cuts are the borders of all of them. The arguments are those of `update_arguments.py`.
     Row m of a group's X and D is position m % positions of sample sample0 + m // positions; one of
     several trains of a position counts as a position. Every tile has its own row and column
-    streams; scratch.chunk rows of X are counted together. Returns the number of pulses.
+    streams; scratch.chunk rows of X are counted together. Devices that are not `kept` have their
+    draws, so that those of the others are the same, and no pulses. Returns the number of pulses.
     """
-    codes, ranges, limits, constants = devices
+    codes, ranges, limits, constants, kept = devices
     dw_min, bl_max, managed, bl_managed = policy
     row_cuts, col_cuts, tiles = layout
     positions, k0, k1 = address
@@ -67,6 +70,7 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
     sample = u32(span.noise_sample)
     bl = min(bl_max, TRAIN_SLOTS)  # of one train; all_gains has the rest
     bl_words = (bl + SLOTS - 1) // SLOTS
+    kept_blocks = tops.shape[0] // 16
     for b in range(row_cuts.shape[0] - 1):
         o0, o1 = max(r0, row_cuts[b]), min(r1, row_cuts[b + 1])
         if o0 >= o1:
@@ -76,6 +80,8 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
         base = group * D.shape[2]
         x, d = X[group], D[group]
         for s in range(col_cuts.shape[0] - 1):
+            if tiles[b, s] < 0:  # not there
+                continue
             c0, c1 = col_cuts[s], col_cuts[s + 1]
             columns = c1 - c0
             tile_ranges = ranges[b, s]
@@ -134,8 +140,12 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
                         if first < last and one:
                             row = fired[order[first]]
                             here = count_one(row, columns, bits, listed, n, blocks, k)
-                            for slot in range(bl):
-                                pulses += sizes[slot] if (row >> u32(slot)) & u32(1) else 0
+                            if has_mask(kept):
+                                at = (r * tiles.shape[1] + s) * kept_blocks
+                                pulses += count_kept(row, columns, bits, kept, at)
+                            else:
+                                for slot in range(bl):
+                                    pulses += sizes[slot] if (row >> u32(slot)) & u32(1) else 0
                         elif first < last:
                             here = count_many(
                                 order,
@@ -155,6 +165,8 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
                                 total,
                                 net,
                                 k * width,
+                                kept,
+                                (r * tiles.shape[1] + s) * kept_blocks,
                             )
                             pulses += here >> 32
                             here &= 0xFFFFFFFF
@@ -176,11 +188,13 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
                             continue
                         o = r * W.shape[1] + c0
                         first, last = row_starts[r - o0], row_starts[r - o0 + 1]
+                        kept_at = (r * tiles.shape[1] + s) * kept_blocks
                         if one:
                             flip = -1 if d[m, r - base] < f32(0) else 0
                             left = step_one(
                                 weights, params, o, plane, fired[order[first]], bits, signs, flip,
                                 noise, found[1, k], tile_ranges, std, flat_limits, blocks, k, near,
+                                kept, kept_at,
                             )  # fmt: skip
                         else:
                             left = step_many(
@@ -197,6 +211,8 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
                                 tile_ranges,
                                 std,
                                 near,
+                                kept,
+                                kept_at,
                             )
                         if left > 0:
                             replay(

@@ -1,0 +1,70 @@
+"""The masks of a program against its target: what is fixed, and which tiles are not there.
+
+Not for masks as values of the graph: their type is `values.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from rpucc.layers import ABSENT, AnalogLayer, mask_of, static_shape
+from rpucc.masks import absent_of, mask_of_zeros
+from rpucc.target.values import NO_MASK, ZEROS
+
+if TYPE_CHECKING:
+    from rpucc.target.target import LayerPolicy
+
+
+def mask_problems(layer: AnalogLayer, policy: LayerPolicy) -> Iterator[str]:
+    """Yield where a layer's mask, or what it leaves out, is not what the target says.
+
+    Needs a layer whose matrix and grid are sound. The masks of a file are the program's own.
+    """
+    where, source = f"layer {layer.name!r}", policy.update.mask
+    for node in layer.updates:
+        yield from _value_problems(node, layer)
+    mask = layer.mask
+    if source == NO_MASK or layer.is_feedback:
+        if mask is not None or layer.absent:
+            yield f"{where}: has a mask, or tiles that are not there; the target has no mask"
+        return
+    if source == ZEROS and layer.updates and not _alike(mask, mask_of_zeros(layer)):
+        yield f"{where}: its mask does not keep the zeros of its weights; the target's does"
+        return
+    possible = absent_of(layer, mask)
+    if layer.updates and mask is None:
+        possible = ()
+    for node in layer.nodes:
+        found = tuple(node.attributes.get_ints(ABSENT, ()))
+        # A file of masks, which a program does not have, may leave a layer out.
+        exact = source == ZEROS or mask is not None or found
+        if found != possible and (exact or layer.updates):
+            yield (
+                f"node {node.name!r}: leaves out {len(found)} tiles; {len(possible)} hold nothing "
+                "but zeros that stay zero"
+            )
+        if found != layer.absent:
+            yield f"node {node.name!r}: leaves out other tiles than {where}"
+
+
+def _value_problems(node: ir.Node, layer: AnalogLayer) -> Iterator[str]:
+    value = mask_of(node)
+    if value is None:
+        return
+    tensor = value.const_value if value.is_initializer() else None
+    if tensor is None or tuple(static_shape(value)) != (layer.rows, layer.columns):
+        yield f"node {node.name!r}: its mask is no constant [{layer.rows}, {layer.columns}]"
+    elif len(value.uses()) > 1:
+        yield f"node {node.name!r}: its mask {value.name!r} is used elsewhere, too"
+    elif bool(tensor.numpy().all()):
+        yield f"node {node.name!r}: its mask fixes no weight"
+
+
+def _alike(found: np.ndarray | None, expected: np.ndarray | None) -> bool:
+    if found is None or expected is None:
+        return found is expected
+    return np.array_equal(found, expected)
