@@ -4,6 +4,7 @@
     CompileOptions              how: all of their options as one object
     from_torch, from_keras      a network of PyTorch or Keras -> an ONNX model
     dense                       a fully connected one, from NumPy arrays
+    prune                       a network with its smallest weights set to 0
     Pass, after, before         passes of your own among the compiler's
     Program, Plan, Target       what was compiled, how it lies on the arrays, for which arrays
     load_dataset, Dataset       training and test samples, from files, by name or from arrays
@@ -39,6 +40,7 @@ _LAZY = {
     "from_torch": ("rpucc.frameworks.torch_export", "from_torch"),
     "from_keras": ("rpucc.frameworks.keras_export", "from_keras"),
     "dense": ("rpucc.models.dense", "dense"),
+    "prune": ("rpucc.pruning", "prune"),
     "Pass": ("rpucc.passes.base", "RpuPass"),
     "after": ("rpucc.passes.insertion", "after"),
     "before": ("rpucc.passes.insertion", "before"),
@@ -139,6 +141,7 @@ __all__ = [
     "from_torch",
     "load_checkpoint",
     "load_dataset",
+    "prune",
     "save_checkpoint",
     "verdict",
     "write_report",
@@ -174,6 +177,7 @@ if TYPE_CHECKING:
     from rpucc.plan.plan import Plan
     from rpucc.program import Program
     from rpucc.runs.ablate import ablate
+    from rpucc.pruning import prune
     from rpucc.runs.compared import compare
     from rpucc.runs.gather import write_report
     from rpucc.runtime.by_layer import by_layer

@@ -138,3 +138,20 @@ def predictions(rows: Iterable[tuple[int, int, float, int | None, float]]) -> Ta
         runner_up = (str(second), f"{next_score:.3f}") if second is not None else (units.NONE,) * 2
         table.add_row(str(index), str(best), f"{score:.3f}", *runner_up)
     return table
+
+
+def pruned(layers: Iterable[tuple[str, int, int]]) -> Table:
+    """Return pruned layers: name, weights, and how many of them are 0; and all together."""
+    table = new_table("layer", "weights", "zeros", "share", numeric=(1, 2, 3))
+    rows = [*layers]
+    for name, weights, zeros in rows:
+        table.add_row(*_zeros(units.plain(name), weights, zeros))
+    if len(rows) > 1:
+        total = sum(weights for _, weights, _ in rows), sum(zeros for _, _, zeros in rows)
+        table.add_row(*_zeros("total", *total), style="bold")
+    return table
+
+
+def _zeros(name: str, weights: int, zeros: int) -> tuple[str, str, str, str]:
+    share = units.significant_percent(zeros / weights)
+    return name, units.count(weights), units.count(zeros), share
