@@ -20,6 +20,7 @@ from rpucc.passes.base import RpuPass
 from rpucc.passes.graph_reader import known_shape
 from rpucc.passes.graph_writer import Emitter
 from rpucc.passes.mask_file import MaskFile
+from rpucc.passes.notes import add_notes
 from rpucc.plan.layers import digital_layers
 from rpucc.step_contract import StepContract
 from rpucc.target.values import NO_MASK, ZEROS
@@ -50,6 +51,8 @@ class MaskWeights(RpuPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Mask every layer that the target has a mask for; TargetError for a file that is none."""
         masked = list(self._masks(model))
+        if masked and all(mask is None for _, mask in masked):
+            add_notes(model, ["update.mask: no weight is fixed, for none of its layers has a zero"])
         for layer, mask in masked:
             absent = absent_of(layer, mask if layer.updates else None)
             if mask is not None and layer.updates:

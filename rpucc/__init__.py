@@ -176,8 +176,8 @@ if TYPE_CHECKING:
     from rpucc.passes.insertion import after, before
     from rpucc.plan.plan import Plan
     from rpucc.program import Program
-    from rpucc.runs.ablate import ablate
     from rpucc.pruning import prune
+    from rpucc.runs.ablate import ablate
     from rpucc.runs.compared import compare
     from rpucc.runs.gather import write_report
     from rpucc.runtime.by_layer import by_layer

@@ -65,6 +65,8 @@ def test_a_layer_without_zeros_keeps_its_update_and_its_program() -> None:
     ops = [node.op_type for node in masked.model.graph]
     assert ops == [node.op_type for node in plain.model.graph]
     assert "Update" in ops
+    note = "update.mask: no weight is fixed, for none of its layers has a zero"
+    assert note in masked.plan.notes
     assert not any("Masked" in op for op in ops)
 
 

@@ -83,7 +83,7 @@ def test_events_come_in_order_with_the_import_first() -> None:
     # all products are layers, no dropout, no batch norm, and an ideal target manages nothing
     unmodified = [event.name for event in events if not event.modified]
     scaling = ["equalise", "scale_weights"]
-    managing = ["replicate", "manage_noise", "manage_bounds"]
+    managing = ["mask_weights", "replicate", "manage_noise", "manage_bounds"]
     first = ["draw_dropouts", "normalise_products", "fold_batchnorm"]
     assert unmodified == [*first, *scaling, *managing]
 

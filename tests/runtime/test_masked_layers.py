@@ -54,6 +54,12 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("device.model=soft-bounds", "calibration.zero_shift=true", "calibration.pairs=20"),
     ),
     "managed": ("conv", ("update.update_management=true", "update.update_bl_management=true")),
+    "mean": ("conv", ("device.model=soft-bounds", "update.pulsed=mean", *TILES)),
+    "mean counted": ("conv", ("update.pulsed=mean", *TILES)),
+    "mean tiki-taka": (
+        "conv",
+        ("device.model=soft-bounds", *TIKI, "update.pulsed=mean", *TILES),
+    ),
     "long trains": ("conv", ("update.bl=40",)),
 }
 """Network and overrides of rpu-managed."""
