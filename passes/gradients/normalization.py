@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import onnx_ir as ir
 
 from rpucc.opset import DOMAIN
@@ -28,24 +27,24 @@ from rpucc.passes.graph_reader import constant_of, int_of, known_shape
 
 
 def batch_normalization(e: GradientEmitter, node: ir.Node, g: Found) -> Gradients:
-    """g·scale/√(var + epsilon) in inference mode; its mean and variance are frozen."""
+    """g·scale/√(var + epsilon) in inference mode; its mean and variance are frozen.
+
+    What follows from them is worked out by the graph: they may be measured again.
+    """
     x, scale = input_of(node), input_of(node, 1)
     mean, var = constant_of(input_of(node, 3)), constant_of(input_of(node, 4))
     if mean is None or var is None or int_of(node, "training_mode", 0):
         refuse(node, "only a batch norm with constant mean and variance has one")
-    rank, dtype = rank_of(x), x.dtype or ir.DataType.FLOAT
-    deviation = np.sqrt(var + float_of(node, "epsilon", 1e-5))
+    column = _column(rank_of(x))
     dx = dscale = dbias = None
+    if e.wants(node, 0) or e.wants(node, 1):
+        deviation = e.op("Sqrt", e.plus(input_of(node, 4), float_of(node, "epsilon", 1e-5)))
     if e.wants(node, 0):
-        number = constant_of(scale)
-        if number is not None and not e.wants(node, 1):
-            slope = e.constant((number / deviation).reshape(_column(rank)), dtype)
-        else:
-            slope = e.reshape(e.op("Div", scale, e.constant(deviation, dtype)), _column(rank))
+        slope = e.reshape(e.op("Div", scale, deviation), column)
         dx = e.op("Mul", the(g), slope)
     if e.wants(node, 1):
-        centred = e.op("Sub", x, e.constant(mean.reshape(_column(rank)), dtype))
-        hat = e.op("Div", centred, e.constant(deviation.reshape(_column(rank)), dtype))
+        centred = e.op("Sub", x, e.reshape(input_of(node, 3), column))
+        hat = e.op("Div", centred, e.reshape(deviation, column))
         dscale = _channel_sum(e, e.op("Mul", the(g), hat))
     if e.wants(node, 2):
         dbias = _channel_sum(e, the(g))

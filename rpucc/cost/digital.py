@@ -16,6 +16,7 @@ from rpucc.cost.operations import Node, Operations, Rule
 from rpucc.cost.sizes import batch_of
 from rpucc.cost.timing import CYCLES, Cycle
 from rpucc.opset import DOMAIN, OPS
+from rpucc.step_contract import StepContract
 
 
 @dataclass(frozen=True)
@@ -210,13 +211,19 @@ def digital_work(model: ir.Model) -> tuple[tuple[DigitalWork, ...], tuple[str, .
     """Return the work by op and cycle, in the order of the graph, and the ops left uncounted.
 
     Uncounted is what no rule knows, and nodes whose shapes are not static. A fixed batch is
-    divided out.
+    divided out. What follows from constants alone is worked out once, not for each sample.
     """
     batch = batch_of(model)
     samples = batch if isinstance(batch, int) else 1
+    step = StepContract.find(model)
+    changing = () if step is None else step.state
+    fixed = {value for name, value in model.graph.initializers.items() if name not in changing}
     found: dict[tuple[str, Cycle], tuple[int, Operations]] = {}
     uncounted: dict[str, None] = {}
     for node in model.graph:
+        if node.inputs and all(value is None or value in fixed for value in node.inputs):
+            fixed.update(node.outputs)
+            continue
         try:
             rule = _rule(node)
             if rule is None:
