@@ -13,10 +13,8 @@ from typing import Literal
 
 import onnx_ir as ir
 
+from rpucc.batch_norms import BATCH_NORMS
 from rpucc.passes.notes import add_notes, listed
-
-BATCH_NORMS_KEY = "rpucc.batch_norms"
-"""Model metadata: JSON list of what became of each batch norm, see `Decision`."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,7 @@ class Decision:
 
 def decisions_of(model: ir.Model) -> list[Decision]:
     """Return what the pass did to each batch norm, in graph order."""
-    return [
-        Decision(**entry) for entry in json.loads(model.metadata_props.get(BATCH_NORMS_KEY, "[]"))
-    ]
+    return [Decision(**entry) for entry in json.loads(model.metadata_props.get(BATCH_NORMS, "[]"))]
 
 
 def describe(
@@ -50,7 +46,7 @@ def describe(
     the policy "auto" gives statistics of the batch.
     """
     notes = model.metadata_props
-    notes[BATCH_NORMS_KEY] = json.dumps([asdict(decision) for decision in decisions])
+    notes[BATCH_NORMS] = json.dumps([asdict(decision) for decision in decisions])
     batch = {decision.node for decision in decisions if decision.fate == "batch"}
     lines = _summary(decisions)
     if chosen := [name for name in unmeasured if name in batch]:

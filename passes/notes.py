@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from rpucc.listed import listed, shortened
 from rpucc.passes.frontend.batch import NOTES_KEY
 
-NAMES_IN_A_NOTE = 3
-"""Names that a note lists before it only counts the rest."""
+__all__ = ["add_notes", "listed", "shortened"]
 
 
 def add_notes(model: ir.Model, lines: Iterable[str]) -> None:
@@ -18,19 +18,3 @@ def add_notes(model: ir.Model, lines: Iterable[str]) -> None:
     notes = [*json.loads(model.metadata_props.get(NOTES_KEY, "[]")), *lines]
     if notes:
         model.metadata_props[NOTES_KEY] = json.dumps(notes)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names for a note: 'a', 'b', 'c' and 4 more.
-
-    >>> listed(["conv1", "conv2", "fc1", "fc2"])
-    "'conv1', 'conv2', 'fc1' and 1 more"
-    """
-    return shortened(repr(name) for name in names)
-
-
-def shortened(texts: Iterable[str]) -> str:
-    """Return the first few texts of a list, and how many more there are."""
-    texts = list(texts)
-    more = len(texts) - NAMES_IN_A_NOTE
-    return ", ".join(texts[:NAMES_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")

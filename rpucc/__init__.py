@@ -60,6 +60,7 @@ _LAZY = {
     "StepMetrics": ("rpucc.runtime.metrics", "StepMetrics"),
     "LayerStats": ("rpucc.runtime.layer_stats", "LayerStats"),
     "RunInfo": ("rpucc.runtime.metrics", "RunInfo"),
+    "Recalibration": ("rpucc.runtime.recalibration", "Recalibration"),
     "CSVLogger": ("rpucc.runtime.loggers.csv_file", "CSVLogger"),
     "TensorBoardLogger": ("rpucc.runtime.loggers.tensorboard", "TensorBoardLogger"),
     "Dataset": ("rpucc.runtime.data", "Dataset"),
@@ -117,6 +118,7 @@ __all__ = [
     "Program",
     "Progress",
     "ProgressBar",
+    "Recalibration",
     "RpuccError",
     "RunInfo",
     "StepMetrics",
@@ -191,6 +193,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.loggers.tensorboard import TensorBoardLogger
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.metrics import EpochMetrics, Evaluation, Progress, RunInfo, StepMetrics
+    from rpucc.runtime.recalibration import Recalibration
     from rpucc.runtime.standalone import StandaloneArray as Array
     from rpucc.runtime.trainer import Trainer
     from rpucc.runtime.verdict import verdict

@@ -47,6 +47,8 @@ class StepAddress:
     evaluating: bool = False
     measuring: bool = False
     """Reads are those of a measurement of the weights, and have draws of their own."""
+    recalibrating: bool = False
+    """So have those that statistics of batch norms are measured by."""
     ideal: bool = False
     """Reads are exact products, and draw nothing."""
     exact: ExactReads | None = None

@@ -12,12 +12,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import arguments, run_files
+from rpucc.batch_norms import fixed_statistics
 from rpucc.errors import CheckpointError, OutputError, one_line
 from rpucc.files import write_whole
 from rpucc.layers import analog_layers
@@ -25,6 +26,9 @@ from rpucc.program import Program
 from rpucc.runtime.counters import MAX_SEED, MOST_DRAWS, Counters
 from rpucc.runtime.metrics import EpochMetrics
 from rpucc.runtime.tallies import COUNTS
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 FORMAT = "rpucc-checkpoint-1"
 SUFFIX = ".safetensors"
@@ -236,6 +240,7 @@ def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> Non
     state = _state_of(program)
     hidden = {name: state[weight] for name, weight in _hidden(program).items() if name in tensors}
     state |= hidden
+    state |= _statistics(program, tensors)
     if set(state) != set(tensors):
         raise CheckpointError(f"{path}: the checkpoint's weights are not this program's")
     for name, (shape, dtype) in state.items():
@@ -262,14 +267,28 @@ def _hidden(program: Program) -> dict[str, str]:
     }
 
 
+def _statistics(
+    program: Program, tensors: Mapping[str, Any]
+) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """The shape and type of what was measured again of the batch norms that training leaves."""
+    known = program.model.graph.initializers
+    found = (known[name] for name in fixed_statistics(program.model) if name in tensors)
+    return {str(each.name): _kind(each) for each in found}
+
+
 def _state_of(program: Program) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """The shape and type of what `Machine.state` gives, by initializer name."""
     analog = {str(layer.weight.name) for layer in analog_layers(program.model)}
     return {
-        name: (
-            tuple(value.const_value.shape.numpy()),
-            np.dtype(np.float32) if name in analog else value.const_value.numpy().dtype,
-        )
+        name: _kind(value, analog=name in analog)
         for name, value in program.model.graph.initializers.items()
         if value.const_value is not None and (name in analog or name in program.updates)
     }
+
+
+def _kind(value: ir.Value, *, analog: bool = False) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and type of an initializer on a machine."""
+    tensor = value.const_value
+    assert tensor is not None
+    dtype = np.dtype(np.float32) if analog else tensor.numpy().dtype
+    return tuple(tensor.shape.numpy()), dtype

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from rpucc.errors import ModelError, RpuccError, one_line
 from rpucc.runtime.builder import Buffer, ExactReads, Instruction, StepAddress
 from rpucc.runtime.chains import find_chains
+from rpucc.runtime.chains.graph import needed
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.fits import require
 from rpucc.runtime.tallies import Tallies
@@ -34,7 +35,8 @@ class Executor:
     """A program bound to a machine, a batch size and wanted outputs.
 
     `evaluating` separates the read noise of an evaluation from that of training, and sets the mode
-    of a program that has one (`StepContract.mode`); the contract's `draws` are set, too. With
+    of a program that has one (`StepContract.mode`); the contract's `draws` are set, too.
+    `recalibrating` gives an evaluation read noise of its own. With
     `ideal` reads are exact products, whatever the layers' periphery; with `exact` those of the
     layers that it names when a step runs. `fed` are values that whoever runs it fills in; what only
     they need is left out. Without `fuse` more values have a buffer, and a step takes longer.
@@ -49,6 +51,7 @@ class Executor:
         *,
         threads: Threads | None = None,
         evaluating: bool = False,
+        recalibrating: bool = False,
         ideal: bool = False,
         exact: ExactReads | None = None,
         fed: Sequence[str] = (),
@@ -64,7 +67,9 @@ class Executor:
         self.machine = machine
         self.batch = batch
         self.threads = threads or Threads(1)
-        self.address = StepAddress(machine.key, evaluating, ideal=ideal, exact=exact)
+        self.address = StepAddress(
+            machine.key, evaluating, recalibrating=recalibrating, ideal=ideal, exact=exact
+        )
         self.tallies = Tallies()
         self.graph = machine.program.model.graph
         self.opset = machine.program.model.opset_imports[""]
@@ -123,7 +128,7 @@ class Executor:
 
     def places_to(self, names: Collection[str]) -> set[int]:
         """The places of the instructions that values need, by their names in the program."""
-        nodes = _needed(self.graph, [self._value(name) for name in names], self._fed)
+        nodes = needed(self.graph, [self._value(name) for name in names], self._fed)
         return {self._places[node] for node in nodes if node in self._places}
 
     def places_behind(self, names: Collection[str]) -> set[int]:
@@ -241,7 +246,7 @@ class Executor:
                 self._draws[:2] = self.address.key
 
     def _build(self, wanted: Sequence[ir.Value], fuse: bool, backend: Backend) -> None:
-        nodes = _needed(self.graph, wanted, self._fed)
+        nodes = needed(self.graph, wanted, self._fed)
         chains = find_chains(nodes, set(wanted), backend.chains, fuse)
         for node in nodes:
             if node in chains.inside:
@@ -328,21 +333,3 @@ def _all_values(graph: ir.Graph) -> list[ir.Value]:
     for node in graph:
         values.extend(node.outputs)
     return values
-
-
-def _needed(
-    graph: ir.Graph, wanted: Sequence[ir.Value], fed: Collection[ir.Value] = ()
-) -> list[ir.Node]:
-    """The nodes that the wanted values depend on, in graph order (which is topological).
-
-    fed: values that are there without them.
-    """
-    needed: set[ir.Node] = set()
-    stack = [v.producer() for v in wanted if v not in fed]
-    while stack:
-        node = stack.pop()
-        if node is None or node in needed:
-            continue
-        needed.add(node)
-        stack.extend(v.producer() for v in node.inputs if v is not None and v not in fed)
-    return [node for node in graph if node in needed]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import arguments, run_files
+from rpucc.batch_norms import fixed_statistics
 from rpucc.errors import CheckpointError, RpuccError
 from rpucc.feedback import is_feedback
 from rpucc.layers import analog_layers
@@ -84,6 +85,10 @@ class Machine(MachineLoop):
         }
         """Every other initializer: constants and digital weights."""
         self.updates = program.step.state
+        self._statistics = fixed_statistics(program.model)
+        self._remeasured: frozenset[str] = frozenset()
+        self.revision = 0
+        """Another one after constants were replaced, which executors may have used."""
 
     def _make_array(self, layer: AnalogLayer) -> Array:
         attributes = layer.first.attributes
@@ -271,11 +276,30 @@ class Machine(MachineLoop):
         """What training changes, by initializer name: what arrays hold, and digital parameters.
 
         Planes that are no initializer, as reads see a sum that is one, follow their weight's name.
+        Statistics of batch norms that training does not change are there once they were measured
+        again (`Trainer.recalibrate`).
         """
         digital = {name: self.values[name] for name in self.updates if name in self.values}
-        return {**self.held, **digital}
+        again = {name: self.values[name] for name in sorted(self._remeasured)}
+        return {**self.held, **digital, **again}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Put back what `state` gave, of the same names and shapes."""
+        known = self.program.model.graph.initializers
+        for name in self._statistics:
+            tensor = known[name].const_value
+            assert tensor is not None
+            found = state[name] if name in state else tensor.numpy()
+            if not np.array_equal(self.values[name], found):
+                np.copyto(self.values[name], found)
+                self.revision += 1
+        self._remeasured = self._statistics & state.keys()
         for name, array in self.state().items():
             np.copyto(array, state[name])
+
+    def replace_statistics(self, found: Mapping[str, NDArray[Any]]) -> None:
+        """Let batch norms have these means and variances, by the names of initializers."""
+        for name, array in found.items():
+            np.copyto(self.values[name], array, casting="same_kind")
+        self._remeasured |= self._statistics & found.keys()
+        self.revision += 1

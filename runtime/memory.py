@@ -79,7 +79,7 @@ def state_bytes(program: Program) -> int | None:
     return total
 
 
-def evaluation_batch(program: Program) -> int:
+def evaluation_batch(program: Program, most: int = EVALUATED_TOGETHER) -> int:
     """How many samples are evaluated at once: fewer where the network's values are large.
 
     Results do not depend on it: every draw is addressed by the number of its sample.
@@ -87,7 +87,7 @@ def evaluation_batch(program: Program) -> int:
     if program.fixed_batch is not None:
         return program.fixed_batch
     each = VALUE_BYTES * _forward_elements(program)
-    return max(1, min(EVALUATED_TOGETHER, VALUES_BYTES // max(each, 1)))
+    return max(1, min(most, VALUES_BYTES // max(each, 1)))
 
 
 def _forward_elements(program: Program) -> int:

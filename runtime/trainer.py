@@ -34,6 +34,7 @@ from rpucc.runtime.learning_rate import CONSTANT
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import Epochs, Evaluation
+from rpucc.runtime.recalibration import SAMPLES, recalibrate
 from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.step import Step
 from rpucc.runtime.threads import Threads
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.data.dataset import Samples
     from rpucc.runtime.data.load import DataSource
     from rpucc.runtime.feed import Rows
+    from rpucc.runtime.recalibration import Recalibration
 
 Array = NDArray[Any]
 
@@ -75,6 +77,7 @@ class Trainer:
         self.feed = Feed(machine.program)
         self._executors: dict[tuple[int, bool, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, Step] = {}
+        self._revision = machine.revision
 
     def fit(
         self,
@@ -302,6 +305,42 @@ class Trainer:
                 parts.append(np.atleast_1d(executor[name]).copy())
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
+    def recalibrate(
+        self,
+        data: DataSource | Samples,
+        samples: int = SAMPLES,
+        *,
+        batch_size: int | None = None,
+    ) -> Recalibration:
+        """Measure the statistics of the digital batch norms again, on the arrays as they are.
+
+        Batch norm after batch norm gets the population mean and variance, over samples and
+        positions, of what comes into it with those before it replaced already. They are state of
+        the machine from then on: checkpoints and exports have them, training goes on with them.
+
+        data: what `fit` takes, whose training part is measured over; or samples alone, as the x of
+            `evaluate`. Labels play no part.
+        samples: how many of them, drawn by the machine's seed, 1 or more; all where there are
+            fewer.
+        batch_size: how many at once, None for what fits in memory; results do not depend on it.
+
+        Returns a Recalibration: what moved how far, the reads. The reads draw noise of their own,
+        and the same again for the same machine and samples.
+        Raises ModelError where there is no batch norm that can be measured again (one that was
+        folded into a layer cannot), or values are not finite; DataError where the data do not fit
+        the model, or a channel gets one number only; ArgumentError for other arguments. The machine
+        is as it was, then.
+
+        >>> import numpy as np, rpucc
+        >>> model = rpucc.models.build_cnn("c4k5 p2 f10", batch_norm=True)
+        >>> trainer = Trainer(rpucc.Machine(rpucc.compile(model, "ideal", verify=False)))
+        >>> found = trainer.recalibrate("mnist-mini", samples=100)
+        >>> found.samples, [each.batch_norms for each in found.batch_norms]
+        (100, [('conv1.norm',)])
+        """
+        x = given_samples(data, self.feed.shapes, trained=True)
+        return recalibrate(self.machine, self.feed, self.threads, x, samples, batch_size)
+
     def output_batches(self, samples: Samples) -> Iterator[tuple[int, Array]]:
         """Yield the first sample's number and the outputs that labels are about, batch by batch.
 
@@ -335,6 +374,7 @@ class Trainer:
         step = self.machine.program.step
         extra = tuple(name for name in also if name != step.output)
         key = (batch, evaluating, ideal, extra)
+        self._forget_constants()
         if key not in self._executors:
             outputs = [step.output, *extra, *step.measured]
             if not evaluating:
@@ -351,10 +391,18 @@ class Trainer:
 
     def step(self, batch: int) -> Step:
         """The training step of a batch size; made once."""
+        self._forget_constants()
         if batch not in self._steps:
             executor = self.executor(batch, evaluating=False)
             self._steps[batch] = Step(executor, self.machine.program.step, self.feed)
         return self._steps[batch]
+
+    def _forget_constants(self) -> None:
+        """Make executors anew that were made with constants which the machine has no longer."""
+        if self._revision != self.machine.revision:
+            self._revision = self.machine.revision
+            self._executors.clear()
+            self._steps.clear()
 
     def take_counts(self) -> dict[str, Array]:
         """What training steps counted since this was last asked: layer to counts as `Tallies`."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from rpucc.errors import ArgumentError, DataError
 from rpucc.runtime.data.dataset import Dataset, Samples
-from rpucc.runtime.kernels.philox import GROUP, VALIDATION, fill_words
+from rpucc.runtime.drawn import drawn
+from rpucc.runtime.kernels.philox import VALIDATION
 
 Array = NDArray[Any]
 
@@ -75,13 +76,11 @@ def split(
             f"{dataset.name}: {n} training samples cannot be divided into some to train and some "
             f"to validate{f', in batches of {batch}' if batch > 1 else ''}"
         )
-    words = np.empty(-(-n // GROUP) * GROUP, np.uint32)
-    fill_words(words, 0, n, 0, VALIDATION << 24, 0, *key)
-    taken = np.zeros(n, bool)
-    taken[np.argsort(words[:n], kind="stable")[:count]] = True
-    chosen = np.flatnonzero(taken)
+    chosen = drawn(n, count, VALIDATION, key)
     return Validation(
-        _rows(dataset.x_train, chosen), dataset.y_train[chosen], np.flatnonzero(~taken)
+        _rows(dataset.x_train, chosen),
+        dataset.y_train[chosen],
+        np.setdiff1d(np.arange(n), chosen, assume_unique=True),
     )
 
 

@@ -35,7 +35,7 @@ CORE |= {
     "masks",
     "placement",
 }
-CORE |= {"program_check", "run_files", "stamps", "texts"}
+CORE |= {"batch_norms", "listed", "program_check", "run_files", "stamps", "texts"}
 CORE |= {"left_out", "losses", "origins", "patterns", "program", "step_contract"}
 CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}
 ALLOWED = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -54,3 +54,20 @@ def integers(node: ir.Node, name: str) -> list[int]:
 def drops_last(node: ir.Node) -> bool:
     """Whether a Slice is the gradient of AppendOne: all but the last column."""
     return [initial(value) for value in node.inputs[1:]] == [[0], [-1], [-1]]
+
+def needed(
+    graph: ir.Graph, wanted: Sequence[ir.Value], fed: Collection[ir.Value] = ()
+) -> list[ir.Node]:
+    """The nodes that the wanted values depend on, in graph order (which is topological).
+
+    fed: values that are there without them.
+    """
+    needed: set[ir.Node] = set()
+    stack = [v.producer() for v in wanted if v not in fed]
+    while stack:
+        node = stack.pop()
+        if node is None or node in needed:
+            continue
+        needed.add(node)
+        stack.extend(v.producer() for v in node.inputs if v is not None and v not in fed)
+    return [node for node in graph if node in needed]

@@ -25,15 +25,21 @@ def given_data(data: object, inputs: Collection[str]) -> Dataset:
     return load_dataset(data, inputs=inputs)  # type: ignore[arg-type]
 
 
-def given_samples(data: Any, inputs: Collection[str]) -> Samples:
-    """Return samples alone as they are; of what has labels, too, the test part."""
+def given_samples(data: Any, inputs: Collection[str], *, trained: bool = False) -> Samples:
+    """Return samples alone as they are; of what has labels, too, the test part.
+
+    trained: instead of that the training part.
+    """
     if is_stream(data):
         return collected(data, "the samples")[0]
     if isinstance(data, Mapping):
         alone = set(data) == set(inputs) or not is_data_set(data)
     else:
         alone = not isinstance(data, Dataset | str | os.PathLike | tuple)
-    return data if alone else given_data(data, inputs).x_test
+    if alone:
+        return data  # type: ignore[no-any-return]
+    found = given_data(data, inputs)
+    return found.x_train if trained else found.x_test
 
 
 def given_labelled(data: Any, y: Any, inputs: Collection[str]) -> tuple[Any, Any]:

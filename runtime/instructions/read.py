@@ -101,9 +101,11 @@ def build_read(executor: Builder, chain: ReadChain) -> Instruction:
     purpose = philox.READ_BACKWARD if transpose else philox.READ_FORWARD
     if address.measuring:
         purpose = philox.READ_MEASURE
+    if address.evaluating:
+        purpose = philox.READ_RECALIBRATE if address.recalibrating else philox.READ_EVALUATE
     draws = Draws(
         positions=lead[0] if grouped else len(X) // executor.batch,
-        purpose=philox.READ_EVALUATE if address.evaluating else purpose,
+        purpose=purpose,
         place=_place(node, address.evaluating),
         k0=address.key[0],
         k1=address.key[1],

@@ -47,5 +47,6 @@ def _in_order(
 ) -> Instruction:  # fmt: skip
     address, (k0, k1) = builder.address, builder.address.key
     order = np.empty(positions, np.int32)
-    layer, evaluating = node.attributes.get_int("layer", 0), int(address.evaluating)
-    return lambda: kernel(source, target, order, address.sample, layer, evaluating, k0, k1)
+    layer = node.attributes.get_int("layer", 0)
+    which = 2 if address.recalibrating else int(address.evaluating)
+    return lambda: kernel(source, target, order, address.sample, layer, which, k0, k1)
