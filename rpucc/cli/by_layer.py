@@ -153,7 +153,9 @@ def _show(found: ByLayer, machine: Machine, data: Dataset, arguments: Arguments)
         about = {"model": arguments.model, "data": data.name, "epochs": machine.counters.epoch}
         print_json({**about, **found.to_dict()})
     elif arguments.csv != STANDARD_OUTPUT:
-        state = trained_text(machine.counters.epoch, machine.counters.done)
+        state = trained_text(
+            machine.counters.epoch, machine.counters.done, machine.counters.earlier
+        )
         show(*as_tables(found, machine.program.name, data.name, state))
         if RunFolder(Path(arguments.model)).exists():
             words = ["rpucc", "report", arguments.model, "--by-layer"]

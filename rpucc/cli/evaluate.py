@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rpucc.cli import options
+from rpucc.cli import options, recalibrating
 from rpucc.cli.by_layer import FIXED, LAYERS_ONLY, Arguments, run_by_layer
 from rpucc.errors import ModelError
 
 if TYPE_CHECKING:
     from rpucc.compiler.options import CompileOptions
+    from rpucc.runtime.metrics import Evaluation
 
 
 @click.command("eval")
@@ -49,15 +50,17 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     default=None,
-    metavar="FILE.toml",
-    help="With --choose: write the target with the rules that keep them digital.",
+    metavar="FILE.toml|FOLDER",
+    help="With --choose: write the target with the rules that keep them digital.  With "
+    "--recalibrate: keep the machine with what was measured, as a new run folder.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1, 2**31),
     default=None,
     metavar="N",
-    help="With --by-layer: the first N of the test samples.  [default: all]",
+    help="With --by-layer: the first N of the test samples.  [default: all]  With --recalibrate: N "
+    "of the training samples, drawn by the seed.  [default: 512]",
 )
 @click.option(
     "--csv",
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     metavar="FILE.csv",
     help="With --by-layer: write the table; - is stdout.",
 )
+@recalibrating.recalibrate
 @options.target
 @options.compiling(**FIXED)
 @options.seed
@@ -87,6 +91,7 @@ def evaluate(
     output: str | None,
     samples: int | None,
     csv: str | None,
+    recalibrate: str | None,
     target: str,
     compiling: CompileOptions,
     seed: int,
@@ -99,7 +104,9 @@ def evaluate(
     """Measure a trained network's error on test data.
 
     RUN is a run folder of rpucc train, or a checkpoint in one. With --by-layer it may be a program
-    or a model as well, whose weights are programmed onto the target's arrays as they are.
+    or a model as well, whose weights are programmed onto the target's arrays as they are. With
+    --recalibrate it is measured before and after the statistics of its batch norms were measured
+    again; RUN stays as it is.
     """
     from rpucc.cli.source import data_of, refuse_options
     from rpucc.runs.data import load_data
@@ -107,14 +114,16 @@ def evaluate(
     from rpucc.runs.trainer import make_trainer
 
     if by_layer:
-        wrong = options.given(ctx, "ideal", "top_k")
+        wrong = options.given(ctx, "ideal", "top_k", "recalibrate")
         refuse_options([options.flag_of(ctx, name) for name in wrong], "eval --by-layer")
         own = ctx.params | {"model": run, "compiling": compiling, "choose": choose or 0}
         known = (each.name for each in fields(Arguments))
         run_by_layer(ctx, Arguments(**{name: own[name] for name in known}))
         return
-    wrong = options.given(ctx, *LAYERS_ONLY)
-    refuse_options([options.flag_of(ctx, name) for name in wrong], "eval without --by-layer")
+    mine = () if recalibrate is None else ("samples", "output")
+    wrong = [name for name in options.given(ctx, *LAYERS_ONLY) if name not in mine]
+    kinds = "--by-layer or --recalibrate" if {*wrong} & {"samples", "output"} else "--by-layer"
+    refuse_options([options.flag_of(ctx, name) for name in wrong], f"eval without {kinds}")
 
     trained = trained_run(run, program_path, which)
     program = trained.load_program()
@@ -122,32 +131,62 @@ def evaluate(
         raise ModelError(
             f"{trained.program}: was compiled for inference and has no loss to measure"
         )
+    folder_kept = None if output is None else recalibrating.new_folder(output, trained)
     spec, folder = data_of(trained, data, data_dir)
     classes = trained.run.data_classes() if trained.run is not None else ()
     found = load_data(spec, folder, program, classes)
+    again = None
+    if recalibrate is not None:
+        again = recalibrating.Recalibrating.of(
+            recalibrate, samples, data_dir or folder, program, classes
+        )
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
     result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal, top_k=top_k)
+    before = result
+    if again is not None:
+        again.measure(trainer)
+        result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal, top_k=top_k)
+    counters = machine.counters
+    if folder_kept is not None:
+        assert again is not None
+        from rpucc.cli.train import typed
+
+        recalibrating.keep(folder_kept, machine, again, trained, spec, folder, found, typed())
     if as_json:
         from rpucc.outputs import print_json
 
-        epochs = machine.counters.epoch
         checkpoint = str(trained.checkpoint)
-        figures = asdict(result)
-        if top_k is None:
-            del figures["top_k"], figures["top_k_error"]
-        where = {"checkpoint": checkpoint, "data": spec, "epochs": epochs, "ideal": ideal}
-        print_json({**where, **figures})
+        where = {"checkpoint": checkpoint, "data": spec, "epochs": counters.epoch, "ideal": ideal}
+        more: dict[str, Any] = {}
+        if again is not None:
+            more = {"before": _figures(before), **again.to_dict(), "run": output}
+        print_json({**where, **_figures(result), **more})
         return
-    from rpucc.report.text import training
+    from rpucc.report.text import recalibration, training
     from rpucc.report.text.tables import heading
-    from rpucc.terminal import show
+    from rpucc.terminal import say, show
 
-    state = training.trained_text(machine.counters.epoch, machine.counters.done)
+    state = training.trained_text(counters.epoch, counters.done, counters.earlier)
     read = ", ideal reads" if ideal else ""
     title = f" on {found.name}: {result.samples:,} test samples, {state}{read}"
+    show(heading(program.name, title), "")
+    if again is None:
+        show(training.evaluation(result))
+        return
+    assert again.found is not None
     show(
-        heading(program.name, title),
+        recalibration.comparison(before, result, again.found, again.data.name),
         "",
-        training.evaluation(result),
+        recalibration.moved_table(again.found),
     )
+    if folder_kept is not None:
+        say(f"run folder: {output} (train it on: rpucc train {output} --resume)")
+
+
+def _figures(result: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as data; of what was not asked for there is nothing."""
+    figures = asdict(result)
+    if result.top_k is None:
+        del figures["top_k"], figures["top_k_error"]
+    return figures

@@ -144,7 +144,7 @@ def _show(found: Export, proof: str, machine: Machine, arguments: Arguments) -> 
     from rpucc.report.text.training import trained_text
     from rpucc.terminal import say, show
 
-    state = trained_text(machine.counters.epoch, machine.counters.done)
+    state = trained_text(machine.counters.epoch, machine.counters.done, machine.counters.earlier)
     show(*summary(machine.program.name, state, found, proof))
     for path in arguments.files:
         say(f"wrote {path}")

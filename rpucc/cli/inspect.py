@@ -134,7 +134,7 @@ def _show(
     from rpucc.report.text.tables import heading
     from rpucc.runtime.metrics import EpochMetrics
 
-    done = training.trained_text(state.counters.epoch, state.counters.done)
+    done = training.trained_text(state.counters.epoch, state.counters.done, state.counters.earlier)
     show("", heading(str(trained.checkpoint), f": {done}, seed {state.seed}"))
     if state.history:
         records = [EpochMetrics.from_record(record) for record in state.history]

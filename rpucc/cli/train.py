@@ -6,13 +6,15 @@ import re
 import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rpucc import run_files
-from rpucc.cli import options
+from rpucc.cli import options, recalibrating
+from rpucc.cli.recalibrating import Recalibrating
 from rpucc.cli.train_arguments import COMPILING, FIXED, RUNS, TRAINING, Arguments
 from rpucc.cli.watching import check, validation_of, watched, watching
 from rpucc.errors import CheckpointError, RpuccError, UsageError
@@ -49,6 +51,8 @@ FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top
 @options.learning_rate_schedule
 @options.augment
 @options.top_k
+@recalibrating.recalibrate
+@recalibrating.samples
 @options.seed
 @options.threads
 @watching
@@ -89,6 +93,10 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
 
     if arguments.resume and arguments.force:
         raise UsageError("--resume and --force: give one of them, they contradict each other")
+    if arguments.samples is not None and arguments.recalibrate is None and not arguments.resume:
+        raise UsageError("--samples: how many --recalibrate measures over; give both")
+    measured: Recalibrating | None = None
+    threads = arguments.threads
     if arguments.from_run is not None:
         from rpucc.cli.train_from import prepare
 
@@ -96,7 +104,10 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         run, arguments, machine = prepare(ctx, arguments)
         data = _data(arguments, machine.program)
         held = validation_of(arguments, machine.program)
+        measured = _recalibrating(arguments, machine.program)
         ctx.with_resource(run.held())
+        if measured is not None:
+            measured.prepare(machine, threads)
         begin(run, machine, arguments.record(), data, command=typed())
     elif arguments.model is None:
         raise UsageError("which model? name one, or a run to start from (--from)")
@@ -123,13 +134,22 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         _say_statistics(program, arguments.batch_size)
         data = _data(arguments, program)
         held = validation_of(arguments, program)
+        measured = _recalibrating(arguments, program)
         ctx.with_resource(run.held())
         machine = start(
-            run, program, arguments.record(), data, command=typed(), trusted=arguments.trust
+            run,
+            program,
+            arguments.record(),
+            data,
+            command=typed(),
+            trusted=arguments.trust,
+            prepare=None if measured is None else partial(measured.prepare, threads=threads),
         )
+    if measured is not None:
+        measured.note(run)
     settings = training.Settings.of(arguments)
     verdict = training.train_into(run, machine, data, settings, held)
-    _conclude(run, machine, arguments, verdict)
+    _conclude(run, machine, arguments, verdict, measured)
     if arguments.fail_above is not None:
         _check_limit(verdict, arguments.fail_above)
 
@@ -145,6 +165,13 @@ def _data(arguments: Arguments, program: Program) -> Dataset:
     check_objective(program, data.y_train, arguments.batch_size, arguments.top_k)
     Augmentation(arguments.augment, program, Feed(program), data.y_train)
     return data
+
+
+def _recalibrating(arguments: Arguments, program: Program) -> Recalibrating | None:
+    """Load what statistics are to be measured over before the first step, if they are."""
+    if arguments.recalibrate is None:
+        return None
+    return Recalibrating.of(arguments.recalibrate, arguments.samples, arguments.data_dir, program)
 
 
 def typed() -> str:
@@ -339,7 +366,13 @@ def _stopped(machine: Machine, arguments: Arguments) -> dict[str, Any] | None:
     return {"epoch": stopped.epoch, "best_epoch": stopped.best, "best": stopped.value, **found}
 
 
-def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: Verdict) -> None:
+def _conclude(
+    run: RunFolder,
+    machine: Machine,
+    arguments: Arguments,
+    verdict: Verdict,
+    measured: Recalibrating | None,
+) -> None:
     """Say what there is now and what to do with it."""
     if arguments.as_json:
         from rpucc.outputs import print_json
@@ -360,6 +393,7 @@ def _conclude(run: RunFolder, machine: Machine, arguments: Arguments, verdict: V
                 "kept": [str(path) for path in run.kept],
                 "stopped_early": _stopped(machine, arguments),
                 "verdict": verdict.to_dict(),
+                **({} if measured is None else measured.to_dict()),
             }
         )
         return

@@ -26,7 +26,12 @@ COMPILING = ("target", *options.offered(**TRAINING))
 RECORDED = ("target", *COMPILED)
 """What run.json keeps of how the program was compiled."""
 WATCHED = ("validation", "min_delta", "monitor")
-FIXED = (*RECORDED, "data", "batch_size", "lr", "lr_schedule", "augment", "seed", *WATCHED)
+REMEASURED = ("recalibrate", "samples")
+"""What is done before the first step alone."""
+FIXED = (
+    *(*RECORDED, "data", "batch_size", "lr", "lr_schedule", "augment", "seed"),
+    *(*WATCHED, *REMEASURED),
+)
 """What a resumed training cannot change."""
 
 
@@ -59,6 +64,8 @@ class Arguments:
     tensorboard: bool
     augment: Sequence[str] = ()
     top_k: int | None = None
+    recalibrate: str | None = None
+    samples: int | None = None
     from_run: str | None = None
     origin: dict[str, Any] | None = None
     """Of a training that starts from another: its folder, and what was trained there."""
@@ -74,9 +81,9 @@ class Arguments:
             compiling = replace(compiling, loss=_absolute(str(compiling.loss)))
         own = {each.name for each in fields(self)} & set(Record.model_fields)
         kept: dict[str, Any] = {name: getattr(self, name) for name in own}
-        for key in ("data", "data_dir", "target", "validation"):
-            if kept[key] is not None and _is_path(kept[key], key):
-                kept[key] = _absolute(kept[key])
+        for key in ("data", "data_dir", "target", "validation", "recalibrate"):
+            if kept[key] is not None:
+                kept[key] = located(kept[key], key)
         return Record(**{**kept, "compiling": compiling})
 
     def with_record(self, kept: Mapping[str, Any]) -> Arguments:
@@ -84,6 +91,11 @@ class Arguments:
         compiling = {name: value for name, value in kept.items() if name in FLAGS}
         others = {name: value for name, value in kept.items() if name not in FLAGS}
         return replace(self, compiling=replace(self.compiling, **compiling), **others)
+
+
+def located(text: str, key: str) -> str:
+    """Return what run.json keeps under a key: a name as it is, the path of a file absolute."""
+    return _absolute(text) if _is_path(text, key) else text
 
 
 def _is_path(text: str, key: str) -> bool:
@@ -94,7 +106,7 @@ def _is_path(text: str, key: str) -> bool:
     if key == "validation" and isinstance(parse_validation(text), float):
         return False
     names: dict[str, Collection[str]] = {"target": preset_names()}
-    names |= dict.fromkeys(("data", "validation"), DATASETS)
+    names |= dict.fromkeys(("data", "validation", "recalibrate"), DATASETS)
     return text not in names.get(key, ())
 
 

@@ -43,7 +43,7 @@ def prepare(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Argume
     done = machine.counters
     say(
         f"from {arguments.from_run}: its weights and devices "
-        f"{trained_text(done.epoch, done.done)}; epochs are counted anew"
+        f"{trained_text(done.epoch, done.done, done.earlier)}; epochs are counted anew"
     )
     arguments = _completed(ctx, arguments, source, machine)
     machine.begin_anew()
@@ -96,9 +96,11 @@ def _completed(
     kept.setdefault("model", str(source.program))
     if "lr" not in given and machine.history and machine.history[-1].get("lr"):
         kept["lr"] = machine.history[-1]["lr"]
-    origin = {
-        "run": str(Path(str(arguments.from_run)).resolve()),
-        "epochs": machine.counters.epoch,
-        "samples": machine.counters.sample,
-    }
+    origin = origin_of(Path(str(arguments.from_run)), machine)
     return replace(arguments.with_record(kept), seed=machine.seed, origin=origin)
+
+
+def origin_of(run: Path, machine: Machine) -> dict[str, Any]:
+    """Return what run.json says of the run that a machine comes from, as it stands there."""
+    counters = machine.counters
+    return {"run": str(run.resolve()), "epochs": counters.epoch, "samples": counters.sample}

@@ -1,7 +1,7 @@
 """events.jsonl: what happened to a training and when, one line an event, only ever added to.
 
-started, resumed, interrupted, failed, finished, each with the time (UTC) and where the training
-stood. Not for metrics: those are the same for the same seed, times are not.
+started, recalibrated, resumed, interrupted, failed, finished, each with the time (UTC) and where
+the training stood. Not for metrics: those are the same for the same seed, times are not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rpucc.errors import OutputError
 from rpucc.runs.about import now
 from rpucc.runs.json_lines import read_lines
 
-KINDS = ("started", "resumed", "epoch", "interrupted", "failed", "finished")
+KINDS = ("started", "recalibrated", "resumed", "epoch", "interrupted", "failed", "finished")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Event:
     command: str | None = None
     """Of started and resumed: as it was typed."""
     reason: str | None = None
-    """Of failed: the message; of finished: "stopped early", where it did."""
+    """Of failed: the message; of finished: "stopped early", where it did; of recalibrated: what was
+    measured again."""
     time: str = field(default_factory=now)
 
     def to_dict(self) -> dict[str, Any]:

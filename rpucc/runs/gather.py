@@ -110,7 +110,9 @@ def gather(
         history=history,
         program=program,
         seed=machine.seed,
-        trained=trained_text(machine.counters.epoch, machine.counters.done),
+        trained=trained_text(
+            machine.counters.epoch, machine.counters.done, machine.counters.earlier
+        ),
         settings=tuple(_settings(trained)),
         target=as_toml(program.target),
         command="" if record is None else repeat_command(record, history.name),

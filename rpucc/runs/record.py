@@ -122,6 +122,12 @@ class Record(BaseModel):
     keep: Kept = "last"
     tensorboard: bool = Field(default=False, description="true or false")
     threads: int = _whole(1, limits.THREADS)
+    recalibrate: Text | None = Field(default=None, description="a text, or null")
+    """The data that statistics of batch norms were measured over before the first step."""
+    samples: int | None = Field(
+        default=None, ge=1, description="a whole number of 1 or more, or null"
+    )
+    """Of these, how many."""
     origin: dict[str, Any] | None = Field(default=None, description="an object, or null")
     """Of a training that starts from another: its folder, and what was trained there."""
 

@@ -5,7 +5,7 @@ For every command that trains. Not for the epochs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from rpucc.errors import CheckpointError
@@ -27,12 +27,18 @@ def start(
     *,
     command: str | None = None,
     trusted: bool = False,
+    prepare: Callable[[Machine], None] | None = None,
 ) -> Machine:
-    """Make the machine and then the run folder. trusted: the user gave --trust."""
+    """Make the machine and then the run folder.
+
+    trusted: the user gave --trust; prepare: what is done with the machine between them.
+    """
     from rpucc.runtime.machine import Machine
 
     admit(program, record.model, trusted=trusted)
     machine = Machine(program, record.seed)
+    if prepare is not None:
+        prepare(machine)
     begin(run, machine, record, data, command=command)
     return machine
 

@@ -31,7 +31,7 @@ def machine_html(machine: Machine) -> str:
     """Return a machine as HTML: what it is, a row and a histogram a layer."""
     done = machine.counters
     what = f" on {machine.program.target.name}, seed {machine.seed}, "
-    what += trained_text(done.epoch, done.done)
+    what += trained_text(done.epoch, done.done, done.earlier)
     arrays = list(machine.arrays.values())
     rows, drawings = [], []
     for array in arrays[:MOST_LAYERS]:

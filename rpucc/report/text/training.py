@@ -179,8 +179,8 @@ def evaluation(result: Evaluation) -> RenderableType:
         ("time", _time(result.seconds, result.samples)),
     ]
     if result.reads:  # exact ones are not counted
-        shares = result.saturated_reads / result.reads, result.rereads / result.reads
-        lines.insert(1, ("reads", _reads(result.reads, *shares)))
+        found = reads_text(result.reads, result.saturated_reads, result.rereads)
+        lines.insert(1, ("reads", found))
     if result.error is not None:  # a regression has no share of wrong answers
         labels = result.samples * result.labels_per_sample
         what = " labels" if result.labels_per_sample > 1 else ""
@@ -197,10 +197,11 @@ def _of(part: int, whole: int) -> str:
     return f"{units.count(part)} of {units.count(whole)}"
 
 
-def _reads(reads: int, saturated: float, again: float) -> str:
+def reads_text(reads: int, saturated: int, again: int) -> str:
+    """Return how many reads there were, at least one, and what became of them."""
     return (
-        f"{units.large(reads)} of single arrays, {units.percent(saturated)} saturated, "
-        f"{units.percent(again)} re-reads"
+        f"{units.large(reads)} of single arrays, {units.percent(saturated / reads)} saturated, "
+        f"{units.percent(again / reads)} re-reads"
     )
 
 
@@ -255,10 +256,13 @@ def symmetry_line(symmetry: Symmetry) -> str:
     return f"{devices} devices zero-shifted: symmetry points {before} before, {after} after"
 
 
-def trained_text(epochs: int, samples_of_next: int) -> str:
-    """Return how long something was trained: "after 2 epochs and 310 samples"."""
+def trained_text(epochs: int, samples_of_next: int, earlier: int = 0) -> str:
+    """Return how long something was trained: "after 2 epochs and 310 samples".
+
+    earlier: epochs that were begun before these are counted, in the run that it started from.
+    """
     if not epochs and not samples_of_next:
-        return "not trained"
+        return f"after {units.counted(earlier, 'earlier epoch')}" if earlier else "not trained"
     parts = [units.counted(epochs, "epoch")]
     if samples_of_next:
         parts.append(f"{units.count(samples_of_next)} samples of the next")
