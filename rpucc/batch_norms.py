@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from rpucc.listed import listed
 from rpucc.opset import DOMAIN
@@ -124,6 +127,21 @@ def source_of(value: ir.Value | None) -> str:
         assert node is not None
         value = node.inputs[2 + list(node.outputs).index(value)]
     return "" if value is None else str(value.name)
+
+
+def variance_problem(var: NDArray[Any], epsilon: float) -> str | None:
+    """Return what is wrong with the variances of a batch norm; None where each has a root.
+
+    >>> import numpy as np
+    >>> variance_problem(np.array([1, -0.5, -1]), 1e-5)
+    'has 2 of 3 that are -0.5'
+    """
+    below = var < 0
+    wrong = var[below if below.any() else var.astype(np.float64) + epsilon <= 0]
+    if not wrong.size:
+        return None
+    found = f"has {wrong.size} of {var.size} that are {wrong[0]:g}"
+    return found if below.any() else f"{found}, with epsilon {epsilon:g}"
 
 
 def _is_vector(model: ir.Model, name: str) -> bool:

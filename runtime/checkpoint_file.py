@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import arguments, run_files
-from rpucc.batch_norms import fixed_statistics
+from rpucc.batch_norms import fixed_statistics, statistics_of
 from rpucc.errors import CheckpointError, OutputError, one_line
 from rpucc.files import write_whole
 from rpucc.layers import analog_layers
@@ -252,6 +252,12 @@ def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> Non
             )
         if not np.all(np.isfinite(loaded)):
             raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
+    for each in statistics_of(program.model):
+        if each.var in tensors and (tensors[each.var] < 0).any():
+            raise CheckpointError(
+                f"{path}: variance '{each.var}' of batch norm '{each.names[0]}' holds "
+                f"{tensors[each.var].min():g}; a variance is 0 or more"
+            )
 
 
 def _hidden(program: Program) -> dict[str, str]:

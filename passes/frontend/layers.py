@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rpucc.batch_norms import variance_problem
 from rpucc.layers import CONVOLUTIONS
 from rpucc.passes.frontend.constants import constant
 from rpucc.passes.frontend.messages import shape_text
@@ -238,6 +239,19 @@ def batchnorm_channels(layer: Layer) -> str | None:
     return None
 
 
+def batchnorm_variance(layer: Layer) -> str | None:
+    """A batch norm's variance must be 0 or more, and above 0 with its epsilon."""
+    if layer.op != "BatchNormalization":
+        return None
+    var, epsilon = constant(layer.node.inputs[4]), layer.node.attributes.get_float("epsilon", 1e-5)
+    if var is None:
+        return None
+    problem = variance_problem(var, epsilon)
+    if problem is None:
+        return None
+    return f"{layer.show(4, 'variance')} {problem}; train or export it again"
+
+
 def axes_once(layer: Layer) -> str | None:
     """Axes must name each axis once."""
     x = layer.dims(0)
@@ -278,6 +292,7 @@ LAYER_RULES = (
     gemm_bias,
     matmul_inner,
     batchnorm_channels,
+    batchnorm_variance,
     axes_once,
     output_not_empty,
 )

@@ -325,3 +325,14 @@ def test_a_cut_keras_file_is_one_line(tmp_path: Path, share: float):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(rpucc.ModelError, match=r"net.keras: a damaged archive"):
         rpucc.compile(path)
+
+
+def test_a_moving_variance_below_0_is_one_line():
+    model = sequential(L.Conv2D(4, 3), L.BatchNormalization(name="norm"), shape=(8, 8, 3))
+    layer = model.get_layer("norm")
+    scale, shift, mean, _ = layer.get_weights()
+    layer.set_weights([scale, shift, mean, np.array([1, -0.5, 1, 1], np.float32)])
+    with pytest.raises(rpucc.ModelError) as caught:
+        rpucc.compile(rpucc.from_keras(model), "ideal", training=False)
+    assert "has 1 of 4 that are -0.5" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -57,6 +57,21 @@ def test_a_cnn_keeps_its_names_and_its_batch_norms_and_computes_the_same():
     assert [layer.name for layer in program.plan.analog_layers] == ["0", "3", "9"]
 
 
+@pytest.mark.parametrize("number", [-0.5, float("nan")])
+@pytest.mark.parametrize("policy", ["fold", "frozen", "train", "batch"])
+def test_a_running_variance_that_is_none(policy: str, number: float):
+    module = batch_normed_cnn()
+    module[1].running_var[2] = number
+    model = rpucc.from_torch(module, torch.zeros(2, 1, 28, 28))
+    with pytest.raises(rpucc.ModelError) as caught:
+        rpucc.compile(model, "ideal", overrides=[f"batch_norm.policy={policy}"])
+    said = str(caught.value)
+    negative = "has 1 of 4 that are -0.5" in said and "A batch norm's variance must be 0" in said
+    assert negative or "'1.running_var' has 1 of 4 that are not, the first is nan" in said
+    assert "'1.running_var'" in said
+    assert "\n" not in said
+
+
 def test_the_module_stays_as_it_is():
     module = batch_normed_cnn()
     module[1].eval()  # a batch norm that its user froze

@@ -158,6 +158,26 @@ LAYERS = {
         "node 'b' (BatchNormalization): A batch norm's parameters must be vectors with one entry "
         "a channel: parameter 'v' [4], input 'x' [1, 3, 8, 8]",
     ),
+    "negative variance": (
+        net(
+            X + " { [b] y = BatchNormalization (x, s, t, m, v) }",
+            **dict.fromkeys("stm", (3,)),
+            v=np.array([1, -0.5, -1], np.float32),
+        ),
+        "node 'b' (BatchNormalization): A batch norm's variance must be 0 or more, and above 0 "
+        "with its epsilon: variance 'v' [3] has 2 of 3 that are -0.5; train or export it again",
+    ),
+    "no variance and no epsilon": (
+        net(
+            X
+            + " { [b] y = BatchNormalization <epsilon = 0.0, training_mode = 1> (x, s, t, m, v) }",
+            **dict.fromkeys("stm", (3,)),
+            v=np.array([1, 0, 2], np.float32),
+        ),
+        "node 'b' (BatchNormalization): A batch norm's variance must be 0 or more, and above 0 "
+        "with its epsilon: variance 'v' [3] has 1 of 3 that are 0, with epsilon 0; train or "
+        "export it again",
+    ),
     "empty activation": (
         net(X + " { [s] y = Slice (x, a, a, a) }", a=np.array([1])),
         "node 's' (Slice): No activation may have a dimension of zero: output 'y' is [1, 0, 8, 8]",
@@ -308,6 +328,18 @@ def test_an_op_that_no_adapter_converts():
         "newer ("
     )
     assert message.endswith("No Adapter From Version $6 for Greater)")
+
+
+@pytest.mark.parametrize("name", ["s", "t", "m", "v"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_of_a_batch_norm_that_are_none(name, number):
+    numbers = dict.fromkeys("stmv", np.ones(3, np.float32))
+    wrong = {**numbers, name: np.array([1, number, 2], np.float32)}
+    model = net(X + " { [b] y = BatchNormalization (x, s, t, m, v) }", **wrong)
+    assert refusal(model) == (
+        f"Weights must be finite numbers: weight {name!r} has 1 of 3 that are not, the first is "
+        f"{number}"
+    )
 
 
 # --- the graph, the input, the weights ---------------------------------------------------------
