@@ -10,6 +10,7 @@ checks, and onnx's own, rely on what earlier ones hold.
 | `step.py` | the step contract: the inputs, outputs and weights that it names |
 | `values.py` | types, sizes and numbers of all values and constants |
 | `attributes.py` | which attributes each op has, their types and ranges |
+| `batch_norms.py` | modes and running statistics of batch norms, variances |
 | `chains.py` | what stands before and behind the reads of a matrix |
 | `layers.py` | each layer's grid, copies, devices and policy against the target |
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from rpucc.origins.notes import origin_problems
 from rpucc.program_check.attributes import attribute_problems
+from rpucc.program_check.batch_norms import batch_norm_problems
 from rpucc.program_check.chains import chain_problems
 from rpucc.program_check.layers import layer_problems
 from rpucc.program_check.notes import note_problems
@@ -57,5 +59,6 @@ def meaning_problems(model: ir.Model, target: Target) -> Iterator[str]:
 
     Needs a model of sound form and structure.
     """
+    yield from batch_norm_problems(model)
     yield from chain_problems(model)
     yield from layer_problems(model, target)

@@ -1,0 +1,49 @@
+"""Batch norms of a program: their mode, what a step moves, and variances that are none.
+
+Not for attributes and numbers of inputs (`attributes.py`), nor for shapes, which onnx infers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+from rpucc.batch_norms import is_batch_norm, is_moving, source_of, variance_problem
+from rpucc.opset import DOMAIN
+from rpucc.step_contract import StepContract
+
+
+def batch_norm_problems(model: ir.Model) -> Iterator[str]:
+    """Yield what is wrong with the batch norms, one line each; needs a sound step contract."""
+    step = StepContract.of(model)
+    moved: dict[str, str] = {}
+    for node in model.graph:
+        where = f"node {node.name!r} ({node.op_type})"
+        if node.domain == DOMAIN and node.op_type in ("BatchNorm", "BatchNormGradient"):
+            mode = node.inputs[5]
+            if mode is None or step.mode is None or mode.name != step.mode:
+                found = None if mode is None else mode.name
+                yield f"{where}: its mode is {found!r}, that of the step contract {step.mode!r}"
+        if is_moving(node):
+            for index in (3, 4):
+                moved[source_of(node.inputs[index])] = str(node.outputs[index - 2].name)
+        if is_batch_norm(node):
+            yield from (f"{where}: {problem}" for problem in _variance_problems(model, node))
+    for name, next_name in moved.items():
+        if step.state.get(name) != next_name:
+            found = step.state.get(name)
+            yield (
+                f"the running statistic {name!r} becomes {next_name!r}; the state of the step "
+                f"contract says {found!r}"
+            )
+
+
+def _variance_problems(model: ir.Model, node: ir.Node) -> Iterator[str]:
+    name = source_of(node.inputs[4])
+    value = model.graph.initializers.get(name)
+    if value is None or value.const_value is None:
+        return
+    epsilon = node.attributes.get_float("epsilon", 1e-5)
+    if problem := variance_problem(value.const_value.numpy(), epsilon):
+        yield f"variance {name!r} {problem}"
