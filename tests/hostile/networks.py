@@ -46,6 +46,7 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
     ),
     "digital": ("conv", "rpu-managed", ("layer.fc.analog=false",), {}),
     "norm": ("norm", "rpu-managed", ("batch_norm.policy=train",), {}),
+    "batch statistics": ("norm", "rpu-managed", ("batch_norm.policy=batch",), {}),
     "exact": ("conv", "ideal", (), {}),
     "long trains": ("dense", "rpu-managed", ("update.bl=40", "update.lr_scale=0.5"), {}),
     "scaled": ("grouped", "rpu-managed", ("mapping.weight_scaling=0.1",), {}),
