@@ -216,32 +216,34 @@ class _Bench:
         self.batch = fixed or arguments.integer("batch_size", batch_size, 1)
         self.inputs = [_input(node) for group in groups for node in group.nodes]
         self.reads = np.zeros(3, np.int64)
+        self._done: list[str] = []
+        """What was measured already: the values that come into batch norms."""
         self._executors: dict[int, Executor] = {}
 
     def measure(self) -> Iterator[Remeasured]:
         """Measure group after group and replace what each had."""
-        previous: Statistics | None = None
         for group in self._groups:
-            moments = self._moments(group, previous, last=group is self._groups[-1])
-            yield self._replace(group, moments)
-            previous = group
+            yield self._replace(group, self._moments(group))
 
-    def _moments(self, group: Statistics, previous: Statistics | None, *, last: bool) -> _Moments:
-        """Run all samples as far as a group's batch norms."""
-        # Where one batch has all samples it waits before each batch norm; what several nodes have
-        # in common is measured behind nodes that it comes before.
-        waits = self.batch >= self.samples and all(len(g.nodes) == 1 for g in self._groups)
-        since = previous.nodes if waits and previous is not None else ()
+    def _moments(self, group: Statistics) -> _Moments:
+        """Run all samples as far as a group's batch norms.
+
+        Where one batch has all samples it has waited there; where there are several, what was done
+        is done anew, with the same draws, and not counted again.
+        """
         moments: _Moments | None = None
+        inputs = [_input(node) for node in group.nodes]
+        waits = self.batch >= self.samples
         for first in range(0, self.samples, self.batch):
             executor = self._executor(min(self.batch, self.samples - first))
-            if not since:
+            sample = self._machine.counters.sample + first
+            if not (waits and self._done):
                 fill(self._feed.buffers(executor), self._rows, self._order, first)
+                executor.run_part(sample, sorted(executor.places_to(self._done)), commit=False)
+            new = executor.places_to(inputs) - executor.places_to(self._done)
             executor.tallies.reset()
-            until = [node for g in self._groups for node in g.nodes] if last else group.nodes
-            executor.run(self._machine.counters.sample + first, since, until)
-            if last or waits:
-                self.reads += executor.tallies.reads
+            executor.run_part(sample, sorted(new), commit=False)
+            self.reads += executor.tallies.reads
             for node in group.nodes:
                 x = executor[_input(node)]
                 if moments is None:
@@ -251,6 +253,7 @@ class _Bench:
                     raise ModelError(f"batch norm {node.name!r}: {NOT_FINITE}")
                 moments.add(x)
         assert moments is not None  # there is at least one batch
+        self._done += inputs
         return moments
 
     def _check_count(self, group: Statistics, x: NDArray[np.float32]) -> None:
@@ -278,9 +281,8 @@ class _Bench:
 
     def _executor(self, size: int) -> Executor:
         if size not in self._executors:
-            behind = [str(node.outputs[0].name) for group in self._groups for node in group.nodes]
             self._executors[size] = Executor(
-                self._machine, size, [*self.inputs, *behind],
+                self._machine, size, self.inputs,
                 threads=self._threads, evaluating=True, recalibrating=True,
             )  # fmt: skip
         return self._executors[size]

@@ -55,6 +55,7 @@ def drops_last(node: ir.Node) -> bool:
     """Whether a Slice is the gradient of AppendOne: all but the last column."""
     return [initial(value) for value in node.inputs[1:]] == [[0], [-1], [-1]]
 
+
 def needed(
     graph: ir.Graph, wanted: Sequence[ir.Value], fed: Collection[ir.Value] = ()
 ) -> list[ir.Node]:
