@@ -31,3 +31,5 @@ class MachineState(Protocol):
     """Every other initializer."""
     updates: Mapping[str, str]
     """What a step changes, with the value that is next."""
+    revision: int
+    """Another one after constants were replaced, which executors may have used."""

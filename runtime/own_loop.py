@@ -42,6 +42,7 @@ class Pass:
     def __init__(self, machine: MachineState, batch: int, threads: Threads) -> None:
         step = machine.program.step
         self.batch, self._machine, self._rates = batch, machine, step.rates
+        self.revision = machine.revision
         self._names = outputs_of(machine.program)
         self._entries, self._of_inputs = dict(step.entries), dict(step.input_gradients)
         fed, after = list(self._entries.values()), list(step.state.values())
@@ -134,7 +135,9 @@ class OwnLoop:
             raise RpuccError(
                 f"{where}: random numbers would repeat after {MOST_DRAWS:,} samples; train fewer"
             )
-        free = self._free.setdefault(len(rows), [])
+        revision = self.machine.revision  # constants that were replaced since are in no new pass
+        free = [each for each in self._free.get(len(rows), []) if each.revision == revision]
+        self._free[len(rows)] = free
         made = free.pop() if free else Pass(self.machine, len(rows), self.threads)
         made.updates = self._updates
         found = made.forward(self.feed, rows, 0)

@@ -267,6 +267,23 @@ def test_training_goes_on_as_from_a_file_that_has_them(policy: str) -> None:
         np.testing.assert_array_equal(machine.state()[name], array, err_msg=name)
 
 
+def test_a_loop_of_ones_own_has_them_in_its_gradients() -> None:
+    machine = rpucc.Machine(compiled(two(), "frozen"))
+    x = samples(machine.program, 4)
+
+    def step(of: rpucc.Machine) -> None:
+        of.backward(np.ones_like(of.forward(x)))
+        of.update(0.1)
+
+    step(machine)  # its buffers are there
+    rpucc.Trainer(machine).recalibrate(x)
+    fresh = rpucc.Machine(compiled(machine.export().to_onnx(), "frozen"))
+    for each in (machine, fresh):
+        step(each)
+    for name, array in fresh.state().items():
+        np.testing.assert_array_equal(machine.state()[name], array, err_msg=name)
+
+
 def test_what_was_not_measured_costs_no_bit() -> None:
     """A checkpoint of a machine that nobody measured again has what it always had."""
     machine = rpucc.Machine(compiled(two(), "frozen"))
