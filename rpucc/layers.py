@@ -205,7 +205,7 @@ class AnalogLayer:
     @property
     def absent(self) -> tuple[int, ...]:
         """The tiles that are not there, by their place in [matrix, row block, column segment]."""
-        return tuple(self.forward[0].attributes.get_ints(ABSENT, ()))
+        return tuple(self.first.attributes.get_ints(ABSENT, ()))
 
     def state_name(self, key: str) -> str:
         """Return what a part of its state is called; the weight itself is "".

@@ -42,7 +42,7 @@ def weights_of(layer: AnalogLayer) -> NDArray[Any]:
 
 def has_bias_column(layer: AnalogLayer) -> bool:
     """Tell whether the last column of a layer's matrix is its bias: its reads are fed with 1."""
-    value = layer.forward[0].inputs[0]
+    value = layer.first.inputs[0]
     while value is not None:
         node = value.producer()
         if node is None or (node.domain == DOMAIN and node.op_type == "Im2Col"):
@@ -72,7 +72,7 @@ def absent_tiles(
 
 def absent_of(layer: AnalogLayer, mask: Mask | None) -> tuple[int, ...]:
     """Return the tiles of a tiled layer that need not be there, under this mask."""
-    attributes = layer.forward[0].attributes
+    attributes = layer.first.attributes
     row_cuts, col_cuts = (attributes.get_ints(key, ()) for key in ("row_cuts", "col_cuts"))
     return absent_tiles(weights_of(layer), mask, row_cuts, col_cuts)
 

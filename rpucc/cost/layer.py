@@ -103,7 +103,7 @@ class LayerCoster:
     def _lines(self) -> Lines:
         """The lines and crosspoints that one read of all groups of one copy drives."""
         row_blocks, column_segments = self.plan.grid
-        gone = [(height, width) for _, _, height, width in left_out(self.layer.forward[0])]
+        gone = [(height, width) for _, _, height, width in left_out(self.layer.first)]
         copies = self.layer.learners  # which are alike
         return Lines(
             rows=self._rows * column_segments - sum(height for height, _ in gone) / copies,
