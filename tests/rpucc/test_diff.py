@@ -101,6 +101,7 @@ def test_rounding_is_no_difference(before: Data) -> None:
 OTHER: dict[str, Any] = {
     "name": "another", "description": "another", "array": "large", "count": 6,
     "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129], "remove": ["dtod"], "model": "reference",
+    "mask": "zeros",
 }  # fmt: skip
 """Key of a target -> another legal value, where the range of the key does not give one."""
 
@@ -117,6 +118,7 @@ START = (
 NO_EFFECT = {
     "description": "for people alone",
     "policy": "LeNet has no batch norm",
+    "mask": "LeNet has no zeros",
 }
 """Keys that change nothing of the programs below."""
 
@@ -193,6 +195,19 @@ def test_every_key_of_a_target_that_acts_is_a_difference(
         assert {"target" if key == "name" else written, path} & names, "the setting is named"
     assert found.same == (key in NO_EFFECT)
     assert not found.missing
+
+
+def test_another_mask_is_a_difference(tmp_path: Path) -> None:
+    """Two of the same file name, and of as many fixed weights."""
+    found = []
+    for fixed in (0, 1):
+        mask = np.ones((10, 128))
+        mask[fixed] = 0
+        np.savez(tmp_path / "mask.npz", fc2=mask)
+        rule = f"layer.fc2.update.mask={json.dumps(str(tmp_path / 'mask.npz'))}"
+        program = compile_model("lenet", "ideal", overrides=(rule,), verify=False)
+        found.append(describe(program))
+    assert not diff(*found).same
 
 
 def test_what_no_table_of_a_plan_shows(before: Data) -> None:
