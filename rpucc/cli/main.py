@@ -40,7 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("rpucc.cli.compare:compare", "Show how trainings differ and how each went."),
     "run": ("rpucc.cli.run:run", "Classify inputs from files: arrays, images, data sets."),
     "targets": ("rpucc.cli.targets:targets", "List the targets, or show one."),
-    "prune": ("rpucc.cli.prune:prune", "Set the smallest weights of a network to 0."),
+    "prune": (
+        "rpucc.cli.prune:prune",
+        "Set the smallest weights of a network to 0, and write it as ONNX.",
+    ),
     "models": ("rpucc.cli.models:models", "List the built-in models, or write one as ONNX."),
     "operators": ("rpucc.cli.operators:operators", "List the operators and rules of the compiler."),
     "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),

@@ -24,7 +24,7 @@ from torch import nn  # noqa: E402
 
 from .torch_network import Network  # noqa: E402
 
-CLASSES, BATCH = 4, 16
+CLASSES, BATCH, RATE = 4, 16, 0.05
 TRAIN, TEST, EPOCHS = 400, 200, 6
 
 
@@ -89,32 +89,56 @@ def mobilenet_v2() -> onnx.ModelProto:
     return rpucc.from_keras(model)
 
 
-def in_torch(model: onnx.ModelProto, data: rpucc.Dataset, key: Any, lr: float) -> tuple[Any, ...]:
-    """Training losses of the epochs and the last test error, of the file in PyTorch."""
+MANAGED: dict[str, list[str]] = {
+    "resnet18": [],
+    # 53 layers: with dw_min 0.001 the loss rises, as steps are too coarse; with exact steps of the
+    # same devices (update.pulsed = "mean") it falls as well.
+    "mobilenet_v2": ["device.dw_min=0.0001", "update.bl=100"],
+}
+"""What `rpu-managed-um` needs to train each at the rate of `ideal`."""
+
+
+def in_torch(model: onnx.ModelProto, data: rpucc.Dataset, key: Any) -> tuple[Any, ...]:
+    """Training losses of the epochs, the last test error, and that with statistics measured again.
+
+    All of it by PyTorch.
+    """
     network, losses = Network(ir.to_proto(load_model(model))), []
     y = data.y_train.astype(np.int64)
     for epoch in range(EPOCHS):
         order = np.arange(TRAIN)
         shuffle(order, epoch, *key)
         steps = [order[k : k + BATCH] for k in range(0, TRAIN, BATCH)]
-        losses.append(np.mean([network.step(data.x_train[s], y[s], lr) for s in steps]))
-    found = network.evaluated(data.x_test).argmax(1)
-    return losses, float((found != data.y_test).mean())
+        losses.append(np.mean([network.step(data.x_train[s], y[s], RATE) for s in steps]))
+    errors = [_error(network, data)]
+    network.measure(data.x_train)
+    return losses, errors[0], _error(network, data)
+
+
+def _error(network: Network, data: rpucc.Dataset) -> float:
+    return float((network.evaluated(data.x_test).argmax(1) != data.y_test).mean())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [resnet18, mobilenet_v2])
 def test_a_fresh_network_trains_as_in_torch(make: Callable[[], onnx.ModelProto]) -> None:
+    """Keras's MobileNetV2 keeps 0.999 of a running statistic each step: 150 steps are too few."""
     model, data = make(), gratings()
     found = {}
-    rates = {"ideal": 0.05, "rpu-managed-um": 0.05}
-    for target, lr in rates.items():
-        program = rpucc.compile(model, target, verify=False)
+    for target, overrides in {"ideal": [], "rpu-managed-um": MANAGED[make.__name__]}.items():
+        program = rpucc.compile(model, target, overrides=overrides, verify=False)
         machine = rpucc.Machine(program, seed=0)
-        epochs = rpucc.Trainer(machine).fit(data, epochs=EPOCHS, batch_size=BATCH, lr=lr)
-        found[target] = ([e.train_loss for e in epochs], epochs[-1].test_error)
-    found["PyTorch"] = in_torch(model, data, machine.key, rates["ideal"])
-    for name, (losses, error) in found.items():
-        print(f"{make.__name__} {name}: {np.round(losses, 3)}, test error {100 * error:.1f} %")
-    for losses, _ in found.values():
+        trainer = rpucc.Trainer(machine)
+        epochs = trainer.fit(data, epochs=EPOCHS, batch_size=BATCH, lr=RATE)
+        trainer.recalibrate(data, samples=TRAIN)
+        again = trainer.evaluate(data.x_test, data.y_test).error
+        found[target] = ([e.train_loss for e in epochs], epochs[-1].test_error, again)
+    found["PyTorch"] = in_torch(model, data, machine.key)
+    for name, (losses, error, again) in found.items():
+        print(
+            f"{make.__name__} {name}: {np.round(losses, 3)}, test error {100 * error:.1f} %, with "
+            f"statistics measured again {100 * again:.1f} %"
+        )
+    for losses, _, again in found.values():
         assert losses[-1] < 0.7 * losses[0]
+        assert again < 0.4

@@ -16,7 +16,7 @@ class Network:
     """An ONNX file of a few operators as PyTorch computes and trains it; batch norms train."""
 
     def __init__(self, file: onnx.ModelProto) -> None:
-        self.file, self.training = file, True
+        self.file, self.training, self.measuring = file, True, False
         self.values = {
             t.name: torch.tensor(numpy_helper.to_array(t)) for t in file.graph.initializer
         }
@@ -46,6 +46,8 @@ class Network:
             inputs = [values[name] if name else None for name in node.input]
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             attributes["training"] = self.training
+            if self.measuring:
+                attributes["momentum"] = 0.0
             values[node.output[0]] = OPS[node.op_type](inputs, attributes)
         return values[self.file.graph.output[0].name]
 
@@ -65,6 +67,13 @@ class Network:
             y: np.ndarray = self(x).numpy()
         self.training = True
         return y
+
+    def measure(self, x: np.ndarray) -> None:
+        """Replace the running statistics with those of all of x, in one batch."""
+        self.measuring = True
+        with torch.no_grad():
+            self(x)
+        self.measuring = False
 
 
 Tensors = list[Any]

@@ -69,4 +69,4 @@ def test_squeezenet_with_random_weights_keeps_every_value():
     imported = load_model(model)
     assert_same(model, imported, rng.random((1, 3, 224, 224), np.float32))
     assert dims(imported.graph.inputs[0]) == ["N", 3, 224, 224]
-    assert len(imported.graph) <= 67
+    assert len(imported.graph) <= 68  # its Dropout is a node, for a training

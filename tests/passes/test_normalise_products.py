@@ -13,7 +13,7 @@ from rpucc.passes.verify import compare_models
 
 from .importer_models import net
 from .lowering import with_arrays
-from .products import EINSUMS, PRODUCTS, experts_with_bias
+from .products import EINSUMS, PRODUCTS, behind, experts_with_bias
 from .steps import assert_steps_are_gradients
 
 
@@ -23,6 +23,15 @@ def test_it_lies_on_arrays_and_trains(name: str) -> None:
     program = compile_model(habit.build(), with_arrays((100, 60)), verify=True)
     assert len(program.plan.analog_layers) == habit.layers
     assert_steps_are_gradients(program)
+
+
+def test_rows_that_are_no_samples_are_for_inference_alone() -> None:
+    """Two matrices that all samples go through give [2, N, …]."""
+    model = behind("[product] p = MatMul (x, w)", "5,6", (2, 1, 6, 3))
+    program = compile_model(model, with_arrays((100, 60)), training=False, verify=True)
+    assert len(program.plan.analog_layers) == 2
+    with pytest.raises(rpucc.UnsupportedError, match="its first axis is not the batch"):
+        compile_model(model, with_arrays((100, 60)))
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

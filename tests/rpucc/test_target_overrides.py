@@ -125,7 +125,7 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         ("update.bl=ten", 'found "ten", allowed: an integer from 1 to 255'),
         ("update.bl=1\nx=2", "allowed: an integer from 1 to 255"),
         ("update.bl=" + "9" * 5000, "allowed: an integer from 1 to 255"),
-        ("update.pulsed=1", "found 1, allowed: true or false"),
+        ("update.pulsed=1", 'found 1, allowed: true, false or "mean"'),
         ("device.dw_min=nan", "found nan, allowed: a finite number"),
         ("device.dw_min=true", "found true, allowed: a finite number"),
         ("device.parameters=3", "found 3, allowed: a table"),
@@ -150,7 +150,7 @@ def test_all_errors_are_shown() -> None:
         load("update.bl=999", "array.rows=0", "update.pulsed=3")
     assert caught.value.args == (
         "--set array.rows=0: array.0.rows: found 0, allowed: an integer from 1 to 65536",
-        "--set update.pulsed=3: found 3, allowed: true or false",
+        '--set update.pulsed=3: found 3, allowed: true, false or "mean"',
         "--set update.bl=999: found 999, allowed: an integer from 1 to 255",
     )
 
