@@ -62,6 +62,7 @@ from rpucc.passes.select_analog import is_candidate
 from rpucc.plan.layers import digital_layers
 from rpucc.program import Program, is_program, problems_of
 from rpucc.target.target import Target
+from rpucc.target.values import ZEROS
 from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def compile_watched(
     if options.init is not None:
         from rpucc.compiler.initial_weights import draw_weights
 
+        _refuse_masked_zeros(chosen)
         drawn = draw_weights((imported, given), options.init, problems)
     original = imported.clone()
     take_as_inference(original)  # as the importer does: else training mode draws random numbers
@@ -203,6 +205,17 @@ def compile_watched(
     keep_source(proof.model, given)
     verified = Program(proof.model, verified=proof.whole, verification=proof.text, trust=trust)
     return _checked(verified, options)
+
+
+def _refuse_masked_zeros(target: Target) -> None:
+    """Refuse to draw weights anew where the file's zeros are to be kept."""
+    updates = (target.update, *(rule.update for rule in target.layers))
+    if any(update.mask == ZEROS for update in updates):
+        raise UsageError(
+            f'--init draws the zeros of the file anew, which update.mask = "{ZEROS}" is to keep: '
+            "leave one of them out, or name the weights that stay in a file (update.mask = "
+            '"FILE.npz")'
+        )
 
 
 def _wanted(options: CompileOptions) -> Wanted:

@@ -411,3 +411,9 @@ def test_what_is_built_and_what_is_drawn_have_the_same_variances() -> None:
         for name in ("conv1.weight", "fc1.weight"):
             assert ours[name].std() == pytest.approx(theirs[name].std(), rel=0.02)
             assert not np.any(ours[name] == theirs[name])
+
+
+@pytest.mark.parametrize("place", ["update.mask", "layer.fc1.update.mask"])
+def test_zeros_that_are_to_be_kept_cannot_be_drawn(place: str) -> None:
+    with pytest.raises(rpucc.UsageError, match=r"--init draws the zeros .*update\.mask = \"FILE"):
+        rpucc.compile("lenet", "ideal", overrides=[f"{place}=zeros"], init="he")
