@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +14,13 @@ from numpy.typing import NDArray
 
 from rpucc.errors import TargetError, one_line
 from rpucc.layer_rules import Names, known_names
+from rpucc.masks import find_mask
 from rpucc.origins.matrix import rows_of
 from rpucc.origins.notes import matrix_origin_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rpucc.layers import AnalogLayer
     from rpucc.masks import Mask
 
@@ -34,10 +36,8 @@ class MaskFile:
 
     def __init__(self, path: str, folder: Path | None) -> None:
         self.where = f"update.mask {one_line(path)}"
-        places = [folder / path] if folder is not None else []
-        found = next((each for each in places if each.is_file()), Path(path))
         try:
-            self._archive = zipfile.ZipFile(found)
+            self._archive = zipfile.ZipFile(find_mask(path, folder))
         except FileNotFoundError:
             beside = f" beside the target's file in {one_line(folder)}, nor" if folder else ""
             raise TargetError(f"{self.where}: no such file{beside} in the current folder") from None

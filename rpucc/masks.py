@@ -8,6 +8,7 @@ read work masks out by these functions. Not for masks that a user's file holds:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
 
 Mask = NDArray[np.bool_]
+
+
+def find_mask(path: str, folder: Path | None) -> Path:
+    """Return where a file of masks lies, there or not: beside the target's file, or from here.
+
+    path: as the target has it; folder: of the target's file.
+    """
+    beside = [] if folder is None else [folder / path]
+    return next((each for each in beside if each.is_file()), Path(path))
 
 
 def mask_of_zeros(layer: AnalogLayer) -> Mask | None:

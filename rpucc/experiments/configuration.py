@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.experiments.schema import CONSTANT
+from rpucc.masks import find_mask
 from rpucc.target.target import Target
 
 if TYPE_CHECKING:
@@ -28,13 +29,26 @@ UNNEEDED = {"name", "description", "cost"}
 TRAINING_KEYS = ("model", "loss", "input_range", "batch_size", "lr")
 """What a run folder's run.json says of the training that no program or data set holds."""
 
-CHOOSING: dict[str, tuple[Any, ...]] = {
+BESIDES: dict[str, tuple[Any, ...]] = {
     "validation": (None,),
     "monitor": (None, "loss"),
     "min_delta": (None, 0.0),
+    "augment": (None, []),
+    "init": (None,),
+    "recalibrate": (None,),
+    "samples": (None,),
+    "class_weights": (None,),
+    "label_smoothing": (None, 0.0),
+    "input_shape": (None,),
+    "input_gradients": (None, False),
+    "mean": (None,),
+    "std": (None,),
 }
-"""The same, where they are not as here: validation samples are not trained on, and a plateau
-schedule follows from them."""
+"""The same, where they are not as here, as they are in all experiments: so the configurations of
+runs from before there was the key stay what they are."""
+
+IN_TARGET = ("overrides", "plan", "freeze")
+"""What run.json says and the program's target holds."""
 
 Configuration = dict[str, Any]
 
@@ -68,16 +82,24 @@ def configuration(arguments: Mapping[str, Any], target: Target, data: str) -> Co
     kept["model"] = model_name(str(kept["model"]))
     schedule = arguments.get("lr_schedule", CONSTANT)
     kept |= {} if schedule == CONSTANT else {"lr_schedule": schedule}
-    kept |= {key: value for key in CHOOSING if (value := arguments.get(key)) not in CHOOSING[key]}
+    kept |= {key: value for key in BESIDES if (value := arguments.get(key)) not in BESIDES[key]}
     dumped = target.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     found = {key: value for key, value in dumped.items() if key not in UNNEEDED}
+    for table in (found, *found.get("layer", ())):
+        if (mask := table.get("update", {}).get("mask")) is not None:
+            table["update"]["mask"] = _file_name(find_mask(mask, target.folder), mask)
     return {**kept, "target": found, "data": data}
 
 
 def model_name(name: str) -> str:
     """Name a model: a file by its name and contents, one of the zoo as it is."""
     path = Path(name)
-    if path.suffix != ".onnx" or not path.is_file():
+    return _file_name(path, name) if path.suffix == ".onnx" else name
+
+
+def _file_name(path: Path, name: str) -> str:
+    """Name a file by its own name and contents; what is none, or is not there, by `name`."""
+    if not path.is_file():
         return name
     return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 

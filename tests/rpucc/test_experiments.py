@@ -12,8 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rpucc.compiler.options import RECORDED
 from rpucc.errors import ExperimentError
 from rpucc.experiments.configuration import (
+    BESIDES,
+    IN_TARGET,
+    TRAINING_KEYS,
     configuration,
     data_digest,
     fingerprint,
@@ -188,6 +192,7 @@ def test_fingerprints_see_what_changes_numbers():
         mark(batch_size=2),
         mark(lr_schedule="step:10:0.5"),
         mark(model="lenet"),
+        *(mark(**{key: "another"}) for key in BESIDES),
     ]
     assert len(set(different)) == len(different)
 
@@ -197,6 +202,20 @@ def test_fingerprints_see_nothing_else():
     assert mark() == mark("update.bl=10", "mapping.devices_per_weight=1")  # the defaults
     assert mark("layer.fc1.device.dw_min_std=0") == mark("layer.fc1.device.dw_min_std=0.0")
     assert mark(epochs=3, threads=2, seed=7, lr_schedule="constant") == mark()
+    assert all(mark(**{key: each}) == mark() for key, every in BESIDES.items() for each in every)
+
+
+def test_whatever_changes_a_program_is_seen():
+    assert set(RECORDED) <= {*TRAINING_KEYS, *BESIDES, *IN_TARGET}
+
+
+def test_fingerprint_of_a_file_of_masks(tmp_path):
+    path = tmp_path / "mask.npz"
+    found = set()
+    for text in (b"1", b"2"):
+        path.write_bytes(text)
+        found |= {mark(f"update.mask={path}"), mark(f"layer.fc1.update.mask={path}")}
+    assert len({*found, mark("update.mask=zeros"), mark()}) == 6
 
 
 def test_fingerprint_of_a_model_file(tmp_path):
