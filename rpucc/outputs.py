@@ -93,6 +93,16 @@ def check_folder(path: Path) -> None:
     _probe(path, nearest)
 
 
+def check_new(path: Path, *reads: str | Path | None, force: bool) -> None:
+    """Raise OutputError as `check_file`, and for a file that is there and may not be replaced.
+
+    force: it may be. A pipe or a device is written to in any case.
+    """
+    check_file(path, *reads)
+    if path.exists() and not force and not is_stream(path):
+        raise OutputError(f"{path}: is there already; --force replaces it")
+
+
 def _check_name(path: Path) -> None:
     """Raise OutputError where the system does not take the name at all, as one too long."""
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpucc.cli import options
-from rpucc.errors import OutputError, UsageError
+from rpucc.errors import UsageError
 
 if TYPE_CHECKING:
     from rpucc.origins.export import Export
@@ -97,7 +97,7 @@ def _export(arguments: Arguments) -> None:
 
 def _check_files(arguments: Arguments, trained: Trained) -> None:
     """Raise an error for what cannot be written, or must not."""
-    from rpucc.outputs import check_file
+    from rpucc.outputs import check_new
 
     if not arguments.files:
         raise UsageError("nothing to write: -o FILE.onnx, --torch FILE.safetensors, or both")
@@ -106,9 +106,7 @@ def _check_files(arguments: Arguments, trained: Trained) -> None:
     if arguments.torch is not None and not arguments.torch.endswith(SUFFIX):
         raise UsageError(f"--torch {arguments.torch}: writes a file whose name ends in {SUFFIX}")
     for path in arguments.files:
-        check_file(path, trained.program, trained.checkpoint)
-        if path.exists() and not arguments.force:
-            raise OutputError(f"{path}: is there already; --force replaces it")
+        check_new(path, trained.program, trained.checkpoint, force=arguments.force)
 
 
 def _proof(machine: Machine, found: Export, arguments: Arguments) -> str:

@@ -112,16 +112,16 @@ def build(
     name: str, output: str | None, seed: int, force: bool, as_json: bool, **architecture: Any
 ) -> None:
     """Write a built-in model as an ONNX file, or your own: cnn by --spec, mlp by --layers."""
-    from rpucc.errors import OutputError
     from rpucc.models import MODELS, save
     from rpucc.models import build as build_zoo
+    from rpucc.outputs import check_new
 
     given = {key: value for key, value in architecture.items() if value not in (None, False)}
     _check(name, given)
     path = Path(output or f"{name}.onnx")
     own = name == "cnn" or bool(given)
-    if (own or name in MODELS) and path.exists() and not force:
-        raise OutputError(f"{path}: is there already; --force replaces it")
+    if own or name in MODELS:
+        check_new(path, force=force)
     if own:
         description, weights, model = _built(name, seed, given)
     else:

@@ -67,14 +67,11 @@ def prune(
     the zeros stay 0: no pulse reaches them, and tiles of nothing else take no array. Biases and
     batch norms stay as they are.
     """
-    from rpucc.errors import OutputError
-    from rpucc.outputs import check_file
+    from rpucc.outputs import check_new
     from rpucc.pruning import prune as prune_model
 
     path = Path(output)
-    check_file(path, model)
-    if path.exists() and not force:
-        raise OutputError(f"{path}: is there already; --force replaces it")
+    check_new(path, model, force=force)
     found = prune_model(model, layers=layers or None, **how)
     found.save(path)
     if as_json:
