@@ -97,8 +97,7 @@ def _check(arguments: Arguments) -> None:
 def _found(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine, Dataset]:
     """Return the program, its machine and the data."""
     from rpucc.cli.machines import Named, find_machine
-    from rpucc.cli.source import data_of
-    from rpucc.runs.data import load_data
+    from rpucc.runs.data import data_of, load_data
     from rpucc.runs.trained import find_trained
     from rpucc.runtime.data import load_dataset
     from rpucc.runtime.data.sizes import Sizes, filled

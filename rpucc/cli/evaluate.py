@@ -108,8 +108,8 @@ def evaluate(
     --recalibrate it is measured before and after the statistics of its batch norms were measured
     again; RUN stays as it is.
     """
-    from rpucc.cli.source import data_of, refuse_options
-    from rpucc.runs.data import load_data
+    from rpucc.cli.source import refuse_options
+    from rpucc.runs.data import data_of, load_data
     from rpucc.runs.trained import trained_run
     from rpucc.runs.trainer import make_trainer
 
@@ -137,9 +137,7 @@ def evaluate(
     found = load_data(spec, folder, program, classes)
     again = None
     if recalibrate is not None:
-        again = recalibrating.Recalibrating.of(
-            recalibrate, samples, data_dir or folder, program, classes
-        )
+        again = recalibrating.Recalibrating.of(recalibrate, samples, data_dir or folder, program)
     machine = trained.load_machine(program, trusted=trust)
     trainer = make_trainer(machine, threads)
     result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal, top_k=top_k)

@@ -13,8 +13,6 @@ import click
 from rpucc.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rpucc.program import Program
     from rpucc.runs.folder import RunFolder
     from rpucc.runs.trained import Trained
@@ -50,16 +48,12 @@ class Recalibrating:
 
     @classmethod
     def of(
-        cls, spec: str, samples: int | None, data_dir: str | None, program: Program,
-        classes: Sequence[str] = (),
-    ) -> Recalibrating:  # fmt: skip
-        """Load the data; raises DataError where they do not fit the program.
-
-        classes: the names that its classes were numbered by in training, if they had names.
-        """
+        cls, spec: str, samples: int | None, data_dir: str | None, program: Program
+    ) -> Recalibrating:
+        """Load the data; raises DataError where they do not fit the program."""
         from rpucc.runs.data import load_data
 
-        return cls(spec, load_data(spec, data_dir, program, classes), samples)
+        return cls(spec, load_data(spec, data_dir, program), samples)
 
     def measure(self, trainer: Trainer) -> Recalibration:
         """Measure, and let the machine have what was found."""
@@ -127,15 +121,29 @@ def keep(
     was typed.
     """
     from rpucc.cli.train_arguments import located
-    from rpucc.cli.train_from import origin_of
+    from rpucc.cli.train_from import last_rate, origin_of
+    from rpucc.runs.record import Record
     from rpucc.runs.start import begin
 
     assert trained.run is not None  # see `new_folder`
+    before = trained.run.read_record()
     found = {"data": spec, "data_dir": data_dir, "recalibrate": done.spec}
     said = {key: None if value is None else located(value, key) for key, value in found.items()}
-    origin = origin_of(trained.run.path, machine)
-    record = trained.run.read_record().model_copy(
-        update={**said, "samples": done.samples, "seed": machine.seed, "origin": origin}
+    is_last = trained.checkpoint == trained.run.checkpoint
+    record = Record.model_validate(
+        {
+            "model": before.model,
+            "target": before.target,
+            "compiling": before.compiling,
+            **said,
+            "samples": done.samples,
+            "epochs": 1,
+            "batch_size": before.batch_size,
+            "lr": last_rate(machine) or before.lr,
+            "seed": machine.seed,
+            "threads": before.threads,
+            "origin": origin_of(trained.run.path if is_last else trained.checkpoint, machine),
+        }
     )
     machine.begin_anew()
     with run.held():

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from rpucc.compiler.options import ShapeOf
     from rpucc.program import Program
-    from rpucc.runs.trained import Trained
     from rpucc.runtime.machine import Machine
 
 
@@ -124,13 +123,3 @@ def refuse_options(flags: list[str], why: str) -> None:
     """Raise UsageError if the user gave options that have no effect."""
     if flags:
         raise UsageError(f"{', '.join(flags)}: no effect on {why}")
-
-
-def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[str, str | None]:
-    """Return the data set to use and its folder: what the user said, else what run.json says."""
-    if data is not None:
-        return data, data_dir
-    if trained.run is None or not trained.run.record.is_file():
-        raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
-    saved = trained.run.read_record()
-    return saved.data, data_dir or saved.data_dir

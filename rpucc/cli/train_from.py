@@ -94,10 +94,16 @@ def _completed(
         there = source.run.read_record().values()
         kept = {name: there[name] for name in wanted}
     kept.setdefault("model", str(source.program))
-    if "lr" not in given and machine.history and machine.history[-1].get("lr"):
-        kept["lr"] = machine.history[-1]["lr"]
+    if "lr" not in given and (rate := last_rate(machine)) is not None:
+        kept["lr"] = rate
     origin = origin_of(Path(str(arguments.from_run)), machine)
     return replace(arguments.with_record(kept), seed=machine.seed, origin=origin)
+
+
+def last_rate(machine: Machine) -> float | None:
+    """Return the rate of the last epoch; None where none is complete."""
+    rate: float | None = machine.history[-1].get("lr") if machine.history else None
+    return rate or None
 
 
 def origin_of(run: Path, machine: Machine) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpucc.errors import ModelError
+from rpucc.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from rpucc.program import Program
+    from rpucc.runs.trained import Trained
     from rpucc.runtime.data import Dataset
 
 
@@ -62,3 +63,13 @@ def load_data(
         for each in named(getattr(found, part), part).values():
             check_range(each, program.input_range)  # before there is a run folder
     return found
+
+
+def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[str, str | None]:
+    """Return the data set to use and its folder: what the user said, else what run.json says."""
+    if data is not None:
+        return data, data_dir
+    if trained.run is None or not trained.run.record.is_file():
+        raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
+    saved = trained.run.read_record()
+    return saved.data, data_dir or saved.data_dir

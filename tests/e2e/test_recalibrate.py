@@ -120,6 +120,26 @@ def test_a_new_run_folder_keeps_it(cli, run):
     assert checkpoints[0] == checkpoints[1]
 
 
+def test_of_another_checkpoint_and_a_rate_that_fell(cli, model):
+    """What goes on from the new folder is what `train --from` would start there."""
+    options = ["--data", DATA, *NOISY, "--epochs", 3, "--lr-schedule", "cosine:3:0.1"]
+    kept = ["--keep", "every:1", "--validation", "0.1", "--patience", 9]
+    assert cli("train", model, *options, *kept, "-o", "run").code == 0
+    place = Path("run/checkpoint-epoch0002.safetensors").resolve()
+    of = ["--checkpoint", 2, "--recalibrate", DATA, "-o", "new"]
+    outcome = cli("eval", "run", *of)
+    assert outcome.code == 0, outcome.stderr
+    outcome = cli("train", "--from", place, "--recalibrate", DATA, "-o", "other")
+    assert outcome.code == 0, outcome.stderr
+    assert cli("train", "new", "--resume").code == 0
+    records = [read_record(Path(name, "run.json")) for name in ("new", "other")]
+    assert records[0].model_copy(update={"samples": records[1].samples}) == records[1]
+    assert records[0].origin is not None
+    assert records[0].origin["run"] == str(place)
+    checkpoints = [Path(name, "checkpoint.safetensors").read_bytes() for name in ("new", "other")]
+    assert checkpoints[0] == checkpoints[1]
+
+
 def test_a_training_starts_from_what_was_measured(cli, model):
     options = ["--data", DATA, *NOISY, "--epochs", 2, "--recalibrate", DATA]
     outcome = cli("train", model, *options, "-o", "whole")
