@@ -13,7 +13,7 @@ import click
 from rpucc import limits
 from rpucc.cli import options
 from rpucc.cli.drawings import STANDARD_OUTPUT
-from rpucc.cli.reproduce import seeds_of
+from rpucc.cli.reproduce import repeatable, seeds_of
 from rpucc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "--csv", default=None, metavar="FILE.csv", help="Write the table there, too; - is stdout."
 )
+@options.trust
 @options.as_json
 @click.pass_context
 def ablate(
@@ -136,17 +137,14 @@ def ablate(
         wrong = [options.flag_of(ctx, name) for name in options.given(ctx, *TRAINING_ONLY)]
         if wrong:
             raise UsageError(f"{', '.join(wrong)}: nothing is trained with --evaluate")
+        if model is None and options.given(ctx, "seeds"):
+            raise UsageError(f"--seeds: no effect on {target}, whose devices are made already")
     elif model is None:
         raise UsageError(f"{target}: which model is to be trained on it? (or --evaluate, of a run)")
     elif how["data"] is None:
         raise UsageError("--data: needed to train, as in --data mnist-mini")
-    try:
+    with repeatable():
         found = run(target, model, output=output, evaluate=evaluate, **how)
-    except KeyboardInterrupt:
-        from rpucc.runtime.interrupt import INTERRUPTED
-
-        say("interrupted; the same command goes on where this one stopped")
-        raise click.exceptions.Exit(INTERRUPTED) from None
     if as_json:
         print_json(found.to_dict())
     elif csv == STANDARD_OUTPUT:

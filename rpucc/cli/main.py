@@ -169,7 +169,7 @@ def cli(debug: bool) -> None:
     """Compile ONNX networks onto RPU arrays and train them in situ.
 
     Start with `rpucc demo`. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 two
-    programs that should compute the same do not, 130 Ctrl-C.
+    programs that should compute the same do not, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
     """
 
 

@@ -5,7 +5,8 @@ Not for the experiments themselves (rpucc.experiments) nor for running them (rpu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,10 +189,18 @@ def _train(version: Version) -> list[str]:
     wanted = sum(len(version.seeds(row)) for row in version.rows)
     to_do = tasks(version, known_runs(version.wish))
     say(f"{version.name}: {wanted - len(to_do)} of {wanted} runs are done")
-    try:
+    with repeatable():
         return train_tasks(to_do, jobs)
+
+
+@contextlib.contextmanager
+def repeatable() -> Iterator[None]:
+    """After Ctrl-C, or another signal that asks to stop, say how to go on, and exit."""
+    try:
+        yield
     except KeyboardInterrupt as stop:
         from rpucc.runtime.interrupt import status_of
+        from rpucc.terminal import say
 
         say("interrupted; the same command goes on where this one stopped")
         raise click.exceptions.Exit(status_of(stop)) from None

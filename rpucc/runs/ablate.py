@@ -39,6 +39,7 @@ def ablate(
     layers: Sequence[str] = (),
     runs: Sequence[str | os.PathLike[str]] = (),
     jobs: int | None = None,
+    trust: bool = False,
 ) -> Ablation:
     """Train a model with each cause of error taken away, and with each alone; compare.
 
@@ -57,6 +58,7 @@ def ablate(
         variations of their devices, each in a row of its own.
     runs: folders of finished runs that count as well.
     jobs: trainings at a time, each in a process; by default as many as there are processors.
+    trust: whether devices of a user's own that only a run names may be imported.
 
     Errors are in percent. Raises ArgumentError, UsageError, TargetError, DataError, and RpuccError
     for trainings that failed.
@@ -79,7 +81,7 @@ def ablate(
     chosen = _seeds(seeds)
     check_folder(Path(place))
     if evaluate:
-        found = _evaluated(wish, data, data_dir, chosen, Path(place))
+        found = _evaluated(wish, data, data_dir, chosen, Path(place), trust)
     else:
         if model is None or data is None:
             raise UsageError("ablate: a training needs a model and data")
@@ -130,9 +132,11 @@ def _jobs(jobs: int | None) -> int:
 
 
 def _evaluated(
-    wish: AblationWish, data: str | None, data_dir: str | None, seeds: tuple[int, ...], place: Path
-) -> Ablation:
+    wish: AblationWish, data: str | None, data_dir: str | None, seeds: tuple[int, ...], place: Path,
+    trust: bool,
+) -> Ablation:  # fmt: skip
     from rpucc.runs.ablation_reads import evaluate_model, evaluate_run
+    from rpucc.runs.data import data_of
     from rpucc.runs.trained import find_trained, trained_run
 
     if wish.model:
@@ -147,12 +151,8 @@ def _evaluated(
     trained = trained_run(wish.target)
     if wish.overrides:
         raise UsageError(f"--set: has no effect on {wish.target}, whose arrays are made already")
-    if data is None:
-        if trained.run is None or not trained.run.record.is_file():
-            raise UsageError("--data: needed, because no run.json beside the checkpoint names it")
-        saved = trained.run.read_record()
-        data, data_dir = saved.data, data_dir or saved.data_dir
-    return evaluate_run(wish, trained, data, data_dir, place)
+    data, data_dir = data_of(trained, data, data_dir)
+    return evaluate_run(wish, trained, data, data_dir, place, trusted=trust)
 
 
 def write_files(found: Ablation, output: Path) -> None:

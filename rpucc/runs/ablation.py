@@ -56,6 +56,8 @@ class AblationRows:
     wish: AblationWish
     given: Target | None = None
     """The target where it is there already."""
+    admitted: Trust | None = None
+    """Which devices of that target may be imported."""
 
     @cached_property
     def target(self) -> Target:
@@ -64,7 +66,9 @@ class AblationRows:
 
     @cached_property
     def trust(self) -> Trust:
-        """The caller named the target, and so its devices."""
+        """Where the caller named the target, that names its devices, too."""
+        if self.admitted is not None:
+            return self.admitted
         folder = self.target.folder
         return Trust(every=True, folders=() if folder is None else (folder,))
 
@@ -238,11 +242,14 @@ def errors_of(found: Outcome) -> dict[str, Figure]:
 
 
 def train_ablation(rows: AblationRows, training: Training, wish: Wish) -> Ablation:
-    """Train the rows that are not trained yet, and compare. Writes nothing but run folders.
+    """Train the rows that are not trained yet, and compare.
 
-    Raises RpuccError for rows that failed; what is trained stays.
+    Writes the run folders, and the figures beside them. Raises RpuccError for rows that failed;
+    what is trained stays.
     """
-    from rpucc.runs.experiment_plan import known_runs, tasks
+    from rpucc.experiments.store import METRICS, RESULTS, metrics_csv, results
+    from rpucc.outputs import to_json, write_text
+    from rpucc.runs.experiment_plan import collect, known_runs, tasks
     from rpucc.runs.tasks import train_tasks
     from rpucc.terminal import say
 
@@ -256,7 +263,11 @@ def train_ablation(rows: AblationRows, training: Training, wish: Wish) -> Ablati
     failures = train_tasks(to_do, wish.jobs)
     if failures:
         raise RpuccError(*failures)
-    return read_ablation(rows, training, wish)
+    found = collect(version, known_runs(version.wish, version))
+    data = Path(training.data).name
+    write_text(version.folder / METRICS, metrics_csv(found))
+    write_text(version.folder / RESULTS, to_json(results(found, data, version.digest)) + "\n")
+    return rows.ablation(errors_of(found), data, training.average, "training")
 
 
 def _check(rows: AblationRows) -> None:
@@ -276,17 +287,3 @@ def _once(found: Sequence[Task]) -> list[Task]:
     for task in found:
         first.setdefault((fingerprint(task.configuration), task.seed), task)
     return list(first.values())
-
-
-def read_ablation(rows: AblationRows, training: Training, wish: Wish) -> Ablation:
-    """Compare what is trained, and keep its figures in the output folder."""
-    from rpucc.experiments.store import METRICS, RESULTS, metrics_csv, results
-    from rpucc.outputs import to_json, write_text
-    from rpucc.runs.experiment_plan import collect, known_runs
-
-    version = training_version(rows, training, wish)
-    found = collect(version, known_runs(version.wish, version))
-    data = Path(training.data).name
-    write_text(version.folder / METRICS, metrics_csv(found))
-    write_text(version.folder / RESULTS, to_json(results(found, data, version.digest)) + "\n")
-    return rows.ablation(errors_of(found), data, training.average, "training")

@@ -7,9 +7,9 @@ Not for trainings: ablation.py.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from rpucc.errors import CheckpointError, ModelError
 from rpucc.experiments.ablation import Ablation, Figure, RowPlan
 from rpucc.experiments.configuration import UNNEEDED, fingerprint, model_name
 from rpucc.runs.ablation import AblationRows, AblationWish
+from rpucc.runs.record import read_json
 from rpucc.runs.tasks import digest_of
 
 if TYPE_CHECKING:
     from rpucc.program import Program
     from rpucc.runs.trained import Trained
+    from rpucc.runtime.data import Dataset
     from rpucc.target.target import Target
 
 READS = "reads.json"
@@ -42,33 +44,44 @@ def evaluate_model(
     The seeds fix the devices and the noise.
     """
     from rpucc.compiler.compile import compile_model
+    from rpucc.runs.admission import admit
     from rpucc.runs.data import load_data
     from rpucc.runtime.machine import Machine
 
     wish = rows.wish
 
-    def measure(row: RowPlan, seed: int) -> float:
+    @lru_cache(maxsize=1)  # the seeds of a row come one after the other
+    def compiled(row: RowPlan) -> tuple[Program, Dataset]:
         overrides = (*wish.overrides, *rows.overrides[row.name])
         program = compile_model(wish.model, wish.target, overrides=overrides, verify=False)
-        return _error(Machine(program, seed), load_data(data, data_dir, program))
+        admit(program, wish.target)
+        return program, load_data(data, data_dir, program)
+
+    def measure(row: RowPlan, seed: int) -> float:
+        program, found = compiled(row)
+        return _error(Machine(program, seed), found)
 
     return _ablation(rows, model_name(wish.model), data, data_dir, seeds, output, measure)
 
 
 def evaluate_run(
-    wish: AblationWish, trained: Trained, data: str, data_dir: str | None, output: Path
-) -> Ablation:
-    """Read a run's arrays as they are through the periphery of each row."""
+    wish: AblationWish, trained: Trained, data: str, data_dir: str | None, output: Path,
+    *, trusted: bool = False,
+) -> Ablation:  # fmt: skip
+    """Read a run's arrays as they are through the periphery of each row.
+
+    trusted: devices that only the run names may be imported.
+    """
     from rpucc.runs.data import load_data
     from rpucc.target.target import Target
 
     program = trained.load_program()
-    rows = AblationRows(replace(wish, model=wish.target), program.target)
     if not program.training:
         raise ModelError(f"{trained.program}: was compiled for inference: it has no error")
     classes = trained.run.data_classes() if trained.run is not None else ()
     found = load_data(data, data_dir, program, classes)
-    machine = trained.load_machine(program, trusted=True)
+    machine = trained.load_machine(program, trusted=trusted)
+    rows = AblationRows(replace(wish, model=wish.target), program.target, program.trust)
 
     def measure(row: RowPlan, seed: int) -> float:
         stamp_reads(program, Target.load(rows.target, rows.overrides[row.name]))
@@ -142,12 +155,8 @@ def _configuration(rows: AblationRows, row: RowPlan, model: str, data: str) -> d
 
 def _known(path: Path) -> dict[str, float]:
     """Return what was measured before; raises CheckpointError for a damaged file."""
-    if not path.is_file():
-        return {}
+    found = read_json(path) if path.is_file() else {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, Mapping):
-            raise TypeError("no JSON object")
-        return {str(key): float(value) for key, value in found.items()}
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return {key: float(value) for key, value in found.items()}
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: is damaged ({error}); remove it") from None

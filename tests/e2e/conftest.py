@@ -54,17 +54,20 @@ def cli() -> Cli:
 @pytest.fixture
 def interrupted(
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[int], contextlib.AbstractContextManager[None]]:
-    """Press Ctrl-C once training has looked for it so many times: after every step, and epoch."""
+) -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """Press Ctrl-C once training has looked for it so many times: after every step, and epoch.
+
+    stop: what another signal raises.
+    """
     from rpucc.runtime import interrupt
 
     @contextlib.contextmanager
-    def pressed(after: int) -> Iterator[None]:
+    def pressed(after: int, stop: KeyboardInterrupt | None = None) -> Iterator[None]:
         left = itertools.count(1)
 
         def check(self: interrupt.Interrupt) -> None:
             if next(left) == after:
-                raise KeyboardInterrupt
+                raise stop or KeyboardInterrupt
 
         with monkeypatch.context() as patch:
             patch.setattr(interrupt.Interrupt, "check", check)

@@ -6,12 +6,14 @@ import csv
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rpucc
+from rpucc.runtime.interrupt import Stopped
 
 HOW = ("--epochs", 3, "--seeds", 2, "--lr", 0.01, "--jobs", 1)
 FEW = ("--causes", "read-noise,cycle-noise")
@@ -65,11 +67,12 @@ def test_rows_are_runs_that_are_reused(cli):
     assert found() == before
 
 
-def test_what_was_interrupted_goes_on(cli, interrupted):
-    with interrupted(after=1500):
+@pytest.mark.parametrize("stop", [None, Stopped(signal.SIGTERM)])
+def test_what_was_interrupted_goes_on(stop, cli, interrupted):
+    with interrupted(after=1500, stop=stop):
         stopped = cli("ablate", "rpu-managed", "tiny.onnx", "--data", "tiny.npz", *HOW, *FEW,
                       "-o", "out")  # fmt: skip
-    assert stopped.code == 130
+    assert stopped.code == (130 if stop is None else 143)
     assert "the same command goes on" in stopped.stderr
     assert len(list(Path("out/runs").iterdir())) < 14
     after = ablate(cli, *FEW)

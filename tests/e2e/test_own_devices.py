@@ -119,6 +119,7 @@ def test_what_only_a_file_names_is_refused(
         ("eval", "run"),
         ("eval", "run/checkpoint.safetensors"),
         ("report", "run"),
+        ("ablate", "run", "--evaluate", "-o", "out"),
         ("train", "run", "--resume", "--epochs", 2),
     ]
     for command in commands:

@@ -6,10 +6,13 @@ import csv
 import json
 import re
 import shutil
+import signal
 import statistics
 from pathlib import Path
 
 import pytest
+
+from rpucc.runtime.interrupt import Stopped
 
 EXPERIMENT = """
 name = "tiny"
@@ -186,12 +189,15 @@ def test_more_epochs_go_on(cli, experiment):
     assert contents("out/tiny") == contents("whole/tiny")
 
 
-@pytest.mark.parametrize("samples", [1, 2000])
-def test_ctrl_c_and_the_same_command(samples, cli, experiment, interrupted):
+@pytest.mark.parametrize(
+    ("samples", "stop", "code"),
+    [(1, None, 130), (2000, None, 130), (1, Stopped(signal.SIGHUP), 129)],
+)
+def test_a_signal_and_the_same_command(samples, stop, code, cli, experiment, interrupted):
     """In the first step, and in the first epoch of the second run (3 of 600 samples each)."""
-    with interrupted(samples):
+    with interrupted(samples, stop):
         cut = cli("reproduce", experiment, "-o", "out")
-    assert cut.code == 130
+    assert cut.code == code
     assert cut.stderr.splitlines()[-1] == (
         "interrupted; the same command goes on where this one stopped"
     )
