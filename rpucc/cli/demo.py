@@ -69,7 +69,7 @@ def _start(
     run: RunFolder, program: Program, data: Dataset, epochs: int, seed: int, threads: int
 ) -> Machine:
     """Make the run folder as `rpucc train` would, so that it can be resumed."""
-    from rpucc.cli.train import typed
+    from rpucc.cli.train_arguments import typed
     from rpucc.compiler.options import CompileOptions
     from rpucc.runs.record import Record
     from rpucc.runs.start import start

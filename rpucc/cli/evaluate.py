@@ -148,7 +148,7 @@ def evaluate(
     counters = machine.counters
     if folder_kept is not None:
         assert again is not None
-        from rpucc.cli.train import typed
+        from rpucc.cli.train_arguments import typed
 
         recalibrating.keep(folder_kept, machine, again, trained, spec, folder, found, typed())
     if as_json:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpucc import run_files
-from rpucc.cli import options, recalibrating
+from rpucc.cli import options, recalibrating, train_resume
 from rpucc.cli.recalibrating import Recalibrating
-from rpucc.cli.train_arguments import COMPILING, FIXED, RUNS, TRAINING, Arguments
+from rpucc.cli.train_arguments import (
+    COMPILING,
+    RUNS,
+    TRAINING,
+    Arguments,
+    default_folder,
+    typed,
+)
 from rpucc.cli.watching import check, validation_of, watched, watching
-from rpucc.errors import CheckpointError, RpuccError, UsageError
+from rpucc.errors import RpuccError, UsageError
 from rpucc.runs.folder import RunFolder
 from rpucc.runs.start import begin, calibration_records, load_program, resume, start
 
@@ -26,9 +31,6 @@ if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
     from rpucc.runtime.verdict import Verdict
-
-FREE = ("data_dir", "epochs", "threads", "patience", "keep", "tensorboard", "top_k")
-"""What a resumed training may change: what the user does not say again is as run.json has it."""
 
 
 @click.command()
@@ -96,7 +98,6 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
     if arguments.samples is not None and arguments.recalibrate is None and not arguments.resume:
         raise UsageError("--samples: how many --recalibrate measures over; give both")
     measured: Recalibrating | None = None
-    threads = arguments.threads
     if arguments.from_run is not None:
         from rpucc.cli.train_from import prepare
 
@@ -107,12 +108,12 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
         measured = _recalibrating(arguments, machine.program)
         ctx.with_resource(run.held())
         if measured is not None:
-            measured.prepare(machine, threads)
+            measured.prepare(machine, arguments.threads)
         begin(run, machine, arguments.record(), data, command=typed())
     elif arguments.model is None:
         raise UsageError("which model? name one, or a run to start from (--from)")
     elif arguments.resume:
-        run, arguments = _resumed(ctx, arguments)
+        run, arguments = train_resume.prepare(ctx, arguments)
         check(ctx, arguments)
         program = load_program(run)
         data = _data(arguments, program)
@@ -125,7 +126,7 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
             data,
             command=typed(),
             trusted=arguments.trust,
-            named=_named(ctx, arguments),
+            named=train_resume.named(ctx, arguments),
         )
     else:
         check(ctx, arguments)
@@ -143,7 +144,9 @@ def _train(ctx: click.Context, arguments: Arguments) -> None:
             data,
             command=typed(),
             trusted=arguments.trust,
-            prepare=None if measured is None else partial(measured.prepare, threads=threads),
+            prepare=None
+            if measured is None
+            else partial(measured.prepare, threads=arguments.threads),
         )
     if measured is not None:
         measured.note(run)
@@ -174,11 +177,6 @@ def _recalibrating(arguments: Arguments, program: Program) -> Recalibrating | No
     return Recalibrating.of(arguments.recalibrate, arguments.samples, arguments.data_dir, program)
 
 
-def typed() -> str:
-    """The command as it was typed."""
-    return shlex.join(["rpucc", *sys.argv[1:]])
-
-
 # ---------------------------------------------------------------- a new training
 
 
@@ -205,7 +203,7 @@ def _prepare(ctx: click.Context, arguments: Arguments) -> tuple[Program, RunFold
         target = program.target.name
     else:
         target = arguments.compiling.applied_to(arguments.target).name
-    run = RunFolder(Path(arguments.output or _default_folder(arguments, target)))
+    run = RunFolder(Path(arguments.output or default_folder(arguments, target)))
     run.check(force=arguments.force)
     if program is None:
         program = _compiled(arguments)
@@ -263,83 +261,6 @@ def _compiled(arguments: Arguments) -> Program:
     if program.verification and not program.verified:
         say(f"verified: {program.verification}")
     return program
-
-
-def _default_folder(arguments: Arguments, target: str) -> Path:
-    name = f"{Path(arguments.model).stem}-{target}-seed{arguments.seed}"
-    return Path(RUNS) / re.sub(r"[^\w.+-]+", "_", name)
-
-
-# ---------------------------------------------------------------- resuming
-
-
-def _resumed(ctx: click.Context, arguments: Arguments) -> tuple[RunFolder, Arguments]:
-    """Find the run folder, and take from its run.json what the user did not say again."""
-    run = RunFolder(Path(arguments.model))
-    if run.exists():
-        if arguments.output is not None:
-            raise UsageError(f"-o: {arguments.model} is the run folder already")
-    else:
-        run = _folder_to_resume(arguments)
-    saved = _saved(run)
-    given = set(options.given(ctx, *FIXED, *FREE))
-    wanted = arguments.record().values()
-    for name in FIXED:
-        if name in given and _plain(wanted[name]) != _plain(saved[name]):
-            raise UsageError(
-                f"{options.flag_of(ctx, name)}: {run.path} was started with "
-                f"{_shown(saved[name])}, not {_shown(wanted[name])}; a resumed training keeps it"
-            )
-    kept = {name: saved[name] for name in (*FIXED, *FREE, "model", "origin") if name not in given}
-    return run, arguments.with_record(kept)
-
-
-def _named(ctx: click.Context, arguments: Arguments) -> tuple[str, ...]:
-    """Return the devices of a user's own that the command line names by itself."""
-    if not options.given(ctx, "target", "plan", "overrides"):
-        return ()
-    return arguments.compiling.applied_to(arguments.target).own_devices
-
-
-def _folder_to_resume(arguments: Arguments) -> RunFolder:
-    from rpucc.cli.source import load_compiled
-
-    if arguments.output is not None:
-        run = RunFolder(Path(arguments.output))
-    else:
-        program = load_compiled(arguments.model)
-        target = (
-            program.target
-            if program is not None
-            else arguments.compiling.applied_to(arguments.target)
-        )
-        run = RunFolder(_default_folder(arguments, target.name))
-    if not run.exists():
-        raise CheckpointError(f"{run.path}: nothing to resume, no such run folder")
-    return run
-
-
-def _saved(run: RunFolder) -> dict[str, Any]:
-    """Return the arguments in run.json; raises CheckpointError where they are not whole."""
-    from rpucc.outputs import check_folder
-
-    if not run.checkpoint.is_file():
-        raise CheckpointError(
-            f"{run.path}: nothing to resume, its training was stopped before the first "
-            "checkpoint; start it again without --resume"
-        )
-    check_folder(run.path)
-    return run.read_record().values()
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return " ".join(map(str, value)) or "none"
-    return "the default" if value is None else str(value)
 
 
 # ---------------------------------------------------------------- the end

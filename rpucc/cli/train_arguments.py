@@ -5,6 +5,9 @@ Not for what is done with them: that is train.py.
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -112,3 +115,14 @@ def _is_path(text: str, key: str) -> bool:
 
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().resolve())
+
+
+def default_folder(arguments: Arguments, target: str) -> Path:
+    """Return the run folder of a training that names none."""
+    name = f"{Path(arguments.model).stem}-{target}-seed{arguments.seed}"
+    return Path(RUNS) / re.sub(r"[^\w.+-]+", "_", name)
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["rpucc", *sys.argv[1:]])

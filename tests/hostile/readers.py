@@ -463,13 +463,13 @@ def _run_json(folder: Path) -> list[bytes]:
 
 def use_run_json(path: Path) -> None:
     """Take a resumed training's arguments from a run folder, and what other commands take."""
-    from rpucc.cli.train import _saved
+    from rpucc.cli.train_resume import saved_of
     from rpucc.errors import DataError, ModelError
     from rpucc.runs.folder import RunFolder
     from rpucc.runtime.data import DATASETS, load_dataset
     from rpucc.runtime.learning_rate import parse_schedule
 
-    saved = _saved(RunFolder(path.parent))
+    saved = saved_of(RunFolder(path.parent))
     for name, use in (
         ("model", lambda: RunFolder(Path(saved["model"])).exists()),
         ("data", lambda: saved["data"] in DATASETS or load_dataset(saved["data"])),
