@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -63,6 +64,23 @@ def test_a_target_may_lack_every_key_that_has_a_default():
     needed = {key.name for key in keys() if key.default is None}
     assert needed == {*array, "match"}
     assert (target.update.bl, target.periphery.ir_drop) == (10, 0)
+
+
+def test_defaults_that_changed(old):
+    """A training of a fresh network with a dropout; with both keys the program is as it was."""
+    text = rpucc.models.build_cnn("c4k5 p2 f10", batch_norm=True)
+    relu = next(node for node in text.graph.node if node.op_type == "Relu")
+    (after,) = (node for node in text.graph.node if relu.output[0] in node.input)
+    after.input[0] = "dropped"
+    drop = onnx.helper.make_node("Dropout", [relu.output[0]], ["dropped"], name="drop")
+    text.graph.node.insert(list(text.graph.node).index(after), drop)
+
+    def ops(*overrides: str) -> set[str]:
+        model = rpucc.compile(text, "target.toml", overrides=overrides, verify=False).model
+        return {node.op_type for node in model.graph}
+
+    assert {"BatchNorm", "Drop"} <= ops()
+    assert not {"BatchNorm", "Drop"} & ops("batch_norm.policy=fold", "dropout.policy=off")
 
 
 def test_plan_files_are_followed(old):

@@ -85,6 +85,25 @@ def test_a_pipe_stays_a_pipe(arguments: list[str], cli, tiny_model, tmp_path: Pa
     assert Path("pipe").is_fifo()
 
 
+@pytest.mark.parametrize(
+    "arguments", [["models", "build", "mlp"], ["prune", "tiny.onnx", "--share", "0.5"]]
+)
+def test_a_pipe_is_there_and_needs_no_force(arguments: list[str], cli, tiny_model) -> None:
+    arguments = [str(tiny_model) if each == "tiny.onnx" else each for each in arguments]
+    os.mkfifo("pipe")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(Path("pipe").read_bytes()))
+    reader.start()
+    outcome = cli(*arguments, "-o", "pipe")
+    if outcome.code:
+        Path("pipe").write_bytes(b"")  # lets the reader go
+    reader.join()
+    assert outcome.code == 0, outcome.stderr
+    assert cli(*arguments, "-o", "plain").code == 0
+    assert found == [Path("plain").read_bytes()]
+    assert "--force replaces it" in cli(*arguments, "-o", "plain").stderr
+
+
 def test_a_program_in_a_pipe_and_behind_a_link(cli, tiny_model) -> None:
     Path("link").symlink_to("kept.rpu.onnx")
     assert cli("compile", tiny_model, "-o", "link").code == 0
