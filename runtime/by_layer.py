@@ -184,7 +184,8 @@ class _Bench:
         look: is shown each configuration's number with two executors that have run the batch: one
         with all layers ideal, and the configuration's.
         """
-        step, sample = self.machine.program.step, self.machine.counters.sample
+        step = self.machine.program.step
+        sample = self.machine.counters.evaluation(len(self._rows))
         sums = [EvaluationSums(step, self._labels, self._scoring, None) for _ in configurations]
         order = np.arange(len(self._rows))
         for first in range(0, len(self._rows), self._batch):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import limits
+from rpucc.errors import RpuccError
 
 MAX_SEED = limits.SEED
 MOST_DRAWS = 2**32
@@ -41,6 +42,23 @@ class Counters:
     someone watches layers, and up to date where it is asked for (`Training`)."""
     loss_weight: float = 0.0
     """What the loss is a mean over where that is not the samples: the weights of the labels."""
+
+    def evaluation(self, samples: int) -> int:
+        """The number that addresses the first of so many evaluated samples, whose draws follow.
+
+        It is `sample`, where an epoch trains at least as many, so that the evaluations after two
+        epochs share no draw; where epochs are shorter, a multiple of it. Raises RpuccError where
+        random numbers would repeat.
+        """
+        epochs, trained = self.epoch + self.earlier, self.sample - self.done
+        times = max(1, -(-samples * epochs // trained)) if trained else 1
+        if self.sample * times + samples > MOST_DRAWS:
+            raise RpuccError(
+                f"an evaluation of {samples:,} samples after {self.sample:,} trained ones: random "
+                f"numbers would repeat, of which {MOST_DRAWS:,} samples have their own; evaluate "
+                "fewer"
+            )
+        return self.sample * times
 
     def next_epoch(self) -> Counters:
         """Where training stands after the epoch under way."""

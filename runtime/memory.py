@@ -82,7 +82,8 @@ def state_bytes(program: Program) -> int | None:
 def evaluation_batch(program: Program, most: int = EVALUATED_TOGETHER) -> int:
     """How many samples are evaluated at once: fewer where the network's values are large.
 
-    Results do not depend on it: every draw is addressed by the number of its sample.
+    No draw depends on it: each is addressed by the number of its sample. Sums of float32 do, in
+    their last digits.
     """
     if program.fixed_batch is not None:
         return program.fixed_batch

@@ -172,6 +172,7 @@ class OwnLoop:
         batch = self.program.fixed_batch or evaluation_batch(self.program)
         parts: dict[str, list[Array]] = {name: [] for name in self.outputs}
         order = np.arange(len(rows))
+        sample = self.machine.counters.evaluation(len(rows))
         for first in range(0, len(rows), batch):
             size = min(batch, len(rows) - first)
             if size not in self._evaluating:
@@ -180,7 +181,7 @@ class OwnLoop:
                 )
             executor = self._evaluating[size]
             fill(self.feed.buffers(executor), rows, order, first)
-            executor.run(self.machine.counters.sample + first)
+            executor.run(sample + first)
             for name, found in parts.items():
                 found.append(executor[name].copy())
         return {name: np.concatenate(found) for name, found in parts.items()}

@@ -210,6 +210,7 @@ class _Bench:
                 f"{min(samples, len(rows))} samples to measure statistics over, but the model "
                 f"works with batches of exactly {whole}: give more (--samples)"
             )
+        self._sample = machine.counters.evaluation(self.samples)
         self._order = drawn(len(rows), self.samples, RECALIBRATION, machine.key)
         if batch_size is None:
             batch_size = evaluation_batch(machine.program, self.samples)
@@ -236,7 +237,7 @@ class _Bench:
         waits = self.batch >= self.samples
         for first in range(0, self.samples, self.batch):
             executor = self._executor(min(self.batch, self.samples - first))
-            sample = self._machine.counters.sample + first
+            sample = self._sample + first
             if not (waits and self._done):
                 fill(self._feed.buffers(executor), self._rows, self._order, first)
                 executor.run_part(sample, sorted(executor.places_to(self._done)), commit=False)

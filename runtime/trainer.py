@@ -224,7 +224,8 @@ class Trainer:
             [n, ...] of the model's shape, uint8 (0..255) or floating point in the program's input
             range, and of a network with several inputs a dictionary of such arrays by their names.
         y: integer labels [n] (or one a pixel), or floating-point targets; None where data has them.
-        batch_size: how many at once, None for what fits in memory; results do not depend on it.
+        batch_size: how many at once, None for what fits in memory; no random draw depends on it
+            (float32 sums may, in their last digit).
         ideal: read the weights as they are on the arrays with exact products: without noise,
             bounds and converters. What `Machine.export` writes computes the same. Nothing is
             counted as a read then.
@@ -251,13 +252,13 @@ class Trainer:
                 f"{len(rows)} samples but {len(labels)} labels: each sample needs one label"
             )
         sums: EvaluationSums | None = None
-        for first, executor in self._batches(rows, batch_size, ideal=ideal):
+        for first, sample, executor in self._batches(rows, batch_size, ideal=ideal):
             executor.tallies.reset()
             if sums is None:
                 scored = self.scored(labels, executor[step.scored].shape)
                 sums = EvaluationSums(step, *scored, top_k)
             sums.feed(executor, first)
-            executor.run(self.machine.counters.sample + first)
+            executor.run(sample)
             sums.add(executor, first)
         assert sums is not None  # there is at least one batch
         return sums.result(time.perf_counter() - started)
@@ -299,8 +300,8 @@ class Trainer:
         found: dict[str, list[Array]] = {name: [] for name in names}
         rows = self.feed.rows(given_samples(data, self.feed.shapes), "x")
         ideal = arguments.instance("ideal", ideal, bool, "True or False")
-        for first, executor in self._batches(rows, batch_size, names, ideal=ideal):
-            executor.run(self.machine.counters.sample + first)
+        for _, sample, executor in self._batches(rows, batch_size, names, ideal=ideal):
+            executor.run(sample)
             for name, parts in found.items():
                 parts.append(np.atleast_1d(executor[name]).copy())
         return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -322,7 +323,8 @@ class Trainer:
             `evaluate`. Labels play no part.
         samples: how many of them, drawn by the machine's seed, 1 or more; all where there are
             fewer.
-        batch_size: how many at once, None for what fits in memory; results do not depend on it.
+        batch_size: how many at once, None for what fits in memory; no random draw depends on it
+            (float32 sums may, in their last digit).
 
         Returns a Recalibration: what moved how far, the reads. The reads draw noise of their own,
         and the same again for the same machine and samples.
@@ -349,8 +351,8 @@ class Trainer:
         """
         rows = self.feed.rows(samples, "x")
         scored = self.machine.program.step.scored
-        for first, executor in self._batches(rows, None, ideal=False):
-            executor.run(self.machine.counters.sample + first)
+        for first, sample, executor in self._batches(rows, None, ideal=False):
+            executor.run(sample)
             yield first, executor[scored]
 
     def error(self, outputs: Array, labels: Array) -> float | None:
@@ -419,18 +421,19 @@ class Trainer:
         also: Sequence[str] = (),
         *,
         ideal: bool,
-    ) -> Iterator[tuple[int, Executor]]:
-        """Yield (first sample, executor with its inputs filled) over all samples."""
+    ) -> Iterator[tuple[int, int, Executor]]:
+        """Yield (first sample, the number of its draws, executor with its inputs filled)."""
         if batch_size is None:
             batch_size = evaluation_batch(self.machine.program)
         batch_size = arguments.integer("batch_size", batch_size, 1)
         batch_size = self.machine.program.fixed_batch or batch_size
         order = np.arange(len(rows))
+        sample = self.machine.counters.evaluation(len(rows))
         for first in range(0, len(rows), batch_size):
             size = min(batch_size, len(rows) - first)
             executor = self.executor(size, evaluating=True, ideal=ideal, also=also)
             fill(self.feed.buffers(executor), rows, order, first)
-            yield first, executor
+            yield first, sample + first, executor
 
     # ---------------------------------------------------------------- data
 

@@ -20,7 +20,7 @@ from rpucc.losses import NONE
 from rpucc.runtime.augment import Augmentation
 from rpucc.runtime.batches import ArrayBatches, Batches, StreamBatches
 from rpucc.runtime.checkpoint_file import write_checkpoint
-from rpucc.runtime.counters import MOST_DRAWS
+from rpucc.runtime.counters import MOST_DRAWS, Counters
 from rpucc.runtime.data.streams import Streamed
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.keep import Keep
@@ -269,7 +269,7 @@ class Training:
                 samples,
                 self._mean_loss(),
                 rate,
-                test_samples=self._tested,
+                test_samples=sum(self._evaluated),
                 test_seconds=self._test_seconds,
             )
         )
@@ -306,9 +306,10 @@ class Training:
         return metrics
 
     @property
-    def _tested(self) -> int:
-        """Samples that are tested, or validated on, after every epoch."""
-        return len(self.dataset.y_test) + (0 if self.validation is None else len(self.validation.y))
+    def _evaluated(self) -> list[int]:
+        """Samples that are tested, and validated on, after every epoch."""
+        validated = [] if self.validation is None else [len(self.validation.y)]
+        return [len(self.dataset.y_test), *validated]
 
     def _mean_loss(self) -> float:
         """The loss of the epoch under way so far, at least one step of which is done."""
@@ -327,6 +328,10 @@ class Training:
                 f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
                 f"random numbers would repeat after {MOST_DRAWS:,}; train fewer"
             )
+        if to_do:
+            last = Counters(epochs, 0, counters.sample + to_do, earlier=counters.earlier)
+            for evaluated in self._evaluated:
+                last.evaluation(evaluated)
 
     def _make_steps(self) -> None:
         """Make the step of each size that arrays need before the first of them.

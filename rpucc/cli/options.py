@@ -130,7 +130,8 @@ eval_batch_size = click.option(
     "--batch-size",
     type=click.IntRange(1, limits.BATCH),
     default=None,
-    help="Samples computed at once; results do not depend on it.  [default: 100, or what fits]",
+    help="Samples computed at once: draws are the same for any number, and float32 sums (the loss) "
+    "but for their last digits.  [default: 100, or what fits]",
 )
 learning_rate = click.option(
     "--lr",
