@@ -97,17 +97,15 @@ def _check(arguments: Arguments) -> None:
 def _found(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine, Dataset]:
     """Return the program, its machine and the data."""
     from rpucc.cli.machines import Named, find_machine
-    from rpucc.runs.data import data_of, load_data
+    from rpucc.runs.data import data_of, load_data, load_for
     from rpucc.runs.trained import find_trained
     from rpucc.runtime.data import load_dataset
     from rpucc.runtime.data.sizes import Sizes, filled
 
     trained = find_trained(arguments.model, arguments.program_path, arguments.which)
     spec, folder = arguments.data, arguments.data_dir
-    classes: tuple[str, ...] = ()
     if trained is not None:
         spec, folder = data_of(trained, arguments.data, arguments.data_dir)
-        classes = tuple(trained.run.data_classes()) if trained.run is not None else ()
     if spec is None:
         raise UsageError(f"--data: needed, because {arguments.model} is no run that names its data")
     known: str = spec
@@ -117,7 +115,9 @@ def _found(ctx: click.Context, arguments: Arguments) -> tuple[Program, Machine, 
         return filled(stated, shape) if isinstance(shape, tuple) else None
 
     program, machine = find_machine(ctx, Named.of(arguments), options.offered(**FIXED), of_data)
-    return program, machine, load_data(known, folder, program, classes)
+    if trained is None:
+        return program, machine, load_data(known, folder, program)
+    return program, machine, load_for(trained, known, folder, program)
 
 
 def _write(found: ByLayer, program: Program, arguments: Arguments) -> None:

@@ -109,7 +109,7 @@ def evaluate(
     again; RUN stays as it is.
     """
     from rpucc.cli.source import refuse_options
-    from rpucc.runs.data import data_of, load_data
+    from rpucc.runs.data import data_of, load_for
     from rpucc.runs.trained import trained_run
     from rpucc.runs.trainer import make_trainer
 
@@ -133,8 +133,7 @@ def evaluate(
         )
     folder_kept = None if output is None else recalibrating.new_folder(output, trained)
     spec, folder = data_of(trained, data, data_dir)
-    classes = trained.run.data_classes() if trained.run is not None else ()
-    found = load_data(spec, folder, program, classes)
+    found = load_for(trained, spec, folder, program)
     again = None
     if recalibrate is not None:
         again = recalibrating.Recalibrating.of(recalibrate, samples, data_dir or folder, program)

@@ -72,14 +72,13 @@ def evaluate_run(
 
     trusted: devices that only the run names may be imported.
     """
-    from rpucc.runs.data import load_data
+    from rpucc.runs.data import load_for
     from rpucc.target.target import Target
 
     program = trained.load_program()
     if not program.training:
         raise ModelError(f"{trained.program}: was compiled for inference: it has no error")
-    classes = trained.run.data_classes() if trained.run is not None else ()
-    found = load_data(data, data_dir, program, classes)
+    found = load_for(trained, data, data_dir, program)
     machine = trained.load_machine(program, trusted=trusted)
     rows = AblationRows(replace(wish, model=wish.target), program.target, program.trust)
 

@@ -73,3 +73,24 @@ def data_of(trained: Trained, data: str | None, data_dir: str | None) -> tuple[s
         raise UsageError("--data: needed, because no run.json beside the checkpoint names the data")
     saved = trained.run.read_record()
     return saved.data, data_dir or saved.data_dir
+
+
+def load_for(trained: Trained, spec: str, data_dir: str | None, program: Program) -> Dataset:
+    """Return the data set with classes numbered as in training, as `load_data`.
+
+    Says on standard error where it is called what the run's data are called and holds other
+    samples or labels: an error on them is none of the run.
+    """
+    from rpucc.runs.about import digest
+    from rpucc.terminal import say
+
+    run = trained.run
+    if run is None or not run.record.is_file():
+        return load_data(spec, data_dir, program)
+    found = load_data(spec, data_dir, program, run.data_classes())
+    if spec == run.data_name() and run.data_digest() not in (None, digest(found)):
+        say(
+            f"{spec}: is not what {run.path} was trained on: the SHA-256 of samples and labels is "
+            "another; --data-dir names another folder"
+        )
+    return found

@@ -128,6 +128,11 @@ class RunFolder:
         found = self._unchecked().get("data_digest")
         return found if isinstance(found, str) else None
 
+    def data_name(self) -> str | None:
+        """What run.json calls the data; None where it does not say."""
+        found = self._unchecked().get("data")
+        return found if isinstance(found, str) else None
+
     def data_classes(self) -> tuple[str, ...]:
         """The names of the classes that were trained on, by number; empty where they had none."""
         found = self._unchecked().get("data_classes")

@@ -96,9 +96,18 @@ def test_other_data_of_the_same_shape_are_refused(cli, tiny_model, tiny_data):
     arrays[name] = arrays[name][::-1]
     np.savez(tiny_data, **arrays)
     refused(cli("train", "run", "--resume", "--epochs", 2), "is not what its training was started")
+    for command in (("eval", "run"), ("eval", "run", "--by-layer", "--samples", 5)):
+        measured = cli(*command)
+        assert measured.code == 0
+        assert f"{tiny_data}: is not what run was trained" in measured.stderr
+    np.savez("others.npz", **arrays)
+    assert (
+        "is not what" not in cli("eval", "run", "--data", "others.npz").stderr
+    )  # so it was asked for
     changed = json.loads(Path("run/run.json").read_text())
     del changed["data_digest"]  # as in folders of earlier versions
     Path("run/run.json").write_text(json.dumps(changed))
+    assert "is not what" not in cli("eval", "run").stderr
     assert cli("train", "run", "--resume", "--epochs", 2).code == 0
 
 

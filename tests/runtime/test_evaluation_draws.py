@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def spans(trained: int, tested: int, epochs: int) -> list[range]:
 def test_evaluations_after_epochs_share_no_draw(trained: int, tested: int, epochs: int) -> None:
     # Before the first epoch, too, but that one may be as long as the test part.
     found = spans(trained, tested, epochs)
-    assert all(a.stop <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop <= b.start for a, b in itertools.pairwise(found))
 
 
 @given(st.integers(1, 200), st.integers(1, 50), st.integers(0, 9))
