@@ -14,6 +14,8 @@ EARLIER_PROGRAM = "program.onnx"
 """Its name in folders that earlier versions wrote."""
 CHECKPOINT = "checkpoint.safetensors"
 """The last one; `best_of` and `epoch_of` say what those that are kept beside it are called."""
+CONFIGURATION = "configuration.json"
+"""Of an experiment's run: what it was made from, by which it is found again."""
 
 BEFORE_TRAINING = "rpucc.weights"
 """Model metadata of a run folder's program: a sentence about the weights in it."""

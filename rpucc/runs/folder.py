@@ -90,6 +90,11 @@ class RunFolder:
         """The arguments of the training, and what it was made with."""
         return self.path / "run.json"
 
+    @property
+    def written_once(self) -> tuple[Path, ...]:
+        """Texts that are written before training begins, and stay as they are while it runs."""
+        return (self.target, self.record, self.calibration, self.path / run_files.CONFIGURATION)
+
     def exists(self) -> bool:
         """Tell whether this is a run folder."""
         isfile = os.path.isfile  # False, too, for names too long for the system

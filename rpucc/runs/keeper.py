@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from rpucc.errors import OutputError, RpuccError, one_line
 from rpucc.runs.about import now
 from rpucc.runs.events import Event, append, read_events
+from rpucc.runs.guard import Guard
 from rpucc.runs.layer_record import LayerRecorder
 from rpucc.runs.step_log import StepLog
+from rpucc.terminal import say
 
 if TYPE_CHECKING:
     from rpucc.runs.folder import RunFolder
@@ -34,9 +36,12 @@ class Keeper:
         self._ended: Ended = "complete"
         self._layers = LayerRecorder(run.layers, machine)
         self._steps: StepLog | None = None
+        self._info: RunInfo | None = None
+        self._guard = Guard(run, machine.program)
 
     def on_start(self, info: RunInfo) -> None:
         """Open the log of steps where the machine stands."""
+        self._info = info
         self._steps = StepLog(self.run.steps, self.machine, info.samples, info.batch_size)
 
     def on_step(self, step: StepMetrics) -> None:
@@ -46,11 +51,13 @@ class Keeper:
 
     def on_progress(self, progress: Progress) -> None:
         """Let others see the losses."""
+        self._restore()
         assert self._steps is not None
         self._steps.on_progress(progress)
 
     def on_layer_stats(self, stats: tuple[LayerStats, ...]) -> None:
         """Write what the epoch did to each layer, before its checkpoint is written."""
+        self._restore()
         self._layers.add(stats)
 
     def on_epoch(self, metrics: EpochMetrics) -> None:
@@ -72,8 +79,13 @@ class Keeper:
         _: TracebackType | None,
     ) -> None:
         """Say how the training ended; what goes wrong here does not hide what went wrong there."""
-        with contextlib.suppress(OutputError) if error else contextlib.nullcontext():
-            self._close()
+        with self._guard:
+            with contextlib.suppress(OutputError) if error else contextlib.nullcontext():
+                self._close()
+            if error is None or self._guard.holds:
+                self._tell(error)
+
+    def _tell(self, error: BaseException | None) -> None:
         counters = self.machine.counters
         at = (counters.epoch, counters.done)
         if error is None:
@@ -85,6 +97,17 @@ class Keeper:
                 self._end(Event("interrupted", *at))
             elif isinstance(error, RpuccError):
                 self._end(Event("failed", *at, reason=one_line(error)))
+
+    def _restore(self) -> None:
+        """Go on in a folder that was emptied or deleted: what a checkpoint needs is there again."""
+        if not self._guard.restored() and self.run.layers.exists():
+            return
+        say(f"{self.run.path}: was deleted while it trained; what is lost is written anew")
+        self._layers = LayerRecorder(self.run.layers, self.machine)
+        if self._info is not None:
+            with contextlib.suppress(OutputError):
+                self._close()
+            self.on_start(self._info)
 
     def _close(self) -> None:
         if self._steps is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rpucc.errors import CheckpointError, ModelError, RpuccError, one_line
+from rpucc.run_files import CONFIGURATION
 from rpucc.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from rpucc.runtime.data import Dataset
     from rpucc.runtime.machine import Machine
     from rpucc.target.target import Target
-
-CONFIGURATION = "configuration.json"
 
 
 @dataclass(frozen=True)
