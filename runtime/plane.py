@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +127,20 @@ class Plane:
         layout = self.layout
         tightest(self.codes, self.ranges, layout.row_cuts, layout.col_cuts, limits)
         return limits
+
+    @cached_property
+    def kept(self) -> NDArray[np.uint16]:
+        """The mask as a bit for each device, for updates that count pulses: `CountedDevices.kept`.
+
+        Made when a training first asks.
+        """
+        assert self.mask is not None
+        cuts, rows = self.layout.col_cuts, len(self.mask)
+        width = -(-self.layout.longest_segment // 16) * 16
+        kept = np.zeros((rows, len(cuts) - 1, width), bool)
+        for s, (first, last) in enumerate(pairwise(cuts)):
+            kept[:, s, : last - first] = self.mask[:, first:last]
+        return np.packbits(kept.reshape(-1, 16), axis=1, bitorder="little").view("<u2").reshape(-1)
 
     @cached_property
     def bounds(self) -> FloatArray:

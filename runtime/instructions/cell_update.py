@@ -139,7 +139,8 @@ def _fast_state(fast: Plane, positions: int) -> Callable[[], Any]:
         state = device_state(fast)
         return lambda: state
     if fast.masked:
-        return lambda: (blas_routines(), held_of(fast, positions))
+        held = held_of(fast, positions)
+        return lambda: (blas_routines(), held.apart())
     return blas_routines
 
 

@@ -130,10 +130,11 @@ def _exact_held(plane: Plane, x: NDArray[Any], d: NDArray[Any], lr: NDArray[Any]
     X, D = (a.reshape(-1, *(a.shape[-2:] if grouped else (a[..., 0].size, a.shape[-1])))
             for a in (x, d))  # fmt: skip
     blas, count = blas_routines(), X.shape[1]
+    held = held_of(plane, len(X) * count // plane.layout.groups)
 
     def job(a: int, b: int) -> Instruction:
-        held = held_of(plane, len(X) * count // plane.layout.groups)
-        return lambda: subtract_held(a, b, blas, plane.W, X, D, np.float32(lr), 0, count, held)
+        own = held.apart()
+        return lambda: subtract_held(a, b, blas, plane.W, X, D, np.float32(lr), 0, count, own)
 
     def parts(threads: int) -> list[Instruction]:
         return [job(a, b) for a, b in cut(len(plane.W), HELD_ROWS, threads)]

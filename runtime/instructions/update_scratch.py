@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rpucc.runtime.kernels.coincidences.rows import SLOTS
 from rpucc.runtime.kernels.held import HELD_ROWS
@@ -72,7 +70,7 @@ def device_state(plane: Plane) -> CountedDevices | Devices | MaskedDevices | Mea
     if not plane.device.counted:
         return plain_state(plane)
     counted = CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)
-    return counted if plane.mask is None else counted._replace(kept=_by_sixteen(plane))
+    return counted if plane.mask is None else counted._replace(kept=plane.kept)
 
 
 def plain_state(plane: Plane) -> Devices | MaskedDevices:
@@ -102,17 +100,6 @@ def held_of(plane: Plane, positions: int) -> Held:
     if one_by_one > plane.mask.size * (1 + PRODUCT * positions):
         columns = columns[:0]
     return Held(rectangles, plane.mask.view(np.uint8), steps, starts, columns)
-
-
-def _by_sixteen(plane: Plane) -> NDArray[np.uint16]:
-    """The mask as a bit for each device: `CountedDevices.kept`."""
-    assert plane.mask is not None
-    cuts, rows = plane.layout.col_cuts, len(plane.mask)
-    width = -(-plane.layout.longest_segment // 16) * 16
-    kept = np.zeros((rows, len(cuts) - 1, width), bool)
-    for s, (first, last) in enumerate(pairwise(cuts)):
-        kept[:, s, : last - first] = plane.mask[:, first:last]
-    return np.packbits(kept.reshape(-1, 16), axis=1, bitorder="little").view("<u2").reshape(-1)
 
 
 def _rows_that_fire(chunk: int, rows: int) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class Held(NamedTuple):
     columns: IntArray
     """That list: the columns. Empty where the weights are not taken one by one."""
 
+    def apart(self) -> Held:
+        """Return the same for another thread, with scratch of its own."""
+        return self._replace(steps=np.empty_like(self.steps))
+
 
 class CountedDevices(NamedTuple):
     """Devices of constant step, kept in 16 bits a parameter."""
