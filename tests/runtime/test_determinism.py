@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import numpy as np
 import pytest
 
 import rpucc
-from rpucc.runtime import threads as threads_module
 from rpucc.runtime import training as training_module
 from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.metrics import Progress
-from rpucc.runtime.threads import Threads
 from rpucc.runtime.trainer import Trainer
 
 from .small import on_progress, tiny, tiny_data, train
@@ -29,21 +26,6 @@ DIGITAL_FC = '\n[[layer]]\nmatch = "fc"\nanalog = false\n'
 def saved(machine: Machine, folder: Path) -> bytes:
     save_checkpoint(machine, folder / "saved")
     return (folder / "saved").read_bytes()
-
-
-@pytest.fixture
-def many_parts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Split all work that can be split; tells how many parts each run had."""
-    counts: list[int] = []
-    run = Threads.run
-
-    def counting(self: Threads, jobs: Sequence[Callable[[], None]]) -> None:
-        counts.append(len(jobs))
-        run(self, jobs)
-
-    monkeypatch.setattr(threads_module, "MIN_OPERATIONS", 0)
-    monkeypatch.setattr(Threads, "run", counting)
-    return counts
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -95,11 +95,14 @@ def test_matrices_are_within_the_bounds_of_their_devices() -> None:
             assert np.abs(B).max() == pytest.approx(0.1, rel=0.06)
 
 
-def test_nothing_changes_a_matrix_and_any_threads_give_the_same_bits(tmp_path: Path) -> None:
+def test_nothing_changes_a_matrix_and_any_threads_give_the_same_bits(
+    tmp_path: Path, many_parts: list[int]
+) -> None:
     program, data = tiny("rpu-managed", "", RANDOM), tiny_data()
     start = Machine(program).arrays["fc.B"].weights.copy()
     one, _ = train(program, data, epochs=3)
     two, _ = train(program, data, epochs=3, threads=2)
+    assert max(many_parts) == 2
     assert one.history == two.history
     assert np.array_equal(one.arrays["fc.B"].weights, start)
     for name, held in one.state().items():

@@ -85,9 +85,12 @@ def trained(program: rpucc.Program, threads: int = 1, epochs: int = 2) -> Machin
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_fixed_zeros_are_exactly_zero_and_threads_change_nothing(case: str) -> None:
+def test_fixed_zeros_are_exactly_zero_and_threads_change_nothing(
+    case: str, many_parts: list[int]
+) -> None:
     program = program_of(case)
     start, one, two = Machine(program, seed=5), trained(program), trained(program, threads=2)
+    assert max(many_parts) == 2
     for name, array in one.arrays.items():
         mask = array.main.mask
         assert mask is not None

@@ -193,10 +193,11 @@ CELLS: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_learns_on_any_threads_and_goes_on_bit_for_bit(
-    cell: str, tmp_path: Path
+    cell: str, tmp_path: Path, many_parts: list[int]
 ) -> None:
     whole = trained(*CELLS[cell], epochs=2)
     threaded = trained(*CELLS[cell], epochs=2, threads=2)
+    assert max(many_parts) == 2
     half = trained(*CELLS[cell], epochs=1)
     half.save(tmp_path / "half.safetensors")
     again = Machine.load(tmp_path / "half.safetensors", half.program)

@@ -167,7 +167,7 @@ def test_what_differs_in_training_is_fits(kind: str, override: str, options: Any
     assert same(standing(machine), before)  # running statistics among it
 
 
-def test_two_threads_and_a_target_of_numbers_give_the_same_bits() -> None:
+def test_two_threads_and_a_target_of_numbers_give_the_same_bits(many_parts: list[int]) -> None:
     x, y = samples()
     targets = np.eye(3, dtype=np.float32)[y]
     made = program(loss="mse")
@@ -176,6 +176,7 @@ def test_two_threads_and_a_target_of_numbers_give_the_same_bits() -> None:
     machine.threads = 2
     assert machine.threads == 2
     assert [*map(same, looped(machine, x, targets, 8, 0.5, squares), wanted)] == [True] * 3
+    assert max(many_parts) == 2
 
 
 def test_checkpoints_are_fits_to_the_byte(tmp_path: Path) -> None:

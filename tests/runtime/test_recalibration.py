@@ -131,7 +131,7 @@ def test_statistics_in_common_are_those_of_all_places(policy: str) -> None:
     assert found == [2 * 30 * (9 + 4)] * 2  # one pass, in how many batches ever
 
 
-def test_the_batch_size_and_the_threads_change_no_bit_and_no_count() -> None:
+def test_the_batch_size_and_the_threads_change_no_bit_and_no_count(many_parts: list[int]) -> None:
     program = compiled(two(), "frozen", "rpu-baseline")
     x = samples(program, 50)
     found: list[tuple[dict[str, np.ndarray], Recalibration]] = []
@@ -139,6 +139,7 @@ def test_the_batch_size_and_the_threads_change_no_bit_and_no_count() -> None:
         machine = rpucc.Machine(program, seed=3)
         result = rpucc.Trainer(machine, threads=threads).recalibrate(x, batch_size=size)
         found.append((statistics(machine), result))
+    assert max(many_parts) == 2
     state, first = found[0]
     assert first.reads == 50 * (9 + 4)
     assert first.array_seconds > 0
