@@ -30,6 +30,7 @@ from rpucc.runtime.instructions.update_scratch import (
     update_scratch,
 )
 from rpucc.runtime.kernels.blas import blas_routines
+from rpucc.runtime.kernels.held import HELD_ROWS
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.tallies import PULSES
@@ -121,7 +122,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         return run
 
     def parts(threads: int) -> list[Instruction]:
-        rows = cut(len(slow.W), PULSED_PIECE_ROWS, threads)
+        rows = cut(len(slow.W), _piece_rows(fast), threads)
         return [job(a, b, tallies.line(array.layer)) for a, b in rows]
 
     def finish() -> None:
@@ -131,6 +132,13 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     executor.at_end_together(Work(operations(total, *slow.W.shape), parts, array))
     executor.at_end(finish)
     return before
+
+
+def _piece_rows(fast: Plane) -> int:
+    """Rows that are never cut over threads: a product's last bit depends on how many it has."""
+    if fast.pulsed:
+        return PULSED_PIECE_ROWS
+    return HELD_ROWS if fast.masked else fast.matrices.shape[1]
 
 
 def _fast_state(fast: Plane, positions: int) -> Callable[[], Any]:

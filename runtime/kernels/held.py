@@ -11,7 +11,8 @@ import numba as nb
 from rpucc.runtime.kernels.blas import address, gemm_outer
 from rpucc.runtime.kernels.jit import kernel
 
-# Rows whose steps are worked out together: of a matrix of 1,000 columns they fit in L2.
+# Rows whose steps are worked out together, from a multiple of it to the next: of a matrix of 1,000
+# columns they fit in L2.
 HELD_ROWS = 16
 
 
@@ -46,15 +47,19 @@ def _subtract_listed(r0, r1, W, X, D, lr, m0, m1, starts, columns):
 
 @kernel
 def _subtract_parts(r0, r1, blas, W, X, D, lr, m0, m1, held):
-    """Part by part as products of matrices, of which what is held gets nothing."""
+    """Part by part as products of matrices, of which what is held gets nothing.
+
+    A product's last bit depends on how many rows it has: r0 is a multiple of HELD_ROWS.
+    """
     parts, steps = held.parts, held.steps
     rows, ld_w = D.shape[2], W.shape[1]
     groups = W.shape[0] // rows
     for k in range(parts.shape[0]):
         first, last = max(r0, parts[k, 0]), min(r1, parts[k, 1])
         c0, width = parts[k, 2], parts[k, 3] - parts[k, 2]
-        for r in range(first, last, steps.shape[0]):
-            end = min(last, r + steps.shape[0])
+        r = first
+        while r < last:  # in blocks that lie the same however rows were cut over threads
+            end = min(last, (r // HELD_ROWS + 1) * HELD_ROWS)
             group = r // rows
             for i in range(end - r):
                 step = steps[i]
@@ -74,6 +79,7 @@ def _subtract_parts(r0, r1, blas, W, X, D, lr, m0, m1, held):
                     before = w[c]
                     after = before + step[c]  # both are there before it is asked: in vectors
                     w[c] = after if kept[c] else before
+            r = end
 
 
 @kernel

@@ -103,6 +103,31 @@ def test_fixed_zeros_are_exactly_zero_and_threads_change_nothing(
         np.testing.assert_array_equal(two.state()[name], held)
 
 
+@pytest.mark.parametrize("mask", ["zeros", "none"])
+@pytest.mark.parametrize("cell", [(), TIKI], ids=["plain", "tiki-taka"])
+def test_exact_updates_are_the_same_however_rows_are_cut(
+    mask: str, cell: tuple[str, ...], many_parts: list[int]
+) -> None:
+    """Row blocks begin where threads do not, and a product's bits tell how many rows it had."""
+    random = np.random.default_rng(7)
+    W = random.normal(0, 0.1, (36, 33)) * (random.random((36, 33)) < 0.7)
+    keys = ["update.pulsed=false", "array.rows=20", f"update.mask={mask}", *cell]
+    program = rpucc.compile(
+        rpucc.dense([(W, None)], activation="none"), "rpu-managed", overrides=keys, verify=False
+    )
+    x, y = random.random((2304, 33), np.float32), random.integers(0, 36, 2304)
+    found = []
+    for threads in (1, 2, 3):
+        machine = Machine(program, seed=5)
+        given = Dataset("random", x, y, x[:4], y[:4])
+        Trainer(machine, threads).fit(given, epochs=1, batch_size=len(x), lr=50)
+        found.append(machine.state())
+    assert max(many_parts) == 3
+    for name, held in found[0].items():
+        for other in found[1:]:
+            np.testing.assert_array_equal(other[name], held, name)
+
+
 @pytest.mark.parametrize("case", ["counted", "exact", "tiki-taka"])
 def test_a_training_goes_on_where_it_stood(case: str, tmp_path: Path) -> None:
     program = program_of(case)

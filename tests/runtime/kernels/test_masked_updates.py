@@ -145,3 +145,23 @@ def test_exact_updates_hold_weights_bit_for_bit(seed: int, rows: int, groups: in
     trained = plane.mask & there
     np.testing.assert_array_equal(plane.W[~trained], before[~trained])
     np.testing.assert_allclose(plane.W[trained], free[trained], rtol=0, atol=1e-5)
+
+
+def test_rows_cut_over_threads_get_the_same_bits() -> None:
+    """Of row blocks that begin anywhere; so many positions that a product's bits tell its rows."""
+    rng = np.random.default_rng(0)
+    tiling = Tiling((0, 20, 40, 60), (0, 33))
+    X = rng.normal(size=(1, 2304, 33)).astype(np.float32)
+    D = rng.normal(size=(1, 2304, 60)).astype(np.float32)
+    found = []
+    for rows in ([(0, 60)], [(0, 32), (32, 60)], [(0, 16), (16, 48), (48, 60)]):
+        plane = make_plane(make_device("ideal", {}), tiling, np.zeros((60, 33)), pulsed=False)
+        plane.mask = np.random.default_rng(1).random((60, 33)) < 0.7
+        held = held_of(plane, 2304)
+        assert not held.columns.size  # by products
+        for a, b in rows:
+            step = np.float32(0.01)
+            subtract_held(a, b, blas_routines(), plane.W, X, D, step, 0, 2304, held)
+        found.append(plane.W)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
