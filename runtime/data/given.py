@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from rpucc.errors import ArgumentError
 from rpucc.runtime.data.dataset import Dataset
@@ -16,11 +16,12 @@ from rpucc.runtime.data.streams import Streamed, collected, is_stream, streamed
 
 if TYPE_CHECKING:
     from rpucc.runtime.data.dataset import Samples
+    from rpucc.runtime.data.streams import Source
 
 
 def given_data(data: object, inputs: Collection[str]) -> Dataset:
     """Return the data set that is meant; inputs: the names of the network's."""
-    if isinstance(data, tuple) and len(data) == 2 and is_stream(data[0]):
+    if _is_streamed(data):
         return streamed(*data)
     return load_dataset(data, inputs=inputs)  # type: ignore[arg-type]
 
@@ -38,6 +39,8 @@ def given_samples(data: Any, inputs: Collection[str], *, trained: bool = False) 
         alone = not isinstance(data, Dataset | str | os.PathLike | tuple)
     if alone:
         return data  # type: ignore[no-any-return]
+    if trained and _is_streamed(data):
+        return collected(data[0], "the training part")[0]
     found = given_data(data, inputs)
     return found.x_train if trained else found.x_test
 
@@ -50,6 +53,11 @@ def given_labelled(data: Any, y: Any, inputs: Collection[str]) -> tuple[Any, Any
         return data, y
     dataset = given_data(data, inputs)
     return dataset.x_test, dataset.y_test
+
+
+def _is_streamed(data: object) -> TypeGuard[tuple[Source, Any]]:
+    """Whether batches to train on are meant, with a test part."""
+    return isinstance(data, tuple) and len(data) == 2 and is_stream(data[0])
 
 
 def own_batch(dataset: Streamed, given: int) -> int:

@@ -199,7 +199,10 @@ def test_data_of_every_kind_give_their_training_part() -> None:
     x = samples(program, 20)
     labelled = data(x)
     found = []
-    for given in (x[:-2], labelled, (x, labelled.y_train.repeat(2)[:20])):
+    y = labelled.y_train
+    batches = [(x[k : k + 6], y[k : k + 6]) for k in (0, 6, 12)]
+    streamed = (iter(batches), (x[-2:], y[-2:]))
+    for given in (x[:-2], labelled, (x, y.repeat(2)[:20]), iter(batches), streamed):
         machine = rpucc.Machine(program)
         assert rpucc.Trainer(machine).recalibrate(given).samples == 18
         found.append(machine.values["m"])
