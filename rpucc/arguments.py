@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, TypeVar
 
 from rpucc.errors import ArgumentError
 
@@ -74,6 +74,21 @@ def not_negative(name: str, value: object) -> float:
         if math.isfinite(number) and number >= 0:
             return number
     raise wrong(name, value, "a finite number of 0 or more")
+
+
+def number(name: str, value: object) -> float:
+    """Return an argument as a float, nan and infinity too; no bool, no text.
+
+    >>> number("lr", "0.1")
+    Traceback (most recent call last):
+    rpucc.errors.ArgumentError: lr: found the str '0.1'; allowed: a number
+    """
+    if isinstance(value, SupportsFloat) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):  # an array, a tensor of several
+            pass
+    raise wrong(name, value, "a number")
 
 
 def integers(name: str, value: object, low: int, allowed: str) -> tuple[int, ...]:

@@ -154,16 +154,22 @@ class MachineLoop(MachineState):
         `Trainer.fit` goes on with the next epoch then, checkpoints and reports show the record.
 
         test: what `Trainer.evaluate` gave, if anything. train_loss, train_error, lr: what your loop
-        measured, and its rate, for the record alone.
+        measured, and its rate, for the record alone: numbers, of NumPy too. Raises ArgumentError
+        for what is none.
         """
         counters = self.counters
         if test is not None:
             arguments.instance("test", test, Evaluation, "an Evaluation, of Trainer.evaluate")
+        train_loss = arguments.number("train_loss", train_loss)
+        if train_error is not None:
+            train_error = arguments.number("train_error", train_error)
+        if lr is not None:
+            lr = arguments.number("lr", lr)
         self._drop()
         metrics = EpochMetrics(
             epoch=counters.epoch + 1,
             samples=counters.done,
-            train_loss=float(train_loss),
+            train_loss=train_loss,
             train_error=train_error,
             test_loss=math.nan if test is None else test.loss,
             test_error=None if test is None else test.error,

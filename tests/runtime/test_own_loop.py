@@ -199,6 +199,20 @@ def test_checkpoints_are_fits_to_the_byte(tmp_path: Path) -> None:
     assert more[0] == more[1]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.array])
+def test_what_a_loop_measured_may_be_numpys(kind: Callable[[float], Any], tmp_path: Path) -> None:
+    x, y = samples(8)
+    machine = Machine(program(), 3)
+    looped(machine, x, y, 8, 0.5, entropy)
+    test = Trainer(machine).evaluate(x, y)
+    closed = machine.end_epoch(test, train_loss=kind(0.75), train_error=kind(0.25), lr=kind(0.5))
+    assert (closed.train_loss, closed.train_error, closed.lr) == (0.75, 0.25, 0.5)
+    machine.save(tmp_path / "loop.safetensors")
+    again = Machine.load(tmp_path / "loop.safetensors", machine.program)
+    assert again.history == [closed.reproducible()]
+    assert Trainer(machine).fit((x, y, x, y), epochs=2)[0].train_error == 0.25
+
+
 def _once(x: Array, y: Array) -> Any:
     return lambda: ((x[i : i + 8], y[i : i + 8]) for i in range(0, len(y), 8))
 
@@ -501,6 +515,11 @@ def test_samples_and_rates_that_do_not_fit() -> None:
     assert "float32" in line_of(lambda: machine.update(1e-300), RpuccError)
     machine.update(0.1)
     line_of(lambda: machine.end_epoch(0.5), ArgumentError)
+    for name in ("train_loss", "train_error", "lr"):
+        for value in ("0.5", True, np.zeros(2)):
+            said = line_of(partial(machine.end_epoch, **{name: value}), ArgumentError)
+            assert said.endswith("allowed: a number")
+    assert (machine.counters.done, machine.history) == (8, [])
 
 
 def test_what_was_not_compiled_is_said() -> None:
