@@ -54,6 +54,10 @@ class Statistics:
         """The batch norms."""
         return tuple(str(node.name) for node in self.nodes)
 
+    def problem(self, var: NDArray[Any]) -> str | None:
+        """Return what is wrong with variances in their place; see `variance_problem`."""
+        return variance_problem(var, min(epsilon_of(node) for node in self.nodes))
+
 
 def statistics_of(model: ir.Model) -> tuple[Statistics, ...]:
     """Return the statistics of the digital batch norms that can be measured again."""
@@ -127,6 +131,11 @@ def source_of(value: ir.Value | None) -> str:
         assert node is not None
         value = node.inputs[2 + list(node.outputs).index(value)]
     return "" if value is None else str(value.name)
+
+
+def epsilon_of(node: ir.Node) -> float:
+    """Return what a batch norm adds to each variance."""
+    return node.attributes.get_float("epsilon", 1e-5)
 
 
 def variance_problem(var: NDArray[Any], epsilon: float) -> str | None:

@@ -253,10 +253,11 @@ def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> Non
         if not np.all(np.isfinite(loaded)):
             raise CheckpointError(f"{path}: weight '{name}' holds NaN or infinity")
     for each in statistics_of(program.model):
-        if each.var in tensors and (tensors[each.var] < 0).any():
+        problem = each.problem(tensors[each.var]) if each.var in tensors else None
+        if problem is not None:
             raise CheckpointError(
-                f"{path}: variance '{each.var}' of batch norm '{each.names[0]}' holds "
-                f"{tensors[each.var].min():g}; a variance is 0 or more"
+                f"{path}: variance '{each.var}' of batch norm '{each.names[0]}' {problem}; a "
+                "variance is 0 or more, and above 0 with its epsilon"
             )
 
 

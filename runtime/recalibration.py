@@ -271,6 +271,11 @@ class _Bench:
         mean, var = values[group.mean].copy(), values[group.var].copy()
         if not (moments.var <= np.finfo(np.float32).max).all():
             raise ModelError(f"batch norm {group.names[0]!r}: {NOT_FINITE}")
+        if problem := group.problem(moments.var.astype(var.dtype)):
+            raise ModelError(
+                f"batch norm {group.names[0]!r}: the variance of what comes into it {problem}, and "
+                "has no root; measure over more samples, or give the model an epsilon above 0"
+            )
         self._machine.replace_statistics({group.mean: moments.mean, group.var: moments.var})
         with np.errstate(all="ignore"):
             apart = (moments.mean - mean) / np.sqrt(var)

@@ -329,9 +329,9 @@ class Trainer:
         Returns a Recalibration: what moved how far, the reads. The reads draw noise of their own,
         and the same again for the same machine and samples.
         Raises ModelError where there is no batch norm that can be measured again (one that was
-        folded into a layer cannot), or values are not finite; DataError where the data do not fit
-        the model, or a channel gets one number only; ArgumentError for other arguments. The machine
-        is as it was, then.
+        folded into a layer cannot), or values are not finite, or a variance is 0 without an
+        epsilon; DataError where the data do not fit the model, or a channel gets one number only;
+        ArgumentError for other arguments. The machine is as it was, then.
 
         >>> import numpy as np, rpucc
         >>> model = rpucc.models.build_cnn("c4k5 p2 f10", batch_norm=True)

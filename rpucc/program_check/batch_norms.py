@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from rpucc.batch_norms import is_batch_norm, is_moving, source_of, variance_problem
+from rpucc.batch_norms import epsilon_of, is_batch_norm, is_moving, source_of, variance_problem
 from rpucc.opset import DOMAIN
 from rpucc.step_contract import StepContract
 
@@ -44,6 +44,5 @@ def _variance_problems(model: ir.Model, node: ir.Node) -> Iterator[str]:
     value = model.graph.initializers.get(name)
     if value is None or value.const_value is None:
         return
-    epsilon = node.attributes.get_float("epsilon", 1e-5)
-    if problem := variance_problem(value.const_value.numpy(), epsilon):
+    if problem := variance_problem(value.const_value.numpy(), epsilon_of(node)):
         yield f"variance {name!r} {problem}"

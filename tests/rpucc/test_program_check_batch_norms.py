@@ -166,16 +166,27 @@ def test_it_is_named(
 
 
 @pytest.mark.parametrize("policy", ["batch", "frozen"])
-def test_a_checkpoint_with_a_variance_below_0(policy: str, tmp_path: Path) -> None:
-    place = model("behind a convolution")
+@pytest.mark.parametrize(
+    ("var", "epsilon", "said"),
+    [
+        (NEGATIVE, 0.01, "has 1 of 3 that are -0.5"),
+        (np.float32([1, 0, 0]), 0.0, "has 2 of 3 that are 0, with epsilon 0"),
+    ],
+)
+def test_a_checkpoint_with_variances_that_have_no_root(
+    policy: str, var: np.ndarray, epsilon: float, said: str, tmp_path: Path
+) -> None:
+    proto = model("behind a convolution")
+    attribute("epsilon", epsilon)(proto)
     overrides = [f"batch_norm.policy={policy}"]
-    program = rpucc.compile(place, "ideal", overrides=overrides, verify=False)
+    program = rpucc.compile(proto, "ideal", overrides=overrides, verify=False)
     machine = rpucc.Machine(program)
-    state = {**machine.state(), "m": machine.values["m"], "v": NEGATIVE}
+    state = {**machine.state(), "m": machine.values["m"], "v": var}
     path = tmp_path / "c.safetensors"
     write_checkpoint(Checkpoint(0, machine.counters, [], state), program, path)
     with pytest.raises(CheckpointError) as caught:
         rpucc.Machine.load(path, program)
     assert str(caught.value) == (
-        f"{path}: variance 'v' of batch norm 'bn' holds -0.5; a variance is 0 or more"
+        f"{path}: variance 'v' of batch norm 'bn' {said}; a variance is 0 or more, and above 0 "
+        "with its epsilon"
     )

@@ -373,6 +373,16 @@ def test_values_that_are_not_finite() -> None:
     assert said.startswith("batch norm 'bn2': what comes into it is not finite (NaN or infinity)")
 
 
+def test_a_channel_that_is_always_the_same_without_epsilon() -> None:
+    dead = {**WEIGHTS, "w1": np.zeros((3, 2, 3, 3), "f4")}
+    proto = net(TWO.replace("0.01", "0.0"), **dead, **constants(3), **constants(4, "2"))
+    program = compiled(proto, "frozen")
+    assert refused(program, samples(program)) == (
+        "batch norm 'bn1': the variance of what comes into it has 3 of 3 that are 0, with epsilon "
+        "0, and has no root; measure over more samples, or give the model an epsilon above 0"
+    )
+
+
 def test_samples_that_do_not_fit() -> None:
     program = compiled(two(), "frozen")
     x = samples(program)
