@@ -183,7 +183,7 @@ class OwnLoop:
             fill(self.feed.buffers(executor), rows, order, first)
             executor.run(sample + first)
             for name, found in parts.items():
-                found.append(executor[name].copy())
+                found.append(np.atleast_1d(executor[name]).copy())
         return {name: np.concatenate(found) for name, found in parts.items()}
 
     # ---------------------------------------------------------------- checks

@@ -32,6 +32,7 @@ from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 
 from ..hostile.networks import network
+from ..passes.importer_models import net
 from .small import tiny_cnn
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -278,6 +279,18 @@ def test_every_training_read_has_noise_of_its_own_and_an_evaluation_is_predict()
     machine.backward(entropy(second, y))  # the second forward still waits
     machine.update(0.5)
     assert not np.array_equal(machine.forward(x, training=False), found)
+
+
+@pytest.mark.parametrize("options", [{"training": False}, {"loss": "none"}])
+def test_an_output_without_axes_is_joined_batch_by_batch(options: dict[str, Any]) -> None:
+    text = """(float[4,6] x) => (float[4,3] y, float q) {
+        [fc] y = Gemm <transB = 1> (x, w, b) q = ReduceMean <keepdims = 0> (y) }"""
+    model = net(text, w=(3, 6), b=(3,))
+    machine = Machine(rpucc.compile(model, "ideal", verify=False, **options))
+    x = np.random.default_rng(0).random((8, 6), np.float32)
+    found = machine.forward(x, training=False)
+    assert found["q"].shape == (2,)
+    assert same(found, Trainer(machine).outputs(x))
 
 
 def test_the_gradient_of_the_input_is_that_of_differences() -> None:
