@@ -301,5 +301,6 @@ class Machine(MachineLoop):
         """Let batch norms have these means and variances, by the names of initializers."""
         for name, array in found.items():
             np.copyto(self.values[name], array, casting="same_kind")
-        self._remeasured |= self._statistics & found.keys()
-        self.revision += 1
+        constant = self._statistics & found.keys()
+        self._remeasured |= constant
+        self.revision += bool(constant)

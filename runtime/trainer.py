@@ -77,6 +77,8 @@ class Trainer:
         self.feed = Feed(machine.program)
         self._executors: dict[tuple[int, bool, bool, tuple[str, ...]], Executor] = {}
         self._steps: dict[int, Step] = {}
+        self._counts: dict[str, Array] = {}
+        """What steps that are no longer there had counted."""
         self._revision = machine.revision
 
     def fit(
@@ -403,12 +405,13 @@ class Trainer:
         """Make executors anew that were made with constants which the machine has no longer."""
         if self._revision != self.machine.revision:
             self._revision = self.machine.revision
+            self._counts = self.take_counts()
             self._executors.clear()
             self._steps.clear()
 
     def take_counts(self) -> dict[str, Array]:
         """What training steps counted since this was last asked: layer to counts as `Tallies`."""
-        found: dict[str, Array] = {}
+        found, self._counts = self._counts, {}
         for step in self._steps.values():
             for layer, counts in step.executor.tallies.take().items():
                 found[layer] = found.get(layer, 0) + counts

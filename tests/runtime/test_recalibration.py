@@ -288,10 +288,56 @@ def test_a_loop_of_ones_own_has_them_in_its_gradients() -> None:
         np.testing.assert_array_equal(machine.state()[name], array, err_msg=name)
 
 
+class Recalibrating:
+    """Measures again after so many steps, and watches the layers."""
+
+    def __init__(self, trainer: rpucc.Trainer, x: np.ndarray, *at: int) -> None:
+        self.trainer, self.x, self.at = trainer, x, at
+        self.steps, self.stats = 0, list[rpucc.LayerStats]()
+
+    def on_step(self, _: rpucc.StepMetrics) -> None:
+        self.steps += 1
+        if self.steps in self.at:
+            self.trainer.recalibrate(self.x, 8)
+
+    def on_layer_stats(self, stats: tuple[rpucc.LayerStats, ...]) -> None:
+        self.stats += stats
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_counts_by_layer_are_of_whole_epochs_all_the_same(policy: str) -> None:
+    program = compiled(two(), policy, "rpu-baseline")
+    x = samples(program, 14)
+    found = []
+    for at in ((), (2, 3)):
+        trainer = rpucc.Trainer(rpucc.Machine(program))
+        watch = Recalibrating(trainer, x, *at)
+        (epoch,) = trainer.fit(data(x), epochs=1, lr=0.1, batch_size=4, callbacks=[watch])
+        assert sum(each.reads for each in watch.stats) == epoch.reads
+        pulses = sum(each.pulses for each in watch.stats)
+        assert pulses == pytest.approx(epoch.pulses_per_weight * trainer.machine.weights)
+        found.append([each.reads for each in watch.stats])
+    assert found[0] == found[1]
+
+
 def test_what_was_not_measured_costs_no_bit() -> None:
     """A checkpoint of a machine that nobody measured again has what it always had."""
     machine = rpucc.Machine(compiled(two(), "frozen"))
     assert not {"m", "v", "m2", "v2"} & machine.state().keys()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_executors_stay_where_they_hold_no_statistics(policy: str) -> None:
+    program = compiled(two(), policy)
+    trainer = rpucc.Trainer(rpucc.Machine(program))
+    x = samples(program)
+    before = trainer.predict(x), trainer.executor(30, evaluating=True)
+    trainer.recalibrate(x)
+    assert (trainer.executor(30, evaluating=True) is before[1]) == (policy == "batch")
+    assert not np.array_equal(trainer.predict(x), before[0])
+    anew = rpucc.Machine(program)
+    anew.set_state(trainer.machine.state())
+    np.testing.assert_array_equal(trainer.predict(x), rpucc.Trainer(anew).predict(x))
 
 
 def test_batch_statistics_go_on_moving_from_them() -> None:
