@@ -33,7 +33,9 @@ PULSE_REPLAY = 9
 CALIBRATE = 10
 REFERENCE = 11
 VALIDATION = 12
-DAC_ROUNDING = 16  # added to the purpose of the read whose inputs are rounded: 17, 18, 19
+# Added to the purpose READ_… of the read whose inputs are rounded: 17, 18, 19, 41, 52. Reads of
+# transfers go through no DAC.
+DAC_ROUNDING = 16
 ASSIGN = 20
 PULSE_COUNTS = 24
 TRANSFER_READ = 21

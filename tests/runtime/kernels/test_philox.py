@@ -82,7 +82,7 @@ def test_no_two_elements_share_a_word() -> None:
 
 PURPOSES = [
     *(value for name, value in vars(scalars).items() if name.isupper() and name != "GROUP"),
-    *(scalars.DAC_ROUNDING + read for read in (1, 2, 3)),
+    *(scalars.DAC_ROUNDING + value for name, value in vars(scalars).items() if name[:5] == "READ_"),
 ]
 
 
