@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.layers import ABSENT, MASKED, AnalogLayer, analog_layers, other_names
+from rpucc.layers import ABSENT, FIXED_ZEROS, MASKED, AnalogLayer, analog_layers, other_names
 from rpucc.masks import absent_of, mask_of_zeros
 from rpucc.passes.base import RpuPass
 from rpucc.passes.graph_reader import known_shape
@@ -38,7 +38,7 @@ class MaskWeights(RpuPass):
     `update.mask` fixes a weight, a constant `<layer>.W.mask`, bool [R, C] and true where the weight
     is trained, and MaskedUpdate in the place of Update. On every node of a layer with tiles of
     nothing but fixed zeros the attribute `absent`: these tiles are not there. In inference, and in
-    layers that training leaves as they are, all zeros are fixed.
+    layers that training leaves as they are, all zeros are fixed: `rpucc.fixed_zeros` on the Reads.
 
         before: W2 = Update(W, x, d, lr)
         after:  W2.masked = MaskedUpdate(W, x, d, lr, W.mask) absent=[0, 3]
@@ -54,10 +54,12 @@ class MaskWeights(RpuPass):
         if masked and all(mask is None for _, mask in masked):
             add_notes(model, ["update.mask: no weight is fixed, for none of its layers has a zero"])
         for layer, mask in masked:
-            absent = absent_of(layer, mask if layer.updates else None)
-            if mask is not None and layer.updates:
+            if not layer.updates:
+                for node in layer.reads:
+                    node.metadata_props[FIXED_ZEROS] = "1"
+            elif mask is not None:
                 _give_mask(model, layer, mask)
-            if absent:
+            if absent := absent_of(layer):
                 for node in layer.nodes:
                     node.attributes[ABSENT] = ir.AttrInt64s(ABSENT, absent)
         return ir.passes.PassResult(model, modified=bool(masked))

@@ -45,6 +45,10 @@ ABSENT = "absent"
 """Attribute of the rpu ops that work on a matrix: the tiles that are not there, by their place in
 [matrix, row block, column segment]; absent where all are."""
 
+FIXED_ZEROS = "rpucc.fixed_zeros"
+"""Node metadata of a Read: "1" where `update.mask` is about its layer and nothing trains that: all
+of its zeros are fixed, and no node of it has a mask that would say so."""
+
 OP = "rpucc.op"
 """Node metadata: the op that the layer was, Conv, ConvTranspose, Gemm or MatMul."""
 
@@ -201,6 +205,11 @@ class AnalogLayer:
         value = mask_of(self.updates[0]) if self.updates else None
         tensor = None if value is None else value.const_value
         return None if tensor is None else tensor.numpy()
+
+    @property
+    def has_fixed_zeros(self) -> bool:
+        """Whether all of its zeros stay zero: a mask is about it, and nothing trains it."""
+        return not self.updates and FIXED_ZEROS in self.first.metadata_props
 
     @property
     def absent(self) -> tuple[int, ...]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.op_spec import DOMAIN
-from rpucc.target.values import NO_MASK
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
@@ -80,19 +79,18 @@ def absent_tiles(
     return tuple(int(place) for place in np.flatnonzero(~filled))
 
 
-def absent_of(layer: AnalogLayer, mask: Mask | None) -> tuple[int, ...]:
-    """Return the tiles of a tiled layer that need not be there, under this mask."""
+def absent_of(layer: AnalogLayer) -> tuple[int, ...]:
+    """Return the tiles of a tiled layer that need not be there; none where no zero is fixed."""
+    if layer.mask is None and not layer.has_fixed_zeros:
+        return ()
     attributes = layer.first.attributes
     row_cuts, col_cuts = (attributes.get_ints(key, ()) for key in ("row_cuts", "col_cuts"))
-    return absent_tiles(weights_of(layer), mask, row_cuts, col_cuts)
+    return absent_tiles(weights_of(layer), layer.mask, row_cuts, col_cuts)
 
 
-def missing_devices(layer: AnalogLayer, source: str) -> Mask | None:
-    """Return the crosspoints [R, C] that need no device, under `update.mask` = source; else None.
-
-    Those of fixed zeros; where nothing trains the layer, of all zeros.
-    """
-    if source == NO_MASK or layer.is_feedback or (layer.updates and layer.mask is None):
+def missing_devices(layer: AnalogLayer) -> Mask | None:
+    """Return the crosspoints [R, C] of fixed zeros, which need no device; None without a mask."""
+    if layer.mask is None and not layer.has_fixed_zeros:
         return None
     zeros: Mask = weights_of(layer) == 0
     return zeros if layer.mask is None else zeros & ~layer.mask

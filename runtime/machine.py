@@ -114,7 +114,7 @@ class Machine(MachineLoop):
             calibration=policy.calibration,
             training=bool(layer.updates),
             mask=layer.mask,
-            missing=missing_devices(layer, policy.update.mask),
+            missing=missing_devices(layer),
         )
 
     @property

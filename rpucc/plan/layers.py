@@ -206,16 +206,15 @@ def analog_plan(
         weight_scale=layer.weight_scale,
         clipped=layer.beyond_bounds,
         feedback=layer.is_feedback,
-        fixed=fixed_weights(layer, target),
+        fixed=fixed_weights(layer),
         tiles_left_out=spec.with_all_tiles().tiles - spec.tiles,
         reads_saved=len(spec.absent) * len(cell.gains) * (forward + backward),
     )
 
 
-def fixed_weights(layer: AnalogLayer, target: Target) -> int:
+def fixed_weights(layer: AnalogLayer) -> int:
     """Count the weights of the network in a layer that its mask keeps what they are."""
-    found = missing_devices(layer, target.for_layer(layer.name).update.mask)
-    held = found if layer.mask is None else ~layer.mask
+    held = missing_devices(layer) if layer.mask is None else ~layer.mask
     return 0 if held is None else int(held.sum()) // (layer.devices * layer.learners)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.layers import ABSENT, AnalogLayer, mask_of, static_shape
+from rpucc.layers import ABSENT, FIXED_ZEROS, AnalogLayer, mask_of, static_shape
 from rpucc.masks import absent_of, mask_of_zeros
 from rpucc.target.values import NO_MASK, ZEROS
 
@@ -22,33 +22,31 @@ if TYPE_CHECKING:
 def mask_problems(layer: AnalogLayer, policy: LayerPolicy) -> Iterator[str]:
     """Yield where a layer's mask, or what it leaves out, is not what the target says.
 
-    Needs a layer whose matrix and grid are sound. The masks of a file are the program's own.
+    Needs a layer whose matrix and grid are sound. The masks of a file are the program's own, and
+    so is which layers it is about.
     """
     where, source = f"layer {layer.name!r}", policy.update.mask
     for node in layer.updates:
         yield from _value_problems(node, layer)
-    mask = layer.mask
     if source == NO_MASK or layer.is_feedback:
-        if mask is not None or layer.absent:
+        if layer.mask is not None or layer.has_fixed_zeros:
             yield f"{where}: has a mask, or tiles that are not there; the target has no mask"
-        return
-    if source == ZEROS and layer.updates and not _alike(mask, mask_of_zeros(layer)):
-        yield f"{where}: its mask does not keep the zeros of its weights; the target's does"
-        return
-    possible = absent_of(layer, mask)
-    if layer.updates and mask is None:
-        possible = ()
+            return
+    elif source == ZEROS:
+        if layer.updates and not _alike(layer.mask, mask_of_zeros(layer)):
+            yield f"{where}: its mask does not keep the zeros of its weights; the target's does"
+            return
+        if not layer.updates and not layer.has_fixed_zeros:
+            yield f"{where}: lacks {FIXED_ZEROS}; the target's mask fixes the zeros of its weights"
+            return
+    expected = absent_of(layer)
     for node in layer.nodes:
         found = tuple(node.attributes.get_ints(ABSENT, ()))
-        # A file of masks, which a program does not have, may leave a layer out.
-        exact = source == ZEROS or mask is not None or found
-        if found != possible and (exact or layer.updates):
+        if found != expected:
             yield (
-                f"node {node.name!r}: leaves out {len(found)} tiles; {len(possible)} hold nothing "
+                f"node {node.name!r}: leaves out {len(found)} tiles; {len(expected)} hold nothing "
                 "but zeros that stay zero"
             )
-        if found != layer.absent:
-            yield f"node {node.name!r}: leaves out other tiles than {where}"
 
 
 def _value_problems(node: ir.Node, layer: AnalogLayer) -> Iterator[str]:

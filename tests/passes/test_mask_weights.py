@@ -13,7 +13,7 @@ from onnx import numpy_helper
 import rpucc
 from rpucc.errors import TargetError
 from rpucc.layers import AnalogLayer, analog_layers
-from rpucc.masks import weights_of
+from rpucc.masks import missing_devices, weights_of
 from rpucc.program import Program
 
 from ..hostile.networks import KINDS
@@ -46,12 +46,15 @@ def test_zeros_are_fixed_whatever_a_layer_is_made_of(kind: str, tmp_path: Path) 
         if not layer.updates:
             continue
         weights, mask = weights_of(layer), layer.mask
-        bias = layer.columns > weights.shape[1]
+        bias = any(
+            node.op_type == "AppendOne" and node.metadata_props["rpucc.layer"] == layer.name
+            for node in program.model.graph
+        )
         assert mask is not None
         assert mask.shape == weights.shape
-        assert not bias
         free = mask & (weights == 0)
-        assert not free[:, :-1].any()  # the bias alone may begin at 0 and is trained
+        # the bias alone may begin at 0 and is trained
+        assert not (free[:, :-1] if bias else free).any()
         assert not (~mask & (weights != 0)).any()
         held += int((~mask).sum())
     assert held > 5
@@ -112,7 +115,45 @@ def test_a_tile_of_zeros_that_are_trained_stays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(layer.mask, mask != 0)
 
 
+@pytest.mark.parametrize("what", ["a mask of ones", "a bias of zeros"])
+def test_no_tile_is_left_out_where_no_weight_is_fixed(what: str, tmp_path: Path) -> None:
+    """A tile of zeros is there where all of them are trained; the program can be read again."""
+    weights = np.full((3, 8), 0.1)
+    if what == "a mask of ones":
+        weights[:, :5] = 0
+        np.savez(tmp_path / "m.npz", fc1=np.ones((3, 8)))
+        layers = [(weights, None)]
+        overrides = [*TILES, f"update.mask={tmp_path / 'm.npz'}"]
+    else:
+        layers = [(weights, np.zeros(3))]
+        overrides = ["update.mask=zeros", "mapping.bias=array", "mapping.col_cuts=[0,8,9]"]
+    program = rpucc.compile(rpucc.dense(layers), "rpu-managed", overrides=overrides)
+    (layer,) = analog_layers(program.model)
+    assert [node.attributes.get_ints("absent", ()) for node in layer.nodes] == [()] * 2
+    program.save(tmp_path / "p.rpu.onnx")
+    Program.load(tmp_path / "p.rpu.onnx")
+
+
 # ---------------------------------------------------------------- masks of a file
+
+
+@pytest.mark.parametrize("how", [{"training": False}, {"freeze": ("fc1", "fc2")}])
+def test_a_file_is_about_the_layers_that_it_names(how: dict[str, Any], tmp_path: Path) -> None:
+    """Also where nothing trains them: zeros of other layers are fixed in no way."""
+    weights = np.full((4, 4), 0.1)
+    weights[0] = 0
+    np.savez(tmp_path / "m.npz", fc2=np.ones((4, 4)))
+    model = rpucc.dense([(weights, None)] * 2 + [(np.full((2, 4), 0.1), None)])
+    overrides = [f"update.mask={tmp_path / 'm.npz'}"]
+    program = rpucc.compile(model, "rpu-managed", overrides=overrides, **how)
+    assert {layer.name: layer.fixed for layer in program.plan.layers} == {
+        "fc1": 0, "fc2": 4, "fc3": 0,
+    }  # fmt: skip
+    found = layers_of(program)
+    assert missing_devices(found["fc1"]) is None
+    np.testing.assert_array_equal(missing_devices(found["fc2"]), weights == 0)
+    program.save(tmp_path / "p.rpu.onnx")
+    Program.load(tmp_path / "p.rpu.onnx")
 
 
 @pytest.mark.parametrize(

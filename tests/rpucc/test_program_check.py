@@ -224,6 +224,20 @@ def feedback_changed(model: ir.Model) -> None:
     """The update of the weights becomes one of the random matrix."""
     update = next(n for n in model.graph if n.name == "fc.W.update")
     update.replace_input_with(0, model.graph.initializers["fc.B"])
+    of_feedback(lambda read: update.attributes.add(read.attributes["first_tile"]))(model)
+    step = json.loads(model.metadata_props["rpucc.step"])
+    step["state"]["fc.B"] = step["state"].pop("fc.W")
+    model.metadata_props["rpucc.step"] = json.dumps(step)
+
+
+def absent_in_feedback(model: ir.Model) -> None:
+    of_feedback(lambda read: read.attributes.add(ir.AttrInt64s("absent", [0])))(model)
+
+
+def backward_absent(model: ir.Model) -> None:
+    """One Read, of the backward cycle alone, leaves out a tile."""
+    reads = (n for n in model.graph if n.op_type in READS and n.attributes.get_int("transpose", 0))
+    next(reads).attributes.add(ir.AttrInt64s("absent", [0]))
 
 
 TIKI = "TikiTakaUpdate"
@@ -298,7 +312,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("conv", target("update", "feedback", "random"), "reads the weights of layer 'fc'; the target"),
     ("feedback", target("update", "feedback", "weights"), "the target has none for 'fc'"),
     ("feedback", weights_read_back, "first_tile differs from that of 'fc.read'"),
-    ("feedback", feedback_changed, "fc.W.update"),
+    ("feedback", feedback_changed, "node 'fc.W.update': changes a feedback matrix"),
     ("feedback", feedback_renamed("c:feedback"), "has not the shape of 'c'"),
     ("feedback", feedback_renamed("nobody:feedback"), "its matrix has no forward read"),
     ("conv", layer_renamed("c:feedback"), "is called as a feedback matrix, but has a forward read"),
@@ -326,6 +340,11 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("masked", attribute("MaskedUpdate", "absent", [0, 1]), "leaves out 2 tiles; 1 hold"),
     ("masked", attribute("MaskedUpdate", "absent", [1, 0]), "allowed is integers that rise"),
     ("masked", attribute("Read", "absent", [1]), "leaves out 1 tiles; 1 hold"),
+    ("tiled", attribute("Update", "absent", [0]), "leaves out 1 tiles; 0 hold nothing but zeros"),
+    ("tiled", backward_absent, "leaves out 1 tiles; 0 hold nothing but zeros"),
+    ("feedback", absent_in_feedback, "leaves out 1 tiles; 0 hold nothing but zeros"),
+    ("inference", note("BoundedRead", "rpucc.fixed_zeros", "1"), "the target has no mask"),
+    ("inference", target("update", "mask", "zeros"), "lacks rpucc.fixed_zeros; the target's mask"),
     ("tiki-taka", swapped(TIKI, "Update"), "has input size 6"),
     ("conv", swapped("Update", TIKI), "has input size 4"),
     ("tiki-taka", state_dropped, "has input size 5"),
