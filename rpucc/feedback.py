@@ -21,7 +21,9 @@ def ruled_as(name: str) -> str:
     >>> ruled_as("fc1"), ruled_as("fc1:feedback")
     ('fc1', 'fc1')
     """
-    return name.removesuffix(FEEDBACK)
+    while name.endswith(FEEDBACK):  # of a name out of a file, which may end so twice
+        name = name.removesuffix(FEEDBACK)
+    return name
 
 
 def is_feedback(name: str) -> bool:

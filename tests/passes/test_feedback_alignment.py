@@ -201,9 +201,10 @@ def test_digital_layers_keep_their_weights_and_a_note_says_so() -> None:
     assert plain.plan.notes == ()
 
 
-def test_no_layer_is_called_as_a_feedback_matrix() -> None:
+@pytest.mark.parametrize("name", ["fc:feedback", "fc:feedback:feedback"])
+def test_no_layer_is_called_as_a_feedback_matrix(name: str) -> None:
     """A file may call a node anything; the rules of 'fc' are not those of another layer."""
     model = net("(float[N,4] x) => (float[N,3] y) { y = MatMul (x, w) }", w=(4, 3))
-    model.graph.node[0].name = "fc:feedback"
+    model.graph.node[0].name = name
     target = with_arrays((8, 8))
     assert list(layers_of(compiled(model, target))) == ["fc"]
