@@ -10,9 +10,12 @@ checks, and onnx's own, rely on what earlier ones hold.
 | `step.py` | the step contract: the inputs, outputs and weights that it names |
 | `values.py` | types, sizes and numbers of all values and constants |
 | `attributes.py` | which attributes each op has, their types and ranges |
-| `batch_norms.py` | modes and running statistics of batch norms, variances |
+| `step_inputs.py` | modes and draws of nodes: those that the step contract names |
+| `batch_norms.py` | running statistics of batch norms, variances |
 | `chains.py` | what stands before and behind the reads of a matrix |
 | `layers.py` | each layer's grid, copies, devices and policy against the target |
+| `feedback.py` | which layers have a feedback matrix, and that nothing changes it |
+| `masks.py` | which weights are fixed, and which tiles are not there |
 
 Not for the rules that hold at every stage of compilation: `rpucc/structure.py`.
 """
@@ -29,6 +32,7 @@ from rpucc.program_check.chains import chain_problems
 from rpucc.program_check.layers import layer_problems
 from rpucc.program_check.notes import note_problems
 from rpucc.program_check.step import fit_problems, step_problems
+from rpucc.program_check.step_inputs import step_input_problems
 from rpucc.program_check.values import value_problems
 from rpucc.texts import text_problems
 
@@ -59,6 +63,7 @@ def meaning_problems(model: ir.Model, target: Target) -> Iterator[str]:
 
     Needs a model of sound form and structure.
     """
+    yield from step_input_problems(model)
     yield from batch_norm_problems(model)
     yield from chain_problems(model)
     yield from layer_problems(model, target)

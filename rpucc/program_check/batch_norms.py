@@ -1,6 +1,7 @@
-"""Batch norms of a program: their mode, what a step moves, and variances that are none.
+"""Batch norms of a program: what a step moves, and variances that are none.
 
-Not for attributes and numbers of inputs (`attributes.py`), nor for shapes, which onnx infers.
+Not for attributes and numbers of inputs (`attributes.py`), nor for their modes (`step_inputs.py`),
+nor for shapes, which onnx infers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from rpucc.batch_norms import epsilon_of, is_batch_norm, is_moving, source_of, variance_problem
-from rpucc.opset import DOMAIN
 from rpucc.step_contract import StepContract
 
 
@@ -20,11 +20,6 @@ def batch_norm_problems(model: ir.Model) -> Iterator[str]:
     moved: dict[str, str] = {}
     for node in model.graph:
         where = f"node {node.name!r} ({node.op_type})"
-        if node.domain == DOMAIN and node.op_type in ("BatchNorm", "BatchNormGradient"):
-            mode = node.inputs[5]
-            if mode is None or step.mode is None or mode.name != step.mode:
-                found = None if mode is None else mode.name
-                yield f"{where}: its mode is {found!r}, that of the step contract {step.mode!r}"
         if is_moving(node):
             for index in (3, 4):
                 moved[source_of(node.inputs[index])] = str(node.outputs[index - 2].name)

@@ -106,12 +106,12 @@ OF_THE_BATCH: dict[str, tuple[Edit, str]] = {
     "a mode that is a vector": (reads(5, "s"), "training must be one number, found rank 1"),
     "another mode": (
         reads(5, "lr"),
-        "node 'bn' (BatchNorm): its mode is 'lr', that of the step contract 'training'",
+        "node 'bn' (BatchNorm): has 'lr' for its mode; the step contract has 'training'",
     ),
-    "a constant mode": (constant_mode, "its mode is 'one', that of the step contract 'training'"),
+    "a constant mode": (constant_mode, "has 'one' for its mode; the step contract has 'training'"),
     "another mode of the gradient": (
         reads(5, "lr", "BatchNormGradient"),
-        "(BatchNormGradient): its mode is 'lr', that of the step contract 'training'",
+        "(BatchNormGradient): has 'lr' for its mode; the step contract has 'training'",
     ),
     "a mode that counts": (mode(7), "mode: 'training' is no FLOAT of 0 axes"),
     "a mode with an axis": (mode(1, 2), "mode: 'training' is no FLOAT of 0 axes"),

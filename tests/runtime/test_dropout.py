@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import rpucc
@@ -271,6 +272,17 @@ def input_shape(proto: onnx.ModelProto) -> None:
     value.type.tensor_type.shape.dim[0].dim_value = 4
 
 
+def rewired(index: int, name: str, constant: object = None):
+    """Another input; a constant of that name where it is given."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        next(node for node in proto.graph.node if node.op_type == "Drop").input[index] = name
+        if constant is not None:
+            proto.graph.initializer.append(numpy_helper.from_array(np.asarray(constant), name))
+
+    return change
+
+
 DAMAGES = {
     "a ratio of 1": (attribute("ratio", 1.0), "ratio"),
     "a ratio above 1": (attribute("ratio", 1.5), "ratio"),
@@ -283,6 +295,18 @@ DAMAGES = {
     "no draws": (contract(', "draws": "draws"', ""), "inputs, labels, rates and mode are"),
     "no mode": (contract(', "mode": "training"', ""), "there is no mode"),
     "draws of another size": (input_shape, "draws"),
+    "a mode that is a constant": (
+        rewired(1, "one", np.float32(1)),
+        "(Drop): has 'one' for its mode; the step contract has 'training'",
+    ),
+    "a mode that is a rate": (
+        rewired(1, "lr"),
+        "(Drop): has 'lr' for its mode; the step contract has 'training'",
+    ),
+    "draws that are a constant": (
+        rewired(2, "three", np.int64([1, 2, 3])),
+        "(Drop): has 'three' for its draws; the step contract has 'draws'",
+    ),
 }
 
 
@@ -296,12 +320,11 @@ def test_a_damaged_program_is_refused_in_one_line(case: str, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_mode_that_is_no_mode_is_refused_before_a_step(tmp_path: Path) -> None:
-    def change(proto: onnx.ModelProto) -> None:
-        node = next(node for node in proto.graph.node if node.op_type == "Drop")
-        node.input[1] = "lr"
-
-    program = rpucc.Program.load(damaged(compiled(dropped()), tmp_path, change))
+def test_a_mode_that_is_no_mode_is_refused_before_a_step() -> None:
+    """Of a program that somebody changed in memory."""
+    program = compiled(dropped())
+    node = next(node for node in program.model.graph if node.op_type == "Drop")
+    node.replace_input_with(1, next(v for v in program.model.graph.inputs if v.name == "lr"))
     with pytest.raises(RpuccError, match="its mode is no input that the step contract names"):
         rpucc.Trainer(rpucc.Machine(program)).fit(data(), epochs=1)
 
