@@ -33,8 +33,8 @@ class Replicate(RpuPass):
     Requires: tiled Reads. Leaves behind: metadata `rpucc.replicas` on the Reads of layers with more
     than one copy. n copies take the reads of a sample side by side, so the layer's stage takes
     1/n of the time. All copies get every update and so hold the same weights: what the network
-    computes does not change, and the graph stays as it is. No layer has more copies than reads. Of
-    a feedback matrix there are as many as of its layer.
+    computes does not change, and the graph stays as it is. No matrix has more copies than reads;
+    otherwise there are as many of a feedback matrix as of its layer.
 
     `mapping.replicas = "auto"` gives the slowest stage one more copy for as long as the arrays
     (`count` of their kind) suffice and that stage is one that may have them.
@@ -73,7 +73,8 @@ class Replicate(RpuPass):
                 self.target,
                 stages,
             )
-            copies = [found[stage] for stage in stages]
+            # Fewer errors may go back than vectors forward: none to the input of the network.
+            copies = [min(found[s], max(n, 1)) for s, n in zip(stages, reads, strict=True)]
         for layer, count in zip(layers, copies, strict=True):
             for node in layer.shared if count > 1 else ():
                 node.metadata_props[REPLICAS] = str(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from rpucc.passes.pipeline import Options, build_pipeline, run_pipeline
 from rpucc.passes.verify import Verify
 from rpucc.passes.weight_scales import WeightBounds, unbounded
 from rpucc.placement.program import grids_of
+from rpucc.program import Program
 from rpucc.runtime.feedback import draw
 from rpucc.target.target import Target
 
@@ -173,6 +175,23 @@ def test_it_has_as_many_copies_as_its_layer_within_the_budget() -> None:
     assert layers["b"].replicas > 1
     for name in "bcd":
         assert layers[f"{name}:feedback"].replicas == layers[name].replicas
+
+
+def test_it_has_no_more_copies_than_reads(tmp_path: Path) -> None:
+    """Of three places that share a weight the first is on the input: two errors go back."""
+    model = net(
+        """(float[N,4] x) => (float[N,3] y) {
+            a = MatMul (x, w)  b = MatMul (a, w)  c = MatMul (b, w)  y = MatMul (c, v)
+        }""",
+        w=(4, 4),
+        v=(4, 3),
+    )
+    budget = RANDOM, "mapping.replicas=auto", "array.small.count=9"
+    program = compile_model(model, "rpu-managed", overrides=budget, verify=False)
+    found = layers_of(program.model)
+    assert (found["matmul_1"].replicas, found["matmul_1:feedback"].replicas) == (3, 2)
+    program.save(tmp_path / "p.rpu.onnx")
+    Program.load(tmp_path / "p.rpu.onnx")
 
 
 def test_arrays_that_a_rule_names_are_the_layers_own() -> None:
