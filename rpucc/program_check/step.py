@@ -71,13 +71,18 @@ def _name_problems(
 def _gradient_problems(
     step: StepContract, inputs: Mapping[str, ir.Value], made: Mapping[str, ir.Value]
 ) -> Iterator[str]:
-    """A gradient is a float of the shape of what it is of; those of inputs are computed."""
+    """A gradient is a float of the shape of what it is of.
+
+    Where there are no labels it comes from outside; else, as those of inputs, a node makes it.
+    """
     if (step.gradients or step.input_gradients) and not step.state:
         yield "gradients: a step that changes nothing has none"
     of_inputs = {name: inputs[name] for name in step.inputs if name in inputs}
-    for key, pairs, of, found, kind in (
-        ("gradients", step.gradients, made, {**made, **inputs}, "value of the graph"),
-        ("input_gradients", step.input_gradients, of_inputs, made, "result of a node"),
+    outside = inputs, "input of the graph"
+    inside = made, "result of a node"
+    for key, pairs, of, (found, kind) in (
+        ("gradients", step.gradients, made, outside if step.labels is None else inside),
+        ("input_gradients", step.input_gradients, of_inputs, inside),
     ):
         for name, gradient in pairs.items():
             at, value = of.get(name), found.get(gradient)

@@ -131,6 +131,7 @@ CHANGES: list[tuple[str, Callable[[Data], None], str]] = [
     ("outside", setting("gradients", {"x": "y.grad"}), "gradients: 'x' is no value that has a"),
     ("outside", setting("gradients", {"y": "z"}), "gradients: 'z', the gradient of 'y', is no"),
     ("outside", setting("gradients", {"y": "lr"}), "'lr' is no FLOAT of the shape of 'y', [N,3]"),
+    ("outside", setting("gradients", {"y": "y"}), "'y', the gradient of 'y', is no input of the"),
     ("outside", setting("input_gradients", {"y": "x.grad"}), "input_gradients: 'y' is no value"),
     ("outside", setting("input_gradients", {"x": "y.grad"}), "of 'x', is no result of a node"),
     ("conv", setting("input_gradients", {"x": "y.grad"}), "'y.grad' is no FLOAT of the shape of"),
@@ -164,6 +165,19 @@ def test_a_contract_that_does_not_fit_is_named(
         Program.load(path)
     assert str(caught.value).startswith(f"{path}: a damaged program: ")
     assert expected in str(caught.value)
+
+
+def test_gradients_from_outside_are_for_programs_without_labels(tmp_path: Path) -> None:
+    """Those of a loss are made by nodes: an input in their place would go nowhere."""
+    model = program("conv").model.clone()
+    data = json.loads(model.metadata_props[STEP])
+    output = next(v for node in model.graph for v in node.outputs if v.name == data["output"])
+    extra = ir.Value(name="extra", shape=output.shape, type=ir.TensorType(ir.DataType.FLOAT))
+    model.graph.inputs.append(extra)
+    model.metadata_props[STEP] = json.dumps({**data, "gradients": {data["output"]: "extra"}})
+    write_model(model, tmp_path / "bad.onnx")
+    with pytest.raises(ModelError, match="gradients: 'extra', the gradient of 'y', is no result"):
+        Program.load(tmp_path / "bad.onnx")
 
 
 def test_a_plain_models_own_words_are_not_taken_for_a_contract() -> None:
