@@ -151,7 +151,8 @@ def with_arrays_saved(layer: LayerPlan, whole: Placement) -> LayerPlan:
     """Return a layer's plan with what it saves; whole: the placement with all tiles there."""
     if not layer.tiles_left_out:
         return layer
-    return replace(layer, arrays_saved=whole.count_of(layer.name) - layer.arrays)
+    # Tiles that a rule pins to arrays may take more of them than all would that share some.
+    return replace(layer, arrays_saved=max(0, whole.count_of(layer.name) - layer.arrays))
 
 
 def _seconds(pace: Pace, cycle: Cycle, nodes: list[ir.Node]) -> float:

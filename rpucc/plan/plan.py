@@ -67,6 +67,8 @@ class Plan:
     """Constant weights outside the arrays, node by node."""
     expected_rereads: float = 0.0
     """Re-reads of a read under bound management that the times hold (`cost.expected_rereads`)."""
+    arrays_saved: dict[str, int] = field(default_factory=dict)
+    """Array kind to the arrays that tiles of nothing but fixed zeros, left out, would take."""
     cost: NetworkCost = field(default_factory=NetworkCost)
     """Throughput, energy and digital work."""
 
@@ -141,6 +143,7 @@ class Plan:
             grids=grids,
             kinds=target.arrays,
             share=target.placement.share,
+            arrays_saved={} if whole is None else _saved(placement, whole),
         )
         planned = Planned(plan.training, plan.layers, plan.stages, plan.critical_path)
         cost = network_cost(model, planned, target)
@@ -174,14 +177,6 @@ class Plan:
         from rpucc.placement import place
 
         return place(self.grids, self.kinds, share=self.share)
-
-    @cached_property
-    def arrays_saved(self) -> dict[str, int]:
-        """Array kind to the arrays that tiles of nothing but fixed zeros, left out, would take."""
-        whole = _with_all_tiles(self.grids, self.kinds, share=self.share)
-        needed = {} if whole is None else whole.arrays
-        saved = {kind: count - self.arrays.get(kind, 0) for kind, count in needed.items()}
-        return {kind: count for kind, count in saved.items() if count > 0}
 
     def arrays_if(self, *, share: bool) -> dict[str, int]:
         """Array kind to the number of arrays with or without sharing, pins of layers left out."""
@@ -324,6 +319,12 @@ def _with_all_tiles(
         return None
     whole = [dataclasses.replace(grid, absent=(), pins=()) for grid in grids]
     return place(whole, kinds, share=share)
+
+
+def _saved(placement: Placement, whole: Placement) -> dict[str, int]:
+    """Return the arrays of each kind that a placement with all tiles there takes more."""
+    saved = {kind: n - placement.arrays.get(kind, 0) for kind, n in whole.arrays.items()}
+    return {kind: count for kind, count in saved.items() if count > 0}
 
 
 def _notes(analog: list[AnalogLayer]) -> tuple[str, ...]:

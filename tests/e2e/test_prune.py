@@ -226,6 +226,28 @@ def test_a_layer_of_fixed_zeros_alone_takes_nothing(cli) -> None:
     assert rpucc.Program.load("p.rpu.onnx").plan.layers[0] == layer
 
 
+def test_a_network_of_fixed_zeros_alone_takes_no_arrays() -> None:
+    model = rpucc.dense([(np.zeros((5, 4)), None)])
+    plan = rpucc.compile(model, "rpu-managed", training=False, overrides=["update.mask=zeros"]).plan
+    assert plan.arrays == {}
+    lines = dict(line.split(maxsplit=1) for line in str(plan).splitlines() if "  " in line)
+    assert lines["arrays"] == "none"
+
+
+def test_no_layer_saves_less_than_nothing() -> None:
+    """Tiles on arrays of their own may take more of them than all would on shared ones."""
+    random = np.random.default_rng(0)
+    weights = random.uniform(0.1, 0.5, (8, 12))
+    weights[:, :4] = 0
+    overrides = ["mapping.col_cuts=[0,4,8,12]", "placement.share=true", "layer.fc1.arrays=[0,1]"]
+    plan = rpucc.compile(
+        rpucc.dense([(weights, None)]), "rpu-managed",
+        overrides=[*overrides, "update.mask=zeros", "mapping.bias=digital"],
+    ).plan  # fmt: skip
+    (layer,) = plan.layers
+    assert (layer.tiles_left_out, layer.arrays, layer.arrays_saved) == (1, 2, 0)
+
+
 # ---------------------------------------------------------------- the case of a user
 
 

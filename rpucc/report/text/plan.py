@@ -249,6 +249,8 @@ def energy(plan: Plan) -> str:
 def _arrays(plan: Plan) -> str:
     if not plan.analog_layers:
         return "none: all layers are digital"
+    if not plan.arrays:
+        return "none"
     kinds = {layer.array: layer.array_size for layer in plan.analog_layers}
     used = (
         f"{units.count(n)} {units.plain(kind)} ({units.matrix(*kinds[kind])})"
