@@ -99,17 +99,3 @@ class BatchStatistics:
             made.metadata_props[CONSTANT_INPUTS] = node.metadata_props[CONSTANT_INPUTS]
         made.name, found[0].name, found[0].shape, found[0].type = graph_name, name, shape, kind
         return made
-
-
-def running_statistics(graph: ir.Graph) -> dict[ir.Value, ir.Value]:
-    """Return the initializers that batch norms of this kind move, and their next values."""
-    found: dict[ir.Value, ir.Value] = {}
-    first: dict[ir.Value, ir.Value] = {}
-    for node in graph:
-        if node.domain != DOMAIN or node.op_type != OP:
-            continue
-        for old, new in zip(node.inputs[3:5], node.outputs[1:3], strict=True):
-            assert old is not None
-            first[new] = first.get(old, old)  # of one that has its statistics in common
-            found[first[new]] = new
-    return found

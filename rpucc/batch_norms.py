@@ -125,11 +125,26 @@ def is_moving(node: ir.Node | None) -> bool:
     return node is not None and node.domain == DOMAIN and node.op_type == "BatchNorm"
 
 
+def running_statistics(graph: ir.Graph) -> dict[ir.Value, ir.Value]:
+    """Return the initializers that batch norms with statistics of the batch move -> their next."""
+    found: dict[ir.Value, ir.Value] = {}
+    first: dict[ir.Value, ir.Value] = {}
+    for node in filter(is_moving, graph):
+        for old, new in zip(node.inputs[3:5], node.outputs[1:3], strict=True):
+            assert old is not None
+            first[new] = first.get(old, old)  # of one that has its statistics in common
+            found[first[new]] = new
+    return found
+
+
 def source_of(value: ir.Value | None) -> str:
     """Return where a statistic is kept: one in common is moved by one batch norm after another."""
     while value is not None and is_moving(node := value.producer()):
         assert node is not None
-        value = node.inputs[2 + list(node.outputs).index(value)]
+        moved = dict(zip(node.outputs[1:3], node.inputs[3:5], strict=True))
+        if value not in moved:
+            break  # what one gives besides is kept nowhere
+        value = moved[value]
     return "" if value is None else str(value.name)
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.batch_norms import running_statistics
 from rpucc.errors import ModelError
 from rpucc.layers import FOR_INPUT, LR_SCALE, READS
-from rpucc.passes.batch_statistics import running_statistics
 from rpucc.passes.fold_batchnorm import BATCH_NORM
 from rpucc.passes.frontend.inference import CONSTANT_INPUTS
 from rpucc.passes.graph_reader import ANALOG, CYCLE, FLOATS, LAYER, int_of, known_shape

@@ -10,26 +10,27 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from rpucc.batch_norms import epsilon_of, is_batch_norm, is_moving, source_of, variance_problem
+from rpucc.batch_norms import (
+    epsilon_of,
+    is_batch_norm,
+    running_statistics,
+    source_of,
+    variance_problem,
+)
 from rpucc.step_contract import StepContract
 
 
 def batch_norm_problems(model: ir.Model) -> Iterator[str]:
     """Yield what is wrong with the batch norms, one line each; needs a sound step contract."""
     step = StepContract.of(model)
-    moved: dict[str, str] = {}
-    for node in model.graph:
+    for node in filter(is_batch_norm, model.graph):
         where = f"node {node.name!r} ({node.op_type})"
-        if is_moving(node):
-            for index in (3, 4):
-                moved[source_of(node.inputs[index])] = str(node.outputs[index - 2].name)
-        if is_batch_norm(node):
-            yield from (f"{where}: {problem}" for problem in _variance_problems(model, node))
-    for name, next_name in moved.items():
-        if step.state.get(name) != next_name:
-            found = step.state.get(name)
+        yield from (f"{where}: {problem}" for problem in _variance_problems(model, node))
+    for old, new in running_statistics(model.graph).items():
+        found = step.state.get(str(old.name))
+        if found != new.name:
             yield (
-                f"the running statistic {name!r} becomes {next_name!r}; the state of the step "
+                f"the running statistic {old.name!r} becomes {new.name!r}; the state of the step "
                 f"contract says {found!r}"
             )
 

@@ -190,3 +190,22 @@ def test_a_checkpoint_with_variances_that_have_no_root(
         f"{path}: variance 'v' of batch norm 'bn' {said}; a variance is 0 or more, and above 0 "
         "with its epsilon"
     )
+
+
+@pytest.mark.parametrize("output", ["centre", "deviation"])
+@pytest.mark.parametrize(("index", "name"), [(3, "m"), (4, "v")])
+def test_a_statistic_that_another_norm_gives_but_does_not_move(
+    index: int, name: str, output: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "p.rpu.onnx"
+    rpucc.compile(model("used twice"), "ideal", overrides=BATCH, verify=False).save(path)
+    proto = onnx.load(path)
+    first, second = (each for each in proto.graph.node if each.op_type == "BatchNorm")
+    found = dict(zip(("y", "mean2", "var2", "centre", "deviation"), first.output, strict=True))
+    second.input[index] = found[output]
+    onnx.save(proto, path)
+    with pytest.raises(ModelError) as caught:
+        Program.load(path)
+    said = f"the running statistic {name!r} becomes '{name}.next'; the state of the step contract"
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
