@@ -32,6 +32,7 @@ from rpucc.passes.execute import (
     random_probes,
     run_model,
 )
+from rpucc.passes.fold_batchnorm import FoldBatchNorm
 from rpucc.step_contract import StepContract
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ SHAKE = 1e-6
 SENSITIVITY_FACTOR = 4.0
 """How much more than its own sensitivity a value may differ."""
 
-MODE_GIVEN = "fold_batchnorm"
+MODE_GIVEN = FoldBatchNorm.name
 """The last pass that puts an op with a mode in the place of one without."""
 
 

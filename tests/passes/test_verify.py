@@ -35,6 +35,7 @@ from rpucc.passes.verify import (
 from rpucc.target.target import Target
 
 from .lowering import imported, ints, lowered, with_arrays
+from .test_batch_statistics import model as norms
 
 SMALL = """
 <ir_version: 10, opset_import: ["" : 21]>
@@ -184,6 +185,18 @@ def test_rounding_is_let_through_where_it_grows_but_a_flipped_weight_is_not(laye
         flipped = functools.partial(flip, weight=f"{layer}.W", index=77, rename=True)
         with pytest.raises(VerificationError, match=r"^pass 'mutated'.*relative difference"):
             run([Mutated(each, flipped) if each.name == at else each for each in passes])
+
+
+def test_what_only_a_step_of_training_shows_is_caught() -> None:
+    """Passes behind the last that gives an op a mode are compared in training."""
+
+    def mistake(model: ir.Model) -> None:
+        (norm,) = (node for node in model.graph if node.op_type == "BatchNorm")
+        norm.attributes.add(ir.AttrFloat32("momentum", 0.1))
+
+    target = with_arrays((100, 60), overrides=("batch_norm.policy=batch",))
+    with pytest.raises(VerificationError, match=r"^pass 'mutated'.*value 'm\.next'"):
+        run_with_mistake(norms("behind a convolution"), target, "tile", mistake)
 
 
 def _find(model: ir.Model, op: str, layer: str, transpose: int = 0) -> ir.Node:
