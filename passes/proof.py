@@ -15,6 +15,7 @@ from rpucc.passes.callbacks import StructureCheck
 from rpucc.passes.execute import TooLargeError, random_feeds, run_model
 from rpucc.passes.frontend.constants import RANDOM_OPS
 from rpucc.passes.frontend.equal_form import equal_form
+from rpucc.passes.frontend.inference import standard_nodes
 from rpucc.passes.frontend.messages import node_text
 from rpucc.passes.verify import Verify, compare_models
 
@@ -70,8 +71,7 @@ def _in_equal_form(
 
 def _drawing(model: ir.Model) -> str | None:
     """Say which node gives other values in each run; None where there is none."""
-    nodes = (node for node in model.graph if node.domain in ("", "ai.onnx"))
-    node = next((each for each in nodes if each.op_type in RANDOM_OPS), None)
+    node = next((each for each in standard_nodes(model) if each.op_type in RANDOM_OPS), None)
     return None if node is None else f"{node_text(node)} draws other numbers in each run"
 
 

@@ -58,7 +58,7 @@ def take_as_inference(model: ir.Model) -> None:
     nothing; outputs for new statistics and masks go away (rules have refused them where they are
     used).
     """
-    for node in _all_nodes(model):
+    for node in standard_nodes(model):
         if node.op_type == "Dropout":
             _leave_dropout(node)
         elif node.op_type == "BatchNormalization":
@@ -74,9 +74,10 @@ def in_training_mode(model: ir.Model) -> set[str]:
     }
 
 
-def _all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+def standard_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of ONNX's own operators in a file: those of the graph, then of functions."""
     for graph in (model.graph, *model.functions.values()):
-        yield from (node for node in graph if node.domain == "")
+        yield from (node for node in graph if node.domain in ("", "ai.onnx"))
 
 
 def _drops(node: ir.Node) -> bool:

@@ -154,3 +154,21 @@ def test_a_model_over_the_limit_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     program = rpucc.compile(two_of_one_name(), "ideal", verify=True)
     assert not program.verified
     assert "over 2 GB" in program.verification
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+def test_a_file_that_draws_within_a_function_is_not_compared(domain: str) -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 21, "own" : 1]>
+        g (float[N,6] x) => (float[N,7] y) { n = own.noisy (x)  y = Gemm (n, w) }
+        <opset_import: ["" : 21], domain: "own">
+        noisy (x) => (y) { r = RandomNormalLike (x)  y = Add (x, r) }
+    """)
+    w = np.random.default_rng(0).normal(0, 0.3, (6, 7)).astype("f4")
+    model.graph.initializer.append(numpy_helper.from_array(w, "w"))
+    (function,) = model.functions
+    function.node[0].domain = domain
+    program = rpucc.compile(model, "ideal", training=False, verify=True)
+    assert not program.verified
+    assert program.verification.startswith("no, because an unnamed RandomNormalLike node")
+    assert program.verification.endswith("draws other numbers in each run")
