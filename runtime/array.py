@@ -118,10 +118,13 @@ class Array:
         found = [plane.symmetry for plane in self.planes.values() if plane.symmetry is not None]
         return sum(found[1:], found[0]) if found else None
 
-    def farthest(self) -> float | None:
-        """A weight that its device cannot hold, None where there is none."""
-        each = (plane.farthest() for plane in self.planes.values())
-        return next((far for far in each if far is not None), None)
+    def farthest(self, state: Mapping[str, NDArray[Any]]) -> float | None:
+        """A weight of a state, as `state` gives one, that its device cannot hold, or None."""
+        for name, plane in self.planes.items():
+            key = "" if plane.W is self.visible else name
+            if (far := plane.farthest(state.get(key, plane.W))) is not None:
+                return far
+        return None
 
     @property
     def bytes(self) -> int:

@@ -232,21 +232,24 @@ class Machine(MachineLoop):
     def restore(self, found: Checkpoint, place: Path) -> None:
         """Stand where a checkpoint of this program and seed stood, which was read from `place`.
 
-        Raises CheckpointError where it is damaged.
+        Raises CheckpointError where it is damaged; the machine stays as it is, then.
         """
-        missing = sorted(self.state().keys() - found.weights.keys())
+        missing = sorted(self.state().keys() - self._statistics - found.weights.keys())
         if missing:
             raise CheckpointError(
                 f"{place}: the checkpoint lacks what its cells hold: '{missing[0]}'"
             )
+        for layer in analog_layers(self.program.model):
+            array = self.arrays[str(layer.weight.name)]
+            held = {key: found.weights[layer.state_name(key)] for key in array.state()}
+            if (far := array.farthest(held)) is not None:
+                raise CheckpointError(
+                    f"{place}: weight '{layer.weight.name}' holds {far:g}, which lies beyond the "
+                    "bounds of its device"
+                )
+        self._forget_forwards()
         self.counters, self.history = found.counters, found.history
         self.set_state(found.weights)
-        for name, held in self.arrays.items():
-            if (far := held.farthest()) is not None:
-                raise CheckpointError(
-                    f"{place}: weight '{name}' holds {far:g}, which lies beyond the bounds of its "
-                    "device"
-                )
 
     def checkpoint(self) -> Checkpoint:
         """Return what `save` writes: the arrays themselves, no copies."""

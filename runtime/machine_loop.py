@@ -196,6 +196,12 @@ class MachineLoop(MachineState):
             self.loop.end(self._taken)
         self._taken = None
 
+    def _forget_forwards(self) -> None:
+        """Take no backward of a forward before this: the weights are others."""
+        self._drop()
+        if self._loop is not None:
+            self._loop.forget_forwards()
+
 
 def _alone(found: Outputs) -> Array | dict[str, Array]:
     """The only one of several values, or all of them."""

@@ -166,6 +166,10 @@ class OwnLoop:
         if taken not in free:
             free.append(taken)
 
+    def forget_forwards(self) -> None:
+        """The weights are others: no backward of a pass that was taken before this."""
+        self._updates += 1
+
     def evaluate(self, x: Samples, where: str) -> Outputs:
         """The outputs with the reads of an evaluation, as `Trainer.predict`; changes nothing."""
         rows = self._rows(x, where)

@@ -179,21 +179,21 @@ class Plane:
         both = self.ranges[:, :, i][row_blocks][:, segments]
         return both[..., 0], both[..., 1]
 
-    def farthest(self) -> float | None:
-        """A weight that its device cannot hold, None where there is none.
+    def farthest(self, W: FloatArray) -> float | None:
+        """One of these weights [R, C] that its device cannot hold, None where there is none.
 
         Kernels and this may round a bound in other ways: a thousandth of the range is let pass.
         """
         for rows in self.layout.row_blocks() if self.pulsed else ():
             low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
             slack = np.float32(1e-3) * np.maximum(np.abs(low), np.abs(high))
-            beyond = np.abs(self.W[rows] - np.clip(self.W[rows], low, high)) > slack
+            beyond = np.abs(W[rows] - np.clip(W[rows], low, high)) > slack
             if self.missing is not None:
                 beyond &= ~self.missing[rows]
             if beyond.any():
-                return float(self.W[rows][beyond][0])
-        if self.missing is not None and self.W[self.missing].any():
-            return float(self.W[self.missing & (self.W != 0)][0])
+                return float(W[rows][beyond][0])
+        if self.missing is not None and W[self.missing].any():
+            return float(W[self.missing & (W != 0)][0])
         return None
 
     @property

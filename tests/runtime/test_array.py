@@ -87,9 +87,9 @@ def test_a_read_sees_the_sum_of_several_planes() -> None:
     np.testing.assert_array_equal(array.weights, planes["slow"].W)
     assert array.bytes == sum(plane.bytes for plane in planes.values()) + 2 * hidden.nbytes
     assert not np.array_equal(planes["fast"].parameters, planes["slow"].parameters)
-    assert array.farthest() is None
+    assert array.farthest(array.state()) is None
     planes["unread"].W[3, 2] = 7
-    assert array.farthest() == 7
+    assert array.farthest(array.state()) == 7
 
 
 def test_what_is_programmed_is_clipped_and_counted_anew() -> None:

@@ -20,6 +20,7 @@ import pytest
 import rpucc
 from rpucc.errors import (
     ArgumentError,
+    CheckpointError,
     DataError,
     ModelError,
     RpuccError,
@@ -475,6 +476,42 @@ def test_the_order_of_calls_is_held() -> None:
     assert "was trained since" in line_of(lambda: machine.backward(dy), UsageError)
     machine.forward(x)
     assert "before a forward" in line_of(lambda: setattr(machine, "threads", 2), UsageError)
+
+
+def test_a_state_that_is_refused_changes_nothing() -> None:
+    x, y = samples(8)
+    one, two = (Machine(program(), 3) for _ in range(2))
+    looped(one, x, y, 8, 0.5, entropy)
+    one.end_epoch(train_loss=0.5)
+    damaged = copy.deepcopy(one.checkpoint())
+    damaged.weights["c.W"][1, 2] = 1e30
+    before = standing(two)
+    out = two.forward(x)
+    said = line_of(lambda: two.restore(damaged, Path("c")), CheckpointError)
+    assert said == "c: weight 'c.W' holds 1e+30, which lies beyond the bounds of its device"
+    assert (two.history, two.counters.epoch) == ([], 0)
+    two.backward(entropy(out, y))  # the forward still waits
+    assert not same(standing(two), before)
+    two.update(0.5)
+    assert same(two.state(), one.state())
+
+
+def test_a_forward_does_not_outlive_another_state() -> None:
+    x, y = samples(8)
+    machine = Machine(program(), 3)
+    out = machine.forward(x)
+    found = copy.deepcopy(machine.checkpoint())
+    taken, _ = machine.loop.begin(x, "here")
+    found.counters.sample = machine.counters.sample
+    machine.restore(found, Path("c"))
+    assert "call y = machine.forward(x) first" in line_of(
+        lambda: machine.backward(entropy(out, y)), UsageError
+    )
+    dy = {name: np.zeros_like(out) for name in machine.program.step.entries}
+    both = {"to_inputs": False, "to_weights": True}
+    assert "the weights were updated since this forward" in line_of(
+        lambda: machine.loop.backward(taken, dy, "here", **both), UsageError
+    )
 
 
 def test_a_copy_has_a_loop_of_its_own() -> None:

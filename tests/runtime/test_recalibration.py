@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -324,6 +325,17 @@ def test_what_was_not_measured_costs_no_bit() -> None:
     """A checkpoint of a machine that nobody measured again has what it always had."""
     machine = rpucc.Machine(compiled(two(), "frozen"))
     assert not {"m", "v", "m2", "v2"} & machine.state().keys()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_state_of_before_takes_them_back(policy: str) -> None:
+    program = compiled(two(), policy)
+    x = samples(program)
+    trainer = rpucc.Trainer(rpucc.Machine(program))
+    before, said = copy.deepcopy(trainer.machine.checkpoint()), trainer.predict(x)
+    trainer.recalibrate(x)
+    trainer.machine.restore(before, Path("c"))
+    np.testing.assert_array_equal(trainer.predict(x), said)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
