@@ -57,13 +57,13 @@ class Pass:
         self.updates = 0
         """How often the loop had updated when this batch went forward."""
 
-    def forward(self, feed: Feed, rows: Rows, first: int) -> Outputs:
-        """Run the forward cycle on the samples of `rows` from `first` on; returns copies.
+    def forward(self, feed: Feed, rows: Rows) -> Outputs:
+        """Run the forward cycle on the samples of `rows`, as many as the batch; returns copies.
 
         The draws are those of the machine's next samples, which are counted from here on.
         """
         counters = self._machine.counters
-        fill(feed.buffers(self.executor), rows, np.arange(len(rows)), first)
+        fill(feed.buffers(self.executor), rows, np.arange(len(rows)), 0)
         self._sample = counters.sample
         counters.sample += self.batch
         self._run(self._forward)
@@ -140,7 +140,7 @@ class OwnLoop:
         self._free[len(rows)] = free
         made = free.pop() if free else Pass(self.machine, len(rows), self.threads)
         made.updates = self._updates
-        found = made.forward(self.feed, rows, 0)
+        found = made.forward(self.feed, rows)
         self._expected = counters.sample
         return made, found
 
