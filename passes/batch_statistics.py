@@ -83,7 +83,7 @@ class BatchStatistics:
             bias,
             mean,
             var,
-            mode_input(e, (scale.dtype if scale is not None else None) or ir.DataType.FLOAT),
+            mode_input(e),
             outputs=["", *labels, f"{graph_name}.centre", f"{graph_name}.deviation"],
             name=graph_name,
             domain=DOMAIN,

@@ -17,12 +17,12 @@ WORDS = 3
 """Of `draws`: two of the seed, and the number of a sample."""
 
 
-def mode_input(e: Emitter, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
+def mode_input(e: Emitter) -> ir.Value:
     """Return the input `training`, [], that is 1 in a step of training and 0 in an evaluation."""
     contract = StepContract.of(e.model)
     if contract.mode is not None:
         return _named(e, contract.mode)
-    value = graph_input(e, "training", dtype, ir.Shape([]))
+    value = graph_input(e, "training", ir.DataType.FLOAT, ir.Shape([]))
     replace(contract, mode=str(value.name)).write(e.model)
     return value
 
