@@ -66,14 +66,19 @@ def read_whole(path: Path, most: int) -> bytes:
 
     A device may never end, and gives nothing.
     """
+    too_large = OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
     with path.open("rb") as stream:
         refuse_device(stream)
-        parts, left = [], most + 1
+        size = os.fstat(stream.fileno()).st_size  # 0 of a pipe: all comes in parts
+        if size > most:
+            raise too_large
+        parts = [stream.read(size)]
+        left = most + 1 - len(parts[0])
         while part := stream.read(min(left, _AT_ONCE)):
             parts.append(part)
             left -= len(part)
     if not left:
-        raise OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
+        raise too_large
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -193,3 +195,43 @@ def test_a_limit_to_what_is_read(tmp_path: Path) -> None:
         read_whole(path, 3)
     with pytest.raises(OSError, match="is a device, not a file"):
         read_whole(Path(os.devnull), 4)
+
+
+def peak_of(read: Callable[[], object]) -> int:
+    """The most bytes that were held while `read` ran."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_is_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts and what they make together would take twice its size."""
+    monkeypatch.setattr("rpucc.files._AT_ONCE", 2**16)
+    path = tmp_path / "x"
+    path.write_bytes(bytes(2**20))
+    assert peak_of(lambda: read_whole(path, 2**21)) < 1.5 * 2**20
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        file.truncate(2**30)
+
+    def refused() -> None:
+        with pytest.raises(OSError, match="is larger than 16,777,216 bytes"):
+            read_whole(path, 2**24)
+
+    assert peak_of(refused) < 2**20
+
+
+def test_a_file_that_does_not_know_its_size_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of /proc, whose size is 0, and pipes."""
+    monkeypatch.setattr("rpucc.files._AT_ONCE", 4)
+    reads, writes = os.pipe()
+    os.write(writes, b"0123456789")
+    os.close(writes)
+    assert read_whole(Path(f"/dev/fd/{reads}"), 10) == b"0123456789"
+    os.close(reads)
