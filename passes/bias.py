@@ -44,11 +44,13 @@ def bias_fits(
 ) -> bool:
     """Tell whether weights and bias [G·R] of a layer lie within its devices' range as they are.
 
-    Beside weights that are scaled a bias stays digital (`mapping.bias = "auto"`): its line carries
-    1 where the others carry values as large as the scales leave them, which a DAC under noise
-    management rounds coarsely, and a bias that needs a larger scale than the weights would push
-    these into the noise.
+    A bias of -inf, which switches an output off, lies in none. Beside weights that are scaled a
+    bias stays digital (`mapping.bias = "auto"`): its line carries 1 where the others carry values
+    as large as the scales leave them, which a DAC under noise management rounds coarsely, and a
+    bias that needs a larger scale than the weights would push these into the noise.
     """
+    if not is_finite(bias):
+        return False
     if scaling is None:
         return True
     lines = matrix.weight if bias is None else np.column_stack([matrix.weight, bias])

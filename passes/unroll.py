@@ -126,10 +126,8 @@ class _Lowering:
                 and bias_fits(self.matrix, bias, scaling)
             )
         )
-        if on_arrays and self.analog and not is_finite(bias):
-            if mapping.bias == "array":
-                raise infinite_bias(node)
-            on_arrays = False
+        if on_arrays and self.analog and mapping.bias == "array" and not is_finite(bias):
+            raise infinite_bias(node)
         self.column = bias if on_arrays else None
         """The bias where it is a column of the matrix."""
         self.added = None if self.column is not None else bias

@@ -21,7 +21,9 @@ def model() -> onnx.ModelProto:
     return net(text, w=w, b=BIAS)
 
 
-@pytest.mark.parametrize("override", [(), ("layer.*.analog=false",)])
+@pytest.mark.parametrize(
+    "override", [(), ("mapping.weight_scaling=off",), ("layer.*.analog=false",)]
+)
 def test_in_inference_it_stays_digital(override: tuple[str, ...]) -> None:
     program = rpucc.compile(model(), training=False, overrides=override, verify=True)
     x = np.random.default_rng(1).random((5, 4), np.float32)
