@@ -18,8 +18,10 @@ from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ModelError, one_line
 from rpucc.layer_rules import known_names
 from rpucc.layers import analog_layers, other_names
+from rpucc.masks import weights_of
 from rpucc.origins.export import Export, export
 from rpucc.patterns import matches
+from rpucc.placement.cuts import greedy_cuts
 
 if TYPE_CHECKING:
     from rpucc.layers import AnalogLayer
@@ -92,7 +94,7 @@ def prune(
     size = _block(blocks)
     program = compile_model(model, "ideal", overrides=OVERRIDES, training=False, verify=False)
     chosen = _chosen(program, layers)
-    weights = {str(layer.weight.name): _matrix(layer) for layer in chosen}
+    weights = {str(layer.weight.name): weights_of(layer).copy() for layer in chosen}
     matrices = list(weights.values())
     for group in [chosen] if together else [[layer] for layer in chosen]:
         held = [weights[str(layer.weight.name)] for layer in group]
@@ -108,10 +110,9 @@ def prune(
                 wanted,
             )
     label = f"model {program.name!r}"
-    before = export(program.model, {}, label).model.metadata_props.get(INITIAL_WEIGHTS)
     found = export(program.model, weights, label)
-    if before is not None:  # they are as little trained as they were
-        found.model.metadata_props[INITIAL_WEIGHTS] = before
+    if INITIAL_WEIGHTS in program.model.metadata_props:  # they are as little trained as they were
+        found.model.metadata_props[INITIAL_WEIGHTS] = program.model.metadata_props[INITIAL_WEIGHTS]
     return Pruned(
         found.model,
         found.written,
@@ -130,11 +131,6 @@ def _block(blocks: Sequence[int] | None) -> tuple[int, int] | None:
     if len(sizes) != 2:
         raise arguments.wrong("blocks", blocks, BLOCKS)
     return sizes[0], sizes[1]
-
-
-def _matrix(layer: AnalogLayer) -> NDArray[Any]:
-    assert layer.weight.const_value is not None
-    return np.array(layer.weight.const_value.numpy())
 
 
 def _chosen(program: Program, names: Sequence[str] | None) -> list[AnalogLayer]:
@@ -162,13 +158,11 @@ def _places(
 ) -> list[tuple[slice, slice]]:
     """The blocks of matrices one below the other."""
     rows, columns = shape[0] // matrices, shape[1]
-    row_cuts = [(a, min(a + size[0], rows)) for a in range(0, rows, size[0])]
-    col_cuts = [*range(0, columns, size[1]), columns]
     return [
         (slice(m * rows + a, m * rows + b), slice(*across))
         for m in range(matrices)
-        for a, b in row_cuts
-        for across in pairwise(col_cuts)
+        for a, b in pairwise(greedy_cuts(rows, size[0]))
+        for across in pairwise(greedy_cuts(columns, size[1]))
     ]
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rpucc.errors import TargetError
 from rpucc.feedback import FEEDBACK
 from rpucc.layers import DEVICES, OP, AnalogLayer, analog_layers, weight_scale
+from rpucc.masks import has_bias_column
 from rpucc.passes.gradients.context import GradientEmitter, Through
 from rpucc.passes.graph_reader import ANALOG, LAYER
 from rpucc.passes.notes import add_notes, listed
@@ -96,7 +97,7 @@ class Feedback:
                 f'layer {layer.name!r}: update.feedback = "random" needs devices that hold '
                 f"weights of both signs; those of its target hold {low:g} to {high:g} on average"
             )
-        columns, bias = layer.columns, _has_bias(layer)
+        columns, bias = layer.columns, int(has_bias_column(layer))
         rows = layer.group_rows // layer.devices
         shape = (layer.groups, rows, columns - bias)
         drawn = self._draw(policy.update.feedback_seed, layer.name, math.prod(shape))
@@ -105,11 +106,6 @@ class Feedback:
         B = np.pad(B, ((0, 0), (0, 0), (0, bias)))
         devices = np.tile(B, (1, layer.devices, 1)).reshape(-1, columns)
         return np.tile(devices, (layer.learners, 1)).astype(np.float32)
-
-
-def _has_bias(layer: AnalogLayer) -> int:
-    """1 where the last column is fed with the constant 1, else 0."""
-    return int(any(node.op_type == "AppendOne" for node in _leading(layer)))
 
 
 def _fan_out(layer: AnalogLayer, rows: int) -> int:

@@ -33,6 +33,7 @@ from rpucc.passes.layer_bias import added_bias, only_consumer
 from rpucc.passes.normalise_products import NormaliseProducts
 from rpucc.passes.notes import listed
 from rpucc.passes.select_analog import is_candidate
+from rpucc.report.units import counted
 
 BATCH_NORM = {1: 1.0, 2: 0.0, 3: 0.0, 4: 1.0}
 FIXED = {
@@ -135,11 +136,11 @@ class _Plan:
 
     def notes(self, how: str) -> list[str]:
         """Return what a user should know: what is new, and what is not."""
-        said = f"initial weights ({how}): drawn anew in {_counted(len(self._layers), 'layer')}"
+        said = f"initial weights ({how}): drawn anew in {counted(len(self._layers), 'layer')}"
         if self._init != UNIFORM:
             said += ", biases 0"
         if self._norms:
-            norms = _counted(self._norms, "batch norm")
+            norms = counted(self._norms, "batch norm")
             said += f"; {norms} with scale 1, bias 0, mean 0 and variance 1"
         notes = [said]
         if self._kept:
@@ -257,10 +258,6 @@ def _fans(node: ir.Node) -> tuple[float, float]:
     strides = node.attributes.get_ints("strides", ()) or (1,)
     met = max(taps / math.prod(strides), 1.0)  # taps that reach one place of the output
     return shape[0] // groups * met, shape[1] * taps
-
-
-def _counted(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"
 
 
 def _uniform(seed: int, k: int, shape: Sequence[int]) -> NDArray[np.float32]:

@@ -13,6 +13,8 @@ import pytest
 from onnx import numpy_helper
 
 import rpucc
+from rpucc import models
+from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ArgumentError, ModelError
 
 
@@ -89,6 +91,16 @@ def test_convolutions_groups_and_batch_norms_keep_their_form(tmp_path: Path) -> 
     assert sorted(np.count_nonzero(kernel, axis=1)) == [0] * 4 + [9] * 4
     for name in ("s", "b", "m", "v"):
         np.testing.assert_array_equal(found.weights[name], constants[name].astype("f4"))
+
+
+def test_weights_that_nothing_trained_stay_so() -> None:
+    """Pruned ones of a network that was built, but no one's whose file does not say that."""
+    built = models.build("mlp")
+    assert dict(rpucc.prune(built, 0.5).model.metadata_props)[INITIAL_WEIGHTS] == "1"
+    kept = [entry for entry in built.metadata_props if entry.key != INITIAL_WEIGHTS]
+    del built.metadata_props[:]
+    built.metadata_props.extend(kept)
+    assert INITIAL_WEIGHTS not in rpucc.prune(built, 0.5).model.metadata_props
 
 
 @pytest.mark.parametrize(
