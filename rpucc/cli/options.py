@@ -16,16 +16,8 @@ from typing import Any, TypeVar
 import click
 
 from rpucc import limits, losses
-from rpucc.compiler.options import (
-    BALANCED,
-    DEFAULT_TARGET,
-    FLAGS,
-    WEIGHTS,
-    CompileOptions,
-    Flag,
-    class_weights,
-    initial,
-)
+from rpucc.compiler.option_values import BALANCED, WEIGHTS, class_weights, initial
+from rpucc.compiler.options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
 from rpucc.errors import ArgumentError, RpuccError
 from rpucc.files import read_whole
 

@@ -237,7 +237,7 @@ def _say_statistics(program: Program, size: int) -> None:
 def _compiled(arguments: Arguments) -> Program:
     from rpucc.cli.source import shape_from
     from rpucc.compiler.compile import compile_model
-    from rpucc.compiler.options import BALANCED
+    from rpucc.compiler.option_values import BALANCED
     from rpucc.runtime.data import load_dataset
     from rpucc.runtime.data.balanced import balanced_weights
     from rpucc.runtime.data.sizes import Sizes, filled

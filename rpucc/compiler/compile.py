@@ -16,13 +16,8 @@ import onnx
 import onnx_ir as ir
 
 from rpucc import __version__, arguments
-from rpucc.compiler.options import (
-    BALANCED,
-    SHAPE,
-    CompileOptions,
-    class_weights,
-    interval,
-)
+from rpucc.compiler.option_values import BALANCED, SHAPE, class_weights, interval
+from rpucc.compiler.options import CompileOptions
 from rpucc.compiler.takes_options import takes_options
 from rpucc.errors import (
     ModelError,

@@ -2,20 +2,29 @@
 
 One frozen dataclass. Its fields are the keyword arguments of the two functions, and where a field
 has a Flag, an option of every command that compiles (`rpucc/cli/options.py` makes them). Imports
-nothing heavy. Not for what an option does: that is `compiler/compile.py`.
+nothing heavy. Not for what an option does: that is `compiler/compile.py`; nor for the values that
+one takes: `option_values.py`.
 """
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rpucc import arguments, limits, losses
-from rpucc.errors import ArgumentError
+from rpucc import arguments, losses
+from rpucc.compiler.option_values import (
+    SHAPE,
+    SMOOTHING,
+    by_channel,
+    check_loss,
+    class_weights_option,
+    frozen,
+    initial,
+    input_range,
+    insertions,
+)
 
 if TYPE_CHECKING:
     from rpucc.passes.callbacks import Callback
@@ -25,19 +34,10 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET = "rpu-managed"
 
-INTERVAL = "two finite numbers"
-SMOOTHING = "a number from 0 to below 1"
-WEIGHTS = "one number of 0 or more a class, not all of them 0"
-INIT = "he, glorot, lecun or uniform, also with a seed, as in he:3"
-NUMBERS = "a finite number, or one for each channel, as in (0.485, 0.456, 0.406)"
-SHAPE = "sizes of 1 or more without the batch, as in (3, 224, 224)"
-
 ShapeOf = Callable[[tuple[int | None, ...]], Sequence[int] | None]
 """Fills the sizes of an input that a file leaves open."""
 WeightsOf = Callable[[tuple[int, ...]], Sequence[float]]
 """Gives each class of an output [K, *space] its weight: `rpucc.balanced_weights(data)`."""
-BALANCED = "balanced"
-"""What stands for the weights that the data's labels say, where a command reads the data."""
 
 
 @dataclass(frozen=True)
@@ -262,16 +262,16 @@ class CompileOptions:
             "input_gradients": arguments.instance(
                 "input_gradients", self.input_gradients, bool, "True or False"
             ),
-            "class_weights": _class_weights(self.class_weights),
-            "freeze": _frozen(self.freeze),
+            "class_weights": class_weights_option(self.class_weights),
+            "freeze": frozen(self.freeze),
             "init": None if self.init is None else initial("init", self.init),
-            "input_range": _interval(self.input_range),
-            "mean": _numbers("mean", self.mean),
-            "std": _numbers("std", self.std, above=0.0),
-            "passes": _insertions(self.passes, training=self.training),
+            "input_range": input_range(self.input_range),
+            "mean": by_channel("mean", self.mean),
+            "std": by_channel("std", self.std, above=0.0),
+            "passes": insertions(self.passes, training=self.training),
             "callbacks": arguments.functions("callbacks", self.callbacks),
         }
-        _check_loss(self.loss)
+        check_loss(self.loss)
         smoothing = arguments.numbers("label_smoothing", [self.label_smoothing], SMOOTHING)[0]
         if not 0 <= smoothing < 1:
             raise arguments.wrong("label_smoothing", self.label_smoothing, SMOOTHING)
@@ -304,108 +304,3 @@ FLAGS: dict[str, Flag] = {
 
 RECORDED = tuple(name for name, flag in FLAGS.items() if flag.recorded and name != "training")
 """Fields that change a training's program: each is a key of run.json."""
-
-
-def interval(where: str, words: Sequence[str | float]) -> tuple[float, float]:
-    """Return two finite numbers, the lower first; raises ArgumentError, which starts with `where`.
-
-    >>> interval("input_range", ["0", "2.5"])
-    (0.0, 2.5)
-    """
-    try:
-        low, high = (float(word) for word in words)
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        found = " ".join(map(str, words))
-        raise ArgumentError(
-            f"{where}: needs {INTERVAL}, the lower first, as in 0 1; found {found!r}"
-        )
-    return low, high
-
-
-def _interval(given: object) -> tuple[float, float] | None:
-    if given is None:
-        return None
-    return interval("input_range", arguments.numbers("input_range", given, INTERVAL))
-
-
-def _check_loss(given: object) -> None:
-    if isinstance(given, str):
-        if losses.named(given) is None and not losses.is_file(given):
-            raise arguments.wrong("loss", given, losses.ALLOWED)
-    elif not isinstance(given, bytes | os.PathLike):
-        import onnx
-        import onnx_ir as ir
-
-        if not isinstance(given, onnx.ModelProto | ir.Model):
-            raise arguments.wrong("loss", given, losses.ALLOWED)
-
-
-def class_weights(where: str, given: object) -> tuple[float, ...]:
-    """Return checked weights of classes; raises ArgumentError, which starts with `where`."""
-    found = arguments.numbers(where, given, WEIGHTS)
-    if not all(0 <= weight < 1e30 for weight in found) or not any(found):
-        raise ArgumentError(f"{where}: needs {WEIGHTS}; found {', '.join(map(str, found))[:60]}")
-    return found
-
-
-def _class_weights(given: object) -> object:
-    if given is None or callable(given) or (isinstance(given, str) and given == BALANCED):
-        return given
-    return class_weights("class_weights", given)
-
-
-def _frozen(given: object) -> tuple[str, ...]:
-    allowed = "a list of layers' names or patterns, as in ['conv*']"
-    for i, pattern in enumerate(found := arguments.strings("freeze", given, allowed)):
-        if not pattern or pattern.strip() != pattern or "=" in pattern:
-            raise arguments.wrong(f"freeze[{i}]", pattern, "a layer's name or a pattern")
-    return found
-
-
-def initial(where: str, given: object, seed: int = 0) -> str:
-    """Return how weights are drawn, with its seed: by default this one; raises ArgumentError.
-
-    >>> initial("init", "he"), initial("init", "glorot", 3), initial("init", "lecun:7", 3)
-    ('he:0', 'glorot:3', 'lecun:7')
-    """
-    from rpucc.models.initial import INITS
-
-    name, colon, number = given.partition(":") if isinstance(given, str) else ("", "", "")
-    digits = number if colon else str(seed)
-    if name not in INITS or not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
-        raise arguments.wrong(where, given, INIT)
-    if int(digits) > limits.SEED:
-        raise arguments.wrong(where, given, f"{INIT}, up to {limits.SEED}")
-    return f"{name}:{int(digits)}"
-
-
-def _numbers(name: str, given: object, above: float = -math.inf) -> tuple[float, ...] | None:
-    if given is None:
-        return None
-    found = (given,) if isinstance(given, int | float) else given
-    numbers = arguments.numbers(name, found, NUMBERS)
-    if not numbers or not all(math.isfinite(x) and _as_float32(x) > above for x in numbers):
-        raise arguments.wrong(name, given, NUMBERS + (" above 0" if above == 0 else ""))
-    return numbers
-
-
-def _as_float32(number: float) -> float:
-    """What a network computes with: tiny numbers are 0."""
-    return 0.0 if abs(number) < 1e-38 else number
-
-
-def _insertions(given: object, *, training: bool) -> tuple[Insertion, ...]:
-    if given == ():  # most calls: the passes need not be loaded to look at none
-        return ()
-    from rpucc.passes.insertion import Insertion
-    from rpucc.passes.pipeline import check_insertions
-
-    if not isinstance(given, list | tuple):
-        raise arguments.wrong("passes", given, "a list, as in [rpucc.after('tile', MyPass())]")
-    for i, each in enumerate(given):
-        allowed = "rpucc.after(…) or rpucc.before(…)"
-        arguments.instance(f"passes[{i}]", each, Insertion, allowed)
-    check_insertions(given, training=training)
-    return tuple(given)
