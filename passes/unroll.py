@@ -31,7 +31,7 @@ from rpucc.passes.shared_matrix import (
     users_of_matrices,
 )
 from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
-from rpucc.passes.window import Window, ints, static_space
+from rpucc.passes.window import Window, static_space, transposed_window
 
 if TYPE_CHECKING:
     from rpucc.target.target import Mapping, Target
@@ -192,7 +192,7 @@ class _Lowering:
         taps = self._swap_last(product, out=f"{self.layer}.t")
         taps = e.reshape(taps, [0, matrix.groups * matrix.rows, positions])
         taps.shape = ir.Shape([batch, matrix.groups * matrix.rows, positions])
-        window = _transposed_window(self.node, space, matrix.kernel)
+        window = transposed_window(self.node, space, matrix.kernel)
         image = col2im(e, taps, matrix.outputs, window, out=f"{self.layer}.image")
         return self._plus_bias(image, [matrix.outputs, *(1,) * window.rank])
 
@@ -383,22 +383,3 @@ class _Lowering:
 
 def _times(batch: int | ir.SymbolicDim, groups: int) -> int | ir.SymbolicDim:
     return batch * groups if isinstance(batch, int) else ir.SymbolicDim(f"{batch.value}*{groups}")
-
-
-def _transposed_window(node: ir.Node, space: Sequence[int], kernel: tuple[int, ...]) -> Window:
-    """Return the window that slides over a transposed convolution's output."""
-    rank = len(space)
-    strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
-    pads = ints(node, "pads", (0,) * 2 * rank)
-    extra = ints(node, "output_padding", (0,) * rank)
-    if any(more >= stride for more, stride in zip(extra, strides, strict=True)):
-        raise UnsupportedError(
-            f"node {node.name!r} (ConvTranspose): output_padding {list(extra)} must be less than "
-            f"strides {list(strides)}; pad its result with a Pad node instead"
-        )
-    size = tuple(
-        strides[i] * (space[i] - 1) + dilations[i] * (kernel[i] - 1) + 1
-        + extra[i] - pads[i] - pads[i + rank]
-        for i in range(rank)
-    )  # fmt: skip
-    return Window(size, kernel, strides, pads, dilations)

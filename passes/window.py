@@ -65,6 +65,28 @@ class Window:
         )
 
 
+def transposed_window(node: ir.Node, space: Sequence[int], kernel: tuple[int, ...]) -> Window:
+    """Return the window that slides over the output of a ConvTranspose; UnsupportedError for none.
+
+    space: the sizes of its input behind batch and channels.
+    """
+    rank = len(space)
+    strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
+    pads = ints(node, "pads", (0,) * 2 * rank)
+    extra = ints(node, "output_padding", (0,) * rank)
+    if any(more >= stride for more, stride in zip(extra, strides, strict=True)):
+        raise UnsupportedError(
+            f"node {node.name!r} (ConvTranspose): output_padding {list(extra)} must be less than "
+            f"strides {list(strides)}; pad its result with a Pad node instead"
+        )
+    size = tuple(
+        strides[i] * (space[i] - 1) + dilations[i] * (kernel[i] - 1) + 1
+        + extra[i] - pads[i] - pads[i + rank]
+        for i in range(rank)
+    )  # fmt: skip
+    return Window(size, kernel, strides, pads, dilations)
+
+
 def ints(node: ir.Node, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
     """Return an INTS attribute of `node`, or `default` where it is absent."""
     return tuple(node.attributes.get_ints(name, default))
