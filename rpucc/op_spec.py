@@ -44,7 +44,9 @@ GROUPS = (
 )
 """How many matrices of one shape W holds, and which tiles they are."""
 
-LEFT_OUT = places(ABSENT, MOST_TILES, "tiles of fixed zeros that are not there, counted row by row")
+ABSENT_TILES = places(
+    ABSENT, MOST_TILES, "tiles of fixed zeros that are not there, counted row by row"
+)
 """Which of the tiles of a matrix are not there; a node without it has them all."""
 
 

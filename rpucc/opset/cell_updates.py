@@ -13,10 +13,10 @@ from rpucc.cost.operations import Node, Operations
 from rpucc.cost.transfers import transfers_of
 from rpucc.node_attributes import carried, cuts
 from rpucc.op_shapes import Attributes, Shape, agree
-from rpucc.op_spec import CUTS, GROUPS, LEFT_OUT, OpSpec
+from rpucc.op_spec import ABSENT_TILES, CUTS, GROUPS, OpSpec
 from rpucc.opset.update import UPDATE
 
-GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS, LEFT_OUT)
+GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS, ABSENT_TILES)
 
 
 def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from rpucc.node_attributes import cuts, switch
 from rpucc.op_shapes import Attributes, Shape, agree, check_cuts, check_rank, group_rows, ints_of
-from rpucc.op_spec import CUTS, GROUPS, LEFT_OUT, OpSpec
+from rpucc.op_spec import ABSENT_TILES, CUTS, GROUPS, OpSpec
 
 _BODY = """
 {
@@ -93,7 +93,7 @@ def read(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     return [[*x[:-1], len(cuts_in) - 1, cuts_out[-1]]]
 
 
-_OWN = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), switch("transpose"), *GROUPS, LEFT_OUT)
+_OWN = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), switch("transpose"), *GROUPS, ABSENT_TILES)
 
 READ = OpSpec(
     name="Read",

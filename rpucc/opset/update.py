@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rpucc.cost.operations import Node, Operations
 from rpucc.node_attributes import cuts
 from rpucc.op_shapes import Attributes, Shape, agree, check_cuts, check_rank, group_rows, ints_of
-from rpucc.op_spec import CUTS, GROUPS, LEFT_OUT, OpSpec
+from rpucc.op_spec import ABSENT_TILES, CUTS, GROUPS, OpSpec
 
 _BODY = """
 {
@@ -71,7 +71,12 @@ def work(node: Node) -> Operations:
     return Operations(adds=x + d, functions=2 * x / node.dim(1, -1))
 
 
-OWN = (cuts("row_cuts", CUTS, default=()), cuts("col_cuts", CUTS, default=()), *GROUPS, LEFT_OUT)
+OWN = (
+    cuts("row_cuts", CUTS, default=()),
+    cuts("col_cuts", CUTS, default=()),
+    *GROUPS,
+    ABSENT_TILES,
+)
 """The grid; before `tile` an update has none."""
 
 UPDATE = OpSpec(

@@ -28,7 +28,7 @@ SOURCE = "rpucc.source"
 MOST_BYTES = 2**28
 """A source that is larger when unpacked is not kept, and not unpacked."""
 
-LEFT_OUT = "rpucc.left_out"
+GIVEN_BACK = "rpucc.left_out"
 """Document string of a tensor in it whose numbers the program gives back."""
 
 
@@ -75,7 +75,7 @@ def write_source(model: ir.Model, source: ir.Model, left_out: Collection[str]) -
         for tensor in _tensors(proto):
             if tensor.name in left_out:
                 array = constants_of(source)[tensor.name]
-                tensor.doc_string = LEFT_OUT
+                tensor.doc_string = GIVEN_BACK
                 del tensor.dims[:]
                 tensor.dims.extend(array.shape)
         content = proto.SerializeToString(deterministic=True)
@@ -97,7 +97,7 @@ def read_source(model: ir.Model) -> tuple[ir.Model, dict[str, tuple[int, ...]]] 
     proto = _unpacked(text)
     lacking = {}
     for tensor in _tensors(proto):
-        if tensor.doc_string == LEFT_OUT:
+        if tensor.doc_string == GIVEN_BACK:
             lacking[tensor.name] = tuple(tensor.dims)
             if math.prod(tensor.dims) > 2**40 or any(dim < 0 for dim in tensor.dims):
                 raise ValueError(f"its constant {tensor.name!r} has an impossible size")

@@ -1,5 +1,4 @@
-"""Inputs of nodes that the step contract names: a node takes its mode and its draws from nowhere
-else.
+"""Inputs of nodes that the step contract names: a mode and draws come from nowhere else.
 
 Not for the inputs themselves, their types and shapes: `step.py`.
 """
