@@ -69,13 +69,10 @@ class BatchStatistics:
         """
         e = self._emitter
         x, scale, bias, *running = node.inputs
-        out = node.outputs[0]
-        name, shape, kind = str(out.name), out.shape, out.type
-        out.name = e.unique(f"{name}.replaced")
         e.before = node
         mean, var = (self._running.get(value, value) for value in running if value is not None)
         labels = (f"{value.name}.next" for value in running if value is not None)
-        graph_name = str(node.name)
+        name = str(node.name)
         found = e.ops(
             OP,
             x,
@@ -84,18 +81,14 @@ class BatchStatistics:
             mean,
             var,
             mode_input(e),
-            outputs=["", *labels, f"{graph_name}.centre", f"{graph_name}.deviation"],
-            name=graph_name,
+            outputs=["", *labels, f"{name}.centre", f"{name}.deviation"],
+            name=name,
             domain=DOMAIN,
             epsilon=node.attributes.get_float("epsilon", 1e-5),
             momentum=node.attributes.get_float("momentum", 0.9),
         )
-        made = found[0].producer()
-        assert made is not None
         self._running.update(zip((v for v in running if v is not None), found[1:3], strict=True))
-        out.replace_all_uses_with(found[0], replace_graph_outputs=True)
-        e.graph.remove(node, safe=True)
+        made = e.take_place(node, found[0])
         if CONSTANT_INPUTS in node.metadata_props:
             made.metadata_props[CONSTANT_INPUTS] = node.metadata_props[CONSTANT_INPUTS]
-        made.name, found[0].name, found[0].shape, found[0].type = graph_name, name, shape, kind
         return made

@@ -102,9 +102,6 @@ class DrawDropouts(RpuPass):
 
 def _draw(e: Emitter, node: ir.Node, ratio: float, number: int) -> None:
     """Put a Drop in the place of a Dropout, with the names of the node and of its result."""
-    out = node.outputs[0]
-    name, shape, kind = str(out.name), out.shape, out.type
-    out.name = e.unique(f"{name}.replaced")
     e.before = node
     y, _ = e.ops(
         DROP.name,
@@ -117,11 +114,7 @@ def _draw(e: Emitter, node: ir.Node, ratio: float, number: int) -> None:
         ratio=ratio,
         number=number,
     )
-    made = y.producer()
-    assert made is not None
-    out.replace_all_uses_with(y, replace_graph_outputs=True)
-    e.graph.remove(node, safe=True)
-    made.name, y.name, y.shape, y.type = node.name, name, shape, kind
+    e.take_place(node, y)
 
 
 def _notes(drawn: list[tuple[str, float]], off: list[str]) -> list[str]:

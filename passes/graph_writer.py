@@ -159,6 +159,20 @@ class Emitter:
         """Sum over `axes`."""
         return self.op("ReduceSum", x, self.constant(list(axes)), out=out, keepdims=int(keepdims))
 
+    def take_place(self, old: ir.Node, result: ir.Value) -> ir.Node:
+        """Put the node that makes `result` in the place of `old`, which goes away; return it.
+
+        It has the name of `old`; `result` has name, type, shape and uses of the first of its
+        results, the only one that may be used.
+        """
+        node, out = result.producer(), old.outputs[0]
+        assert node is not None
+        name, shape, kind = out.name, out.shape, out.type
+        out.replace_all_uses_with(result, replace_graph_outputs=True)
+        self.graph.remove(old, safe=True)
+        node.name, result.name, result.shape, result.type = old.name, name, shape, kind
+        return node
+
 
 def graph_input(e: Emitter, name: str, dtype: ir.DataType, shape: ir.Shape) -> ir.Value:
     """Append a graph input called `name` (made unique)."""
