@@ -86,7 +86,7 @@ def whole_numbers(name: str, values: object, shape: Sequence[int]) -> NDArray[np
     """Integers of this shape, also where they come as floats."""
     allowed = f"whole numbers up to {MOST_PULSES:,}, {_or([shape])}"
     found = _as_array(name, values, allowed, "fiu", [shape])
-    wrong = ~(np.abs(found) <= MOST_PULSES) | (found != np.trunc(found))
+    wrong = ~((found >= -MOST_PULSES) & (found <= MOST_PULSES)) | (found != np.trunc(found))
     _refuse_some(name, found, wrong, allowed)
     return found.astype(np.int64)
 

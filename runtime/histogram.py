@@ -67,9 +67,12 @@ def histogram(values: NDArray[np.floating[Any]]) -> Histogram:
         width = abs(low) * 1e-3 or 1e-3
         return Histogram(low - width / 2, width, (flat.size,))
     counts = np.zeros(bins, np.int64)
-    scale, offset = np.float32(1 / step), np.float32(low)
+    limits = np.finfo(np.float32)
+    fits = high - low <= float(limits.max) and 1 / step <= float(limits.max)
+    kind = np.float32 if fits else np.float64
+    scale, offset = kind(1 / step), kind(low)
     for first in range(0, flat.size, AT_ONCE):
-        at = (flat[first : first + AT_ONCE] - offset) * scale
+        at = (flat[first : first + AT_ONCE].astype(kind, copy=False) - offset) * scale
         place = np.minimum(at.astype(np.intp), bins - 1)
         counts += np.bincount(place, minlength=bins)
     return Histogram(low, step, tuple(counts.tolist()))

@@ -69,7 +69,7 @@ def _fine(sizes: list[StepSizes], lr: float) -> Cause | None:
 def _slots(lost: list[StepSizes]) -> tuple[tuple[str, ...], bool]:
     """Return settings of slots that make up for fine steps, and whether they do."""
     asked = max(float(np.quantile(s.asked, 0.9)) for s in lost)
-    bl = min(MOST_SLOTS, max(math.ceil(asked), *(s.slots.bl for s in lost)))
+    bl = min(MOST_SLOTS, max(math.ceil(min(asked, MOST_SLOTS)), *(s.slots.bl for s in lost)))
     tried = ((False, True), (True, False), (True, True))
     for longer, managed in tried:
         made = min(s.made(_with(s.slots, bl if longer else 0, managed))[0] for s in lost)

@@ -8,10 +8,11 @@ from rpucc.runtime.kernels.bits import bits_of, float_of
 from rpucc.runtime.kernels.jit import inlined
 from rpucc.runtime.scalars import floats as scalars
 
-__all__ = ["bits_of", "float_of", "floor", "largest_magnitude", "magnitude_bits"]
+__all__ = ["bits_of", "float_of", "floor", "largest_magnitude", "magnitude_bits", "whole"]
 
 floor = inlined(scalars.floor)
 magnitude_bits = inlined(scalars.magnitude_bits)
+whole = inlined(scalars.whole)
 
 
 @inlined

@@ -24,6 +24,11 @@ F32 = ir.FloatType()
 BITS, BYTES, WORDS, FLOATS = (ir.VectorType(e, LANES) for e in (I1, I8, I32, F32))
 NAMES = {str(I1): "i1", str(I8): "i8", str(I32): "i32", str(F32): "f32"}
 IOTA = ir.Constant(WORDS, list(range(LANES)))
+# Of float32: the bits of its largest number, and of 2^24, the level of a line that always fires.
+LARGEST, ALWAYS = 0x7F7FFFFF, 0x4B800000
+# A product and the sum it goes into may be rounded once. Operations that say so are spared the
+# other flags of fast math: those would make NaN and infinity undefined.
+FUSED = ("contract",)
 
 
 class Lanes:
@@ -89,11 +94,18 @@ class Lanes:
         return self.builder.and_(bits, ir.Constant(WORDS, [0x7FFFFFFF] * LANES))
 
     def levels(self, values: Any, gain: Any) -> Any:
-        """ceil(min(|values| gain, 2^24)): the number of 24-bit draws for which a line fires."""
+        """ceil(min(|values| gain, 2^24)): the number of 24-bit draws for which a line fires.
+
+        2^24 for infinity and NaN; 0 for 0 times any gain, because the lanes behind the last column
+        are zeros that must not fire. Bits are compared: fast math reckons without NaN.
+        """
         b = self.builder
-        size = b.fmul(b.bitcast(self.magnitudes(values), FLOATS), self.all(gain))
-        top = ir.Constant(FLOATS, [16777216.0] * LANES)
-        limit = b.select(b.fcmp_ordered("<", size, top), size, top)
+        finite = b.and_(b.bitcast(gain, I32), I32(0x7FFFFFFF))
+        finite = b.select(b.icmp_unsigned("<", finite, I32(LARGEST)), finite, I32(LARGEST))
+        sizes = b.bitcast(self.magnitudes(values), FLOATS)
+        size = b.fmul(sizes, self.all(b.bitcast(finite, F32)), flags=FUSED)
+        bits, top = b.bitcast(size, WORDS), ir.Constant(WORDS, [ALWAYS] * LANES)
+        limit = b.bitcast(b.select(b.icmp_unsigned("<", bits, top), bits, top), FLOATS)
         level = b.fptosi(limit, WORDS)
         above = b.fcmp_ordered("<", b.sitofp(level, FLOATS), limit)
         return b.add(level, b.zext(above, WORDS))

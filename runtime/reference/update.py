@@ -44,9 +44,15 @@ def trains(bl_max: int, bl: int) -> list[int]:
 
 
 def threshold(values: Array, gain: float) -> NDArray[np.float32]:
-    """A line fires when its 24-bit draw lies below this: 2^24 times its probability."""
-    scaled = np.abs(values).astype(np.float32) * np.float32(gain)
-    return np.asarray(scaled * np.float32(2**24), np.float32)
+    """A line fires when its 24-bit draw lies below this: 2^24 times its probability.
+
+    A line of 0 never fires, whatever the gain is; one of infinity or NaN always does.
+    """
+    with np.errstate(all="ignore"):
+        largest = np.finfo(np.float32).max
+        finite = np.fmin(np.float32(gain) * np.float32(2**24), largest)
+        scaled = np.abs(values).astype(np.float32) * finite
+    return np.where(np.isnan(scaled), np.float32(2**24), scaled)
 
 
 def draws(

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rpucc.runtime.scalars.floats import whole
+
 f32 = np.float32
 i32 = np.int32
 
@@ -19,6 +21,6 @@ def parts_of(x_max: Any, d_max: Any, lr: Any, dw_min: Any) -> Any:
     From the largest |x| and |d|, all float32; 0 where nothing moves, else 1 to MOST_PARTS.
     """
     asked = lr * x_max * d_max / dw_min
-    whole = i32(min(asked, f32(MOST_PARTS)))
-    whole += i32(1) if f32(whole) < asked else i32(0)
-    return min(whole, i32(MOST_PARTS))
+    parts = whole(asked, f32(MOST_PARTS))
+    parts += i32(1) if f32(parts) < asked else i32(0)
+    return min(parts, i32(MOST_PARTS))

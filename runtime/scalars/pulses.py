@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rpucc.runtime.scalars.floats import whole
+
 f32 = np.float32
 i32 = np.int32
 
@@ -24,9 +26,9 @@ def gains(
     bl = i32(bl_max)
     if bl_managed:
         needed = lr * x_max * d_max / dw_min
-        whole = i32(min(needed, f32(bl_max)))
-        whole += i32(1) if f32(whole) < needed else i32(0)
-        bl = min(i32(bl_max), max(i32(1), whole))
+        slots = whole(needed, f32(bl_max))
+        slots += i32(1) if f32(slots) < needed else i32(0)
+        bl = min(i32(bl_max), max(i32(1), slots))
     used = d_max != f32(0) and (x_max != f32(0) or not (managed or bl_managed))
     ratio = f32(math.sqrt(d_max / x_max)) if managed else f32(1)
     k = f32(math.sqrt(lr / (f32(bl) * dw_min)))

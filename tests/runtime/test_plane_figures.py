@@ -32,6 +32,16 @@ def test_a_histogram_counts_every_value_once(size: int) -> None:
         assert np.abs(np.array(found.counts) - expected).max() <= 2 + size * 1e-4  # at the borders
 
 
+@pytest.mark.parametrize(
+    "values", [[-3e38, 3e38, 1e37], [0, 3e38, 3e38], [3e-45, 0, 3e-45], [1e-40, 1e-39, 0]]
+)
+def test_a_histogram_of_what_float32_hardly_holds(values: list[float]) -> None:
+    """Ranges beyond the largest number, and bins below the smallest."""
+    found = histogram(np.array(values, np.float32))
+    expected, _ = np.histogram(values, len(found.counts))
+    assert found.counts == tuple(expected)
+
+
 def test_a_histogram_of_nothing_or_of_no_range_is_refused() -> None:
     for wrong in ((0.0, 0.0, (1,)), (float("nan"), 1.0, (1,)), (0.0, 1.0, ()), (0.0, 1.0, (-1,))):
         with pytest.raises(ValueError, match="its"):

@@ -283,6 +283,9 @@ WRONG: dict[str, tuple[Call, type[RpuccError], str]] = {
     "too many pulses": (
         lambda a: a.pulse(np.full((R, C), 10**10)), ArgumentError, "found 10000000000",
     ),
+    "the fewest pulses": (
+        lambda a: a.pulse(np.full((R, C), -(2**63))), ArgumentError, "found -9223372036854775808",
+    ),
     "counts of another shape": (
         lambda a: a.pulse(3), ArgumentError, "counts: found the shape []; allowed: whole numbers",
     ),

@@ -19,6 +19,7 @@ from rpucc.runtime.kernels.pulse_lanes import (
     BYTES,
     F32,
     FLOATS,
+    FUSED,
     I16,
     I32,
     I64,
@@ -29,8 +30,6 @@ from rpucc.runtime.kernels.pulse_lanes import (
 )
 
 SHORTS = ir.VectorType(I16, LANES)
-# A product and the sum it goes into may be rounded once.
-FUSED = ("contract",)
 
 
 class CountLanes(Lanes):

@@ -23,6 +23,7 @@ from rpucc.runtime.kernels.coincidences.lanes import (
     step_one_bounded16,
     tally16,
 )
+from rpucc.runtime.kernels.floats import whole
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import box_muller
 from rpucc.runtime.kernels.philox import philox
@@ -96,7 +97,8 @@ def tightest(codes, ranges, row_cuts, col_cuts, limits):
                 for c in range(col_cuts[s], col_cuts[s + 1]):
                     w_max = f32(codes[2, r, c]) * high[1] + high[0]
                     w_min = f32(codes[3, r, c]) * low[1] + low[0]
-                    limits[r, c] = nb.uint8(max(f32(0), min(w_max, -w_min)) * steps)
+                    tight = max(f32(0), min(w_max, -w_min)) * steps
+                    limits[r, c] = nb.uint8(whole(tight, f32(255)))
 
 
 @kernel
