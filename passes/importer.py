@@ -12,8 +12,10 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from rpucc import portable
 from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ModelError, UnsupportedError
+from rpucc.exact_operators import inexact, not_held
 from rpucc.left_out import LEFT_OUT
 from rpucc.opset import DOMAIN, IR_VERSION
 from rpucc.passes.frontend import support
@@ -128,7 +130,7 @@ class Importer(ir.passes.InPlacePass):
         settle_cast_likes(model)
         stems = weight_stems(model)  # folding gives a transposed weight another name
         before = dropouts(model)
-        fold_constants(model)
+        notes += _folded_notes(fold_constants(model))
         notes += note_ratios(model, before)
         self.watch("fold_constants", model)
         split_gemm_sums(model)
@@ -264,6 +266,13 @@ def _random_notes(model: ir.Model) -> list[str]:
         f"{listed(names)} {verb} from onnxruntime's own generator, in evaluations too: no run can "
         "be repeated"
     ]
+
+
+def _folded_notes(folded: list[ir.Node]) -> list[str]:
+    """Say which constants of a portable compilation another machine may round otherwise."""
+    if not portable.asked() or not (names := inexact(folded)):
+        return []
+    return [f"{not_held(names)}; compiled once, the program is the same everywhere"]
 
 
 def _finish(model: ir.Model, notes: list[str]) -> None:

@@ -25,6 +25,8 @@ import os.path
 import sys
 from typing import TYPE_CHECKING
 
+from rpucc import portable
+
 __version__ = "0.1.0"
 
 # In a checkout the sub-packages lie beside this folder, not in it (pyproject's package-dir maps
@@ -32,6 +34,9 @@ __version__ = "0.1.0"
 _checkout = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if os.path.isfile(os.path.join(_checkout, "pyproject.toml")):
     __path__.append(_checkout)
+
+if portable.asked():  # before NumPy and BLAS are loaded, which read their environment then
+    portable.hold()
 
 _LAZY = {
     "compile": ("rpucc.compiler.compile", "compile_model"),

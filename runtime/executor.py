@@ -76,6 +76,8 @@ class Executor:
         self._arrays: dict[ir.Value, Buffer] = {}
         self._constant: set[ir.Value] = set()
         self._instructions: list[Instruction] = []
+        self.others: list[ir.Node] = []
+        """Nodes that the backend leaves to what runs any operator: onnxruntime."""
         self._places: dict[ir.Node, int] = {}
         """The instruction of each node that has one."""
         self._commits: list[Instruction] = []
@@ -275,6 +277,7 @@ class Executor:
     def _instruction(self, node: ir.Node, backend: Backend) -> Instruction | None:
         build = backend.builder_of(self, node)
         if build is None:
+            self.others.append(node)
             return backend.other(self, node)
         instruction = build(self, node)
         self._check_stated(node)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments, run_files
+from rpucc import arguments, portable, run_files
 from rpucc.batch_norms import fixed_statistics
 from rpucc.errors import CheckpointError, RpuccError
 from rpucc.feedback import is_feedback
@@ -57,7 +57,8 @@ class Machine(MachineLoop):
     `values` everything else, `history` a record of each trained epoch. `forward`, `backward` and
     `update` are a training step of your own, `Trainer` has whole trainings.
     Memory: a few bytes a weight (`bytes_per_weight`). Raises ArgumentError for other arguments,
-    TargetError where a device model does not take its parameters.
+    TargetError where a device model does not take its parameters, RpuccError where
+    RPUCC_PORTABLE=1 is asked for in vain (docs/same-bits.md).
 
     >>> import rpucc
     >>> machine = rpucc.Machine(rpucc.compile("mlp", "rpu-managed", verify=False), seed=1)
@@ -66,6 +67,7 @@ class Machine(MachineLoop):
     """
 
     def __init__(self, program: Program, seed: int = 0) -> None:
+        portable.check()
         self.program = arguments.instance("Machine(program)", program, Program, PROGRAM)
         self.seed = arguments.integer("seed", seed, 0, MAX_SEED)
         self.key = seed_key(self.seed)

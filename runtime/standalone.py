@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rpucc import arguments
+from rpucc import arguments, portable
 from rpucc.errors import ArgumentError, TargetError
 from rpucc.runtime.array import Array
 from rpucc.runtime.array_arguments import (
@@ -87,6 +87,7 @@ class StandaloneArray(Array):
         variations: Table = None,
         calibration: Table = None,
     ) -> None:
+        portable.check()
         shape = [arguments.integer(name, value, 1, MOST_LINES)
                  for name, value in (("rows", rows), ("columns", columns))]  # fmt: skip
         self.seed = arguments.integer("seed", seed, 0, MAX_SEED)

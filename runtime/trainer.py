@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rpucc import arguments
 from rpucc.errors import ArgumentError, DataError, RpuccError
+from rpucc.exact_operators import inexact
 from rpucc.runtime.callbacks import Callback, Callbacks
 from rpucc.runtime.checkpoint_file import checkpoint_place
 from rpucc.runtime.data.dataset import Dataset, as_array, as_labels
@@ -392,6 +393,11 @@ class Trainer:
                 ideal=ideal,
             )
         return self._executors[key]
+
+    def not_held(self) -> list[str]:
+        """Nodes whose bits depend on the processor even where all else is portable; so far made."""
+        nodes = [node for executor in self._executors.values() for node in executor.others]
+        return list(dict.fromkeys(inexact(nodes)))
 
     def step(self, batch: int) -> Step:
         """The training step of a batch size; made once."""

@@ -60,13 +60,14 @@ def value_names(model: ir.Model) -> set[str]:
     return {name for name in names if name}
 
 
-def fold_constants(model: ir.Model) -> None:
+def fold_constants(model: ir.Model) -> list[ir.Node]:
     """Replace every node whose inputs are all constants by its results, as onnxruntime has them.
 
     A result keeps its value's name. Nodes that draw random numbers, nodes of the rpu domain,
     nodes that make a graph output, and nodes that onnxruntime refuses stay (shape inference then
-    says what is wrong with the last).
+    says what is wrong with the last). Returns those that were replaced.
     """
+    folded = []
     for node in list(model.graph):
         if node.domain != "" or node.op_type in RANDOM_OPS:
             continue
@@ -84,6 +85,8 @@ def fold_constants(model: ir.Model) -> None:
         made = replace_by_constants(model, node, results)
         for value, each in zip(made, lineages, strict=True):
             note_lineages(value, each)
+        folded.append(node)
+    return folded
 
 
 def replace_by_constants(

@@ -102,6 +102,7 @@ def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option(
     "--csv", default=None, metavar="FILE.csv", help="Write the table there, too; - is stdout."
 )
+@options.portable
 @options.trust
 @options.as_json
 @click.pass_context

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", default=None, metavar="FILE.onnx", help="Write the program.")
 @click.option("--time-passes", is_flag=True, help="Show how long each pass took.")
 @click.option("--dump-passes", default=None, metavar="FOLDER", help="Write the model after each.")
+@options.portable
 @options.as_json
 def compile_(**arguments: Any) -> None:
     """Lay an ONNX model out on a target's arrays.

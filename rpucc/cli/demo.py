@@ -25,6 +25,7 @@ BATCH_SIZE, LR = 1, 0.01
 @options.epochs
 @options.seed
 @options.threads
+@options.portable
 @click.option("-o", "--output", default=None, metavar="FOLDER", help="Keep it as a run folder.")
 @click.option("--force", is_flag=True, help="Replace a training that the run folder holds.")
 def demo(epochs: int, seed: int, threads: int, output: str | None, force: bool) -> None:

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 @options.eval_batch_size
 @options.top_k
 @options.threads
+@options.portable
 @options.trust
 @options.as_json
 @click.pass_context

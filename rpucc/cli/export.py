@@ -66,6 +66,7 @@ class Arguments:
 @options.program
 @options.which_checkpoint
 @options.threads
+@options.portable
 @options.trust
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @options.as_json

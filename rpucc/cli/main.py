@@ -17,6 +17,7 @@ import click
 
 from rpucc import __version__
 from rpucc.cli import streams
+from rpucc.cli.portable import decide
 from rpucc.errors import InfeasibleError, OutputError, RpuccError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -89,6 +90,8 @@ class LazyGroup(click.Group):
             near = difflib.get_close_matches(name, COMMANDS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command {name!r}; {hint}", ctx)
+        if name in COMMANDS:
+            decide(name, args[1:])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -20,6 +20,7 @@ from rpucc.compiler.option_values import BALANCED, WEIGHTS, class_weights, initi
 from rpucc.compiler.options import DEFAULT_TARGET, FLAGS, CompileOptions, Flag
 from rpucc.errors import ArgumentError, RpuccError
 from rpucc.files import read_whole
+from rpucc.portable import ask
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,6 +84,12 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         ) from None
 
 
+def _portable(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Ask for it where nobody has before the command's modules were loaded (`portable.py`)."""
+    if value:
+        ask()
+
+
 target = click.option(
     "-t",
     "--target",
@@ -95,6 +102,14 @@ trust = click.option(
     "--trust",
     is_flag=True,
     help="Let devices run that only a program, run folder or experiment names: imports modules.",
+)
+portable = click.option(
+    "--portable",
+    is_flag=True,
+    expose_value=False,
+    callback=_portable,
+    help="The same bits on every x86-64 processor with AVX2, with the same versions; somewhat "
+    "slower.  RPUCC_PORTABLE=1 does it for all.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 seed = click.option(

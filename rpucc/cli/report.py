@@ -41,6 +41,7 @@ from rpucc.cli import options
     help="With --by-layer: the first N of the test samples.  [default: all]",
 )
 @options.threads
+@options.portable
 @options.trust
 @options.as_json
 def report(

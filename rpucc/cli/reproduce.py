@@ -72,6 +72,7 @@ def seeds_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     metavar="FOLDER",
     help="Take finished runs from here too: a run folder, or one that holds some; may be repeated.",
 )
+@options.portable
 @options.trust
 @click.option("--report", is_flag=True, help="Train nothing: tables and plots of what is there.")
 @click.option(

@@ -54,6 +54,7 @@ class Arguments:
 @options.seed
 @options.eval_batch_size
 @options.threads
+@options.portable
 @options.trust
 @click.option(
     "-o",

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @recalibrating.samples
 @options.seed
 @options.threads
+@options.portable
 @watching
 @options.trust
 @click.option(

@@ -147,6 +147,7 @@ def train_epochs(
     """
     from rpucc.report.text.training import epoch_header, epoch_row, held_of
     from rpucc.runs.keeper import Keeper
+    from rpucc.runs.trainer import note_not_held
     from rpucc.runtime.loggers.tensorboard import TensorBoardLogger
     from rpucc.runtime.metrics import EpochMetrics
 
@@ -157,6 +158,8 @@ def train_epochs(
     def on_row(metrics: EpochMetrics) -> None:
         click.echo(epoch_row(metrics, settings.epochs, column, settings.top_k))
 
+    if run is not None:
+        note_not_held(run, trainer)
     keeper = Keeper(run, machine) if run is not None else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_resumable(run, machine))

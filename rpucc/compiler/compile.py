@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from rpucc import __version__, arguments
+from rpucc import __version__, arguments, portable
 from rpucc.compiler.option_values import BALANCED, SHAPE, class_weights, interval
 from rpucc.compiler.options import CompileOptions
 from rpucc.compiler.takes_options import takes_options
@@ -119,6 +119,7 @@ def compile_watched(
     chosen: the target with all that the options change of it. problems: what becomes of broken
     rules; the first is raised all the same. watch: sees the steps of the importer.
     """
+    portable.check()
     start = time.perf_counter()
     imported = read_model(_from_zoo(model))
     if is_program(imported):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import operator
 import statistics
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,8 @@ class Run:
     epochs: tuple[Metrics, ...]
     version: str = ""
     """The rpucc that trained it."""
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+    """The machine and versions that trained it, as run.json has them; empty where nothing says."""
 
     @cached_property
     def fingerprint(self) -> str:

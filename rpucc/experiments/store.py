@@ -53,6 +53,7 @@ def _row(each: RowOutcome) -> dict[str, Any]:
                 "epochs": len(run.epochs),
                 "fingerprint": run.fingerprint,
                 "configuration": run.configuration,
+                **({"made_with": dict(run.made_with)} if run.made_with else {}),
             }
             for run in each.runs
         ],
@@ -130,6 +131,7 @@ def _number(text: str | None) -> float:
 def _run(found: Mapping[str, Any], epochs: list[Metrics]) -> Run:
     if len(epochs) != found["epochs"]:
         raise ValueError(f"{found['epochs']} epochs expected, {len(epochs)} found")
-    run = Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"])
+    made = dict(found.get("made_with", {}))
+    run = Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"], made)
     _ = run.fingerprint  # a configuration with NaN has none
     return run

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rpucc import portable
 from rpucc.runtime.data.mapped import parts
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "onnx", "onnx-ir", "onnxruntime", "safetensors")
 """Whose versions can change a last bit."""
+
+ARITHMETIC = re.compile(r"avx|fma|f16c|sse4\.2|xop|amx|neon|sve|sme|fp|fullfp|dotprod|bf16")
+"""The beginnings of LLVM's names of features with which a compiler may round otherwise."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
@@ -89,15 +93,26 @@ def _of_checkout(root: Path) -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """The processor, what kernels are compiled for, the core that BLAS chose, the system."""
-    import llvmlite.binding as llvm
+    """The processor and the system, and which instructions kernels, BLAS and NumPy use.
+
+    Of the last, what can change a bit is compared (`same_bits.py`).
+    """
     from threadpoolctl import threadpool_info
 
+    from rpucc.runtime.kernels.blas import blas_routines
+    from rpucc.runtime.kernels.jit import compiled_for
+
+    blas_routines()  # what kernels call is loaded with the first of them
+    name, features = compiled_for()
     cores = {pool["architecture"] for pool in threadpool_info() if "architecture" in pool}
     return {
         "processor": _processor(),
-        "compiled_for": llvm.get_host_cpu_name(),
+        "portable": portable.asked(),
+        "compiled_for": name,
+        "instructions": " ".join(sorted(filter(ARITHMETIC.match, features))),
         "blas": sorted(cores),
+        "numpy": " ".join(portable.numpy_chosen()),
+        "libc": " ".join(platform.libc_ver()).strip(),
         "cpus": os.cpu_count(),
         "system": platform.system(),
         "architecture": platform.machine(),

@@ -20,6 +20,7 @@ from rpucc.report.runs.comparison import ComparedRun, Comparison
 from rpucc.report.runs.run_report import History
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
+from rpucc.runs.same_bits import apart
 from rpucc.runs.shown import epoch_metrics, flattened, folder_name, steps, text_of
 from rpucc.runs.trained import trained_run
 
@@ -52,9 +53,9 @@ def compare(*runs: str | os.PathLike[str]) -> Comparison:
 def compared(names: Sequence[str]) -> Comparison:
     """Return runs as they compare; raises CheckpointError for what is none."""
     found = [_run(name) for name in names]
-    counts = Counter(run.history.name for run in found)
+    counts = Counter(run.history.name for run, _ in found)
     runs = []
-    for name, run in zip(names, found, strict=True):
+    for name, (run, _) in zip(names, found, strict=True):
         history = run.history
         if counts[history.name] > 1:  # folders of one name: as they were given
             history = replace(history, name=os.path.normpath(name))
@@ -68,10 +69,12 @@ def compared(names: Sequence[str]) -> Comparison:
                 run.seconds,
             )
         )
-    return Comparison(tuple(runs))
+    called = [run.history.name for run in runs]
+    return Comparison(tuple(runs), apart(called, [about for _, about in found]))
 
 
-def _run(name: str) -> ComparedRun:
+def _run(name: str) -> tuple[ComparedRun, dict[str, Any]]:
+    """Return a run, and all that its run.json says."""
     trained = trained_run(name)
     program = trained.load_program()
     state = trained.read_checkpoint(program)
@@ -80,7 +83,7 @@ def _run(name: str) -> ComparedRun:
     about = read_json(trained.run.record) if has_record and trained.run is not None else {}
     metrics = epoch_metrics(state.history)
     called = folder_name(trained)
-    return ComparedRun(
+    run = ComparedRun(
         History(called, metrics, (), steps(trained, metrics)),
         "" if record is None else repeat_command(record, called),
         _settings(record, state.seed),
@@ -88,6 +91,7 @@ def _run(name: str) -> ComparedRun:
         _circumstances(program, about),
         _seconds(about),
     )
+    return run, about
 
 
 def _settings(record: Record | None, seed: int) -> dict[str, str]:

@@ -33,7 +33,7 @@ class Event:
     """Of started and resumed: as it was typed."""
     reason: str | None = None
     """Of failed: the message; of finished: "stopped early", where it did; of recalibrated: what was
-    measured again."""
+    measured again; of resumed: what is not as it was when the training was started."""
     time: str = field(default_factory=now)
 
     def to_dict(self) -> dict[str, Any]:

@@ -227,9 +227,14 @@ def _own_folder(runs: Path, row: TrainedRow, mark: str, seed: int) -> Path:
 
 
 def collect(version: Version, known: Known) -> Outcome:
-    """Return what all known runs of a version say, of whatever seed."""
+    """Return what all known runs of a version say, of whatever seed.
+
+    Says on standard error how many this process would not train to the same bits.
+    """
     from rpucc.experiments.configuration import fingerprint
     from rpucc.experiments.outcome import outcome
+    from rpucc.runs.same_bits import made_elsewhere
+    from rpucc.terminal import say
 
     runs: dict[str, tuple[Run, ...]] = {}
     seeds = version.wish.seeds
@@ -240,4 +245,6 @@ def collect(version: Version, known: Known) -> Outcome:
             for (found, seed), run in known.items()
             if found == mark and (seeds is None or seed in seeds)
         )
+    if line := made_elsewhere([run.made_with for each in runs.values() for run in each]):
+        say(f"{version.name}: {line}")
     return outcome(version.experiment, version.training, runs, quick=not version.full)

@@ -145,6 +145,17 @@ class RunFolder:
             return ()
         return tuple(found)
 
+    def circumstances(self) -> dict[str, Any]:
+        """What run.json says, unchecked, with machine and versions; empty where there is none."""
+        return self._unchecked()
+
+    def write_machine(self, **found: Any) -> None:
+        """Write keys of run.json's "machine" anew."""
+        there = self._unchecked()
+        machine = there.get("machine")
+        machine = {**(machine if isinstance(machine, dict) else {}), **found}
+        write_text(self.record, to_json({**there, "machine": machine}) + "\n")
+
     def _unchecked(self) -> dict[str, Any]:
         from rpucc.runs.record import read_json
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from rpucc import portable
 from rpucc.errors import CheckpointError
 from rpucc.runs.admission import admit
 
@@ -94,12 +95,16 @@ def resume(
 ) -> Machine:
     """Load the machine of a run folder's checkpoint, and bring the other files in line with it.
 
-    trusted, named: as `rpucc.runs.admission.admit`. Raises CheckpointError where the data are not
-    those that the training was started with.
+    trusted, named: as `rpucc.runs.admission.admit`. Says on standard error, and in events.jsonl,
+    where this process does not go on to the bits of one that never stopped. Raises CheckpointError
+    where the data are not those that the training was started with, and where it is portable and
+    this process is not, unless RPUCC_PORTABLE=0 says that it need not stay so.
     """
     from rpucc.runs.about import digest
     from rpucc.runs.events import Event, append
+    from rpucc.runs.same_bits import elsewhere, is_portable
     from rpucc.runtime.checkpoint import load_checkpoint
+    from rpucc.terminal import say
 
     admit(program, str(run.path), trusted=trusted, named=named)
     if run.data_digest() not in (None, digest(data)):
@@ -108,10 +113,21 @@ def resume(
             "samples and labels is another); a resumed training needs the same data: --data-dir "
             "names another folder, train --from starts a new training from these weights"
         )
+    lost = is_portable(run.circumstances()) and not portable.asked()
+    if lost and not portable.refused():
+        raise CheckpointError(
+            f"{run.path}: its training is portable: --portable goes on with the same bits, "
+            "RPUCC_PORTABLE=0 in the environment without them"
+        )
     machine = load_checkpoint(run.checkpoint, program)
+    if (line := elsewhere(run)) is not None:
+        say(line)
     run.tidy()
     run.replace_record(record)
+    if lost:
+        run.write_machine(portable=False)
     run.write_metrics(machine.history)
     counters = machine.counters
-    append(run.events, Event("resumed", counters.epoch, counters.done, command=command))
+    done = counters.epoch, counters.done
+    append(run.events, Event("resumed", *done, command=command, reason=line))
     return machine

@@ -92,13 +92,14 @@ def train_task(task: Task, *, bar: bool) -> float:
 def _train_in(run: RunFolder, task: Task, *, bar: bool) -> float:
     from rpucc.report.units import counted
     from rpucc.runs.keeper import Keeper
-    from rpucc.runs.trainer import make_trainer
+    from rpucc.runs.trainer import make_trainer, note_not_held
     from rpucc.terminal import ProgressBar, say
 
     machine, data = _machine(run, task)
     trainer = make_trainer(machine, 1, task.batch_size)
     if done := machine.counters.epoch:
         say(f"{task.title}: goes on after {counted(done, 'epoch')}")
+    note_not_held(run, trainer)
     keeper = Keeper(run, machine)
     with ProgressBar() as shown, keeper:
         trainer.fit(
@@ -175,7 +176,9 @@ def read_run(folder: RunFolder) -> Run:
     if record.origin is not None:
         raise CheckpointError(f"{folder.path}: starts from another run (--from), not from a model")
     configuration = _stored_configuration(folder) or _derived_configuration(folder, record)
-    return Run(configuration, record.seed, tuple(_epochs(folder)), record.rpucc)
+    about = folder.circumstances()
+    made: dict[str, Any] = {key: about[key] for key in ("machine", "versions") if key in about}
+    return Run(configuration, record.seed, tuple(_epochs(folder)), record.rpucc, made)
 
 
 def _epochs(folder: RunFolder) -> list[dict[str, float]]:

@@ -39,12 +39,20 @@ class Trained:
         return Program.load(self.program)
 
     def load_machine(self, program: Program, *, trusted: bool = False) -> Machine:
-        """Make the machine as the checkpoint has it; trusted: the user gave --trust."""
+        """Make the machine as the checkpoint has it; trusted: the user gave --trust.
+
+        Says on standard error where this process would not have trained it to the same bits.
+        """
         from rpucc.runs.admission import admit
+        from rpucc.runs.same_bits import elsewhere
         from rpucc.runtime.checkpoint import load_checkpoint
+        from rpucc.terminal import say
 
         admit(program, str(self.run.path if self.run else self.program), trusted=trusted)
-        return load_checkpoint(self.checkpoint, program)
+        machine = load_checkpoint(self.checkpoint, program)
+        if (line := elsewhere(self.run)) is not None:
+            say(line)
+        return machine
 
     def read_checkpoint(self, program: Program) -> Checkpoint:
         """Read the checkpoint to look at it: nothing of its devices is made or imported."""

@@ -12,13 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import llvmlite.binding
-
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.step_check import check_step
 from rpucc.runtime.kernels.coincidences.update import update as counted_update
 from rpucc.runtime.kernels.generated import fill, generated
+from rpucc.runtime.kernels.jit import compiled_for
 
 
 def compile_update(device: Device, *, masked: bool = False) -> Callable[..., int]:
@@ -259,5 +258,5 @@ _SCATTER = """for q in range(n):
 
 
 def _has_expand() -> bool:
-    features = llvmlite.binding.get_host_cpu_features()
-    return bool(features.get("avx512f"))
+    _, features = compiled_for()
+    return "avx512f" in features

@@ -24,6 +24,7 @@ from typing import Any
 import numba
 
 from rpucc.files import write_whole
+from rpucc.runtime.kernels.jit import OPTIONS
 
 
 def generated(
@@ -71,7 +72,7 @@ def _jit(function: Callable[..., Any], module: str) -> Any:
     own: Any = function
     copy = FunctionType(own.__code__, own.__globals__, own.__name__)
     copy.__module__ = module
-    return numba.njit(nogil=True, fastmath=True, error_model="numpy")(copy)
+    return numba.njit(**OPTIONS)(copy)
 
 
 def _kernel_sources() -> str:

@@ -2,7 +2,7 @@
 
 `fastmath` is on: the kernels work on finite float32 data (inputs are checked before they get
 here), and reassociation is what lets LLVM vectorise sums and maxima. The compiled code is fixed
-once cached, so results stay reproducible on one machine.
+once cached, so results stay reproducible on one machine; `rpucc.portable` fixes it for all.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import llvmlite.binding
 import numba
+from numba.core.registry import cpu_target
 
 from rpucc.runtime.kernels import bits
+from rpucc.runtime.kernels.libraries import use_own_copies
 from rpucc.runtime.kernels.stamps import KernelCache
 from rpucc.runtime.scalars import floats
 
@@ -25,7 +27,7 @@ def _use_whole_vectors() -> None:
     """Let LLVM use 512-bit vectors where the processor has them.
 
     For some processors (Ice Lake) it prefers 256 bits; Philox and the normals take 40 % less time
-    with 512. Whoever set NUMBA_CPU_FEATURES has decided otherwise.
+    with 512. Whoever set NUMBA_CPU_FEATURES, as `rpucc.portable` does, has decided otherwise.
     """
     features = llvmlite.binding.get_host_cpu_features()
     if numba.config.CPU_FEATURES is None and features.get("avx512f"):  # type: ignore[attr-defined]
@@ -33,8 +35,23 @@ def _use_whole_vectors() -> None:
         numba.config.CPU_FEATURES = wanted  # type: ignore[attr-defined]
 
 
+use_own_copies()
 _use_whole_vectors()
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+
+
+def _fast_math() -> bool | set[str]:
+    """What LLVM may do to floats: anything; for a level of instructions, only what it fixes.
+
+    Estimates of 1 / x and 1 / sqrt(x), which are refined then, have other digits on processors of
+    Intel and AMD. A level (x86-64-v3) is for all of them, so divisions and roots are whole.
+    """
+    if str(numba.config.CPU_NAME).startswith("x86-64"):  # type: ignore[attr-defined]
+        return {"nnan", "ninf", "nsz", "reassoc", "contract"}
+    return True
+
+
+OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": _fast_math(), "error_model": "numpy"}
+"""Numba's, of every kernel and of what is compiled into one."""
 _SCALARS = "rpucc.runtime.scalars."
 _INTRINSICS = {floats.bits_of: bits.bits_of, floats.float_of: bits.float_of}
 
@@ -53,7 +70,7 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    compiled: Any = numba.njit(**_OPTIONS, **options)(_with_callees(function))
+    compiled: Any = numba.njit(**OPTIONS, **options)(_with_callees(function))
     compiled._cache = KernelCache(compiled.py_func)
     made: Callable[..., Any] = compiled
     return made
@@ -78,6 +95,15 @@ def _is_scalar(what: object) -> bool:
 @cache
 def _callee(function: Callable[..., Any]) -> Callable[..., Any]:
     return _INTRINSICS.get(function) or inlined(function)
+
+
+def compiled_for() -> tuple[str, frozenset[str]]:
+    """The processor that kernels are compiled for and its features, by LLVM's names.
+
+    Not always the one at hand: NUMBA_CPU_NAME and NUMBA_CPU_FEATURES choose another.
+    """
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return name, frozenset(each[1:] for each in features.split(",") if each.startswith("+"))
 
 
 def machine_code(compiled: Callable[..., Any], *arguments: object) -> Callable[..., Any]:

@@ -75,6 +75,7 @@ def _differences(comparison: Comparison) -> Markup:
         "Every key that they do not have alike, of how they were trained, of the target with all "
         "its defaults, and of what they were made with.",
         scrolling(table(headings, rows), "Differences"),
+        tag("p", comparison.bits) if comparison.bits is not None else None,
     )
 
 

@@ -53,6 +53,8 @@ class Comparison:
     """Runs in the order in which they were given."""
 
     runs: tuple[ComparedRun, ...]
+    bits: str | None = None
+    """A line that says why runs of one seed would not give the same bits, where that is so."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,6 +100,7 @@ class Comparison:
                 }
                 for each in self.differences
             ],
+            "bits": self.bits,
         }
 
 

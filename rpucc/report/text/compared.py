@@ -28,6 +28,8 @@ def as_tables(comparison: Comparison) -> list[RenderableType]:
         found.append(table)
     else:
         found.append(SAME)
+    if comparison.bits is not None:
+        found += ["", comparison.bits]
     table = new_table(*HEADINGS, numeric=range(1, len(HEADINGS)))
     for row in results(comparison.runs):
         table.add_row(*row)
