@@ -20,7 +20,7 @@ from rpucc.report.runs.comparison import ComparedRun, Comparison
 from rpucc.report.runs.run_report import History
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
-from rpucc.runs.same_bits import apart
+from rpucc.runs.same_bits import apart, is_portable
 from rpucc.runs.shown import epoch_metrics, flattened, folder_name, steps, text_of
 from rpucc.runs.trained import trained_run
 
@@ -85,7 +85,7 @@ def _run(name: str) -> tuple[ComparedRun, dict[str, Any]]:
     called = folder_name(trained)
     run = ComparedRun(
         History(called, metrics, (), steps(trained, metrics)),
-        "" if record is None else repeat_command(record, called),
+        "" if record is None else repeat_command(record, called, portable=is_portable(about)),
         _settings(record, state.seed),
         _texts(program.target.model_dump(mode="json", by_alias=True, exclude={"description"})),
         _circumstances(program, about),

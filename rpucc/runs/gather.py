@@ -19,6 +19,7 @@ from rpucc.report.text.training import trained_text
 from rpucc.runs.layer_record import read_layer_records
 from rpucc.runs.record import read_json
 from rpucc.runs.repeat import repeat_command
+from rpucc.runs.same_bits import is_portable
 from rpucc.runs.shown import epoch_metrics, flattened, folder_name, steps, text_of
 from rpucc.runs.trained import trained_run
 from rpucc.runs.trainer import make_trainer
@@ -105,6 +106,7 @@ def gather(
         folder_name(trained), metrics, _records(trained, machine, missing), steps(trained, metrics)
     )
     classes = () if trained.run is None else trained.run.data_classes()
+    held = trained.run is not None and is_portable(trained.run.circumstances())
     dataset = _data(program, classes, record, data, data_dir, missing)
     return RunReport(
         history=history,
@@ -115,7 +117,7 @@ def gather(
         ),
         settings=tuple(_settings(trained)),
         target=as_toml(program.target),
-        command="" if record is None else repeat_command(record, history.name),
+        command="" if record is None else repeat_command(record, history.name, portable=held),
         layers=tuple(
             LayerReport(
                 array.layer,

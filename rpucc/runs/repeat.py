@@ -19,14 +19,17 @@ OF_THE_RUN = ("target", "seed")
 """Options that a training does not take where it starts from another run."""
 
 
-def repeat_command(record: Record, folder: str) -> str:
-    """Return a line for a shell that trains the same again, into a new folder beside the run's."""
+def repeat_command(record: Record, folder: str, *, portable: bool) -> str:
+    """Return a line for a shell that trains the same again, into a new folder beside the run's.
+
+    portable: whether the run was.
+    """
     words = ["rpucc", "train"]
     if record.origin is None:
         words += [record.model, *_compiling(record)]
     else:
         words += ["--from", str(record.origin.get("run", ""))]
-    words += [*_options(record), "-o", f"{folder}-again"]
+    words += [*_options(record), *(["--portable"] if portable else []), "-o", f"{folder}-again"]
     return shlex.join(words)
 
 

@@ -16,7 +16,7 @@ def configuration(report: RunReport) -> Markup:
         "configuration",
         "Configuration",
         "What was trained and how. The command trains it again; with the same versions, on the "
-        "same kind of processor, to the same bits.",
+        "same kind of processor or with --portable, to the same bits.",
         command(report.command),
         scrolling(settings_table(report.settings), "Settings"),
         tag(
