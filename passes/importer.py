@@ -156,10 +156,18 @@ def drop_notes(model: ir.Model) -> None:
 
     The range of the data is a user's to say.
     """
-    for holder in (model, *model.graph):
-        for key in [key for key in holder.metadata_props if key.startswith("rpucc.")]:
+    functions = model.functions.values()
+    nodes = [*model.graph.all_nodes(), *(node for each in functions for node in each.all_nodes())]
+    values = (*model.graph.inputs, *model.graph.initializers.values())
+    notes = [model.metadata_props, model.graph.metadata_props]
+    notes += [function.metadata_props for function in functions]
+    notes += [value.metadata_props for value in values]
+    notes += [node.metadata_props for node in nodes]
+    notes += [value.metadata_props for node in nodes for value in node.outputs]
+    for held in notes:
+        for key in [key for key in held if key.startswith("rpucc.")]:
             if key not in (INPUT_RANGE_KEY, INITIAL_WEIGHTS, LEFT_OUT):
-                del holder.metadata_props[key]
+                del held[key]
 
 
 def check_file(model: ir.Model) -> None:

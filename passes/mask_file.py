@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rpucc.errors import TargetError, one_line
 from rpucc.layer_rules import Names, known_names
 from rpucc.masks import find_mask
+from rpucc.npy_header import npy_header
 from rpucc.origins.matrix import rows_of
 from rpucc.origins.notes import matrix_origin_of
 
@@ -41,7 +42,7 @@ class MaskFile:
         except FileNotFoundError:
             beside = f" beside the target's file in {one_line(folder)}, nor" if folder else ""
             raise TargetError(f"{self.where}: no such file{beside} in the current folder") from None
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  as below
             reason = getattr(error, "strerror", None) or "is no .npz archive"
             raise TargetError(f"{self.where}: {one_line(reason)}; {ADVICE}") from None
         names = self._archive.namelist()
@@ -114,9 +115,8 @@ def _check_form(
 def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return the shape and type of an array in the .npy format."""
     version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0
-    shape, _, kind = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(stream)
-    return tuple(shape), kind
+    shape, _, kind = npy_header(stream, version)
+    return shape, kind
 
 
 def _shapes(layer: AnalogLayer) -> Iterator[tuple[tuple[int, ...], str]]:

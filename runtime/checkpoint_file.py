@@ -10,22 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from rpucc import arguments, run_files
+from rpucc import arguments, checked, run_files
 from rpucc.batch_norms import fixed_statistics, statistics_of
 from rpucc.errors import CheckpointError, OutputError, one_line
 from rpucc.files import write_whole
 from rpucc.layers import analog_layers
 from rpucc.program import Program
-from rpucc.runtime.counters import MAX_SEED, MOST_DRAWS, Counters
-from rpucc.runtime.metrics import EpochMetrics
-from rpucc.runtime.tallies import COUNTS
+from rpucc.runtime.checkpoint_schema import CheckpointNotes, CountersNote
+from rpucc.runtime.counters import Counters
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -38,14 +38,10 @@ def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
     """Write a state of a program's machine, whole or not at all; raises OutputError."""
     from safetensors.numpy import save
 
-    counters = asdict(found.counters)
-    counters["reads"] = found.counters.reads.tolist()
-    if not counters["earlier"]:
-        del counters["earlier"]  # most trainings have none, and earlier versions knew none
-    if not counters["layers"]:
-        del counters["layers"]  # the same
-    if not counters["loss_weight"]:
-        del counters["loss_weight"]
+    counters = CountersNote.of(found.counters).model_dump()
+    for key in ("earlier", "layers", "loss_weight"):
+        if not counters[key]:
+            del counters[key]  # most trainings have none, and earlier versions knew none
     metadata = {
         "format": FORMAT,
         "program": program_digest(program),
@@ -114,26 +110,20 @@ def read_checkpoint(path: Path | str, program: Program) -> Checkpoint:
     Raises CheckpointError where the file is not a checkpoint, is damaged or is another program's.
     """
     path = Path(path)
-    metadata, tensors = _read(path)
-    if metadata["program"] != program_digest(program):
+    notes, tensors = _read(path)
+    if notes.program != program_digest(program):
         raise CheckpointError(
             f"{path}: the checkpoint belongs to another program; use the program.rpu.onnx that was "
             "written beside it"
         )
-    try:
-        seed = _seed(metadata["seed"])
-        counters, history = _counters(metadata["counters"]), _history(metadata["history"])
-    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: the checkpoint's metadata is damaged: {one_line(error)}"
-        ) from error
     _check_tensors(program, tensors, path)
-    if metadata.get("tensors", tensors_digest(tensors)) != tensors_digest(tensors):
+    if notes.tensors not in (None, tensors_digest(tensors)):
         raise CheckpointError(
             f"{path}: the checkpoint's weights are not those that were written (their SHA-256 is "
             "another); the file is damaged: copy it again, or train again"
         )
-    return Checkpoint(seed, counters, history, tensors)
+    history = [metrics.reproducible() for metrics in notes.history]
+    return Checkpoint(notes.seed, notes.counters.counters(), history, tensors)
 
 
 def program_beside(path: Path) -> Program:
@@ -158,53 +148,6 @@ def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _seed(text: object) -> int:
-    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20):
-        raise ValueError("the seed is no number")
-    seed = int(text)
-    if seed > MAX_SEED:
-        raise ValueError(f"seed {seed}")
-    return seed
-
-
-def _counters(text: str) -> Counters:
-    """Counters from their JSON; raises ValueError, TypeError or KeyError where it is damaged."""
-    found = json.loads(text)
-    real, others = ("loss_sum", "loss_weight"), ("reads", "layers")
-    sums = [found.get(key, 0.0) if isinstance(found, dict) else None for key in real]
-    whole = [
-        *found["reads"],
-        *_layer_counts(found),
-        *(v for k, v in found.items() if k not in (*real, *others)),
-    ]
-    if (
-        not all(type(value) is int and 0 <= value < 2**63 for value in whole)
-        or len(found["reads"]) != 3
-        or not all(type(value) is float for value in sums)
-        or max(found.get(key, 0) for key in ("epoch", "done", "sample", "earlier")) > MOST_DRAWS
-    ):
-        raise ValueError("its counters are none")
-    return Counters(**{**found, "reads": np.array(found["reads"], np.int64)})
-
-
-def _layer_counts(found: dict[str, Any]) -> list[Any]:
-    """All counts of layers, one after the other; raises ValueError."""
-    layers = found.get("layers", {})
-    if not isinstance(layers, dict) or not all(
-        isinstance(counts, list) and len(counts) == COUNTS for counts in layers.values()
-    ):
-        raise ValueError("its counts of layers are none")
-    return [count for counts in layers.values() for count in counts]
-
-
-def _history(text: str) -> list[dict[str, Any]]:
-    """The metrics of the epochs from their JSON; raises as `_counters`."""
-    found = json.loads(text)
-    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
-        raise TypeError("its history is none")
-    return [EpochMetrics.from_record(record).reproducible() for record in found]
-
-
 def program_digest(program: Program) -> str:
     """SHA-256 of the program as it is saved (its weights included)."""
     import onnx_ir as ir
@@ -213,7 +156,7 @@ def program_digest(program: Program) -> str:
     return hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
+def _read(path: Path) -> tuple[CheckpointNotes, dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -222,18 +165,22 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             outer = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = json.loads(outer["rpucc"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        metadata = checked.parsed(outer["rpucc"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of rpucc, or damaged ({type(error).__name__})"
         ) from error
-    needed = ("format", "program", "seed", "counters", "history")
-    if not isinstance(metadata, dict) or any(key not in metadata for key in needed):
+    if not isinstance(metadata, dict) or "format" not in metadata:
         raise CheckpointError(f"{path}: not a checkpoint of rpucc")
     if metadata["format"] != FORMAT:
         found = one_line(metadata["format"])
         raise CheckpointError(f"{path}: checkpoint format '{found}', this rpucc reads '{FORMAT}'")
-    return metadata, tensors
+    try:
+        return CheckpointNotes.model_validate(metadata), tensors
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{path}: the checkpoint's metadata are damaged: {checked.said(error)}"
+        ) from None
 
 
 def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NamedTuple
 
+from rpucc.checked import Count, Number, Positive, Share
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -44,27 +46,28 @@ class StepMetrics(NamedTuple):
 class EpochMetrics:
     """What one epoch did.
 
-    Errors are fractions of the labels, of which a sample may have one a pixel or output (None for
+    The types say what a record may hold where it is read from a file. Errors are fractions of the
+    labels, of which a sample may have one a pixel or output (None for
     regression); `seconds` and the rate are not reproducible.
     """
 
-    epoch: int
-    samples: int
-    train_loss: float
-    train_error: float | None
-    test_loss: float
-    test_error: float | None
-    pulses_per_weight: float
-    reads: int
-    saturated_reads: int
-    rereads: int
-    lr: float | None = None
+    epoch: Positive
+    samples: Count
+    train_loss: Number
+    train_error: Share | None
+    test_loss: Number
+    test_error: Share | None
+    pulses_per_weight: Number
+    reads: Count
+    saturated_reads: Count
+    rereads: Count
+    lr: Number | None = None
     """The epoch's learning rate; None in records older than this field."""
-    validation_loss: float | None = None
+    validation_loss: Number | None = None
     """Of the validation samples, as `test_loss`; None where there were none."""
-    validation_error: float | None = None
-    top_k: int | None = None
-    test_top_k_error: float | None = None
+    validation_error: Share | None = None
+    top_k: Positive | None = None
+    test_top_k_error: Share | None = None
     """Share of the test labels that are not among the `top_k` largest outputs; None where nobody
     asked."""
     seconds: float = 0.0
@@ -81,23 +84,9 @@ class EpochMetrics:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> EpochMetrics:
-        """From what `reproducible` gave; raises ValueError or TypeError where it is none of it."""
-        known = {field.name: str(field.type) for field in fields(cls)}
-        found = {key: value for key, value in record.items() if key in known}
-        for key, value in found.items():
-            if not _fits(known[key], value):
-                what = "count" if known[key] == "int" else "number"
-                raise ValueError(f"{key} is {str(value)[:60]!r}, no {what}")
-        return cls(**found)
-
-
-def _fits(kind: str, value: Any) -> bool:
-    """Whether a value of JSON is what a field holds: a count, a number, or None where it may be."""
-    if value is None:
-        return "None" in kind
-    if kind.startswith("int"):
-        return type(value) is int and 0 <= value < 2**63
-    return type(value) is float or (type(value) is int and abs(value) < 2**63)
+        """From what `reproducible` gave, which was checked where it was read."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in record.items() if key in known})
 
 
 Ended = Literal["complete", "stopped early", "interrupted", "failed"]

@@ -235,23 +235,29 @@ def _check_external(tensor: onnx.TensorProto, label: str, folder: Path) -> None:
     """Refuse a weight whose file is missing, too short, or outside the model's own folder."""
     location = _external_location(tensor)
     what = f"{label}: weight {tensor.name!r}"
+    shown = location[:100]
     root = folder.resolve()
     path = root / location
-    if not location or Path(location).is_absolute() or not path.resolve().is_relative_to(root):
-        raise ModelError(
-            f"{what}: its data file {location!r} lies outside the model's folder, which is refused"
-        )
-    if not path.is_file():
-        raise ModelError(
-            f"{what}: its data file {location!r} is missing: it belongs beside the model"
-        )
+    try:
+        inside = path.resolve().is_relative_to(root)
+        if not location or Path(location).is_absolute() or not inside:
+            raise ModelError(
+                f"{what}: its data file {shown!r} lies outside the model's folder, which is refused"
+            )
+        if not path.is_file():
+            raise ModelError(
+                f"{what}: its data file {shown!r} is missing: it belongs beside the model"
+            )
+    except (OSError, ValueError, RuntimeError) as error:  # no name for a file, or links in a ring
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise ModelError(f"{what}: its data file {shown!r}: {reason}") from None
     entries = _external_entries(tensor)
     try:
         end = int(entries.get("offset") or 0) + int(entries.get("length") or 0)
     except ValueError as error:
-        raise ModelError(f"{what}: offset or length in {location!r} is no number") from error
+        raise ModelError(f"{what}: offset or length in {shown!r} is no number") from error
     if end > path.stat().st_size:
         raise ModelError(
-            f"{what}: its data file {location!r} is cut off: it has {path.stat().st_size:,} bytes, "
+            f"{what}: its data file {shown!r} is cut off: it has {path.stat().st_size:,} bytes, "
             f"and this weight ends at {end:,}"
         )

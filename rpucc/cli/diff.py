@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from rpucc.checked import MOST_BYTES, parsed
 from rpucc.cli import options
 from rpucc.errors import ModelError
-from rpucc.files import refuse_device
+from rpucc.files import read_whole, refuse_device
 
 
 @click.command("diff")
@@ -30,7 +31,7 @@ def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
     """
     from rpucc.report.text.diff import diff as compare
 
-    found = compare(_program(plan_a), _program(plan_b))
+    found = compare(read_described(plan_a), read_described(plan_b))
     if as_json:
         from rpucc.outputs import print_json
 
@@ -44,7 +45,7 @@ def diff(plan_a: str, plan_b: str, exit_code: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _program(name: str) -> dict[str, Any]:
+def read_described(name: str) -> dict[str, Any]:
     """Return what a JSON file, a program or a run folder carries as plain data; ModelError."""
     data = _from_json(Path(name))
     if data is not None:
@@ -65,11 +66,13 @@ def _from_json(path: Path) -> dict[str, Any] | None:
             refuse_device(file)
             if file.read(64).lstrip()[:1] != b"{":
                 return None
-        data = json.loads(path.read_bytes(), parse_int=_integer)
+        content = read_whole(path, MOST_BYTES)
     except OSError:  # for the loader of programs to say
         return None
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: no valid JSON: {error}") from None
+    try:
+        data = parsed(content, _integer)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from None
     data = data if "plan" in data else {"plan": data}
     problem = _problem(data)
     if problem is not None:

@@ -20,6 +20,7 @@ from rpucc.compiler.option_values import BALANCED, SHAPE, class_weights, interva
 from rpucc.compiler.options import CompileOptions
 from rpucc.compiler.takes_options import takes_options
 from rpucc.errors import (
+    ArgumentError,
     ModelError,
     PassError,
     TargetError,
@@ -315,7 +316,10 @@ def _input_range(model: ir.Model, options: CompileOptions) -> tuple[float, float
     text = model.metadata_props.get("rpucc.input_range")
     if text is None or options.mean is not None or options.std is not None:
         return DEFAULT_INPUT_RANGE
-    return interval("the model's metadata rpucc.input_range", text.split())
+    try:
+        return interval("metadata rpucc.input_range", text[:60].split())
+    except ArgumentError as error:
+        raise ModelError(f"{label_of(model)}: {error}; --input-range gives another") from None
 
 
 def _is_cheap(model: ir.Model) -> bool:

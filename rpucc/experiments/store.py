@@ -6,14 +6,14 @@ without the run folders. Not for writing files: that is rpucc.cli.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rpucc.errors import ExperimentError
-from rpucc.experiments.outcome import Metrics, Outcome, RowOutcome, Run
+from pydantic import ValidationError
+
+from rpucc.checked import parsed, said, table_rows
+from rpucc.errors import ExperimentError, one_line
+from rpucc.experiments.outcome import Outcome, RowOutcome, Run
+from rpucc.experiments.store_schema import ResultsNote, TitleNote, checked_epochs
 from rpucc.report.csv import table_csv
 
 RESULTS, METRICS = "results.json", "metrics.csv"
@@ -78,60 +78,55 @@ def stored_runs(results_text: str, metrics_text: str, source: str) -> list[Run]:
     Raises ExperimentError, naming `source`, where they are damaged or do not belong together.
     """
     try:
-        found = json.loads(results_text)
-        epochs: dict[tuple[str, int], list[Metrics]] = {}
-        for row in csv.DictReader(io.StringIO(metrics_text)):
-            key = row["row"], int(row["seed"])
-            epochs.setdefault(key, []).append(parsed(row, ("row", "seed")))
-        return [
-            _run(run, epochs.get((row["name"], int(run["seed"])), []))
-            for row in found["rows"]
-            for run in row["runs"]
-        ]
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+        return _runs(results_text, metrics_text)
+    except ValueError as error:
         raise ExperimentError(
-            f"{source}: the stored results are damaged ({type(error).__name__}: {error}); remove "
-            f"{RESULTS} and {METRICS}, the next run writes them again"
+            f"{source}: the stored results are damaged ({error}); remove {RESULTS} and {METRICS}, "
+            "the next run writes them again"
         ) from None
+
+
+def _runs(results_text: str, metrics_text: str) -> list[Run]:
+    found = _results(results_text)
+    epochs: dict[tuple[str, str], list[dict[str, str]]] = {}
+    try:
+        for row in table_rows(metrics_text):
+            key = row.pop("row", ""), row.pop("seed", "")
+            epochs.setdefault(key, []).append(row)
+    except ValueError as error:
+        raise ValueError(f"{METRICS}: {error}") from None
+    runs = []
+    for each in found.rows:
+        for run in each.runs:
+            where = f"{METRICS}: row {one_line(each.name)!r}, seed {run.seed}"
+            try:
+                lines = checked_epochs(epochs.get((each.name, str(run.seed)), []))
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
+            if len(lines) != run.epochs:
+                raise ValueError(f"{where}: {run.epochs} epochs expected, {len(lines)} found")
+            configuration = run.configuration.model_dump()
+            runs.append(Run(configuration, run.seed, tuple(lines), run.rpucc, run.made_with))
+    return runs
+
+
+def _results(text: str) -> ResultsNote:
+    try:
+        return ResultsNote.model_validate(parsed(text))
+    except ValidationError as error:
+        raise ValueError(f"{RESULTS}: {said(error)}") from None
+    except ValueError as error:
+        raise ValueError(f"{RESULTS}: {error}") from None
 
 
 def stored_digest(results_text: str) -> str | None:
     """Return the digest of the data set that stored results come from; None where damaged."""
     try:
-        digest = json.loads(results_text)["data"]["digest"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return _results(results_text).data.digest
+    except ValueError:
         return None
-    return digest if isinstance(digest, str) else None
 
 
-def parsed(row: Mapping[str, str | None], leave_out: Iterable[str] = ()) -> Metrics:
-    """Return a row of a metrics file as numbers: whole ones stay whole, empty ones are left out.
-
-    Raises ValueError where a number is none, or the epoch or the test error is missing.
-    """
-    skipped = set(leave_out)
-    numbers = {k: _number(v) for k, v in row.items() if k not in skipped and v not in ("", None)}
-    if "epoch" not in numbers or "test_error" not in numbers:
-        raise ValueError("a line of the metrics lacks its epoch or its test error")
-    return numbers
-
-
-def _number(text: str | None) -> float:
-    text = str(text)
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
-
-
-def _run(found: Mapping[str, Any], epochs: list[Metrics]) -> Run:
-    if len(epochs) != found["epochs"]:
-        raise ValueError(f"{found['epochs']} epochs expected, {len(epochs)} found")
-    made = dict(found.get("made_with", {}))
-    run = Run(dict(found["configuration"]), int(found["seed"]), tuple(epochs), found["rpucc"], made)
-    _ = run.fingerprint  # a configuration with NaN has none
-    return run
+def stored_title(results_text: str) -> TitleNote:
+    """Return what a list of experiments shows of one; ValueError where damaged."""
+    return TitleNote.model_validate(parsed(results_text))

@@ -13,9 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from rpucc import checked
 from rpucc.errors import CheckpointError, ModelError
 from rpucc.experiments.ablation import Ablation, Figure, RowPlan
 from rpucc.experiments.configuration import UNNEEDED, fingerprint, model_name
+from rpucc.experiments.schema import Percent
 from rpucc.runs.ablation import AblationRows, AblationWish
 from rpucc.runs.record import read_json
 from rpucc.runs.tasks import digest_of
@@ -31,6 +35,9 @@ READS = "reads.json"
 
 UNREACHED = 1e6
 """The bound of a BoundedRead that has none: the largest that a target may have."""
+
+MEASURED = TypeAdapter(dict[checked.Text, Percent])
+"""Checks that file."""
 
 Measure = Callable[[RowPlan, int], float]
 """Row and seed -> error in percent."""
@@ -156,6 +163,6 @@ def _known(path: Path) -> dict[str, float]:
     """Return what was measured before; raises CheckpointError for a damaged file."""
     found = read_json(path) if path.is_file() else {}
     try:
-        return {key: float(value) for key, value in found.items()}
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: is damaged ({error}); remove it") from None
+        return MEASURED.validate_python(found)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: is damaged: {checked.said(error)}; remove it") from None

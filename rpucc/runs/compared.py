@@ -89,7 +89,7 @@ def _run(name: str) -> tuple[ComparedRun, dict[str, Any]]:
         _settings(record, state.seed),
         _texts(program.target.model_dump(mode="json", by_alias=True, exclude={"description"})),
         _circumstances(program, about),
-        _seconds(about),
+        None if trained.run is None else trained.run.circumstances().timings.training_seconds,
     )
     return run, about
 
@@ -114,12 +114,6 @@ def _circumstances(program: Program, about: Mapping[str, Any]) -> dict[str, str]
 
 def _shortened(found: re.Match[str]) -> str:
     return found[0][:DIGITS]
-
-
-def _seconds(about: Mapping[str, Any]) -> float | None:
-    timings = about.get("timings")
-    found = timings.get("training_seconds") if isinstance(timings, Mapping) else None
-    return float(found) if isinstance(found, int | float) else None
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

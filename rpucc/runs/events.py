@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
+from rpucc.checked import AtLeast0
 from rpucc.errors import OutputError
 from rpucc.runs.about import now
 from rpucc.runs.json_lines import read_lines
 
-KINDS = ("started", "recalibrated", "resumed", "epoch", "interrupted", "failed", "finished")
+Kind = Literal["started", "recalibrated", "resumed", "epoch", "interrupted", "failed", "finished"]
 
 
 @dataclass(frozen=True)
 class Event:
     """One line."""
 
-    kind: str
+    kind: Kind
     epoch: int = 0
     """Complete epochs."""
     samples: int = 0
@@ -57,6 +60,16 @@ def append(path: Path, event: Event) -> None:
         raise OutputError(f"{path}: cannot write: {error.strerror or error}") from error
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the events; lines that are none are passed over."""
-    return read_lines(path, lambda entry: entry.get("event") in KINDS)
+class _Line(BaseModel):
+    """A line, of that what is read again."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event: Kind
+    seconds: AtLeast0 | None = None
+
+
+def training_times(path: Path) -> list[float]:
+    """Return the seconds that the training of each epoch took; lines that are none are left out."""
+    lines = read_lines(path, _Line)
+    return [e.seconds for e in lines if e.event == "epoch" and e.seconds is not None]

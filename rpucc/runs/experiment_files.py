@@ -5,7 +5,6 @@ Not for what is in them: rpucc.experiments.store and rpucc.report.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,15 +69,16 @@ def write_plans(
 
 def write_index(output: Path) -> None:
     """Write the page that lists the experiments in a folder."""
-    from rpucc.experiments.store import RESULTS
+    from rpucc.checked import read_text
+    from rpucc.experiments.store import RESULTS, stored_title
     from rpucc.report.experiments.page import Entry, index_page
 
     entries = []
     for path in sorted(output.glob(f"*/{RESULTS}")):
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            entries.append(Entry(path.parent.name, str(found["title"]), str(found["state"])))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            found = stored_title(read_text(path))
+        except ValueError:
             continue  # not ours, or damaged: its own command says so
+        entries.append(Entry(path.parent.name, found.title, found.state))
     others = sorted(page.name for page in output.glob("*.md") if page.name != PAGE)
     write_text(output / PAGE, index_page(entries, others))

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rpucc.errors import RpuccError, TargetError, UsageError
+from rpucc.errors import ExperimentError, RpuccError, TargetError, UsageError
 from rpucc.runs.tasks import Task, digest_of, read_run, run_folders
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class Version:
         """The digest of the data; where nothing is trained, stored results may say it."""
         from rpucc.experiments.store import RESULTS, stored_digest
 
-        stored = self.folder / RESULTS
-        if self.wish.report and self.wish.data is None and stored.is_file():
-            found = stored_digest(stored.read_text(encoding="utf-8"))
+        results = self.folder / RESULTS
+        if self.wish.report and self.wish.data is None and results.is_file():
+            found = stored_digest(results.read_text(encoding="utf-8", errors="replace"))
             if found is not None:
                 return found
         return digest_of(self.training.data, self.wish.data_dir)
@@ -162,7 +162,7 @@ def known_runs(wish: Wish, version: Version | None = None) -> Known:
                 if place not in wish.further:
                     raise
                 say(f"left out: {error}")
-    for run in _stored(version.folder) if version is not None else ():
+    for run in stored(version.folder) if version is not None else ():
         _keep(known, run)
     return known
 
@@ -173,15 +173,20 @@ def _keep(known: Known, run: Run) -> None:
         known[key] = run
 
 
-def _stored(folder: Path) -> list[Run]:
+def stored(folder: Path) -> list[Run]:
+    """Return the runs in an experiment's stored results; ExperimentError where damaged."""
+    from rpucc.checked import read_text
     from rpucc.experiments.store import METRICS, RESULTS, stored_runs
 
     results, metrics = folder / RESULTS, folder / METRICS
     if not (results.is_file() and metrics.is_file()):
         return []
-    first, second = (
-        path.read_text(encoding="utf-8", errors="replace") for path in (results, metrics)
-    )
+    try:
+        first, second = read_text(results), read_text(metrics)
+    except ValueError as error:
+        raise ExperimentError(
+            f"{folder}: the stored results are damaged ({error}); remove {RESULTS} and {METRICS}"
+        ) from None
     return stored_runs(first, second, str(folder))
 
 

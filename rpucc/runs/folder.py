@@ -23,7 +23,7 @@ from rpucc.target.write import as_toml
 
 if TYPE_CHECKING:
     from rpucc.program import Program
-    from rpucc.runs.record import Record
+    from rpucc.runs.record import Circumstances, Record
 
 EVENTS = "events.out.tfevents.*"
 """TensorBoard's files, in `RunFolder.curves`."""
@@ -130,8 +130,7 @@ class RunFolder:
 
     def data_digest(self) -> str | None:
         """The SHA-256 of the data that run.json has; None in folders of earlier versions."""
-        found = self._unchecked().get("data_digest")
-        return found if isinstance(found, str) else None
+        return self.circumstances().data_digest
 
     def data_name(self) -> str | None:
         """What run.json calls the data; None where it does not say."""
@@ -140,14 +139,20 @@ class RunFolder:
 
     def data_classes(self) -> tuple[str, ...]:
         """The names of the classes that were trained on, by number; empty where they had none."""
-        found = self._unchecked().get("data_classes")
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-            return ()
-        return tuple(found)
+        return tuple(self.circumstances().data_classes)
 
-    def circumstances(self) -> dict[str, Any]:
-        """What run.json says, unchecked, with machine and versions; empty where there is none."""
-        return self._unchecked()
+    def circumstances(self) -> Circumstances:
+        """Return what run.json says beside the arguments; raises CheckpointError.
+
+        Of a folder without one as of an early version's.
+        """
+        from rpucc.runs.record import Circumstances, read_circumstances
+
+        return read_circumstances(self.record) if self.record.is_file() else Circumstances()
+
+    def made_with(self) -> dict[str, Any]:
+        """What run.json says of "machine" and "versions", unchecked; empty where it does not."""
+        return {k: v for k, v in self._unchecked().items() if k in ("machine", "versions")}
 
     def write_machine(self, **found: Any) -> None:
         """Write keys of run.json's "machine" anew."""

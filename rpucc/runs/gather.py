@@ -106,7 +106,7 @@ def gather(
         folder_name(trained), metrics, _records(trained, machine, missing), steps(trained, metrics)
     )
     classes = () if trained.run is None else trained.run.data_classes()
-    held = trained.run is not None and is_portable(trained.run.circumstances())
+    held = trained.run is not None and is_portable(trained.run.made_with())
     dataset = _data(program, classes, record, data, data_dir, missing)
     return RunReport(
         history=history,

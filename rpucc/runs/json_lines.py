@@ -5,27 +5,30 @@ Not for what the lines say: events.py, step_log.py. layers.jsonl is stricter: la
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rpucc.checked import MOST_BYTES, parsed
+from rpucc.files import read_whole
+
+Line = TypeVar("Line", bound=BaseModel)
 
 
-def read_lines(path: Path, fits: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-    """Return the objects that fit; what is none, as the end that a killed writer left, is left out.
+def read_lines(path: Path, schema: type[Line]) -> list[Line]:
+    """Return the lines that fit; what is none, as the end that a killed writer left, is left out.
 
     None for a file that is not there, or cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = read_whole(path, MOST_BYTES).decode(errors="replace")
     except OSError:
         return []
     found = []
-    for line in lines:
+    for line in text.splitlines():
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
+            found.append(schema.model_validate(parsed(line)))
+        except (ValidationError, ValueError):
             continue
-        if isinstance(entry, dict) and fits(entry):
-            found.append(entry)
     return found

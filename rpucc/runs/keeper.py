@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rpucc.errors import OutputError, RpuccError, one_line
 from rpucc.runs.about import now
-from rpucc.runs.events import Event, append, read_events
+from rpucc.runs.events import Event, append, training_times
 from rpucc.runs.guard import Guard
 from rpucc.runs.layer_record import LayerRecorder
 from rpucc.runs.step_log import StepLog
@@ -115,8 +115,7 @@ class Keeper:
 
     def _end(self, event: Event) -> None:
         append(self.run.events, event)
-        epochs = [e["seconds"] for e in read_events(self.run.events) if e["event"] == "epoch"]
-        found = [seconds for seconds in epochs if isinstance(seconds, float)]
+        found = training_times(self.run.events)
         self.run.write_timings(
             {"ended": now(), "epochs": len(found), "training_seconds": round(sum(found), 6)}
         )

@@ -5,10 +5,9 @@ Not for where the file lies (folder.py), nor for which of it a resumed training 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,35 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from rpucc import __version__, limits
+from rpucc import __version__, checked, limits
 from rpucc.arguments import wrong
+from rpucc.checked import Above0, Allowed, AtLeast0, Digest, Object, Positive, Text, is_plain
 from rpucc.compiler.options import RECORDED, CompileOptions
 from rpucc.errors import CheckpointError, RpuccError, one_line
-from rpucc.outputs import to_json
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-SHOWN = 60
-"""Characters of a value that a message shows."""
-
-
-def _is_plain(text: str) -> bool:
-    """Whether file names and terminals take a text: it has no zero and no half of a pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
-def _plain_text(text: str) -> str:
-    if not _is_plain(text):
-        raise ValueError("a text")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_plain_text), Field(description="a text")]
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def _is_validation(text: str | None) -> str | None:
@@ -68,25 +45,35 @@ def _is_kept(text: str) -> str:
 
 
 def _said_by(check: Callable[[str], object], text: str) -> None:
+    """Let the reader of an option check a text, and say what is wrong in its words."""
     try:
         check(text)
     except RpuccError as error:
         raise ValueError(one_line(error)) from None
 
 
-Validation = Annotated[
-    Text | None, AfterValidator(_is_validation), Field(description="a share, a text, or null")
+def _whole(low: int, high: int) -> Allowed:
+    return Allowed(f"a whole number from {low} to {high}")
+
+
+Epochs = Annotated[int, Field(ge=1, le=limits.EPOCHS), _whole(1, limits.EPOCHS)]
+Batch = Annotated[int, Field(ge=1, le=limits.BATCH), _whole(1, limits.BATCH)]
+Threads = Annotated[int, Field(ge=1, le=limits.THREADS), _whole(1, limits.THREADS)]
+Seed = Annotated[int, Field(ge=0, le=limits.SEED), _whole(0, limits.SEED)]
+Patience = Annotated[
+    int | None, Field(ge=1, le=limits.EPOCHS), Allowed("a whole number of 1 or more, or null")
 ]
-Kept = Annotated[Text, AfterValidator(_is_kept), Field(description="last, best or every:N")]
+Some = Annotated[Positive | None, Allowed("a whole number of 1 or more, or null")]
+MaybeText = Annotated[Text | None, Allowed("a text, or null")]
+Validation = Annotated[
+    Text | None, AfterValidator(_is_validation), Allowed("a share, a text, or null")
+]
+Kept = Annotated[Text, AfterValidator(_is_kept), Allowed("last, best or every:N")]
 Monitor = Annotated[
     Literal["loss", "error", "train-loss", "train-error"],
-    Field(description="loss, error, train-loss or train-error"),
+    Allowed("loss, error, train-loss or train-error"),
 ]
-
-
-def _whole(low: int, high: int) -> Any:
-    """A field of a whole number from `low` to `high`."""
-    return Field(ge=low, le=high, description=f"a whole number from {low} to {high}")
+Switch = Annotated[bool, Allowed("true or false")]
 
 
 class Record(BaseModel):
@@ -105,30 +92,26 @@ class Record(BaseModel):
     compiling: InstanceOf[CompileOptions]
     """Spread over keys of their own in the file."""
     data: Text
-    data_dir: Text | None
-    epochs: int = _whole(1, limits.EPOCHS)
-    batch_size: int = _whole(1, limits.BATCH)
-    lr: float = Field(gt=0, description="a number above 0")
+    data_dir: MaybeText
+    epochs: Epochs
+    batch_size: Batch
+    lr: Above0
     lr_schedule: Text = "constant"
-    augment: list[Text] = Field(default_factory=list, description="a list of texts")
-    top_k: int | None = Field(default=None, ge=1, description="a whole number from 1, or null")
-    seed: int = _whole(0, limits.SEED)
+    augment: Annotated[list[Text], Allowed("a list of texts")] = Field(default_factory=list)
+    top_k: Some = None
+    seed: Seed
     validation: Validation = None
-    patience: int | None = Field(
-        default=None, ge=1, le=limits.EPOCHS, description="a whole number of 1 or more, or null"
-    )
-    min_delta: float = Field(default=0.0, ge=0, description="a number of 0 or more")
+    patience: Patience = None
+    min_delta: AtLeast0 = 0.0
     monitor: Monitor = "loss"
     keep: Kept = "last"
-    tensorboard: bool = Field(default=False, description="true or false")
-    threads: int = _whole(1, limits.THREADS)
-    recalibrate: Text | None = Field(default=None, description="a text, or null")
+    tensorboard: Switch = False
+    threads: Threads
+    recalibrate: MaybeText = None
     """The data that statistics of batch norms were measured over before the first step."""
-    samples: int | None = Field(
-        default=None, ge=1, description="a whole number of 1 or more, or null"
-    )
+    samples: Some = None
     """Of these, how many."""
-    origin: dict[str, Any] | None = Field(default=None, description="an object, or null")
+    origin: Annotated[Object | None, Allowed("an object, or null")] = None
     """Of a training that starts from another: its folder, and what was trained there."""
 
     @model_validator(mode="before")
@@ -141,7 +124,7 @@ class Record(BaseModel):
         rest = {name: value for name, value in given.items() if name not in found}
         for name, value in found.items():
             for text in value if isinstance(value, list) else [value]:
-                if isinstance(text, str) and not _is_plain(text):
+                if isinstance(text, str) and not is_plain(text):
                     raise wrong(name, text, "a text")
         return {**rest, "compiling": CompileOptions(**found)}
 
@@ -174,38 +157,58 @@ class Record(BaseModel):
         return first | compiled | {name: getattr(self, name) for name in own}
 
 
+class Timings(BaseModel):
+    """How long a training took."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    training_seconds: Annotated[AtLeast0 | None, Allowed("a number of 0 or more, or null")] = None
+
+
+class Circumstances(BaseModel):
+    """What run.json says beside the arguments, of that what is acted on.
+
+    Folders of earlier versions lack some of it. What a training was made with (about.py) is shown
+    as it stands.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data_digest: Annotated[Digest | None, Allowed("64 hexadecimal digits, or null")] = None
+    """The SHA-256 of the data."""
+    data_classes: Annotated[list[Text], Allowed("a list of texts")] = Field(default_factory=list)
+    """The names of the classes that were trained on, by number; empty where they had none."""
+    timings: Timings = Timings()
+
+
 def read_record(path: Path) -> Record:
     """Return what a run.json says; raises CheckpointError: the key, what was found, what may be."""
+    return _read(path, Record)
+
+
+def read_circumstances(path: Path) -> Circumstances:
+    """Return what else a run.json says; raises CheckpointError in the same way."""
+    return _read(path, Circumstances)
+
+
+def _read(path: Path, schema: type[Schema]) -> Schema:
     found = read_json(path)
     try:
-        return Record.model_validate(found)
+        return schema.model_validate(found)
     except ValidationError as error:
-        raise CheckpointError(f"{path}: {_said(error.errors(include_url=False)[0])}") from None
+        raise CheckpointError(f"{path}: {checked.said(error)}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a file of JSON, unchecked; raises CheckpointError."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is damaged, no valid JSON") from error
+        text = checked.read_text(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    try:
+        found = checked.parsed(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is damaged: {error}") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: is damaged, no JSON object")
     return found
-
-
-def _said(error: ErrorDetails) -> str:
-    """One line about the first thing that is wrong."""
-    if error["type"] == "value_error" and not error["loc"]:
-        return str(error["ctx"]["error"])  # of the compilation's options, which name themselves
-    key = str(error["loc"][0])
-    if error["type"] == "missing":
-        return f"is damaged: {key!r} is missing"
-    if error["type"] == "value_error" and key in ("lr_schedule", "augment"):
-        return f"{key}: {error['ctx']['error']}"
-    allowed = Record.model_fields[key].description or "a text"
-    text = " ".join(to_json(error["input"]).split())
-    shown = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-    return f"{key}: found {shown}, allowed: {allowed}"

@@ -68,7 +68,7 @@ def here() -> Circumstances:
 
 def elsewhere(run: RunFolder | None) -> str | None:
     """Return a line about a run that was made otherwise than this process computes, else None."""
-    if run is None or not (there := run.circumstances()):
+    if run is None or not (there := run.made_with()):
         return None
     found = differences(there, here())
     if not found:

@@ -46,9 +46,9 @@ def steps(trained: Trained, metrics: tuple[EpochMetrics, ...]) -> tuple[tuple[fl
         return ()
     samples = {each.epoch: each.samples for each in metrics}
     found = [
-        (line["epoch"] - 1 + line["samples"] / samples[line["epoch"]], line["loss"])
+        (line.epoch - 1 + line.samples / samples[line.epoch], line.loss)
         for line in read_steps(trained.run.steps)
-        if samples.get(line["epoch"]) and math.isfinite(line["loss"])
+        if samples.get(line.epoch) and math.isfinite(line.loss)
     ]
     every = -(-len(found) // POINTS)
     groups = (found[i : i + every] for i in range(0, len(found), every or 1))

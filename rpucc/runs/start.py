@@ -113,7 +113,7 @@ def resume(
             "samples and labels is another); a resumed training needs the same data: --data-dir "
             "names another folder, train --from starts a new training from these weights"
         )
-    lost = is_portable(run.circumstances()) and not portable.asked()
+    lost = is_portable(run.made_with()) and not portable.asked()
     if lost and not portable.refused():
         raise CheckpointError(
             f"{run.path}: its training is portable: --portable goes on with the same bits, "

@@ -13,8 +13,11 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict
+
+from rpucc.checked import Number, Positive
 from rpucc.errors import OutputError
 from rpucc.outputs import write_text
 from rpucc.runs.json_lines import read_lines
@@ -41,10 +44,10 @@ class StepLog:
         counters = machine.counters
         kept = _lines_until(path, counters.epoch + 1, counters.done)
         under_way = bool(kept) and counters.done < samples
-        last = kept[-1] if under_way and kept[-1]["epoch"] == counters.epoch + 1 else {}
-        self._sum, self._weight = last.get("loss_sum", 0.0), last.get("weight", 0.0)
-        self._next = last.get("samples", 0) + self._every
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        last = kept[-1] if under_way and kept[-1].epoch == counters.epoch + 1 else None
+        self._sum, self._weight = (last.loss_sum, last.weight) if last else (0.0, 0.0)
+        self._next = (last.samples if last else 0) + self._every
+        write_text(path, "".join(json.dumps(line.model_dump()) + "\n" for line in kept))
         self._stream: IO[str] = path.open("a", encoding="utf-8", newline="\n")
 
     def on_step(self, step: StepMetrics) -> None:
@@ -81,18 +84,24 @@ class StepLog:
             raise OutputError(f"{self.path}: cannot write: {reason}") from error
 
 
-def read_steps(path: Path) -> list[dict[str, Any]]:
+class StepLine(BaseModel):
+    """A line of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    epoch: Positive
+    samples: Positive
+    loss: Number
+    lr: Number
+    loss_sum: Number
+    weight: Number
+
+
+def read_steps(path: Path) -> list[StepLine]:
     """Return the lines; what is none is passed over."""
-    return read_lines(path, _fits)
+    return read_lines(path, StepLine)
 
 
-def _fits(entry: dict[str, Any]) -> bool:
-    whole = all(type(entry.get(key)) is int for key in ("epoch", "samples"))
-    return whole and all(
-        type(entry.get(key)) is float for key in ("loss", "lr", "loss_sum", "weight")
-    )
-
-
-def _lines_until(path: Path, epoch: int, samples: int) -> list[dict[str, Any]]:
+def _lines_until(path: Path, epoch: int, samples: int) -> list[StepLine]:
     """The lines that are not beyond a number of samples of an epoch."""
-    return [e for e in read_steps(path) if (e["epoch"], e["samples"]) <= (epoch, samples)]
+    return [each for each in read_steps(path) if (each.epoch, each.samples) <= (epoch, samples)]

@@ -7,15 +7,13 @@ those are experiment_plan.py and rpucc.report.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.errors import CheckpointError, ModelError, RpuccError, one_line
+from rpucc.errors import CheckpointError, ModelError, RpuccError
 from rpucc.run_files import CONFIGURATION
 from rpucc.runs.folder import RunFolder
 
@@ -176,35 +174,32 @@ def read_run(folder: RunFolder) -> Run:
     if record.origin is not None:
         raise CheckpointError(f"{folder.path}: starts from another run (--from), not from a model")
     configuration = _stored_configuration(folder) or _derived_configuration(folder, record)
-    about = folder.circumstances()
-    made: dict[str, Any] = {key: about[key] for key in ("machine", "versions") if key in about}
-    return Run(configuration, record.seed, tuple(_epochs(folder)), record.rpucc, made)
+    epochs = tuple(_epochs(folder))
+    return Run(configuration, record.seed, epochs, record.rpucc, folder.made_with())
 
 
 def _epochs(folder: RunFolder) -> list[dict[str, float]]:
-    from rpucc.experiments.store import parsed
+    from rpucc.checked import read_text, table_rows
+    from rpucc.experiments.store_schema import checked_epochs
 
     try:
-        text = folder.metrics.read_text(encoding="utf-8") if folder.metrics.is_file() else ""
-        return [parsed(row) for row in csv.DictReader(text.splitlines())]
-    except (OSError, ValueError) as error:
+        text = read_text(folder.metrics) if folder.metrics.is_file() else ""
+        return checked_epochs(list(table_rows(text)))
+    except ValueError as error:
         raise CheckpointError(f"{folder.metrics}: is damaged: {error}") from None
 
 
 def _stored_configuration(folder: RunFolder) -> dict[str, Any] | None:
-    from rpucc.experiments.configuration import fingerprint
+    from rpucc.checked import read_text
+    from rpucc.experiments.store_schema import checked_configuration
 
     path = folder.path / CONFIGURATION
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise TypeError("no JSON object")
-        fingerprint(found)  # it must have one: a NaN has none
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is damaged ({one_line(error)}); remove it") from None
-    return found
+        return checked_configuration(read_text(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is damaged ({error}); remove it") from None
 
 
 def _derived_configuration(folder: RunFolder, record: Record) -> dict[str, Any]:

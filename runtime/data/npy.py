@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import tokenize
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rpucc.errors import DataError
+from rpucc.npy_header import npy_header
 from rpucc.runtime.data import mapped
 
 Array = npt.NDArray[Any]
@@ -144,25 +144,18 @@ def _read_header(stream: Stream, where: str) -> tuple[tuple[int, ...], bool, np.
             "np.savez"
         )
     version = tuple(stream.read(2))
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:  # 3.0 exists for structured types with Unicode names only
+    if version not in ((1, 0), (2, 0)):  # 3.0 exists for structured types with Unicode names only
         raise DataError(
             f"{where} has .npy version {'.'.join(map(str, version))}; 1.0 and 2.0 can be read: "
             "save it again as a plain array of numbers"
         )
     try:
-        with warnings.catch_warnings():  # old and odd headers warn; the checks here suffice
-            warnings.simplefilter("ignore")
-            shape, fortran, dtype = readers[version](stream)
+        return npy_header(stream, version)
     except (ValueError, TypeError, SyntaxError, RecursionError, tokenize.TokenError) as error:
         raise DataError(
             f"{where} has a damaged .npy header ({type(error).__name__}); copy or download the "
             "file again"
         ) from error
-    return tuple(int(size) for size in shape), bool(fortran), dtype
 
 
 def _short(shape: tuple[int, ...]) -> str:

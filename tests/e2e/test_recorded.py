@@ -22,7 +22,7 @@ DAMAGE: list[tuple[str, Any, str, str]] = [
     ("epochs", "3", 'found "3"', COUNT),
     ("epochs", True, "found true", COUNT),
     ("epochs", 2**40, "found 1099511627776", COUNT),
-    ("batch_size", float("nan"), "found null", COUNT + "1048576"),
+    ("batch_size", float("nan"), "found NaN", COUNT + "1048576"),
     ("batch_size", 2**40, "found 1099511627776", COUNT),
     ("batch_size", 0, "found 0", COUNT),
     ("lr", "0.01", 'found "0.01"', "allowed: a number"),
@@ -71,7 +71,7 @@ def test_what_run_json_says_is_checked_as_the_options_are(run, cli, files):
         run.record.write_text(text)
         refused(cli("train", "run", "--resume"), "run.json: is damaged", fragment)
     run.record.write_text("{}")
-    refused(cli("train", "run", "--resume"), "run.json: is damaged: 'model' is missing")
+    refused(cli("train", "run", "--resume"), "run.json: 'model' is missing")
     run.record.write_text(whole)
     assert cli("train", "run", "--resume", "--epochs", 2).code == 0
 

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import numpy as np
+
 Mutation = Callable[[Random, bytes], bytes]
 
 DEEP = "[" * 3000 + "]" * 3000
@@ -129,14 +131,15 @@ def toml_tree(random: Random, data: bytes) -> bytes:
         tree = {"x": tree}
     if random.random() < 0.01:
         return f"x = {DEEP}".encode()
-    return "".join(f"{_text(k)} = {_toml(v)}\n" for k, v in tree.items()).encode()
+    return "".join(f"{_text(k)} = {toml_text(v)}\n" for k, v in tree.items()).encode()
 
 
-def _toml(value: Any) -> str:
+def toml_text(value: Any) -> str:
+    """Write a value as TOML, in one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_text(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_text(k)} = {toml_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_text, value)) + "]"
     if isinstance(value, str):
         return _text(value)
     if value is None:
@@ -278,3 +281,47 @@ def png_chunks(random: Random, data: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
         out += struct.pack(">I", len(content)) + name + content + checksum
     return out
+
+
+def cells(random: Random, data: bytes) -> bytes:
+    """Put texts, numbers, delimiters and quotes where cells were."""
+    lines = data.split(b"\n")
+    for _ in range(random.choice((1, 1, 2, 5))):
+        at = random.randrange(len(lines))
+        cells = lines[at].split(b",")
+        pools = (TEXTS, NUMBERS, FLOATS, ('"', ",,", ";", "\r", "1e5,", '"a'))
+        new = str(random.choice(random.choice(pools))).encode()
+        cells[random.randrange(len(cells))] = new
+        lines[at] = b",".join(cells)
+    return b"\n".join(lines)
+
+
+def safetensors_tensors(random: Random, data: bytes) -> bytes:
+    """Change the numbers of a checkpoint and give it the digest that they have then."""
+    from safetensors.numpy import load, save
+
+    from rpucc.runtime.checkpoint_file import tensors_digest
+
+    size = struct.unpack_from("<Q", data)[0]
+    notes = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["rpucc"])
+    tensors = load(data)
+    for _ in range(random.choice((1, 1, 3))):
+        name = random.choice(sorted(tensors))
+        array = tensors[name].copy()
+        kind = random.randrange(6)
+        if kind < 3 and array.size:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                array.flat[random.randrange(array.size)] = random.choice(
+                    (*FLOATS, 0.59, 0.61, -3.0)
+                )
+        elif kind == 3:
+            array = random.choice((array[None], array.reshape(-1), array[:0], array.T.copy()))
+        elif kind == 4:
+            array = array.astype(random.choice(("f8", "f2", "i4", "u1", "?")))
+        else:
+            del tensors[name]
+            name = random.choice((name + "x", "", "x" * 300, name)) if tensors else name
+        tensors[name] = array
+    notes["tensors"] = tensors_digest(tensors)
+    return bytes(save(tensors, {"rpucc": json.dumps(notes)}))

@@ -235,3 +235,140 @@ def _float32(value: Any) -> float:
         return float(struct.unpack("<f", struct.pack("<f", float(value)))[0])
     except (ValueError, TypeError, OverflowError):
         return float("inf")
+
+
+# ---------------------------------------------------------------- what few models hold
+
+
+BESIDE = "weights.bin"
+"""A file that lies beside models, for external data."""
+
+KEYS = ("version", "target", "step", "input_range", "fixed_batch", "import_notes", "other_names")
+KEYS += ("batch_norms", "origins", "source", "initial_weights", "left_out", "before_training")
+KEYS += ("layer", "cycle", "shared")
+
+
+def onnx_parts(random: Random, data: bytes) -> bytes:
+    """Add what few files hold: external data, subgraphs, functions, metadata of rpucc."""
+    model = onnx.load_model_from_string(data)
+    for _ in range(random.choice((1, 1, 2))):
+        random.choice((_external, _external, _believed, _believed, _subgraph, _function, _other))(
+            random, model
+        )
+    return model.SerializeToString()
+
+
+def _external(random: Random, model: onnx.ModelProto) -> None:
+    """Let weights lie in another file: beside the model, elsewhere, nowhere; cut off, far off."""
+    tensors = list(model.graph.initializer)
+    if not tensors:
+        return
+    tensor = random.choice(tensors)
+    places = (
+        "../../../etc/passwd",
+        "/etc/passwd",
+        "..",
+        ".",
+        "",
+        "no.bin",
+        "model.onnx",
+        "/dev/zero",
+    )
+    places += ("x/../weights.bin", "weights.bin/", "a\0b", "x" * 5000, "C:\\weights.bin", "~/x")
+    entries = {"location": random.choice((BESIDE, BESIDE, BESIDE, *places))}
+    for key in ("offset", "length", "checksum", "location"):
+        if random.random() < 0.4:
+            entries[key] = str(random.choice((*NUMBERS, *TEXTS, 8, 64, 4096, "1e3", "0x10", "٣")))
+    tensor.ClearField("raw_data") if random.random() < 0.8 else None
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=value)
+    if random.random() < 0.2:
+        tensor.dims[:] = [random.choice((2**40, 2**62, -1, 0, 3))] * random.randrange(4)
+
+
+def _believed(random: Random, model: onnx.ModelProto) -> None:
+    """Write what rpucc keeps in metadata, in the model, its graph, a node or a value."""
+    holders = [model, model, model.graph, *model.graph.node, *model.graph.input]
+    for _ in range(random.choice((1, 1, 3))):
+        texts = (
+            *TEXTS,
+            "two",
+            "1",
+            "[1]",
+            '{"x": 1}',
+            "0 1",
+            "-1 1",
+            "nan nan",
+            "1e999 2",
+            "forward",
+        )
+        key = f"rpucc.{random.choice(KEYS)}" if random.random() < 0.9 else random.choice(TEXTS)
+        value = random.choice((random.choice(texts), json.dumps(hostile_value(random))))
+        random.choice(holders).metadata_props.add(key=key, value=value)
+
+
+def _subgraph(random: Random, model: onnx.ModelProto) -> None:
+    """Put a graph into a node: an If, a Loop, or one that takes none; deep in each other."""
+    graph = model.graph
+    name = random.choice([v.name for v in graph.output] or ["x"])
+    inner = onnx.GraphProto(name="inner")
+    inner.node.add(op_type=random.choice(OPS), input=[name], output=["inner"])
+    inner.output.add(name="inner")
+    for _ in range(random.choice((0, 0, 1, 3, 12))):
+        outer = onnx.GraphProto(name="outer")
+        node = outer.node.add(op_type="If", input=["c"], output=["inner"])
+        node.attribute.append(onnx.helper.make_attribute("then_branch", inner))
+        outer.output.add(name="inner")
+        inner = outer
+    kind = random.choice(("If", "Loop", "Scan", "Relu"))
+    node = graph.node.add(op_type=kind, input=[name], output=["from_inner"])
+    keys = {"If": ("then_branch", "else_branch")}.get(kind, ("body",))
+    for key in keys[: random.choice((1, 2))]:
+        node.attribute.append(onnx.helper.make_attribute(key, inner))
+    if random.random() < 0.5 and graph.output:
+        graph.output[0].name = "from_inner"
+
+
+def _function(random: Random, model: onnx.ModelProto) -> None:
+    """Define an operator in the file, which may call itself, and use it."""
+    domain = random.choice(("own", "", "rpu"))
+    name = random.choice(("Twice", "Relu", "Conv", "Read"))
+    inner = random.choice((name, "Relu", "Nothing"))
+    function = model.functions.add(name=name, domain=domain, input=["x"], output=["y"])
+    function.node.add(op_type=inner, domain=domain if inner == name else "", input=["x"],
+                      output=[random.choice(("y", "x", "z"))])  # fmt: skip
+    function.opset_import.add(domain="", version=random.choice((21, 1, 0, -1, 2**40)))
+    if random.random() < 0.7:
+        model.opset_import.add(domain=domain, version=1)
+    for node in model.graph.node:
+        if random.random() < 0.3 and len(node.input) == 1:
+            node.op_type, node.domain = name, domain
+
+
+def _other(random: Random, model: onnx.ModelProto) -> None:
+    """Sparse weights, opsets, versions, names twice, sizes that no machine has."""
+    graph, kind = model.graph, random.randrange(6)
+    if kind == 0 and graph.initializer:
+        sparse = graph.sparse_initializer.add(dims=[random.choice((3, 2**40, -1))])
+        sparse.values.CopyFrom(random.choice(graph.initializer))
+        sparse.indices.CopyFrom(onnx.helper.make_tensor("i", onnx.TensorProto.INT64, [1], [2**40]))
+    elif kind == 1:
+        imports = random.choice(((), (("", 7),), (("", 999),), (("", 21), ("", 9)), (("rpu", 3),)))
+        del model.opset_import[:]
+        for domain, version in imports:
+            model.opset_import.add(domain=domain, version=version)
+    elif kind == 2:
+        model.ir_version = random.choice((0, 1, 3, 4, 99, 2**40))
+    elif kind == 3 and graph.initializer:
+        graph.initializer.add().CopyFrom(random.choice(graph.initializer))
+    elif kind == 4 and graph.node:
+        node = random.choice(graph.node)
+        node.attribute.add().CopyFrom(node.attribute[0]) if node.attribute else None
+        node.name = random.choice(graph.node).name
+    else:
+        for value in graph.input:
+            shape = value.type.tensor_type.shape
+            size = random.choice((2**20 + 1, 2**40, 2**62, 0, -1))
+            if shape.dim:
+                random.choice(shape.dim).dim_value = size

@@ -96,7 +96,7 @@ def test_a_wrong_input_range_in_the_model(bad: str) -> None:
     proto = build("mlp")
     del proto.metadata_props[:]
     proto.metadata_props.add(key="rpucc.input_range", value=bad)
-    with pytest.raises(UsageError, match=r"metadata rpucc.input_range"):
+    with pytest.raises(ModelError, match=r"^model 'mlp': metadata rpucc.input_range: needs two"):
         compile_model(proto)
 
 

@@ -78,9 +78,10 @@ def plan_page(experiment: PlanExperiment, plans: Mapping[str, Plan]) -> str:
         "",
         "```",
         commands(
+            "compile",
             experiment.model,
             [(row.label, row.target, row.overrides) for row in experiment.row],
-            "compile {} --inference",
+            ["--inference"],
         ),
         "```",
     ]
@@ -122,13 +123,13 @@ def _runs_table(outcome: Outcome) -> Cells:
 
 def _commands(outcome: Outcome, data: str) -> str:
     training = outcome.training
-    tail = f"train {{}} --data {data} --epochs {training.epochs}"
-    tail += f" --batch-size {training.batch_size} --lr {training.lr:g}"
+    options = ["--data", data, "--epochs", str(training.epochs)]
+    options += ["--batch-size", str(training.batch_size), "--lr", f"{training.lr:g}"]
     if training.lr_schedule != CONSTANT:
-        tail += f" --lr-schedule {training.lr_schedule}"
-    tail += " --seed 0"
+        options += ["--lr-schedule", training.lr_schedule]
+    options += ["--seed", "0"]
     rows = [(each.row.label, each.row.target, each.row.overrides) for each in outcome.rows]
-    return commands(outcome.experiment.model, rows, tail)
+    return commands("train", outcome.experiment.model, rows, options)
 
 
 def _window(average: tuple[int, int]) -> str:

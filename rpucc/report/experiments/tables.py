@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from rpucc.errors import one_line
 from rpucc.report import units
 from rpucc.report.text.tables import new_table
 
@@ -148,13 +149,18 @@ def _arrays(arrays: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in arrays.items())
 
 
-def commands(model: str, rows: Sequence[tuple[str, str, Sequence[str]]], tail: str) -> str:
+def commands(
+    command: str,
+    model: str,
+    rows: Sequence[tuple[str, str, Sequence[str]]],
+    options: Sequence[str] = (),
+) -> str:
     """Return the commands that run each row on its own. rows: label, target, overrides."""
     import shlex
 
     lines = []
     for label, target, overrides in rows:
         settings = [word for line in overrides for word in ("--set", line)]
-        words = shlex.join([model, "-t", target, *settings])
-        lines.append(f"# {label}\nrpucc {tail.format(words)}")
+        words = ["rpucc", command, model, "-t", target, *settings, *options]
+        lines.append(f"# {one_line(label)}\n{shlex.join(words)}")
     return "\n".join(lines)
