@@ -131,7 +131,7 @@ def test_option_and_variable_give_the_same_bits_and_what_goes_on_from_them(tiny_
     one, two = (RunFolder(Path(name)) for name in ("one", "two"))
     assert one.checkpoint.read_bytes() == two.checkpoint.read_bytes()
     for each in (one, two):
-        machine = each.circumstances()["machine"]
+        machine = each.made_with()["machine"]
         assert (machine["portable"], machine["compiled_for"]) == (True, "x86-64-v3")
         assert machine["blas"] == ["Haswell"]
 
