@@ -38,7 +38,7 @@ CORE |= {
 CORE |= {"batch_norms", "listed", "program_check", "run_files", "stamps", "texts"}
 CORE |= {"left_out", "losses", "origins", "patterns", "program", "step_contract"}
 CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}
-CORE |= {"checked", "npy_header"}
+CORE |= {"checked", "exact_operators", "npy_header", "portable"}
 ALLOWED = {
     "core": CORE,
     "cells": {"cells", "target"},

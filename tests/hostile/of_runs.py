@@ -136,7 +136,7 @@ def use_run_json(path: Path) -> None:
         except (DataError, ModelError):
             assert name  # what is not there is said so
     record = run.read_record()
-    repeat_command(record, "run")
+    repeat_command(record, "run", portable=False)
     run.circumstances()
     for _, value in flattened(read_json(path)):
         text_of(value)
