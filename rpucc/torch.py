@@ -17,9 +17,9 @@ import numpy as np
 from rpucc import arguments
 from rpucc.errors import ArgumentError, CheckpointError, DataError, ModelError, UsageError
 from rpucc.runtime.checkpoint_file import read_checkpoint, write_checkpoint
-from rpucc.runtime.learning_rate import check_rate
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.own_loop import OwnLoop, Pass
+from rpucc.runtime.rates import check_rate
 
 try:
     import torch

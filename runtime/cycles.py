@@ -16,6 +16,7 @@ from rpucc.op_spec import DOMAIN
 from rpucc.runtime.builder import Buffer, Instruction, StepAddress
 from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.cpu import CPU
+from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import Tallies
 from rpucc.runtime.threads import Threads, Work
 from rpucc.stamps import is_to_be_bounded, set_attributes, stamp_of
@@ -129,7 +130,10 @@ class ReadCycle(Cycle):
 
 
 class UpdateCycle(Cycle):
-    """W changes by -lr d xᵀ of each x [N, C] or [N, P, C] and d [.., R], one after the other."""
+    """W changes by -lr d xᵀ of each x [N, C] or [N, P, C] and d [.., R], one after the other.
+
+    reaches: what says which rates float32 holds.
+    """
 
     def __init__(
         self, array: Array, policy: LayerPolicy, shape: Sequence[int], *,
@@ -145,6 +149,7 @@ class UpdateCycle(Cycle):
         set_attributes(node, stamp_of(policy, node))
         self.x, self.d, self.lr = (self.array(value) for value in (x, d, lr))
         self._build(CPU.rpu[cell.op](self, node))
+        self.reaches = update_reaches(array.layer, array, node)
 
 
 def _read_nodes(

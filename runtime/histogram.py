@@ -69,7 +69,7 @@ def histogram(values: NDArray[np.floating[Any]]) -> Histogram:
     counts = np.zeros(bins, np.int64)
     limits = np.finfo(np.float32)
     fits = high - low <= float(limits.max) and 1 / step <= float(limits.max)
-    kind = np.float32 if fits else np.float64
+    kind: type[np.floating[Any]] = np.float32 if fits else np.float64
     scale, offset = kind(1 / step), kind(low)
     for first in range(0, flat.size, AT_ONCE):
         at = (flat[first : first + AT_ONCE].astype(kind, copy=False) - offset) * scale

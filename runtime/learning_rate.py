@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from rpucc import arguments
-from rpucc.errors import ArgumentError, RpuccError
+from rpucc.errors import ArgumentError
 from rpucc.runtime.watch import waits
 
 CONSTANT = "constant"
@@ -54,6 +52,18 @@ class Plateau:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """New rates from some epochs on."""
+
+    rates: tuple[tuple[int, float], ...]
+    """(epoch, which counts from 1, rate), in the order of the epochs."""
+
+    def __call__(self, lr: float, epoch: int) -> float:
+        """Return the rate after so many complete epochs."""
+        return next((rate for first, rate in reversed(self.rates) if epoch + 1 >= first), lr)
+
+
+@dataclass(frozen=True)
 class Schedule:
     """The rate of every epoch."""
 
@@ -80,11 +90,17 @@ class Schedule:
             return self.rate(lr, watched[self.warmup : epoch], min_delta)
         return self.rate(lr, epoch - self.warmup)
 
-    def check(self, lr: float, epochs: int) -> None:
-        """Refuse rates that float32 cannot hold before the first epoch, not hours later."""
-        check_rate(self(lr, 0))
-        if not self.watches:
-            check_rate(self(lr, epochs - 1))
+    def extremes(self, first: int, epochs: int) -> list[int]:
+        """Return the epochs, counted from 0, among which the rates of `first` and later are.
+
+        Those with the largest and the smallest rate are among them, of a plateau those whose rates
+        do not follow from what an epoch came to.
+        """
+        turns = {first, self.warmup - 1, self.warmup, epochs - 1}
+        if isinstance(self.rate, Listed):
+            turns |= {self.warmup + epoch - 1 for epoch, _ in self.rate.rates}
+        last = min(epochs, self.warmup + 1) if self.watches else epochs
+        return sorted(epoch for epoch in turns if first <= epoch < last)
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -116,15 +132,6 @@ def parse_schedule(text: str) -> Schedule:
             if rate is not None:
                 return Schedule(rate, warmup)
     raise ArgumentError(f"learning-rate schedule {text!r}: allowed: {ALLOWED}")
-
-
-def check_rate(lr: float) -> None:
-    """Refuse a rate that float32 cannot hold: it would become 0 or infinity, or lose its digits."""
-    limits = np.finfo(np.float32)
-    if not float(limits.tiny) <= lr <= float(limits.max):
-        raise RpuccError(
-            f"learning rate {lr:g}: lies beyond float32 ({limits.tiny:.2g} to {limits.max:.2g})"
-        )
 
 
 def _constant() -> Rate:
@@ -173,16 +180,12 @@ def _plateau(epochs: str, factor: str, floor: str | None) -> Plateau | None:
     return plateau if fits else None
 
 
-def _listed(text: str) -> Rate | None:
-    pairs = [(int(epoch), float(rate)) for epoch, rate in _pairs(text)]
+def _listed(text: str) -> Listed | None:
+    pairs = tuple((int(epoch), float(rate)) for epoch, rate in _pairs(text))
     rising = all(a < b for (a, _), (b, _) in pairwise(pairs))
     if pairs[0][0] < 1 or not rising or not all(0 < rate < math.inf for _, rate in pairs):
         return None
-
-    def listed(lr: float, epoch: int) -> float:
-        return next((rate for first, rate in reversed(pairs) if epoch + 1 >= first), lr)
-
-    return listed
+    return Listed(pairs)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

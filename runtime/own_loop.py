@@ -17,8 +17,8 @@ from rpucc.runtime.counters import MOST_DRAWS
 from rpucc.runtime.data.dataset import as_array
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
-from rpucc.runtime.learning_rate import check_rate
 from rpucc.runtime.memory import evaluation_batch
+from rpucc.runtime.rates import Rates
 from rpucc.runtime.tallies import PULSES, TILE_READS
 from rpucc.runtime.threads import Threads
 
@@ -112,6 +112,7 @@ class OwnLoop:
         self.outputs = outputs_of(self.program)
         self._free: dict[int, list[Pass]] = {}
         self._evaluating: dict[int, Executor] = {}
+        self._rates = Rates(machine)
         self._updates = 0
         self._expected = machine.counters.sample
 
@@ -154,7 +155,7 @@ class OwnLoop:
 
     def update(self, taken: Pass, lr: float, where: str) -> None:
         """The update cycle of a pass, whose buffers are free then."""
-        check_rate(lr)
+        self._rates.check(lr)
         self._check_alone(where)
         taken.update(lr)
         self._updates += 1

@@ -171,6 +171,9 @@ class StandaloneArray(Array):
         made = self._cycle(
             ("update", inputs.shape), lambda: UpdateCycle(self, self.policy, inputs.shape)
         )
+        if rate != 0:
+            for reach in made.reaches:
+                reach.check(rate)
         made.x[...], made.d[...], made.lr[...] = inputs, errors, rate
         made.tallies.reset()
         made.run(self._next(len(inputs)))

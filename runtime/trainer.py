@@ -35,6 +35,7 @@ from rpucc.runtime.learning_rate import CONSTANT
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.metrics import Epochs, Evaluation
+from rpucc.runtime.rates import check_schedule
 from rpucc.runtime.recalibration import SAMPLES, recalibrate
 from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.step import Step
@@ -201,6 +202,7 @@ class Trainer:
             augment=augment,
         )
         settings.check(validated=validation is not None)
+        check_schedule(self.machine, settings.schedule, settings.lr, settings.epochs)
         told = Callbacks(callbacks)
         dataset = self._fitted(given_data(data, self.feed.shapes))
         if isinstance(dataset, Streamed):

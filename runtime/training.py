@@ -25,8 +25,9 @@ from rpucc.runtime.data.streams import Streamed
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.keep import Keep
 from rpucc.runtime.layer_stats import layer_stats
-from rpucc.runtime.learning_rate import Schedule, check_rate, parse_schedule
+from rpucc.runtime.learning_rate import Schedule, parse_schedule
 from rpucc.runtime.metrics import EpochMetrics, Epochs, Progress, RunInfo, StepMetrics
+from rpucc.runtime.rates import Rates
 from rpucc.runtime.scoring import Scoring
 from rpucc.runtime.watch import Watch
 
@@ -76,7 +77,6 @@ class Settings:
 
     def check(self, *, validated: bool) -> None:
         """Raise an error for what is wrong by itself, or contradicts each other."""
-        self.schedule.check(self.lr, self.epochs)
         self.watch.check(self.watching, validated=validated)
         if self.keep != Keep() and self.checkpoint is None:
             raise UsageError("keep: needs checkpoint=, the file that the others lie beside")
@@ -136,6 +136,7 @@ class Training:
         self.trainer, self.machine = trainer, trainer.machine
         self.dataset, self.settings, self.callbacks = dataset, settings, callbacks
         self.validation = validation
+        self._rates = Rates(self.machine)
         self._batches = self._batches_of(dataset)
         self._check_counts(self._batches.samples)
         trainer.feed.rows(dataset.x_test, "x_test")
@@ -220,8 +221,8 @@ class Training:
 
     def _epoch(self, lr: float) -> tuple[float, float]:
         """Train to the end of the epoch; returns the seconds and the samples a second."""
-        check_rate(lr)
         counters = self.machine.counters
+        self._rates.check(lr, f" in epoch {counters.epoch + 1}")
         epoch, watched = counters.epoch + 1, self.callbacks.watch_steps
         started, begun, reported = time.perf_counter(), counters.done, 0.0
         for batch in self._batches.epoch(counters, self.machine.key):

@@ -61,6 +61,7 @@ def begin(
     from rpucc.runs.events import Event, append
     from rpucc.runtime.checkpoint_file import write_checkpoint
 
+    _check_rates(machine, record)
     make_folder(run.path)
     run.tidy()
     run.clear()
@@ -120,6 +121,7 @@ def resume(
             "RPUCC_PORTABLE=0 in the environment without them"
         )
     machine = load_checkpoint(run.checkpoint, program)
+    _check_rates(machine, record)
     if (line := elsewhere(run)) is not None:
         say(line)
     run.tidy()
@@ -131,3 +133,11 @@ def resume(
     done = counters.epoch, counters.done
     append(run.events, Event("resumed", *done, command=command, reason=line))
     return machine
+
+
+def _check_rates(machine: Machine, record: Record) -> None:
+    """Hold that a training can work with its rates, before anything is written."""
+    from rpucc.runtime.learning_rate import parse_schedule
+    from rpucc.runtime.rates import check_schedule
+
+    check_schedule(machine, parse_schedule(record.lr_schedule), record.lr, record.epochs)

@@ -15,9 +15,7 @@ from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferS
 from rpucc.runtime.cells.compiled import compile_cell
 from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.instructions.update import (
-    LARGEST_GAIN,
     PULSED_PIECE_ROWS,
-    beyond_float32,
     by_group,
     check_update,
     operations,
@@ -33,6 +31,7 @@ from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 from rpucc.stamps import settings_of
@@ -72,8 +71,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         bool(node.attributes.get_int("update_bl_management", 0)),
     )
     slow_dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
-    most = LARGEST_GAIN * min(float(pulse.dw_min), float(slow_dw_min))
-    most /= max(cell.fast_lr, cell.transfer_lr, 1.0)
+    reaches = update_reaches(array.layer, array, node)
     p = read_settings(node, noise_managed=False)
     read = TransferRead(p.noise, p.bound, p.adc_step)
     keys = tuple(map(np.float32, cell.rule_keys))
@@ -113,8 +111,9 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
 
         def run() -> None:
             rate = float(lr)
-            if not 0 <= rate <= most:
-                raise beyond_float32(array.layer, fast.device, rate, bl)
+            if rate != 0:
+                for reach in reaches:
+                    reach.check(rate)
             counts[PULSES] += code(
                 a, b, *matrix, rates(rate), pulse, *tiles, address, timing(), where.sample, *rest
             )

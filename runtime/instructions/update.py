@@ -8,7 +8,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.errors import RpuccError
 from rpucc.layers import weight_of
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.devices.compiled import compile_mean, compile_update
@@ -20,18 +19,16 @@ from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
+from rpucc.runtime.rates import update_reach
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 from rpucc.target.values import MEAN, PULSED
 
 if TYPE_CHECKING:
-    from rpucc.runtime.devices import Device
     from rpucc.runtime.plane import Plane
 
 # BL at most (`target_sections.Update`): what the working arrays are planned for.
 MOST_SLOTS = 255
-# Kernels divide the rate by dw_min in float32, and must not get infinity: they reckon without.
-LARGEST_GAIN = 1e37
 PIECE_ROWS = 16
 # Any split of the rows gives the same bits; a thread should have a few of them to itself.
 PULSED_PIECE_ROWS = 4
@@ -172,7 +169,7 @@ def _pulsed(
     total = X.shape[1]
     positions = total // executor.batch
     policy = PulsePolicy(np.float32(plane.device.dw_min), bl, managed, bl_managed)
-    most = LARGEST_GAIN * float(policy.dw_min)
+    reach = update_reach(layer, plane, bl)
     layout = plane.layout.for_kernels
     address = Address(positions, *executor.address.key)
     step, tallies = executor.address, executor.tallies
@@ -187,8 +184,8 @@ def _pulsed(
 
         def run() -> None:
             rate = float(lr)
-            if not 0 <= rate <= most:
-                raise beyond_float32(layer, plane.device, rate, bl)
+            if rate != 0:
+                reach.check(rate)
             span = Span(step.sample, 0, total, step.sample, 0)
             counts[PULSES] += code(a, b, *matrix, np.float32(rate), *bound, span, scratch)
 
@@ -199,14 +196,6 @@ def _pulsed(
         return [job(a, b, tallies.line(layer)) for a, b in rows]
 
     return Work(operations(total, *W.shape), parts, plane)
-
-
-def beyond_float32(layer: str, device: Device, rate: float, bl: int) -> RpuccError:
-    """What to raise for a rate whose pulse probabilities no float32 holds."""
-    return RpuccError(
-        f"layer '{layer}': learning rate {rate:g} with dw_min {device.dw_min:g} and BL "
-        f"{bl} is beyond float32; a smaller --lr is needed"
-    )
 
 
 def operations(positions: int, rows: int, columns: int) -> float:

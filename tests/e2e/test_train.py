@@ -271,3 +271,26 @@ def test_the_rate_that_is_advised_makes_up_for_the_batch(cli, tiny_model, tiny_d
         outcome = cli("train", tiny_model, "--data", tiny_data, "-o", name, "--json", *how)
         found[name] = json.loads(outcome.stdout)["epochs"][-1]["test_loss"]
     assert abs(found["advised"] - found["one"]) < 0.2 * (found["slow"] - found["one"])
+
+
+def test_rates_that_float32_cannot_hold_are_refused_before_anything_is_written(
+    cli, tiny_model, tiny_data, files
+):
+    """By a new training and one from a run, in any epoch; a resumed one keeps its rates."""
+    how = ("--data", tiny_data, "--epochs", 3)
+    rate = ("--lr", 0.01, "--lr-schedule", "3=1e38")
+    before = files()
+    new = cli("train", tiny_model, *how, *rate, "-o", "new")
+    assert new.code == 1
+    assert new.stderr.count("\n") == 1
+    assert "learning rate 1e+38 in epoch 3 with dw_min 0.001 and BL 10 is beyond float32" in (
+        new.stderr
+    )
+    assert files() == before
+    assert cli("train", tiny_model, "--data", tiny_data, "--epochs", 1, "-o", "run").code == 0
+    before = files()
+    for beyond in (rate, ("--lr", 1e38), ("--lr", 1e-45)):
+        outcome = cli("train", "--from", "run", "-o", "next", *how, *beyond)
+        assert outcome.code == 1, outcome.stderr
+        assert "beyond float32" in outcome.stderr.splitlines()[-1]
+    assert files() == before

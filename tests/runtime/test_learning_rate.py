@@ -154,12 +154,12 @@ def test_a_wrong_schedule_is_refused_before_anything_is_trained() -> None:
 def test_rates_whose_gain_no_float32_holds(target: str, schedule: str) -> None:
     """They were turned into indices that lie anywhere in memory."""
     machine = Machine(tiny(target))
-    rate, epochs = (1e38, 0) if schedule == "constant" else (0.01, 1)
+    rate = 1e38 if schedule == "constant" else 0.01
     with pytest.raises(
-        RpuccError, match=r"1e\+38 with dw_min 0\.00\d and BL \d+ is beyond float32"
+        RpuccError, match=r"1e\+38( in epoch 2)? with dw_min 0\.00\d and BL \d+ is beyond float32"
     ):
         Trainer(machine).fit(tiny_data(), epochs=2, lr=rate, lr_schedule=schedule)
-    assert machine.counters.epoch == epochs
+    assert machine.counters.sample == 0
 
 
 @pytest.mark.parametrize("rate", [1e-46, 1e-39, 1e39, 1e300])
