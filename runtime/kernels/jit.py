@@ -39,6 +39,17 @@ use_own_copies()
 _use_whole_vectors()
 
 
+class _Flags(set[str]):
+    """Flags in one order: their text becomes part of the names of compiled functions."""
+
+    def __repr__(self) -> str:
+        return repr(sorted(self))
+
+    def copy(self) -> _Flags:
+        """As Numba does for what a kernel calls; a set's own would be a plain one."""
+        return _Flags(self)
+
+
 def _fast_math() -> bool | set[str]:
     """What LLVM may do to floats: anything; for a level of instructions, only what it fixes.
 
@@ -46,7 +57,7 @@ def _fast_math() -> bool | set[str]:
     Intel and AMD. A level (x86-64-v3) is for all of them, so divisions and roots are whole.
     """
     if str(numba.config.CPU_NAME).startswith("x86-64"):  # type: ignore[attr-defined]
-        return {"nnan", "ninf", "nsz", "reassoc", "contract"}
+        return _Flags(("nnan", "ninf", "nsz", "reassoc", "contract"))
     return True
 
 
