@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rpucc import portable
 from rpucc.errors import ExperimentError, RpuccError, TargetError, UsageError
 from rpucc.runs.tasks import Task, digest_of, read_run, run_folders
 
@@ -220,6 +221,7 @@ def tasks(version: Version, known: Known) -> list[Task]:
                 seed=seed,
                 trust=wish.trust,
                 configuration=configuration,
+                portable=portable.asked(),
             )
             found.append(task)
     return found

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpucc import portable
 from rpucc.errors import CheckpointError, ModelError, RpuccError
 from rpucc.run_files import CONFIGURATION
 from rpucc.runs.folder import RunFolder
@@ -45,6 +46,8 @@ class Task:
     trust: bool
     """Whether devices may be imported that only the experiment names."""
     configuration: dict[str, Any]
+    portable: bool
+    """Whether the process that trains it has to be, wherever that is."""
 
 
 # ---------------------------------------------------------------- training
@@ -82,6 +85,8 @@ def train_task(task: Task, *, bar: bool) -> float:
 
     A checkpoint is written after every epoch, and where Ctrl-C comes first.
     """
+    if task.portable:
+        portable.ask()
     run = RunFolder(Path(task.folder))
     with run.held():
         return _train_in(run, task, bar=bar)
