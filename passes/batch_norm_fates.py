@@ -8,25 +8,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict
 
 import onnx_ir as ir
 
-from rpucc.batch_norms import BATCH_NORMS
+from rpucc.batch_norms import BATCH_NORMS, Decision
 from rpucc.passes.notes import add_notes, listed
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What became of one batch norm."""
-
-    node: str
-    fate: Literal["folded", "frozen", "trained", "batch"]
-    into: str = ""
-    """The layer that it was folded into."""
-    why: str = ""
-    """Why a batch norm that the target wants folded is not; empty where the target says so."""
 
 
 def decisions_of(model: ir.Model) -> list[Decision]:

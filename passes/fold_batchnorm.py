@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.batch_norms import Decision
 from rpucc.opset.drop import DROP
 from rpucc.origins.notes import note_origin, origin_of
 from rpucc.origins.terms import Factor, Norm, Origin
 from rpucc.origins.view import View
 from rpucc.passes.base import RpuPass
-from rpucc.passes.batch_norm_fates import Decision, describe
+from rpucc.passes.batch_norm_fates import describe
 from rpucc.passes.batch_statistics import BatchStatistics, is_fresh, was_training, why_not_batch
 from rpucc.passes.graph_reader import constant_of, int_of, known_shape, static_dims
 from rpucc.passes.graph_writer import Emitter, drop_unused_initializers

@@ -43,7 +43,8 @@ class MaskFile:
             beside = f" beside the target's file in {one_line(folder)}, nor" if folder else ""
             raise TargetError(f"{self.where}: no such file{beside} in the current folder") from None
         except Exception as error:  # noqa: BLE001  as below
-            reason = getattr(error, "strerror", None) or "is no .npz archive"
+            bad = isinstance(error, zipfile.BadZipFile | ValueError)
+            reason = "is no .npz archive" if bad else getattr(error, "strerror", None) or error
             raise TargetError(f"{self.where}: {one_line(reason)}; {ADVICE}") from None
         names = self._archive.namelist()
         self.layers = tuple(each.removesuffix(".npy") for each in names if each.endswith(".npy"))

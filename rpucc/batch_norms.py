@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.checked import Allowed, Text
 from rpucc.listed import listed
 from rpucc.opset import DOMAIN
 from rpucc.step_contract import StepContract
@@ -37,6 +38,23 @@ IN_COMMON = (
     "own in the model"
 )
 """Why the statistics of a batch norm cannot be measured again, and what would help."""
+
+
+Fate = Annotated[
+    Literal["folded", "frozen", "trained", "batch"], Allowed("folded, frozen, trained or batch")
+]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one batch norm of the file: an entry of that list."""
+
+    node: Text
+    fate: Fate
+    into: Text = ""
+    """The layer that it was folded into."""
+    why: Text = ""
+    """Why a batch norm that the target wants folded is not; empty where the target says so."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def _plain_text(text: str) -> str:
 
 
 Text = Annotated[str, Field(strict=True), AfterValidator(_plain_text), Allowed("a text")]
+Texts = Annotated[list[Text], Allowed("a list of texts")]
 Count = Annotated[
     int, Field(strict=True, ge=0, lt=FINITE), Allowed("a whole number from 0 to 2^63 - 1")
 ]
@@ -172,4 +173,4 @@ def found(value: Any) -> str:
 
 def wrong(key: str, value: Any, allowed: str) -> NoReturn:
     """Raise from a validator of a whole model what is wrong with one of its keys."""
-    raise ValueError(f"{key}: found {found(value)}, allowed: {allowed}")
+    raise ValueError(f"{one_line(key)[:SHOWN]}: found {found(value)}, allowed: {allowed}")

@@ -9,6 +9,7 @@ for what is wrong with the network in it: that is `support.py` and `layers.py`.
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from rpucc.texts import text_problems
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
 PROTOBUF_LIMIT = 2**31 - 1  # bytes; protobuf cannot hold a larger message
+
+WIDEST = 16  # bytes of a number, complex128
 
 EXPORTERS = {
     "torch": "rpucc.from_torch(network, example)",
@@ -252,12 +255,21 @@ def _check_external(tensor: onnx.TensorProto, label: str, folder: Path) -> None:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise ModelError(f"{what}: its data file {shown!r}: {reason}") from None
     entries = _external_entries(tensor)
+    there = path.stat().st_size
     try:
-        end = int(entries.get("offset") or 0) + int(entries.get("length") or 0)
+        offset, length = (int(entries.get(key) or 0) for key in ("offset", "length"))
     except ValueError as error:
         raise ModelError(f"{what}: offset or length in {shown!r} is no number") from error
-    if end > path.stat().st_size:
+    if min(offset, length) < 0:
+        raise ModelError(f"{what}: offset or length in {shown!r} is below 0")
+    if offset + length > there:
         raise ModelError(
-            f"{what}: its data file {shown!r} is cut off: it has {path.stat().st_size:,} bytes, "
-            f"and this weight ends at {end:,}"
+            f"{what}: its data file {shown!r} is cut off: it has {there:,} bytes, "
+            f"and this weight ends at {offset + length:,}"
+        )
+    taken = length or there - offset  # without a length, all that is left of the file
+    if taken > WIDEST * math.prod(max(size, 0) for size in tensor.dims):
+        raise ModelError(
+            f"{what}: its data file {shown!r} has {taken:,} bytes for it, more than "
+            f"{list(tensor.dims)} numbers of any type take"
         )

@@ -6,14 +6,16 @@ that the step contract names (`step.py`).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import onnx_ir as ir
+from pydantic import TypeAdapter, ValidationError
 
 from rpucc import limits
+from rpucc.batch_norms import BATCH_NORMS, Decision
+from rpucc.checked import Text, Texts, parsed, said
 from rpucc.layers import OTHER_NAMES
 from rpucc.origins.notes import ORIGINS, read_origins
 from rpucc.origins.source import SOURCE, read_source
@@ -72,29 +74,17 @@ def _step(text: str) -> str | None:
     return None
 
 
-def _json(check: Callable[[Any], bool], what: str) -> Callable[[str], str | None]:
+def _json(schema: TypeAdapter[Any]) -> Callable[[str], str | None]:
     def test(text: str) -> str | None:
         try:
-            good = check(json.loads(text))
-        except (ValueError, RecursionError):
-            return "is no valid JSON"
-        return None if good else f"needs {what}"
+            schema.validate_python(parsed(text))
+        except ValidationError as error:
+            return said(error)
+        except ValueError as error:
+            return str(error)
+        return None
 
     return test
-
-
-def _are_texts(data: Any) -> bool:
-    return isinstance(data, list) and all(isinstance(line, str) for line in data)
-
-
-def _are_names(data: Any) -> bool:
-    return isinstance(data, dict) and all(map(_are_texts, data.values()))
-
-
-def _are_norms(data: Any) -> bool:
-    return isinstance(data, list) and all(
-        isinstance(entry, dict) and isinstance(entry.get("node"), str) for entry in data
-    )
 
 
 _RULES: dict[str, Callable[[str], str | None]] = {
@@ -102,8 +92,8 @@ _RULES: dict[str, Callable[[str], str | None]] = {
     "rpucc.input_range": _range,
     "rpucc.fixed_batch": _batch,
     STEP: _step,
-    "rpucc.import_notes": _json(_are_texts, "a list of lines"),
-    OTHER_NAMES: _json(_are_names, "lists of names by layer"),
-    "rpucc.batch_norms": _json(_are_norms, "a list of batch norms, each with its node"),
+    "rpucc.import_notes": _json(TypeAdapter(Texts)),
+    OTHER_NAMES: _json(TypeAdapter(dict[Text, Texts])),
+    BATCH_NORMS: _json(TypeAdapter(list[Decision])),
 }
 """Key -> what is wrong with its text, None for nothing. Keys that are not here are not read."""

@@ -22,7 +22,7 @@ from pydantic import (
 
 from rpucc import __version__, checked, limits
 from rpucc.arguments import wrong
-from rpucc.checked import Above0, Allowed, AtLeast0, Digest, Object, Positive, Text, is_plain
+from rpucc.checked import Above0, Allowed, AtLeast0, Digest, Object, Positive, Text, Texts, is_plain
 from rpucc.compiler.options import RECORDED, CompileOptions
 from rpucc.errors import CheckpointError, RpuccError, one_line
 
@@ -97,7 +97,7 @@ class Record(BaseModel):
     batch_size: Batch
     lr: Above0
     lr_schedule: Text = "constant"
-    augment: Annotated[list[Text], Allowed("a list of texts")] = Field(default_factory=list)
+    augment: Texts = Field(default_factory=list)
     top_k: Some = None
     seed: Seed
     validation: Validation = None
@@ -176,7 +176,7 @@ class Circumstances(BaseModel):
 
     data_digest: Annotated[Digest | None, Allowed("64 hexadecimal digits, or null")] = None
     """The SHA-256 of the data."""
-    data_classes: Annotated[list[Text], Allowed("a list of texts")] = Field(default_factory=list)
+    data_classes: Texts = Field(default_factory=list)
     """The names of the classes that were trained on, by number; empty where they had none."""
     timings: Timings = Timings()
 

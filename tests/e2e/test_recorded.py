@@ -94,3 +94,64 @@ def test_stored_runs(run):
     change(run.record, seed="one")
     with pytest.raises(CheckpointError, match=r'run\.json: seed: found "one", allowed: a whole'):
         read_run(run)
+
+
+def test_what_else_run_json_says_is_checked_where_it_is_used(run, cli):
+    whole = run.record.read_text()
+    for key, value, fragment, command in (
+        (
+            "data_digest",
+            5,
+            "data_digest: found 5, allowed: 64 hexadecimal digits, or null",
+            "resume",
+        ),
+        ("data_digest", "0" * 63, "allowed: 64 hexadecimal digits, or null", "resume"),
+        ("data_classes", "ab", 'data_classes: found "ab", allowed: a list of texts', "eval"),
+        ("timings", [], "timings: found [], allowed: an object", "compare"),
+        ("timings", {"training_seconds": 10**400}, "training_seconds: found 1000", "compare"),
+        ("timings", {"training_seconds": -1}, "timings.training_seconds: found -1", "compare"),
+    ):
+        change(run.record, **{key: value})
+        words = {
+            "resume": ("train", "run", "--resume", "--epochs", 2),
+            "eval": ("eval", "run"),
+            "compare": ("compare", "run", "run"),
+        }[command]
+        refused(cli(*words), "run.json: ", fragment)
+        run.record.write_text(whole)
+    run.record.write_text('{"seed": 1, ' + whole[1:])
+    refused(cli("train", "run", "--resume"), "run.json: is damaged: holds 'seed' twice")
+
+
+def test_damaged_logs_are_passed_over(run, cli):
+    with run.steps.open("a") as steps, run.events.open("a") as events:
+        for line in ("{", "3", "[" * 99_999, '{"epoch": 1, "samples": 1' + "0" * 400 + "}"):
+            steps.write(line + "\n")
+            events.write(line + "\n")
+        line = {"epoch": 1, "samples": 10**400, "loss": 1.0, "lr": 0.1, "loss_sum": 1.0}
+        steps.write(json.dumps({**line, "weight": 1.0}) + "\n")
+        events.write('{"event": "epoch"}\n{"event": "epoch", "seconds": 1e999}\n')
+    assert cli("compare", "run", "run").code == 0
+    assert cli("train", "run", "--resume", "--epochs", 2).code == 0
+    assert json.loads(run.record.read_text())["timings"]["epochs"] == 2
+
+
+def test_metrics_of_a_run_that_are_none(run):
+    for text, message in (
+        ("epoch,test_error\n1,2\n", "test_error: found 2, allowed: a number from 0 to 1"),
+        ("epoch,test_error\n2,0.5\n", "epoch: found 2, allowed: 1"),
+        ("epoch,loss\n1,0.5\n", "'test_error' is missing"),
+        ("epoch,epoch\n1,1\n", "has a heading twice"),
+        ("epoch,test_error\n1\n", "line 2 has not as many cells as headings"),
+        (f"epoch,test_error,{'x' * 5000}\n1,0.5,\u0663x\n", "xxx: found"),
+    ):
+        run.metrics.write_text(text)
+        (run.path / "configuration.json").write_text(json.dumps(CONFIGURATION))
+        with pytest.raises(CheckpointError) as caught:
+            read_run(run)
+        assert str(caught.value).startswith(f"{run.metrics}: is damaged: ")
+        assert message in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+
+CONFIGURATION = {"model": "m", "batch_size": 1, "lr": 0.1, "target": {}, "data": "d"}

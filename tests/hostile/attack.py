@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .readers import READERS
 
-BATCH = 2500
+BATCH = 5000
 GOOD = ("taken", "refused", "not counted")
 
 

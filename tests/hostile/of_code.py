@@ -37,6 +37,6 @@ def use_module(path: Path) -> None:
 
 READERS = {
     "modules": Reader(
-        "own.py", lambda folder: [MODULE.encode()], mutate.damage, use_module, named=False
+        "own.py", lambda folder: [MODULE.encode()], mutate.damage, use_module, named=False, share=30
     )
 }

@@ -305,6 +305,7 @@ READERS = {
         _masks,
         one_of((6, mutate.zip_members), (4, mutate.damage), (1, _bomb)),
         use_mask,
+        share=30,
     ),
 }
 if find_spec("pyarrow") is not None:

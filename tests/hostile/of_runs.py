@@ -358,17 +358,17 @@ READERS = {
         use_checkpoint,
         _of_this_program,
         named=False,
-        share=60,
+        share=30,
     ),
     "run.json": Reader("run.json", _run_json, one_of((4, mutate.json_tree), _FILE), use_run_json),
     "layers.jsonl": Reader(
-        "layers.jsonl", _layer_record, one_of((4, _one_line), _FILE), use_layer_record
+        "layers.jsonl", _layer_record, one_of((4, _one_line), _FILE), use_layer_record, share=40
     ),
     "metrics.jsonl": Reader(
-        "metrics.jsonl", _step_log, one_of((4, _one_line), _FILE), use_step_log
+        "metrics.jsonl", _step_log, one_of((4, _one_line), _FILE), use_step_log, lenient=True
     ),
     "events.jsonl": Reader(
-        "events.jsonl", _event_log, one_of((4, _one_line), _FILE), use_event_log
+        "events.jsonl", _event_log, one_of((4, _one_line), _FILE), use_event_log, lenient=True
     ),
     "metrics.csv": Reader(
         "metrics.csv", _metrics, one_of((4, _numbered), _FILE), use_configuration
@@ -379,5 +379,5 @@ READERS = {
         one_of((4, mutate.json_tree), _FILE),
         use_configuration,
     ),
-    "results": Reader("results.txt", _results, _result, use_results, named=False),
+    "results": Reader("results.txt", _results, _result, use_results),
 }

@@ -276,13 +276,18 @@ READERS = {
         one_of((3, mutate.toml_tree), _FILE),
         use_plan,
         named=False,
+        share=25,
     ),
     "experiments": Reader(
-        "experiment.toml", _experiments, one_of((3, mutate.toml_tree), _FILE), use_experiment
+        "experiment.toml",
+        _experiments,
+        one_of((3, mutate.toml_tree), _FILE),
+        use_experiment,
+        share=40,
     ),
     "--set": Reader(
         "set.txt", _overrides, one_of((3, _override), _FILE), use_override, named=False
     ),
-    "options": Reader("option.txt", _options, _option, use_option, named=False),
+    "options": Reader("option.txt", _options, _option, use_option, named=False, lenient=True),
     "diff": Reader("plan.json", _describe, one_of((4, mutate.json_tree), _FILE), use_description),
 }

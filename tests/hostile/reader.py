@@ -28,5 +28,7 @@ class Reader:
     """Make a kept file belong to what lies beside it, which an earlier rpucc made otherwise."""
     named: bool = True
     """Whether every refusal names the file: not where what is refused is what it says to do."""
-    share: int = 150
+    lenient: bool = False
+    """Whether it leaves out what it cannot read, or takes most texts."""
+    share: int = 100
     """How many damaged files every run of the tests tries."""

@@ -69,6 +69,7 @@ def outcome(reader: Any, path: Path, seconds: int = SECONDS) -> tuple[str, str]:
     """Return how a reader took a file, and the traceback where that was wrong."""
     from rpucc.errors import RpuccError
 
+    signal.signal(signal.SIGALRM, _alarm)
     signal.alarm(seconds)
     try:
         reader.read(path)
@@ -136,6 +137,5 @@ def main(name: str, folder: Path, seed: int, first: int, last: int) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGALRM, _alarm)
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:6]))

@@ -159,6 +159,47 @@ def test_external_weights_outside_the_folder(tmp_path: Path, location: str):
     )
 
 
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [("a\0b", "embedded null byte"), ("x" * 5000, "File name too long"), ("loop", "Symlink loop")],
+)
+def test_external_weights_in_what_no_system_takes(tmp_path: Path, location: str, reason: str):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    path = save_external(tmp_path)
+    set_location(path, location)
+    message = refuse(path)
+    assert reason in message
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("offset", "-8", "is below 0"),
+        ("length", "-1", "is below 0"),
+        ("length", "0x10", "is no number"),
+        ("length", "9" * 5000, "is no number"),
+        ("offset", str(2**64), "is cut off"),
+        ("length", None, "more than [16, 1, 5, 5] numbers of any type take"),
+    ],
+)
+def test_external_weights_with_places_that_cannot_be(
+    tmp_path: Path, key: str, value: str | None, reason: str
+):
+    path = save_external(tmp_path)
+    with (tmp_path / "weights.bin").open("r+b") as file:
+        file.truncate(2**40)  # a hole: on the disk it takes nothing
+    model = onnx.load(path, load_external_data=False)
+    entries = model.graph.initializer[0].external_data
+    for entry in [each for each in entries if each.key == key]:
+        entries.remove(entry)
+    if value is not None:
+        entries.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    assert reason in refuse(path)
+
+
 def test_external_weights_behind_a_link_out_of_the_folder(tmp_path: Path):
     folder = tmp_path / "inner"
     folder.mkdir()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx.shape_inference
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rpucc.compiler.check import check_model
 from rpucc.compiler.compile import compile_model
+from rpucc.constant_weights import INITIAL_WEIGHTS
 from rpucc.errors import ModelError, RpuccError, UnsupportedError
+from rpucc.left_out import LEFT_OUT
 from rpucc.passes.frontend.onnx_tools import foreign_errors
+from rpucc.passes.importer import INPUT_RANGE_KEY
+
+from ..repository import ROOT
 
 Nodes = list[tuple[str, str, str, dict[str, Any]]]
 
@@ -135,6 +142,33 @@ def test_what_a_model_says_in_our_words_is_not_believed() -> None:
     assert program.fixed_batch is None
     assert program.input_range == (-1.0, 1.0)
     assert program.plan.layers[0].name == "c"
+
+
+def test_nothing_that_rpucc_keeps_in_metadata_is_believed_of_a_plain_model() -> None:
+    """Whatever key it is, and whatever holds it, the program is that of the model without it."""
+    sources = [*package_sources("rpucc"), *package_sources("passes"), *package_sources("runtime")]
+    keys = set(re.findall(r'"(rpucc\.[a-z_]+)"', "".join(sources)))
+    assert {"rpucc.layer", "rpucc.cycle", "rpucc.step", "rpucc.fixed_batch"} <= keys
+    keys -= {"rpucc.version", INPUT_RANGE_KEY, INITIAL_WEIGHTS, LEFT_OUT}
+    odd, plain = model(TAIL), model(TAIL)
+    graph = odd.graph
+    holders = [odd, graph, *graph.node, *graph.input, *graph.output, *graph.initializer]
+    for holder in holders:
+        for key in sorted(keys):
+            holder.metadata_props.add(key=key, value="two")
+    made = [compile_model(each, verify=False).model for each in (odd, plain)]
+    for each in made:
+        del each.metadata_props["rpucc.source"]  # the file as it was
+    first, second = (ir.to_proto(each).SerializeToString(deterministic=True) for each in made)
+    assert first == second
+    helper.set_model_props(odd, {"rpucc.version": "two"})
+    with pytest.raises(ModelError, match="is a compiled rpucc program already"):
+        compile_model(odd)
+
+
+def package_sources(folder: str) -> list[str]:
+    """The texts of the modules of a part of the package."""
+    return [path.read_text(encoding="utf-8") for path in (ROOT / folder).rglob("*.py")]
 
 
 def test_an_output_without_a_batch_cannot_be_trained() -> None:

@@ -245,6 +245,12 @@ def test_a_file_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
             rpucc.compile(two_layers(), "rpu-managed", overrides=[f"update.mask={path}"])
         assert str(caught.value).endswith(message)
     np.savez(damaged, fc1=np.ones((3, 4)))
+    later = bytearray(damaged.read_bytes())
+    later[later.rindex(b"PK\1\2") + 6] = 128  # the version of zip that is needed to unpack it
+    damaged.write_bytes(bytes(later))
+    with pytest.raises(TargetError, match=r"zip file version 12\.8; np\.savez"):
+        rpucc.compile(two_layers(), "rpu-managed", overrides=[f"update.mask={damaged}"])
+    np.savez(damaged, fc1=np.ones((3, 4)))
     raw = bytearray(damaged.read_bytes())
     raw[-200] ^= 0xFF  # within the numbers: the checksum of the archive says so
     damaged.write_bytes(bytes(raw))

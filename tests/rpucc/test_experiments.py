@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import textwrap
 import xml.etree.ElementTree as ET
@@ -29,7 +30,7 @@ from rpucc.experiments.schema import AS_REPORTED, TrainingExperiment
 from rpucc.experiments.store import metrics_csv, results, stored_digest, stored_runs
 from rpucc.report.experiments.page import training_page
 from rpucc.report.experiments.plot import error_drawing
-from rpucc.report.experiments.tables import Cells, rows_table
+from rpucc.report.experiments.tables import Cells, commands, rows_table
 from rpucc.target.target import Target
 
 TEXT = """
@@ -305,21 +306,66 @@ def test_stored_results_give_the_runs_back(example):
     assert metrics_csv(again) == metrics
 
 
+def same(text):
+    return text
+
+
 @pytest.mark.parametrize(
-    ("results_text", "change"),
+    ("results_text", "change", "message"),
     [
-        ("{}", lambda text: text),
-        ("[]", lambda text: text),
-        ("nonsense", lambda text: text),
-        (None, lambda text: text.replace("0.018", "x")),
-        (None, lambda text: "\n".join(text.splitlines()[:-1])),
-        (None, lambda text: ""),
+        ("{}", same, "results.json: 'data' is missing"),
+        ("[]", same, "results.json: found [], allowed: an object"),
+        ("nonsense", same, "results.json: is no valid JSON"),
+        ("[" * 100_000, same, "results.json: is no valid JSON"),
+        ('{"data": {"digest": "d"}, "rows": [], "rows": []}', same, "holds 'rows' twice"),
+        (
+            None,
+            lambda text: re.sub(r"0\.018\d*", "x", text),
+            'test_error: found "x", allowed: a number',
+        ),
+        (None, lambda text: re.sub(r"0\.018\d*", "1.5", text), "allowed: a number from 0 to 1"),
+        (None, lambda text: re.sub(r"0\.018\d*", "1" * 400, text), "allowed: a number from 0 to 1"),
+        (None, lambda text: re.sub(r"0\.018\d*", "nan", text), "allowed: a number from 0 to 1"),
+        (None, lambda text: "\n".join(text.splitlines()[:-1]), "epochs expected"),
+        (None, lambda text: "", "epochs expected, 0 found"),
+        (None, lambda text: text.replace("fp,0,2,", "fp,0,3,"), "epoch: found 3, allowed: 2"),
+        (
+            None,
+            lambda text: text.replace("\nfp,0,2", ",9\nfp,0,2"),
+            "not as many cells as headings",
+        ),
     ],
 )
-def test_damaged_results(example, results_text, change):
+def test_damaged_results(example, results_text, change, message):
     text = results_text or json.dumps(results(example, "d", "digest"))
-    with pytest.raises(ExperimentError, match=r"^here: the stored results are damaged"):
+    with pytest.raises(ExperimentError) as caught:
         stored_runs(text, change(metrics_csv(example)), "here")
+    assert str(caught.value).startswith("here: the stored results are damaged (")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_runs_of_results(example):
+    found = results(example, "d", "digest")
+    for key, value, message in (
+        ("seed", "0", 'rows.0.runs.0.seed: found "0", allowed: a whole number from 0 to'),
+        ("seed", 2**64, "allowed: a whole number from 0 to"),
+        ("epochs", -1, "epochs: found -1, allowed: a whole number"),
+        ("fingerprint", "0" * 12, "which its configuration has"),
+        ("configuration", [], "configuration: found [], allowed: an object"),
+    ):
+        changed = json.loads(json.dumps(found))
+        changed["rows"][0]["runs"][0][key] = value
+        with pytest.raises(ExperimentError) as caught:
+            stored_runs(json.dumps(changed), metrics_csv(example), "here")
+        assert message in str(caught.value)
+
+
+def test_commands_quote_what_an_experiment_says():
+    rows = [("a\nrm -r x", "t", ("a.b='{}'",))]
+    assert commands("train", "m", rows, ["--data", "my {data}"]) == (
+        "# a rm -r x\nrpucc train m -t t --set 'a.b='\"'\"'{}'\"'\"'' --data 'my {data}'"
+    )
 
 
 # ---------------------------------------------------------------- what is shown

@@ -297,7 +297,16 @@ CHANGES: list[tuple[str, Change, str]] = [
         note("BoundedRead", "rpucc.beyond_bounds", "many"),
         "rpucc.beyond_bounds is no number",
     ),
-    ("conv", metadata("rpucc.other_names", "[]"), "needs lists of names by layer"),
+    ("conv", metadata("rpucc.other_names", "[]"), "found [], allowed: an object"),
+    ("conv", metadata("rpucc.other_names", '{"c": [1]}'), "c: found [1], allowed: a list of texts"),
+    ("conv", metadata("rpucc.other_names", '{"c": [], "c": []}'), "holds 'c' twice"),
+    ("conv", metadata("rpucc.batch_norms", "[3]"), "0: found 3, allowed: an object"),
+    ("conv", metadata("rpucc.batch_norms", '[{"node": "n"}]'), "'0.fate' is missing"),
+    (
+        "conv",
+        metadata("rpucc.batch_norms", '[{"node": "n", "fate": "gone"}]'),
+        '0.fate: found "gone", allowed: folded, frozen, trained or batch',
+    ),
     ("conv", note("Update", "rpucc.per_sample", "1e9"), "rpucc.per_sample is not the 16"),
     ("conv", note("BoundedRead", "rpucc.op", "Mul"), "rpucc.op is 'Mul', none of"),
     # metadata of the model

@@ -192,6 +192,37 @@ def test_damaged_history(good: Path, tmp_path: Path, key: str, value: Any) -> No
     assert f"metadata are damaged: history.0.{key}: found {json.dumps(value)}" in refused(path)
 
 
+def test_a_history_of_other_epochs_than_were_trained(good: Path, tmp_path: Path) -> None:
+    records = load_checkpoint(good, tiny()).history
+    path = tmp_path / "changed"
+    for changed in (records[:-1], [*records, records[-1]], [{**records[0], "epoch": 7}]):
+        message = refused(rewritten(good, path, history=json.dumps(changed)))
+        assert "metadata are damaged: history: found [" in message
+        assert "allowed: the epochs 1 to " in message
+    twice = json.dumps(records)[:-2] + ', "epoch": 1}]'
+    assert "history: holds 'epoch' twice" in refused(rewritten(good, path, history=twice))
+
+
+@pytest.mark.parametrize(
+    ("counters", "line"),
+    [
+        ({"done": -1}, "counters.done: found -1, allowed: a whole number from 0 to 4294967296"),
+        ({"reads": [1, 2]}, "counters.reads: found [1, 2], allowed: 3 counts"),
+        ({"layers": {"fc": [1]}}, "counters.layers.fc: found [1], allowed: 4 counts"),
+        ({"layers": []}, "counters.layers: found [], allowed: an object"),
+        ({"loss_sum": "0"}, 'counters.loss_sum: found "0", allowed: a number'),
+        ({"pulses": 2**63}, "counters.pulses: found 9223372036854775808, allowed: a whole number"),
+        ({"more": 1}, "counters.more: unknown key"),
+    ],
+)
+def test_counters_that_are_none(
+    good: Path, tmp_path: Path, counters: dict[str, Any], line: str
+) -> None:
+    whole = {"epoch": 1, "sample": 8, "reads": [0, 0, 0]}
+    path = rewritten(good, tmp_path / "changed", counters=json.dumps({**whole, **counters}))
+    assert f"the checkpoint's metadata are damaged: {line}" in refused(path)
+
+
 def test_flipped_bits_of_the_weights(good: Path, tmp_path: Path) -> None:
     content = good.read_bytes()
     size = int.from_bytes(content[:8], "little")
