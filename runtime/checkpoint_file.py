@@ -49,6 +49,7 @@ def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
         "counters": json.dumps(counters),
         "history": json.dumps(found.history),
     }
+    metadata["notes"] = notes_digest(metadata)
     tensors = {name: np.asarray(a, order="C") for name, a in sorted(found.weights.items())}
     metadata["tensors"] = tensors_digest(tensors)
     # One string of metadata: safetensors does not keep the order of several.
@@ -139,6 +140,12 @@ def program_beside(path: Path) -> Program:
     return Program.load(place)
 
 
+def notes_digest(metadata: Mapping[str, Any]) -> str:
+    """SHA-256 of what the metadata say of seed, counters and history."""
+    said = [metadata.get(key) for key in ("seed", "counters", "history")]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
 def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 of arrays with their names, types and shapes."""
     digest = hashlib.sha256()
@@ -176,11 +183,17 @@ def _read(path: Path) -> tuple[CheckpointNotes, dict[str, Any]]:
         found = one_line(metadata["format"])
         raise CheckpointError(f"{path}: checkpoint format '{found}', this rpucc reads '{FORMAT}'")
     try:
-        return CheckpointNotes.model_validate(metadata), tensors
+        notes = CheckpointNotes.model_validate(metadata)
     except ValidationError as error:
         raise CheckpointError(
             f"{path}: the checkpoint's metadata are damaged: {checked.said(error)}"
         ) from None
+    if notes.notes not in (None, notes_digest(metadata)):
+        raise CheckpointError(
+            f"{path}: the checkpoint's seed, counters or history are not those that were written "
+            "(their SHA-256 is another); the file is damaged: copy it again, or train again"
+        )
+    return notes, tensors
 
 
 def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> None:

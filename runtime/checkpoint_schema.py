@@ -92,6 +92,8 @@ class CheckpointNotes(BaseModel):
     """Of each complete epoch."""
     tensors: Digest | None = None
     """The SHA-256 of the tensors; earlier versions wrote none."""
+    notes: Digest | None = None
+    """The SHA-256 of seed, counters and history; earlier versions wrote none."""
 
     @model_validator(mode="after")
     def _one_record_an_epoch(self) -> Self:

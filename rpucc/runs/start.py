@@ -108,7 +108,10 @@ def resume(
     from rpucc.terminal import say
 
     admit(program, str(run.path), trusted=trusted, named=named)
-    if run.data_digest() not in (None, digest(data)):
+    known = run.data_digest()
+    if known is None:
+        say(f"{run.path}: has no SHA-256 of its data: whether these are the same is not known")
+    elif known != digest(data):
         raise CheckpointError(
             f"{run.path}: {record.data} is not what its training was started with (the SHA-256 of "
             "samples and labels is another); a resumed training needs the same data: --data-dir "

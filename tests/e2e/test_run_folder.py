@@ -118,7 +118,9 @@ def test_other_data_of_the_same_shape_are_refused(cli, tiny_model, tiny_data):
     del changed["data_digest"]  # as in folders of earlier versions
     Path("run/run.json").write_text(json.dumps(changed))
     assert "is not what" not in cli("eval", "run").stderr
-    assert cli("train", "run", "--resume", "--epochs", 2).code == 0
+    resumed = cli("train", "run", "--resume", "--epochs", 2)
+    assert resumed.code == 0
+    assert "run: has no SHA-256 of its data" in resumed.stderr
 
 
 def test_a_folder_of_an_earlier_version_is_read(cli, tiny_model, tiny_data):

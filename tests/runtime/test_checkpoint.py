@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from rpucc.errors import CheckpointError, OutputError, RpuccError
 from rpucc.runtime.checkpoint import load_checkpoint, save_checkpoint
+from rpucc.runtime.checkpoint_file import notes_digest
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.trainer import Trainer
 
@@ -39,11 +40,12 @@ def refused(path: Path, program: Any = None) -> str:
 
 
 def rewritten(good: Path, path: Path, **changes: Any) -> Path:
-    """The checkpoint with other metadata; a change to None leaves the entry out."""
+    """The checkpoint with other metadata, and their digest; a change to None leaves one out."""
     with safe_open(good, framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = json.loads(file.metadata()["rpucc"])
     metadata = {k: v for k, v in {**metadata, **changes}.items() if v is not None}
+    metadata["notes"] = notes_digest(metadata)
     save_file(tensors, path, {"rpucc": json.dumps(metadata)})
     return path
 
@@ -232,6 +234,32 @@ def test_flipped_bits_of_the_weights(good: Path, tmp_path: Path) -> None:
         path = tmp_path / "changed"
         path.write_bytes(changed)
         refused(path)
+
+
+def test_flipped_bits_of_where_training_stands(good: Path, tmp_path: Path) -> None:
+    """Every digit of seed, counters and history, each made another one."""
+    content = good.read_bytes()
+    size = 8 + int.from_bytes(content[:8], "little")
+    start = content.index(b"seed")
+    digits = [i for i in range(start, size) if chr(content[i]) in "0123456789"]
+    assert len(digits) > 100
+    for at in digits:
+        changed = bytearray(content)
+        changed[at] ^= 1
+        path = tmp_path / "changed"
+        path.write_bytes(changed)
+        refused(path)
+
+
+def test_a_checkpoint_without_digests_loads(good: Path, tmp_path: Path) -> None:
+    """As earlier versions wrote them."""
+    path = rewritten(good, tmp_path / "old", tensors=None)
+    with safe_open(path, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = json.loads(file.metadata()["rpucc"])
+    del metadata["notes"]
+    save_file(tensors, path, {"rpucc": json.dumps(metadata)})
+    load_checkpoint(path, tiny())
 
 
 def test_weights_beyond_their_devices_bounds(good: Path, tmp_path: Path) -> None:
