@@ -36,7 +36,8 @@ CORE |= {
     "placement",
 }
 CORE |= {"batch_norms", "listed", "program_check", "run_files", "stamps", "texts"}
-CORE |= {"left_out", "losses", "origins", "patterns", "program", "step_contract"}
+CORE |= {"exact_operators", "left_out", "losses", "origins", "patterns", "portable", "program"}
+CORE |= {"step_contract"}
 CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}
 CORE |= {"checked", "exact_operators", "npy_header", "portable"}
 ALLOWED = {

@@ -84,10 +84,22 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         ) from None
 
 
-def _portable(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Ask for it where nobody has before the command's modules were loaded (`portable.py`)."""
-    if value:
-        ask()
+def portable(command: F) -> F:
+    """Add --portable, which asks for it where nobody has before NumPy was loaded (portable.py)."""
+
+    @functools.wraps(command)
+    def asking(*arguments: Any, portable: bool, **options: Any) -> Any:
+        if portable:
+            ask()
+        return command(*arguments, **options)
+
+    option: Callable[[Any], F] = click.option(
+        "--portable",
+        is_flag=True,
+        help="The same bits on every x86-64 processor with AVX2, with the same versions; somewhat "
+        "slower.  RPUCC_PORTABLE=1 does it for all.",
+    )
+    return option(asking)
 
 
 target = click.option(
@@ -102,14 +114,6 @@ trust = click.option(
     "--trust",
     is_flag=True,
     help="Let devices run that only a program, run folder or experiment names: imports modules.",
-)
-portable = click.option(
-    "--portable",
-    is_flag=True,
-    expose_value=False,
-    callback=_portable,
-    help="The same bits on every x86-64 processor with AVX2, with the same versions; somewhat "
-    "slower.  RPUCC_PORTABLE=1 does it for all.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 seed = click.option(
