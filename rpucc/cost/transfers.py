@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rpucc.layers import left_out
+from rpucc.cells import CELLS
+from rpucc.cells.base import CELL
+from rpucc.cells.transferred import Transferred
+from rpucc.layers import MASKED, left_out
+from rpucc.node_attributes import carried
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+_TRANSFERRED = {cell.op: cell for cell in CELLS.values() if issubclass(cell, Transferred)}
+"""Op of an update -> its cell, of those with a fast array."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +51,23 @@ class Transfers:
 
 
 def transfers_of(update: ir.Node) -> Transfers | None:
-    """Return the transfers that an update op makes; None where it has no such attributes."""
+    """Return the transfers that an update op makes; None for that of a cell that makes none."""
     attributes = update.attributes
-    if "transfer_every" not in attributes:
+    cell = _TRANSFERRED.get(update.op_type.removeprefix(MASKED))
+    if cell is None:
         return None
-    wanted = attributes.get_int("transfer_columns", 1)
+    # An attribute that is at its default may be absent.
+    keys: dict[str, Any] = {each.key: each.of_node(update) for each in carried(cell, CELL)}
+    wanted = keys["transfer_columns"]
     widths = [end - start for start, end in pairwise(attributes.get_ints("col_cuts", ()))]
     taken = [min(wanted, width) for width in widths]
     absent = [(taken[s], height) for _, s, height, _ in left_out(update)]
     return Transfers(
         absent_columns=sum(columns for columns, _ in absent),
         absent_values=sum(columns * height for columns, height in absent),
-        every=attributes.get_int("transfer_every", 1),
-        by_minibatch=bool(attributes.get_int("transfer_by_minibatch", 0)),
+        every=keys["transfer_every"],
+        by_minibatch=keys["transfer_by_minibatch"],
         columns=max(taken, default=0),
         everywhere=sum(taken),
-        bl=attributes.get_int("transfer_bl", 0) if attributes.get_int("pulsed", 0) == 1 else 0,
+        bl=keys["transfer_bl"] if attributes.get_int("pulsed", 0) == 1 else 0,
     )

@@ -11,8 +11,11 @@ import rpucc
 from rpucc.cost.layer import CycleCost
 from rpucc.cost.timing import Pace
 from rpucc.cost.transfers import Transfers
+from rpucc.opset import OPS
 from rpucc.program import Program
 from rpucc.report.text.cost import details, summary
+
+from ..hostile.networks import program
 
 
 def lenet(*overrides: str, training: bool = True) -> Program:
@@ -84,6 +87,22 @@ def test_exact_transfers_are_read_and_take_no_pulses() -> None:
     found = update(lenet(*TIKI, "update.pulsed=false"))
     assert found.energy.pulses == 0
     assert found.seconds == pytest.approx(16 * lenet().target.arrays[0].t_read)
+
+
+@pytest.mark.parametrize("kind", ["tiki-taka", "masked tiki-taka"])
+def test_an_attribute_that_is_at_its_default_may_be_absent(kind: str) -> None:
+    made = program(kind)
+    expected = made.plan.to_dict()
+    updates = [node for node in made.model.graph if node.op_type.endswith("TikiTakaUpdate")]
+    defaults = OPS[updates[0].op_type].attributes
+    absent = set()
+    for node in updates:
+        for key in [key for key in node.attributes if key.startswith("transfer_")]:
+            if node.attributes[key].value == defaults[key].default:
+                absent.add(key)
+                del node.attributes[key]
+    assert absent >= {"transfer_bl", "transfer_columns"}
+    assert Program(made.model).plan.to_dict() == expected
 
 
 def test_digital_work_of_transfers() -> None:
