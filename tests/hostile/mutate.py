@@ -14,7 +14,9 @@ import struct
 import tomllib
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -248,10 +250,14 @@ def idx_header(random: Random, data: bytes) -> bytes:
     return bytes(content)
 
 
+@cache
+def packed_zeros() -> bytes:
+    """64 MB of zeros, as zlib packs them."""
+    return zlib.compress(bytes(2**26), 9)
+
+
 def png_chunks(random: Random, data: bytes) -> bytes:
     """Change a PNG's chunks and give them checksums that are right."""
-    import zlib
-
     chunks, at = [], 8
     while at + 12 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
@@ -259,8 +265,12 @@ def png_chunks(random: Random, data: bytes) -> bytes:
         at += 12 + size
     i = random.randrange(len(chunks))
     name, content = chunks[i]
-    kind = random.randrange(6)
-    if kind == 0 or (name == b"IHDR" and kind < 4):
+    kind = random.randrange(7)
+    if kind == 6 and random.random() < 0.2:  # 64 MB out of 64 KB
+        start = random.choice((b"", b"name\0\0", b"name\0"))
+        bomb = random.choice((b"zTXt", b"iCCP", b"IDAT", b"iTXt"))
+        chunks.insert(max(i, 1), (bomb, start + packed_zeros()))
+    elif kind == 0 or (name == b"IHDR" and kind < 4):
         name, content = chunks[0]
         header = list(struct.unpack(">IIBBBBB", content))
         field = random.randrange(7)
