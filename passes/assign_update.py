@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from rpucc.layers import analog_layers
 from rpucc.passes.base import RpuPass
-from rpucc.passes.cell_updates import give_state
+from rpucc.passes.cell_updates import CellUpdates
 from rpucc.stamps import set_attributes, stamp_of
 
 if TYPE_CHECKING:
@@ -40,11 +40,13 @@ class AssignUpdate(RpuPass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Stamp every Update."""
         changed = False
+        updates = CellUpdates(model)
         for layer in analog_layers(model):
             policy = self.target.for_layer(layer.name)
             cell = policy.cell.settings
             for update in layer.updates:
                 changed = True
-                node = give_state(model, update, cell) if cell.state else update
+                node = updates.give_state(update, cell) if cell.state else update
                 set_attributes(node, stamp_of(policy, node))
+        updates.finish()
         return ir.passes.PassResult(model, modified=changed)

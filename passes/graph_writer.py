@@ -5,7 +5,7 @@ Not for reading or matching graphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class Emitter:
 
     def unique(self, name: str) -> str:
         """Return the value name `name`, or `name_2`, `name_3`, … where that is taken."""
-        return unique_name(name, self._names)
+        return self._names.unique(name)
 
     def initializer(self, name: str, array: np.ndarray) -> ir.Value:
         """Add a weight: an initializer called `name` (made unique)."""
@@ -81,7 +81,7 @@ class Emitter:
             attributes={key: _attribute(key, value) for key, value in attributes.items()},
             domain=domain,
             num_outputs=len(outputs),
-            name=unique_name(stem, self._node_names),
+            name=self._node_names.unique(stem),
             metadata_props=dict(self.metadata),
         )
         for value, label in zip(node.outputs, outputs, strict=True):
@@ -220,25 +220,54 @@ def _attribute(name: str, value: Any) -> Any:
     return value
 
 
-def _taken_names(graph: ir.Graph) -> tuple[set[str], set[str]]:
+def _taken_names(graph: ir.Graph) -> tuple[Names, Names]:
     """Return the names of all values and of all nodes: two name spaces in ONNX."""
     values = {value.name for value in (*graph.inputs, *graph.initializers.values())}
     nodes = set()
     for node in graph.all_nodes():
         nodes.add(node.name)
         values.update(value.name for value in node.outputs)
-    return {name for name in values if name}, {name for name in nodes if name}
+    return Names(name for name in values if name), Names(name for name in nodes if name)
 
 
 def _key(array: np.ndarray) -> tuple[str, bytes, tuple[int, ...]]:
     return str(array.dtype), array.tobytes(), array.shape
 
 
-def unique_name(name: str, taken: set[str]) -> str:
-    """Return name, or name_2, name_3, .. if it is taken; then it is taken as well."""
-    candidate, i = name, 1
-    while candidate in taken:
-        i += 1
-        candidate = f"{name}_{i}"
-    taken.add(candidate)
-    return candidate
+class Names:
+    """Names that are taken, and others for what would be called the same.
+
+    >>> names = Names(["fc"])
+    >>> names.unique("fc"), names.unique("fc"), names.unique("conv")
+    ('fc_2', 'fc_3', 'conv')
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._last: dict[str, int] = {}
+        """A name -> the number up to which all of its others are taken: a search goes on there,
+        for a thousand nodes of one name would look at half a million otherwise."""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._taken
+
+    def unique(self, name: str) -> str:
+        """Return name, or name_2, name_3, .. if it is taken; then it is taken as well."""
+        candidate, i = name, self._last.get(name, 1)
+        while candidate in self._taken:
+            i += 1
+            candidate = f"{name}_{i}"
+        self._last[name] = i
+        self._taken.add(candidate)
+        return candidate
+
+    def take(self, name: str) -> None:
+        """Say that a name is taken."""
+        self._taken.add(name)
+
+    def free(self, name: str) -> None:
+        """Say that a name is free again."""
+        self._taken.discard(name)
+        stem, _, number = name.rpartition("_")
+        if stem in self._last and number.isdecimal():
+            self._last[stem] = min(self._last[stem], int(number) - 1)

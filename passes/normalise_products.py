@@ -46,9 +46,11 @@ class NormaliseProducts(RpuPass):
         """Rewrite or mark every product with a constant."""
         made: Made = {}
         changed = False
+        e = Emitter(model)
         for node in list(model.graph):
+            e.before, e.scope = node, node.name or ""
             if node.op_type == "Gemm" and _has_first_constant(node):
-                _turn_gemm(Emitter(model, before=node, scope=node.name or ""), node, made)
+                _turn_gemm(e, node, made)
                 changed = True
                 continue
             found = contraction_of(node)
@@ -56,7 +58,7 @@ class NormaliseProducts(RpuPass):
             if why is not None:
                 node.metadata_props[NO_LAYER] = why
             elif isinstance(found, Contraction) and not _is_layer(node, found):
-                _Rewrite(Emitter(model, before=node, scope=node.name or ""), node, found, made)()
+                _Rewrite(e, node, found, made)()
                 changed = True
         drop_unused_initializers(model.graph)
         return ir.passes.PassResult(model, modified=changed)

@@ -61,10 +61,12 @@ class SelectAnalog(RpuPass):
         """
         layers = [node for node in model.graph if is_candidate(node)]
         biases: Biases = {}
+        emitter = Emitter(model)
         for node in layers:
+            emitter.before, emitter.scope = node, node.name or ""
             if node.op_type == "Gemm":
-                _normalise_gemm(model, node, biases)
-            _adopt_bias(model, node, biases)
+                _normalise_gemm(emitter, node, biases)
+            _adopt_bias(emitter, node, biases)
         share_matrices(layers)
         note_places(model, layers)
         for node in layers:
@@ -111,7 +113,7 @@ Biases = dict[tuple[object, ...], ir.Value]
 """New biases by what they are made of: layers that have that in common keep a bias in common."""
 
 
-def _adopt_bias(model: ir.Model, node: ir.Node, biases: Biases) -> None:
+def _adopt_bias(emitter: Emitter, node: ir.Node, biases: Biases) -> None:
     """Merge a following Add of a per-channel constant into the bias of a Conv or Gemm."""
     add = only_consumer(node)
     if node.op_type == "MatMul" or add is None:
@@ -123,14 +125,13 @@ def _adopt_bias(model: ir.Model, node: ir.Node, biases: Biases) -> None:
     total = extra if bias is None else bias + extra
     parts = (bias_value(node), *(v for v in add.inputs if v is not node.outputs[0]))
     if parts not in biases:
-        emitter = Emitter(model, before=node)
         biases[parts] = emitter.initializer(f"{node.name}.b", total)
         note_origin(biases[parts], _sum_origin(parts, total.shape))
     _set_bias(node, biases[parts])
     result, out = node.outputs[0], add.outputs[0]
     name = out.name
     out.replace_all_uses_with(result, replace_graph_outputs=True)
-    model.graph.remove(add, safe=True)
+    emitter.graph.remove(add, safe=True)
     result.name = name
 
 
@@ -154,9 +155,8 @@ def _set_bias(node: ir.Node, bias: ir.Value) -> None:
     node.replace_input_with(2, bias)
 
 
-def _normalise_gemm(model: ir.Model, node: ir.Node, biases: Biases) -> None:
+def _normalise_gemm(emitter: Emitter, node: ir.Node, biases: Biases) -> None:
     """Fold alpha and beta into the constants; transpose the input in the graph for transA."""
-    emitter = Emitter(model, before=node, scope=node.name or "")
     alpha = node.attributes.get_float("alpha", 1.0)
     beta = node.attributes.get_float("beta", 1.0)
     weight = constant_of(node.inputs[1])

@@ -20,9 +20,11 @@ from rpucc.passes.frontend.constants import (
     constant,
     fold_constants,
     replace_by_constants,
+    value_names,
 )
 from rpucc.passes.frontend.messages import label_of, node_text, one_line, shape_text
 from rpucc.passes.frontend.onnx_tools import Dim, Inferred, infer_shapes, session
+from rpucc.passes.graph_writer import Names
 from rpucc.without_weights import large_weights, proto_without_weights
 
 BATCH = "N"
@@ -88,12 +90,13 @@ def _free_reshapes(model: ir.Model, shapes: dict[str, Inferred], batch: int) -> 
     They are the same if the input's first dimension equals the target's and the products of the
     others agree: 0 copies the first dimension, whatever it is.
     """
+    names = value_names(model)
     for node in _reshapes(model):
         source, result = _static(shapes, node.inputs[0]), _static(shapes, node.outputs[0])
         if constant(node.inputs[1]) is None or not source or not result:
             continue
         if source[0] == result[0] == batch and math.prod(source[1:]) == math.prod(result[1:]):
-            _set_target(model, node, [0, *result[1:]])
+            _set_target(model, node, [0, *result[1:]], names)
 
 
 def _symbolic_shapes(model: ir.Model) -> dict[str, Inferred] | None:
@@ -201,6 +204,7 @@ def _make_targets_constant(model: ir.Model) -> None:
 
     Shape → Slice → Concat chains that exporters make for "flatten" lose their use by this.
     """
+    names = value_names(model)
     for node in _reshapes(model):
         source, result = node.inputs[0], node.outputs[0]
         if source is None or source.shape is None or result.shape is None:
@@ -212,7 +216,7 @@ def _make_targets_constant(model: ir.Model) -> None:
             else:
                 copied = index < len(source.shape) and not isinstance(source.shape[index], int)
                 target.append(0 if copied else -1)
-        _set_target(model, node, target)
+        _set_target(model, node, target, names)
 
 
 def _reshapes(model: ir.Model) -> list[ir.Node]:
@@ -224,7 +228,7 @@ def _static(shapes: dict[str, Inferred], value: ir.Value | None) -> tuple[int, .
     return known.static if known is not None else None
 
 
-def _set_target(model: ir.Model, node: ir.Node, target: list[int]) -> None:
+def _set_target(model: ir.Model, node: ir.Node, target: list[int], names: Names) -> None:
     """Give a Reshape this constant target, unless it has it already."""
     old = constant(node.inputs[1])
     array = np.asarray(target, np.int64)
@@ -232,4 +236,5 @@ def _set_target(model: ir.Model, node: ir.Node, target: list[int]) -> None:
         node.attributes.pop("allowzero", None)  # 0 must copy
     if old is not None and np.array_equal(old, array):
         return
-    node.replace_input_with(1, add_initializer(model, f"{node.name}.shape", array))
+    name = names.unique(f"{node.name}.shape")
+    node.replace_input_with(1, add_initializer(model, name, array))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rpucc.passes.frontend.lineage import descend, note_lineages
 from rpucc.passes.frontend.onnx_tools import evaluate_node
+from rpucc.passes.graph_writer import Names
 
 RANDOM_OPS = (
     "Bernoulli",
@@ -35,15 +36,10 @@ def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
 
 
 def add_initializer(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """Register a new initializer under `name`, or under `name_2`, ... where that is taken."""
-    taken = value_names(model)
-    unique, count = name, 1
-    while unique in taken:
-        count += 1
-        unique = f"{name}_{count}"
-    tensor = ir.tensor(array, name=unique)
+    """Register a new initializer under `name`, which no other value has (`value_names`)."""
+    tensor = ir.tensor(array, name=name)
     value = ir.Value(
-        name=unique,
+        name=name,
         shape=ir.Shape(array.shape),
         type=ir.TensorType(tensor.dtype),
         const_value=tensor,
@@ -52,12 +48,12 @@ def add_initializer(model: ir.Model, name: str, array: NDArray[np.generic]) -> i
     return value
 
 
-def value_names(model: ir.Model) -> set[str]:
-    """Names of all values of the graph."""
+def value_names(model: ir.Model) -> Names:
+    """Names of all values of the graph: what a step that adds some asks once, not for each."""
     graph = model.graph
     names = {v.name for v in graph.inputs} | set(graph.initializers)
     names |= {v.name for node in graph for v in node.outputs}
-    return {name for name in names if name}
+    return Names(name for name in names if name)
 
 
 def fold_constants(model: ir.Model) -> list[ir.Node]:

@@ -14,7 +14,7 @@ from rpucc.passes.frontend.batch import declared_batch
 from rpucc.passes.frontend.onnx_tools import infer_shapes
 from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.windows import make_windows_explicit
-from rpucc.passes.graph_writer import unique_name
+from rpucc.passes.graph_writer import Names
 
 
 def equal_form(model: ir.Model) -> ir.Model:
@@ -30,9 +30,9 @@ def equal_form(model: ir.Model) -> ir.Model:
     common.RemoveUnusedOpsetsPass()(copy)
     copy.ir_version = IR_VERSION
     convert_opset(copy)
-    taken: set[str] = set()
+    taken = Names()
     for node in copy.graph:
-        node.name = unique_name(node.name or node.op_type, taken)
+        node.name = taken.unique(node.name or node.op_type)
     make_windows_explicit(copy, infer_shapes(copy, declared_batch(copy) or 1, strict=False))
     for node in copy.graph:
         for value in node.outputs:

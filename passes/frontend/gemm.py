@@ -9,14 +9,16 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.passes.frontend.constants import add_initializer, constant
+from rpucc.passes.frontend.constants import add_initializer, constant, value_names
+from rpucc.passes.graph_writer import Names
 
 
 def split_gemm_sums(model: ir.Model) -> None:
     """Write `Gemm(x, W, C)` as `Gemm(x, W) + beta·C` where W is constant and C is not a bias."""
+    names = value_names(model)
     for node in list(model.graph):
         if node.domain == "" and node.op_type == "Gemm" and _adds_no_bias(node):
-            _split(model, node)
+            _split(model, node, names)
 
 
 def _adds_no_bias(node: ir.Node) -> bool:
@@ -27,7 +29,7 @@ def _adds_no_bias(node: ir.Node) -> bool:
     return term is None or (term.ndim == 2 and term.shape[0] > 1)
 
 
-def _split(model: ir.Model, node: ir.Node) -> None:
+def _split(model: ir.Model, node: ir.Node, names: Names) -> None:
     """Leave the product to the node, and let what follows use the sum under the old name."""
     product, term = node.outputs[0], node.inputs[2]
     stem, beta = str(product.name), node.attributes.get_float("beta", 1.0)
@@ -38,7 +40,7 @@ def _split(model: ir.Model, node: ir.Node) -> None:
     product.name, total.name = f"{stem}.product", stem
     after = [ir.node("Add", [product, term], outputs=[total])]
     if beta != 1.0:
-        factor = add_initializer(model, f"{stem}.beta", np.array(beta, np.float32))
+        factor = add_initializer(model, names.unique(f"{stem}.beta"), np.array(beta, np.float32))
         scaled = ir.Value(name=f"{stem}.scaled")
         after = [ir.node("Mul", [term, factor], outputs=[scaled]), *after]
         after[-1].replace_input_with(1, scaled)

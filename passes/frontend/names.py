@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from rpucc.feedback import ruled_as
 from rpucc.layers import LAYER_OPS, OTHER_NAMES
-from rpucc.passes.graph_writer import unique_name
+from rpucc.passes.graph_writer import Names
 
 NAMED_OPS = (*LAYER_OPS, "Einsum", "BatchNormalization", "Dropout")
 """The operators that layer rules are about."""
@@ -79,20 +79,20 @@ def name_nodes(model: ir.Model, stems: Stems) -> None:
         path = written[node].strip()
         known[node] = [node.name or "", path, path.lstrip("/"), stem, _torch_module(path)]
         if stem and is_generated(written[node], node.op_type) and node.name != stem:
-            taken.discard(node.name or "")
-            node.name = unique_name(stem, taken)
+            taken.free(node.name or "")
+            node.name = taken.unique(stem)
     _note_other_names(model, known, taken)
 
 
-def _name_by_nodes(model: ir.Model) -> set[str]:
+def _name_by_nodes(model: ir.Model) -> Names:
     """Name every node by its own name and operator alone; returns the names."""
-    taken: set[str] = set()
+    taken = Names()
     unnamed = []
     # Dropouts last: whether a file has some changes the name of no layer.
     for node in sorted(model.graph, key=lambda node: node.op_type == "Dropout"):
         name = pleasant_name(node.name or "", node.op_type)
         if name:
-            node.name = unique_name(name, taken)
+            node.name = taken.unique(name)
         else:
             unnamed.append(node)
     count: Counter[str] = Counter()
@@ -103,7 +103,7 @@ def _name_by_nodes(model: ir.Model) -> set[str]:
             name = f"{op}_{count[op]}"
             if name not in taken:
                 break
-        taken.add(name)
+        taken.take(name)
         node.name = name
     return taken
 
@@ -182,7 +182,7 @@ def _torch_module(path: str) -> str:
     return ".".join(kept)
 
 
-def _note_other_names(model: ir.Model, known: Mapping[ir.Node, list[str]], taken: set[str]) -> None:
+def _note_other_names(model: ir.Model, known: Mapping[ir.Node, list[str]], taken: Names) -> None:
     """Write what else each layer is called, and no other node, into the model's metadata."""
     count = Counter(name for names in known.values() for name in set(names))
     others = {}

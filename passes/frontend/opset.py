@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from rpucc.errors import UnsupportedError
 from rpucc.opset import OPSET
-from rpucc.passes.frontend.constants import add_initializer, constant
+from rpucc.passes.frontend.constants import add_initializer, constant, value_names
 from rpucc.passes.frontend.messages import label_of, one_line
 from rpucc.passes.frontend.onnx_tools import convert_version, infer_shapes
 
@@ -41,7 +41,7 @@ def _shape_channel_slopes(model: ir.Model) -> None:
 
     onnx's converter leaves it as it is, which a square image would hide.
     """
-    shapes = infer_shapes(model, strict=False)
+    shapes, names = infer_shapes(model, strict=False), value_names(model)
     for node in [node for node in model.graph if node.op_type == "PRelu"]:
         x, slope = node.inputs
         known = shapes.get(str(x.name)) if x is not None else None
@@ -50,7 +50,8 @@ def _shape_channel_slopes(model: ir.Model) -> None:
             continue
         if array.ndim == 1 and array.size > 1:
             column = array.reshape(-1, *[1] * (len(known.dims) - 2))
-            node.replace_input_with(1, add_initializer(model, str(slope.name), column))
+            own = add_initializer(model, names.unique(str(slope.name)), column)
+            node.replace_input_with(1, own)
 
 
 def _failing_op(model: ir.Model, message: str, version: int) -> str:

@@ -7,7 +7,7 @@ together. A matrix that several places use is shared on purpose: copies of it wo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from rpucc.layers import LAYER_OPS
 from rpucc.origins.notes import carry_origin
-from rpucc.passes.frontend.constants import add_initializer, constant
+from rpucc.passes.frontend.constants import add_initializer, constant, value_names
 from rpucc.passes.frontend.lineage import Lineage, lineages_of
 from rpucc.passes.ties import Tie, noted_ties, tie
 
@@ -41,6 +41,7 @@ def separate_weights(model: ir.Model) -> None:
     _tie_constants(model)
     order = {node: k for k, node in enumerate(model.graph)}
     shared: dict[str, list[str]] = {}
+    names = value_names(model)
     for value in list(model.graph.initializers.values()):
         uses = sorted(
             (Use(*use) for use in value.uses()), key=lambda use: (order[use.node], use.idx)
@@ -51,7 +52,7 @@ def separate_weights(model: ir.Model) -> None:
         for number, together in enumerate(_shared_on_purpose(uses)):
             own = value
             if number:
-                own = add_initializer(model, str(value.name), array.copy())
+                own = add_initializer(model, names.unique(str(value.name)), array.copy())
                 tie(own, noted_ties(value))
                 carry_origin(value, own)
             for use in together if number else ():
@@ -68,14 +69,27 @@ def separate_weights(model: ir.Model) -> None:
 def _shared_on_purpose(uses: Sequence[Use]) -> list[list[Use]]:
     """Part the uses of a constant into those that keep an initializer in common."""
     groups: list[list[Use]] = []
+    alike: dict[Hashable, list[list[Use]]] = {}
     for use in uses:
-        for group in groups:
-            if _together(use, group[0]):
-                group.append(use)
-                break
-        else:
-            groups.append([use])
+        known = alike.setdefault(_kind(use), [])
+        group = next((group for group in known if _together(use, group[0])), None)
+        if group is None:
+            group = []
+            groups.append(group)
+            known.append(group)
+        group.append(use)
     return groups
+
+
+def _kind(use: Use) -> Hashable:
+    """What uses that are together have in common: only those of one kind are compared."""
+    if _is_product(use):
+        return "product"
+    if (layer := _layer_of_bias(use)) is not None and (weight := _weight_of(layer)) is not None:
+        return "tied bias" if noted_ties(weight) else (use.node.op_type, weight)
+    if use.node.domain == "" and use.node.op_type == "BatchNormalization":
+        return (use.idx, *use.node.inputs[1:])
+    return use  # alone
 
 
 def _together(a: Use, b: Use) -> bool:

@@ -41,6 +41,8 @@ class Alike:
 
     def split(self, count: int) -> tuple[Alike, Alike]:
         """Return the first `count` arrays and the others."""
+        if count == self.count:
+            return self, replace(self, count=0)
         later = tuple(part._replace(start=part.start + count * part.each) for part in self.parts)
         return replace(self, count=count), replace(self, count=self.count - count, parts=later)
 
@@ -93,17 +95,30 @@ def _orders(size: tuple[int, int]) -> list[Callable[[Piece], float]]:
 
 
 def _first_fit(pieces: list[Piece], size: tuple[int, int], begun: list[Alike]) -> list[Alike]:
-    """Put each piece on the first arrays with room, then on new ones."""
-    arrays = begun
+    """Put each piece on the first arrays with room, then on new ones.
+
+    Arrays only ever lose room: those before the first that had some for a tile of one size need
+    not be looked at again for that size.
+    """
+    places = [[each] for each in begun]
+    """In order; what was one sort of alike arrays may have fallen into several."""
+    first: dict[tuple[int, int], int] = {}
+    """The size of a tile -> the first of the places that may have room for it."""
     for piece in pieces:
-        placed = 0
-        filled: list[Alike] = []
-        for each in arrays:
-            taken, used = _fill(each, piece, placed, size)
-            placed += used
-            filled += taken
-        arrays = [*filled, *_open(piece, placed, size, alone=False)]
-    return arrays
+        tile, placed = (piece.height, piece.width), 0
+        at = first.get(tile, 0)
+        while at < len(places) and placed < piece.count:
+            filled: list[Alike] = []
+            for each in places[at]:
+                taken, used = _fill(each, piece, placed, size)
+                placed += used
+                filled += taken
+            places[at] = filled
+            if at == first.get(tile, 0) and not any(each.room(piece) for each in filled):
+                first[tile] = at + 1
+            at += 1
+        places += [[each] for each in _open(piece, placed, size, alone=False)]
+    return [each for place in places for each in place]
 
 
 def _fill(

@@ -84,15 +84,17 @@ def critical_path(steps: Sequence[Step], cycle: Cycle) -> tuple[str, ...]:
     ...     Step("c", "forward", 1.0, after=(0, 1))], "forward")
     ('a', 'c')
     """
-    import networkx as nx
-
-    graph = nx.DiGraph()
+    ends: dict[int, float] = {}
+    """When each step of the cycle is done, if nothing of another cycle is waited for."""
+    slowest: dict[int, int | None] = {}
     for index, step in enumerate(steps):
-        if step.cycle != cycle:
-            continue
-        graph.add_edge(index, "end", seconds=step.seconds)
-        for before in step.after:
-            if steps[before].cycle == cycle:
-                graph.add_edge(before, index, seconds=steps[before].seconds)
-    path = nx.dag_longest_path(graph, weight="seconds") if graph else []
-    return tuple(steps[index].layer for index in path[:-1])
+        if step.cycle == cycle:
+            before = max((i for i in step.after if i in ends), key=ends.__getitem__, default=None)
+            slowest[index] = before
+            ends[index] = step.seconds + (0.0 if before is None else ends[before])
+    path: list[str] = []
+    at = max(ends, key=ends.__getitem__, default=None)
+    while at is not None:
+        path.append(steps[at].layer)
+        at = slowest[at]
+    return tuple(reversed(path))
