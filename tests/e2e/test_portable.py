@@ -21,6 +21,8 @@ TARGETS = ("rpu-managed", "rpu-managed-um", "soft-bounds", "ideal")
 DIGITS = 40
 """Samples: few, as an emulated processor trains about one a second."""
 
+EMULATED = ("qemu-x86_64", "-cpu", "Haswell")
+
 TRAIN = """
 import hashlib, json, sys
 import rpucc
@@ -101,9 +103,33 @@ def test_the_test_sees_other_instructions(tmp_path, compiled):
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-x86_64 (qemu-user)")
 def test_another_processor(caches, compiled, tmp_path):
     """With the kernels that were compiled here; what it compiles itself is the next test's."""
-    emulated = ("qemu-x86_64", "-cpu", "Haswell")
     shutil.copytree(caches, tmp_path, dirs_exist_ok=True)
-    assert train(tmp_path, *emulated, RPUCC_PORTABLE="1") == compiled
+    assert train(tmp_path, *EMULATED, RPUCC_PORTABLE="1") == compiled
+
+
+ARITHMETIC = """
+import hashlib
+import rpucc
+import numpy as np
+
+random, found = np.random.default_rng(0), hashlib.sha256()
+for n in (5, 16, 33, 64, 200):
+    a, b = random.random((2, n, n), np.float32)
+    c = a.astype(np.float64)
+    for each in (
+        a @ b, a @ b.T, a.T @ b, a @ b[0], c @ c, np.linalg.pinv(c), a.sum(0), a.sum(1), a.std(),
+        np.exp(a), np.log(a), np.log2(a), np.exp2(a), np.tanh(a), np.sin(a), a**1.5, np.sqrt(a),
+        np.exp(c), np.log(c), np.tanh(c), np.cos(c),
+    ):
+        found.update(np.ascontiguousarray(each).tobytes())
+print(found.hexdigest())
+"""
+
+
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-x86_64 (qemu-user)")
+def test_numpy_and_blas_compute_the_same_on_another_processor(tmp_path):
+    natively = script(ARITHMETIC, tmp_path)
+    assert script(ARITHMETIC, tmp_path, *EMULATED) == natively
 
 
 COMPILE = """
@@ -122,16 +148,18 @@ print(made.library.get_asm_str())
 
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-x86_64 (qemu-user)")
 def test_another_processor_compiles_the_same_code(tmp_path):
-    def compiled(place: Path, *before: str) -> str:
-        done = subprocess.run(
-            [*before, sys.executable, "-c", COMPILE],
-            env={**os.environ, "NUMBA_CACHE_DIR": str(place), "RPUCC_PORTABLE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    there, here = tmp_path / "there", tmp_path / "here"
+    assert script(COMPILE, there, *EMULATED) == script(COMPILE, here)
 
-    emulated = ("qemu-x86_64", "-cpu", "Haswell")
-    assert compiled(tmp_path / "there", *emulated) == compiled(tmp_path / "here")
+
+def script(text: str, caches: Path, *before: str) -> str:
+    """Run a portable script; before: what runs Python."""
+    done = subprocess.run(
+        [*before, sys.executable, "-c", text],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(caches), "RPUCC_PORTABLE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
