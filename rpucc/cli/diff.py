@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from rpucc.checked import MOST_BYTES, parsed
 from rpucc.cli import options
 from rpucc.errors import ModelError
 from rpucc.files import read_whole, refuse_device
@@ -61,6 +60,8 @@ def read_described(name: str) -> dict[str, Any]:
 
 def _from_json(path: Path) -> dict[str, Any] | None:
     """Return what is in a JSON file; None for a file of another kind."""
+    from rpucc.checked import MOST_BYTES, parsed
+
     try:
         with path.open("rb") as file:
             refuse_device(file)

@@ -151,8 +151,8 @@ class RunFolder:
         return read_circumstances(self.record) if self.record.is_file() else Circumstances()
 
     def made_with(self) -> dict[str, Any]:
-        """What run.json says of "machine" and "versions", unchecked; empty where it does not."""
-        return {k: v for k, v in self._unchecked().items() if k in ("machine", "versions")}
+        """What run.json says of "machine" and "versions"; empty where it does not."""
+        return self.circumstances().model_dump(include={"machine", "versions"}, exclude_unset=True)
 
     def write_machine(self, **found: Any) -> None:
         """Write keys of run.json's "machine" anew."""

@@ -165,11 +165,18 @@ class Timings(BaseModel):
     training_seconds: Annotated[AtLeast0 | None, Allowed("a number of 0 or more, or null")] = None
 
 
-class Circumstances(BaseModel):
-    """What run.json says beside the arguments, of that what is acted on.
+class MachineNote(BaseModel):
+    """What a training ran on: what is acted on; the rest is compared and shown as it stands."""
 
-    Folders of earlier versions lack some of it. What a training was made with (about.py) is shown
-    as it stands.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    portable: Annotated[bool | None, Field(strict=True), Allowed("true, false or null")] = None
+
+
+class Circumstances(BaseModel):
+    """What run.json says beside the arguments, of that what is acted on (about.py).
+
+    Folders of earlier versions lack some of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -179,6 +186,8 @@ class Circumstances(BaseModel):
     data_classes: Texts = Field(default_factory=list)
     """The names of the classes that were trained on, by number; empty where they had none."""
     timings: Timings = Timings()
+    machine: MachineNote = MachineNote()
+    versions: dict[Text, Text] = Field(default_factory=dict)
 
 
 def read_record(path: Path) -> Record:

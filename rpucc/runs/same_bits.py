@@ -1,7 +1,7 @@
 """Whether two runs, or a run and this process, give the same bits of the same program and seed.
 
-Reads what run.json says of machine and versions (about.py), which nobody has checked; what an
-earlier version did not write is not known, and not to know is no difference.
+Reads what run.json says of machine and versions (about.py), and nobody has checked what most of its
+keys hold; what an earlier version did not write is not known, and not to know is no difference.
 """
 
 from __future__ import annotations

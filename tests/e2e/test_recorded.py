@@ -108,6 +108,9 @@ def test_what_else_run_json_says_is_checked_where_it_is_used(run, cli):
         ("data_digest", "0" * 63, "allowed: 64 hexadecimal digits, or null", "resume"),
         ("data_classes", "ab", 'data_classes: found "ab", allowed: a list of texts', "eval"),
         ("timings", [], "timings: found [], allowed: an object", "compare"),
+        ("machine", {"portable": "yes"}, 'machine.portable: found "yes", allowed: true', "eval"),
+        ("machine", [], "machine: found [], allowed: an object", "resume"),
+        ("versions", {"numpy": 1}, "versions.numpy: found 1, allowed: a text", "eval"),
         ("timings", {"training_seconds": 10**400}, "training_seconds: found 1000", "compare"),
         ("timings", {"training_seconds": -1}, "timings.training_seconds: found -1", "compare"),
     ):

@@ -121,6 +121,7 @@ def use_run_json(path: Path) -> None:
     from rpucc.runs.folder import RunFolder
     from rpucc.runs.record import Record, read_json
     from rpucc.runs.repeat import repeat_command
+    from rpucc.runs.same_bits import apart, elsewhere, here
     from rpucc.runs.shown import flattened, text_of
     from rpucc.runtime.data import DATASETS, load_dataset
     from rpucc.runtime.learning_rate import parse_schedule
@@ -138,6 +139,8 @@ def use_run_json(path: Path) -> None:
     record = run.read_record()
     repeat_command(record, "run", portable=False)
     run.circumstances()
+    elsewhere(run)
+    apart(("a", "b"), (run.made_with(), here()))
     for _, value in flattened(read_json(path)):
         text_of(value)
     again = Record.model_validate(json.loads(to_json(record.values())))
