@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.errors import DataError, RpuccError
-from rpucc.runtime.counters import MOST_DRAWS
+from rpucc.errors import DataError
+from rpucc.runtime.counters import check_draws
 from rpucc.runtime.data.streams import ONE_SHOT, Streamed, warn_of_order
 from rpucc.runtime.kernels.philox import shuffle
 
@@ -84,10 +84,7 @@ class StreamBatches:
     def epoch(self, counters: Counters, key: tuple[Any, ...]) -> Iterator[Batch]:
         """Yield the batches of an epoch, as large as they come."""
         for x, y in self._stream.batches(counters.done):
-            if counters.sample + len(y) > MOST_DRAWS:
-                raise RpuccError(
-                    f"random numbers would repeat after {MOST_DRAWS:,} samples; train fewer"
-                )
+            check_draws(counters.sample + len(y), "")
             rows = self._feed.rows(x, self._stream.name)
             yield Batch(rows, np.arange(len(y)), 0, y)
         self.samples = counters.done

@@ -18,6 +18,15 @@ MOST_DRAWS = 2**32
 """Samples, and epochs, that have a random draw of their own (`scalars/philox.py`)."""
 
 
+def check_draws(last: int, doing: str) -> None:
+    """Hold that samples up to number `last` (or epochs) have draws; doing: what begins messages."""
+    if last > MOST_DRAWS:
+        raise RpuccError(
+            f"{doing}random numbers would repeat after {MOST_DRAWS:,} samples or epochs; train "
+            "fewer, or a new machine"
+        )
+
+
 @dataclass
 class Counters:
     """Where training stands, and what the epoch under way has seen so far.
@@ -52,12 +61,8 @@ class Counters:
         """
         epochs, trained = self.epoch + self.earlier, self.sample - self.done
         times = max(1, -(-samples * epochs // trained)) if trained else 1
-        if self.sample * times + samples > MOST_DRAWS:
-            raise RpuccError(
-                f"an evaluation of {samples:,} samples after {self.sample:,} trained ones: random "
-                f"numbers would repeat, of which {MOST_DRAWS:,} samples have their own; evaluate "
-                "fewer"
-            )
+        doing = f"an evaluation of {samples:,} samples after {self.sample:,} trained ones: "
+        check_draws(self.sample * times + samples, doing)
         return self.sample * times
 
     def next_epoch(self) -> Counters:

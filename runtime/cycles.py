@@ -15,6 +15,7 @@ import onnx_ir as ir
 from rpucc.op_spec import DOMAIN
 from rpucc.runtime.builder import Buffer, Instruction, StepAddress
 from rpucc.runtime.chains import ReadChain
+from rpucc.runtime.counters import check_draws
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import Tallies
@@ -48,6 +49,7 @@ class Cycle:
 
     def run(self, sample: int) -> None:
         """Do it with what the input buffers hold; sample: the number of the batch's first one."""
+        check_draws(sample + self.batch, "")
         self.address.sample = sample
         for instruction in self._instructions:
             instruction()

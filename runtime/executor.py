@@ -20,6 +20,7 @@ from rpucc.errors import ModelError, RpuccError, one_line
 from rpucc.runtime.builder import Buffer, ExactReads, Instruction, StepAddress
 from rpucc.runtime.chains import find_chains
 from rpucc.runtime.chains.graph import needed
+from rpucc.runtime.counters import check_draws
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.fits import require
 from rpucc.runtime.tallies import Tallies
@@ -146,6 +147,8 @@ class Executor:
 
     def _begin(self, sample: int) -> None:
         """Say which draws are next: those of the arrays, and of the network itself."""
+        if not self.address.ideal:
+            check_draws(sample + self.batch, "")
         self.address.sample = sample
         if self._draws is not None:
             self._draws[2] = sample

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import DataError, RpuccError, UsageError
-from rpucc.runtime.counters import MOST_DRAWS
+from rpucc.runtime.counters import check_draws
 from rpucc.runtime.data.dataset import as_array
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
@@ -132,10 +132,7 @@ class OwnLoop:
                 f"{fixed}"
             )
         counters = self.machine.counters
-        if counters.sample + len(rows) > MOST_DRAWS:
-            raise RpuccError(
-                f"{where}: random numbers would repeat after {MOST_DRAWS:,} samples; train fewer"
-            )
+        check_draws(counters.sample + len(rows), f"{where}: ")
         revision = self.machine.revision  # constants that were replaced since are in no new pass
         free = [each for each in self._free.get(len(rows), []) if each.revision == revision]
         self._free[len(rows)] = free

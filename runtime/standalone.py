@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rpucc import arguments, portable
 from rpucc.errors import ArgumentError, TargetError
+from rpucc.layers import MOST_TILES
 from rpucc.runtime.array import Array
 from rpucc.runtime.array_arguments import (
     Table,
@@ -26,7 +27,7 @@ from rpucc.runtime.array_arguments import (
     whole_numbers,
 )
 from rpucc.runtime.cells.make import make_cells
-from rpucc.runtime.counters import MAX_SEED
+from rpucc.runtime.counters import MAX_SEED, check_draws
 from rpucc.runtime.cycles import Cycle, ReadCycle, UpdateCycle
 from rpucc.runtime.devices import Device, device_of
 from rpucc.runtime.kernels.philox import seed_key
@@ -103,9 +104,16 @@ class StandaloneArray(Array):
                 f"update.mask: found {policy.update.mask!r}; allowed: none, an array by itself "
                 "has no model whose weights it could fix"
             )
+        layout = Layout.of(row_borders, col_borders, seed_key(self.seed))
+        planes = len(policy.cell.settings.arrays(training=True))
+        if planes * layout.tiles.size > MOST_TILES:
+            raise ArgumentError(
+                f"row_cuts, col_cuts: {layout.tiles.size:,} tiles, {planes} times; random numbers "
+                f"would repeat, {MOST_TILES:,} have numbers of their own"
+            )
         made = make_cells(
             NAME,
-            Layout.of(row_borders, col_borders, seed_key(self.seed)),
+            layout,
             policy.cell.settings,
             _devices(policy, device),
             np.zeros(shape, np.float32),
@@ -206,6 +214,7 @@ class StandaloneArray(Array):
     def _next(self, samples: int) -> int:
         """The number of the first of so many samples, which name the draws of a call."""
         first = self._samples
+        check_draws(first + samples, "array: ")
         self._samples += samples
         return first
 

@@ -20,7 +20,7 @@ from rpucc.losses import NONE
 from rpucc.runtime.augment import Augmentation
 from rpucc.runtime.batches import ArrayBatches, Batches, StreamBatches
 from rpucc.runtime.checkpoint_file import write_checkpoint
-from rpucc.runtime.counters import MOST_DRAWS, Counters
+from rpucc.runtime.counters import Counters, check_draws
 from rpucc.runtime.data.streams import Streamed
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.keep import Keep
@@ -323,12 +323,9 @@ class Training:
         counters, epochs = self.machine.counters, self.settings.epochs
         if samples and counters.done > samples:
             raise DataError("the checkpoint is further into its epoch than this data set is long")
-        to_do = max(epochs - counters.epoch, 0) * samples
-        if max(epochs, counters.sample + to_do) > MOST_DRAWS:
-            raise RpuccError(
-                f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
-                f"random numbers would repeat after {MOST_DRAWS:,}; train fewer"
-            )
+        to_do = max((epochs - counters.epoch) * samples - counters.done, 0)
+        doing = f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
+        check_draws(max(counters.earlier + epochs, counters.sample + to_do), doing)
         if to_do:
             last = Counters(epochs, 0, counters.sample + to_do, earlier=counters.earlier)
             for evaluated in self._evaluated:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
 from rpucc.layers import weight_of
+from rpucc.runtime.addresses import hold_transfer
 from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
 from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.instructions.update import (
     PULSED_PIECE_ROWS,
     by_group,
+    check_pulses,
     check_update,
     operations,
     trains_of,
@@ -71,6 +73,12 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         bool(node.attributes.get_int("update_bl_management", 0)),
     )
     slow_dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
+    if fast.pulsed:
+        each = total // executor.batch
+        check_pulses(array.layer, fast, total, each, bl, before=each - 1)
+    rows = int(np.max(np.diff(slow.layout.row_cuts)))
+    turns = min(cell.transfer_columns, slow.layout.longest_segment)
+    hold_transfer(array.layer, turns, rows, cell.transfer_bl)
     reaches = update_reaches(array.layer, array, node)
     p = read_settings(node, noise_managed=False)
     read = TransferRead(p.noise, p.bound, p.adc_step)

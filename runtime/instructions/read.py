@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rpucc.errors import RpuccError
 from rpucc.layers import FOR_INPUT, READS, cycle_of, weight_of
 from rpucc.node_attributes import carried
+from rpucc.runtime.addresses import hold_read
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.chains import ReadChain
 from rpucc.runtime.fits import require
@@ -155,6 +156,7 @@ def _analog(
 ) -> Instruction:  # fmt: skip
     longest = int(np.max(np.diff(lines.in_cuts)))
     widest = int(np.max(np.diff(lines.out_cuts)))
+    hold_read(array.layer, draws.positions, max(longest, widest), draws.place)
     grouped = X.ndim == 3
     block = min(_block(widest), draws.positions if grouped else len(X))
     read, read_groups = read_kernels(stages)

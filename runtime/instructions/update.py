@@ -9,10 +9,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.layers import weight_of
+from rpucc.runtime.addresses import hold_update
 from rpucc.runtime.builder import Builder, Instruction
 from rpucc.runtime.devices.compiled import compile_mean, compile_update
 from rpucc.runtime.fits import require
-from rpucc.runtime.instructions.update_scratch import device_state, held_of, update_scratch
+from rpucc.runtime.instructions.update_scratch import (
+    counted_chunk,
+    device_state,
+    held_of,
+    update_scratch,
+)
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS, subtract_held
 from rpucc.runtime.kernels.jit import machine_code
@@ -172,6 +178,7 @@ def _pulsed(
     reach = update_reach(layer, plane, bl)
     layout = plane.layout.for_kernels
     address = Address(positions, *executor.address.key)
+    check_pulses(layer, plane, total, positions, bl)
     step, tallies = executor.address, executor.tallies
     W, devices = plane.W, device_state(plane)
 
@@ -196,6 +203,22 @@ def _pulsed(
         return [job(a, b, tallies.line(layer)) for a, b in rows]
 
     return Work(operations(total, *W.shape), parts, plane)
+
+
+def check_pulses(
+    layer: str, plane: Plane, total: int, positions: int, bl: int, before: int = 0
+) -> None:
+    """Hold that all pulses of a batch have draws of their own.
+
+    total: positions of the batch, of which a sample has `positions`; before: the largest number
+    that a chunk may have before those of the batch are counted.
+    """
+    if plane.pulsed == MEAN:
+        return
+    slots, chunks = min(bl, TRAIN_SLOTS), None
+    if plane.device.counted:
+        chunks = before + -(-total // counted_chunk(plane, total, slots))
+    hold_update(layer, plane.layout, positions, slots, chunks)
 
 
 def operations(positions: int, rows: int, columns: int) -> float:

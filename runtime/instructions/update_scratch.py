@@ -122,13 +122,22 @@ def _rows_that_fire(chunk: int, rows: int) -> dict[str, Any]:
     }
 
 
+def counted_chunk(plane: Plane, total: int, bl: int) -> int:
+    """How many of `total` positions are counted together; bl: slots of a train."""
+    words = -(-bl // SLOTS) * _padded(plane)
+    return max(1, min(total, CHUNK_POSITIONS, CHUNK_WORDS // words, MOST_PULSES // bl))
+
+
+def _padded(plane: Plane) -> int:
+    """Columns of the widest tile, in whole blocks."""
+    return -(-plane.layout.longest_segment // 16) * 16
+
+
 def _counted(plane: Plane, total: int, bl: int, rows: int, chunk: int) -> CountedScratch:
     """For `kernels/coincidences/update.py`."""
-    columns = plane.layout.longest_segment
-    width = -(-columns // 16) * 16
+    width = _padded(plane)
     bl_words = -(-bl // SLOTS)
-    limits = (total, CHUNK_POSITIONS, CHUNK_WORDS // (bl_words * width), MOST_PULSES // bl)
-    chunk = chunk or max(1, min(limits))
+    chunk = chunk or counted_chunk(plane, total, bl)
     pairs = chunk * bl
     devices = max(ROW_BLOCK_DEVICES, width)
     row_block = devices // width
