@@ -51,9 +51,9 @@ class CountersNote(BaseModel):
     loss_weight: Number = 0.0
 
     @classmethod
-    def of(cls, counters: Counters) -> Self:
-        """Those of a machine."""
-        return cls(**{**asdict(counters), "reads": counters.reads.tolist()})
+    def of(cls, counters: Counters) -> CountersNote:
+        """Those of a machine, unchecked: that is for whoever reads them."""
+        return cls.model_construct(**{**asdict(counters), "reads": counters.reads.tolist()})
 
     def counters(self) -> Counters:
         """Those that a machine goes on from."""

@@ -56,14 +56,13 @@ class Counters:
         """The number that addresses the first of so many evaluated samples, whose draws follow.
 
         It is `sample`, where an epoch trains at least as many, so that the evaluations after two
-        epochs share no draw; where epochs are shorter, a multiple of it. Raises RpuccError where
-        random numbers would repeat.
+        epochs share no draw; where epochs are shorter, a multiple of it, as long as there are
+        draws for that.
         """
         epochs, trained = self.epoch + self.earlier, self.sample - self.done
         times = max(1, -(-samples * epochs // trained)) if trained else 1
-        doing = f"an evaluation of {samples:,} samples after {self.sample:,} trained ones: "
-        check_draws(self.sample * times + samples, doing)
-        return self.sample * times
+        apart = self.sample * times
+        return apart if apart + samples <= MOST_DRAWS else self.sample
 
     def next_epoch(self) -> Counters:
         """Where training stands after the epoch under way."""

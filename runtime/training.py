@@ -20,7 +20,7 @@ from rpucc.losses import NONE
 from rpucc.runtime.augment import Augmentation
 from rpucc.runtime.batches import ArrayBatches, Batches, StreamBatches
 from rpucc.runtime.checkpoint_file import write_checkpoint
-from rpucc.runtime.counters import Counters, check_draws
+from rpucc.runtime.counters import check_draws
 from rpucc.runtime.data.streams import Streamed
 from rpucc.runtime.interrupt import Interrupt, deferred_interrupt
 from rpucc.runtime.keep import Keep
@@ -324,12 +324,9 @@ class Training:
         if samples and counters.done > samples:
             raise DataError("the checkpoint is further into its epoch than this data set is long")
         to_do = max((epochs - counters.epoch) * samples - counters.done, 0)
+        last = counters.sample + to_do + (max(self._evaluated) if to_do else 0)
         doing = f"{epochs:,} epochs of {samples:,} samples after {counters.sample:,} samples: "
-        check_draws(max(counters.earlier + epochs, counters.sample + to_do), doing)
-        if to_do:
-            last = Counters(epochs, 0, counters.sample + to_do, earlier=counters.earlier)
-            for evaluated in self._evaluated:
-                last.evaluation(evaluated)
+        check_draws(max(counters.earlier + epochs, last), doing)
 
     def _make_steps(self) -> None:
         """Make the step of each size that arrays need before the first of them.
