@@ -24,6 +24,8 @@ CORPUS = Path(__file__).with_name("corpus")
 COUNT = 20_000
 SEED = 7
 """Of the share; the slow tests have 0."""
+LONGEST = 300
+"""Seconds: on the way kernels are compiled, which is no reader's fault."""
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="memory is limited by what only Linux has"
@@ -49,7 +51,7 @@ def tried(name: str, path: Path, data: bytes) -> tuple[str, str]:
     path.write_bytes(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of data whose layout can be meant in two ways
-        return outcome(READERS[name], path)
+        return outcome(READERS[name], path, LONGEST)
 
 
 @pytest.mark.parametrize("name", list(READERS))
