@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _PACKAGE = "rpucc."
@@ -36,14 +37,22 @@ class _Index(IndexDataCacheFile):
         return found
 
 
+CHECKED = "-checked"
+"""What the files of kernels that check every index are called besides (`NUMBA_BOUNDSCHECK=1`)."""
+
+
 class KernelCache(FunctionCache):
-    """Numba's cache of a function, in the place where Numba keeps it, with our stamp."""
+    """Numba's cache of a function, in the place where Numba keeps it, with our stamp.
+
+    Kernels that check every index lie beside the others: Numba would take one for the other.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
+        checked = CHECKED if config.BOUNDSCHECK else ""  # type: ignore[attr-defined]
         self._cache_file = _Index(
             cache_path=self._cache_path,
-            filename_base=self._impl.filename_base,
+            filename_base=self._impl.filename_base + checked,
             source_stamp=(self._impl.locator.get_source_stamp(), stamp(function.__module__)),
         )
 

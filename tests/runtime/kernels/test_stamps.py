@@ -29,9 +29,9 @@ print(order.tolist(), "compiled" if compiled.buffer else "loaded")
 """
 
 
-def run_copy(folder: Path) -> tuple[str, str]:
+def run_copy(folder: Path, *, checked: bool = False) -> tuple[str, str]:
     """(a random order, whether its kernel was compiled or loaded), by the copy of rpucc there."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_BOUNDSCHECK": str(int(checked))}
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run(
         [sys.executable, "-c", PRINT_ORDER],
@@ -51,6 +51,9 @@ def test_an_upgrade_never_runs_a_stale_kernel(tmp_path: Path) -> None:
         (package / "__init__.py").write_text("")
     order, how = run_copy(tmp_path)
     assert how == "compiled"
+    assert run_copy(tmp_path) == (order, "loaded")
+    assert run_copy(tmp_path, checked=True) == (order, "compiled")  # none is taken for the other
+    assert run_copy(tmp_path, checked=True) == (order, "loaded")
     assert run_copy(tmp_path) == (order, "loaded")
     philox = runtime / "scalars" / "philox.py"
     old = philox.read_text(encoding="utf-8")
