@@ -98,7 +98,8 @@ class CheckpointNotes(BaseModel):
     @model_validator(mode="after")
     def _one_record_an_epoch(self) -> Self:
         epochs = [record.epoch for record in self.history]
-        if epochs != list(range(1, self.counters.epoch + 1)):
+        # Not as many numbers are made as the file says epochs.
+        if epochs != list(range(1, len(epochs) + 1)) or len(epochs) != self.counters.epoch:
             wrong(
                 "history", epochs, f"the epochs 1 to {self.counters.epoch}, as counters.epoch says"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,11 @@ def test_a_history_of_other_epochs_than_were_trained(good: Path, tmp_path: Path)
         message = refused(rewritten(good, path, history=json.dumps(changed)))
         assert "metadata are damaged: history: found [" in message
         assert "allowed: the epochs 1 to " in message
+    tracemalloc.start()
+    counters = json.dumps({"epoch": 2**32, "reads": [0, 0, 0]})
+    assert "the epochs 1 to 4294967296" in refused(rewritten(good, path, counters=counters))
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
     twice = json.dumps(records)[:-2] + ', "epoch": 1}]'
     assert "history: holds 'epoch' twice" in refused(rewritten(good, path, history=twice))
 
