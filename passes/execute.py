@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from rpucc.errors import UnverifiableError
 from rpucc.layers import LAYER_OPS
+from rpucc.ort_session import open_session
 from rpucc.step_contract import StepContract
 
 Array = npt.NDArray[Any]
@@ -169,13 +170,8 @@ def run_model(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it would keep what the largest moment took
-    options.log_severity_level = 4  # its errors come as exceptions
     try:
-        session = ort.InferenceSession(
-            _with_all_outputs(model, where, probes or {}),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
+        session = open_session(_with_all_outputs(model, where, probes or {}), options)
         names = [output.name for output in session.get_outputs()]
         wanted = {each.name for each in session.get_inputs()}
         used = {

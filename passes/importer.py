@@ -40,7 +40,7 @@ from rpucc.passes.frontend.opset import convert_opset
 from rpucc.passes.frontend.provenance import note_file_constants, note_uses
 from rpucc.passes.frontend.rules import Problems, enforce
 from rpucc.passes.frontend.sharing import SHARED_KEY, separate_weights
-from rpucc.passes.frontend.sizes import refuse_negative_sizes
+from rpucc.passes.frontend.sizes import refuse_impossible_sizes
 from rpucc.passes.frontend.source import Source, read_model
 from rpucc.passes.frontend.windows import make_windows_explicit
 from rpucc.passes.notes import listed
@@ -198,13 +198,15 @@ def _normalise_operators(model: ir.Model, problems: Problems, watch: Watch) -> l
     for node in model.graph:
         where = f"{label}: {node_text(node)}"
         enforce(support.OP_RULES, node, where, UnsupportedError, problems)
+    if any(support.no_subgraphs(node) for node in model.graph):
+        problems.gate()  # nothing is known of the sizes in there
     common.RemoveInitializersFromInputsPass()(model)
     training = in_training_mode(model)
     take_as_inference(model)
     notes = drop_unread_inputs(model)
     watch("drop_unread_inputs", model)
     _check_input(model, problems)
-    refuse_negative_sizes(model)
+    refuse_impossible_sizes(model)
     common.RemoveUnusedOpsetsPass()(model)
     model.ir_version = IR_VERSION
     try:

@@ -13,6 +13,7 @@ import onnx.checker
 import onnx.shape_inference
 import onnx_ir as ir
 
+from rpucc.impossible_sizes import ABORTING, first_impossible
 from rpucc.layers import UPDATES, analog_layers
 from rpucc.opset import DOMAIN, register_schemas
 from rpucc.step_contract import STEP, StepContract
@@ -30,6 +31,11 @@ def structure_problems(model: ir.Model, path: Path | None = None) -> Iterator[st
     yield from _contract_problems(model)
     yield from _grid_problems(model)
     yield from _function_problems(model)
+    if any(node.op_type in ABORTING for node in model.graph):
+        found = first_impossible(model, 1)
+        if found is not None:
+            yield f"node {found.node.name!r} ({found.node.op_type}): {found.problem}"
+            return
     register_schemas()
     try:
         onnx.checker.check_model(path or proto_without_weights(model), full_check=True)

@@ -13,6 +13,8 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from rpucc.ort_session import open_session
+
 if TYPE_CHECKING:
     from rpucc.program import Program
 
@@ -35,11 +37,8 @@ def answer_loss(program: Program, answer: Array, targets: Array) -> float:
     assert metric.value is not None
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(
-        _loss_model(program, metric.output, metric.value).SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-    )
+    loss = _loss_model(program, metric.output, metric.value)
+    session = open_session(loss.SerializeToString(), options)
     total, batch = 0.0, program.fixed_batch or max(1, TOGETHER // max(answer.size, 1))
     counted = 0
     for first in range(0, len(targets), batch):

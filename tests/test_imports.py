@@ -40,6 +40,7 @@ CORE |= {"exact_operators", "left_out", "losses", "origins", "patterns", "portab
 CORE |= {"step_contract"}
 CORE |= {"cells", "frameworks", "stages", "trust", "write_model"}
 CORE |= {"checked", "exact_operators", "npy_header", "portable"}
+CORE |= {"impossible_sizes", "ort_session"}
 ALLOWED = {
     "core": CORE,
     "cells": {"cells", "target"},

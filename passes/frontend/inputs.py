@@ -64,7 +64,7 @@ def _used_by(node: ir.Node) -> list[ir.Value]:
     """What a node uses, and what the graphs in its attributes use."""
     used = list(node.inputs)
     for graph in _graphs_in(node):
-        used += graph.outputs
+        used.extend(graph.outputs)
         used += [value for inner in graph.all_nodes() for value in inner.inputs]
     return [value for value in used if value is not None]
 

@@ -20,6 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from rpucc.errors import ModelError
+from rpucc.ort_session import open_session
 from rpucc.passes.frontend.messages import one_line
 from rpucc.without_weights import proto_without_weights
 
@@ -153,10 +154,7 @@ def session(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """Open a quiet onnxruntime session without graph optimisations."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return open_session(proto.SerializeToString(), options)
 
 
 def evaluate_node(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rpucc.errors import UnsupportedError
 from rpucc.opset import DOMAIN, VERSION, function
+from rpucc.ort_session import open_session
 from rpucc.runtime.builder import Builder, Instruction
 
 Array = NDArray[Any]
@@ -28,11 +29,8 @@ def build_session(builder: Builder, node: ir.Node) -> Instruction:
     model = _one_op_model(builder, node, feeds)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(model.SerializeToString(), options)
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
         raise _refused(node, error) from error
     try:
