@@ -7,6 +7,7 @@ gradient goes in. Not for what a user calls: that is `machine_loop.py`, and `rpu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rpucc.runtime.counters import check_draws
 from rpucc.runtime.data.dataset import as_array
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
+from rpucc.runtime.kept import Kept
 from rpucc.runtime.memory import evaluation_batch
 from rpucc.runtime.rates import Rates
 from rpucc.runtime.tallies import PULSES, TILE_READS
@@ -110,8 +112,8 @@ class OwnLoop:
         self.threads = Threads(threads)
         self.feed = Feed(self.program)
         self.outputs = outputs_of(self.program)
-        self._free: dict[int, list[Pass]] = {}
-        self._evaluating: dict[int, Executor] = {}
+        self._free: Kept[int, list[Pass]] = Kept()
+        self._evaluating: Kept[int, Executor] = Kept()
         self._rates = Rates(machine)
         self._updates = 0
         self._expected = machine.counters.sample
@@ -134,8 +136,8 @@ class OwnLoop:
         counters = self.machine.counters
         check_draws(counters.sample + len(rows), f"{where}: ")
         revision = self.machine.revision  # constants that were replaced since are in no new pass
-        free = [each for each in self._free.get(len(rows), []) if each.revision == revision]
-        self._free[len(rows)] = free
+        free = self._free.get(len(rows), list)
+        free[:] = [each for each in free if each.revision == revision]
         made = free.pop() if free else Pass(self.machine, len(rows), self.threads)
         made.updates = self._updates
         found = made.forward(self.feed, rows)
@@ -160,7 +162,7 @@ class OwnLoop:
 
     def end(self, taken: Pass) -> None:
         """Give a pass back."""
-        free = self._free.setdefault(taken.batch, [])
+        free = self._free.get(taken.batch, list)
         if taken not in free:
             free.append(taken)
 
@@ -177,16 +179,15 @@ class OwnLoop:
         sample = self.machine.counters.evaluation(len(rows))
         for first in range(0, len(rows), batch):
             size = min(batch, len(rows) - first)
-            if size not in self._evaluating:
-                self._evaluating[size] = Executor(
-                    self.machine, size, self.outputs, threads=self.threads, evaluating=True
-                )
-            executor = self._evaluating[size]
+            executor = self._evaluating.get(size, partial(self._evaluation, size))
             fill(self.feed.buffers(executor), rows, order, first)
             executor.run(sample + first)
             for name, found in parts.items():
                 found.append(np.atleast_1d(executor[name]).copy())
         return {name: np.concatenate(found) for name, found in parts.items()}
+
+    def _evaluation(self, size: int) -> Executor:
+        return Executor(self.machine, size, self.outputs, threads=self.threads, evaluating=True)
 
     # ---------------------------------------------------------------- checks
 

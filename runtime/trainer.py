@@ -31,6 +31,7 @@ from rpucc.runtime.evaluation import EvaluationSums
 from rpucc.runtime.executor import Executor
 from rpucc.runtime.feed import Feed, fill
 from rpucc.runtime.keep import LAST, parse_keep
+from rpucc.runtime.kept import Kept
 from rpucc.runtime.learning_rate import CONSTANT
 from rpucc.runtime.machine import Machine
 from rpucc.runtime.memory import evaluation_batch
@@ -77,10 +78,10 @@ class Trainer:
         self.machine = arguments.instance("Trainer(machine)", machine, Machine, MACHINE)
         self.threads = Threads(arguments.integer("threads", threads, 1))
         self.feed = Feed(machine.program)
-        self._executors: dict[tuple[int, bool, bool, tuple[str, ...]], Executor] = {}
-        self._steps: dict[int, Step] = {}
+        self._executors: Kept[tuple[int, bool, bool, tuple[str, ...]], Executor] = Kept()
+        self._steps: Kept[int, Step] = Kept(self._count)
         self._counts: dict[str, Array] = {}
-        """What steps that are no longer there had counted."""
+        """Of steps that are kept no longer, as `take_counts` gives them."""
         self._revision = machine.revision
 
     def fit(
@@ -376,17 +377,18 @@ class Trainer:
     def executor(
         self, batch: int, *, evaluating: bool, ideal: bool = False, also: Sequence[str] = ()
     ) -> Executor:
-        """The executor of a batch size, which computes the values `also`, too; made once."""
+        """The executor of a batch size, which computes the values `also`, too; a few are kept."""
         batch = arguments.integer("batch", batch, 1)
         step = self.machine.program.step
         extra = tuple(name for name in also if name != step.output)
         key = (batch, evaluating, ideal, extra)
         self._forget_constants()
-        if key not in self._executors:
+
+        def make() -> Executor:
             outputs = [step.output, *extra, *step.measured]
             if not evaluating:
                 outputs += step.state.values()
-            self._executors[key] = Executor(
+            return Executor(
                 self.machine,
                 batch,
                 outputs,
@@ -394,7 +396,8 @@ class Trainer:
                 evaluating=evaluating,
                 ideal=ideal,
             )
-        return self._executors[key]
+
+        return self._executors.get(key, make)
 
     def not_held(self) -> list[str]:
         """Nodes whose bits depend on the processor even where all else is portable; so far made."""
@@ -402,12 +405,14 @@ class Trainer:
         return list(dict.fromkeys(inexact(nodes)))
 
     def step(self, batch: int) -> Step:
-        """The training step of a batch size; made once."""
+        """The training step of a batch size; a few are kept."""
         self._forget_constants()
-        if batch not in self._steps:
+
+        def make() -> Step:
             executor = self.executor(batch, evaluating=False)
-            self._steps[batch] = Step(executor, self.machine.program.step, self.feed)
-        return self._steps[batch]
+            return Step(executor, self.machine.program.step, self.feed)
+
+        return self._steps.get(batch, make)
 
     def _forget_constants(self) -> None:
         """Make executors anew that were made with constants which the machine has no longer."""
@@ -419,11 +424,14 @@ class Trainer:
 
     def take_counts(self) -> dict[str, Array]:
         """What training steps counted since this was last asked: layer to counts as `Tallies`."""
-        found, self._counts = self._counts, {}
         for step in self._steps.values():
-            for layer, counts in step.executor.tallies.take().items():
-                found[layer] = found.get(layer, 0) + counts
+            self._count(step)
+        found, self._counts = self._counts, {}
         return found
+
+    def _count(self, step: Step) -> None:
+        for layer, counts in step.executor.tallies.take().items():
+            self._counts[layer] = self._counts.get(layer, 0) + counts
 
     def _batches(
         self,
