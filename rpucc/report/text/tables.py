@@ -8,16 +8,45 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from rpucc.report import units
 
+_LEAST = 8
+"""Columns of the terminal that a column of text has, before the others wrap as well."""
+
+
+class _Wrapping(Table):
+    """A table all of whose columns wrap where the terminal is too narrow for it.
+
+    rich would cut what does not fit: the last digits of a number, silently.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._least(console) > options.max_width:
+            for column in self.columns:
+                column.no_wrap = False
+        yield from super().__rich_console__(console, options)
+
+    def _least(self, console: Console) -> int:
+        """How wide the table is with each column that wraps as narrow as it may be."""
+        wide = console.options.update(max_width=1_000_000)
+        least = Measurement.get(console, wide, self).maximum
+        for column in self.columns:
+            if not column.no_wrap:
+                found = [Measurement.get(console, wide, each) for each in column.cells]
+                found.append(Measurement.get(console, wide, column.header))
+                longest = max(each.maximum for each in found)
+                least -= longest - min(longest, _LEAST)
+        return least
+
 
 def new_table(*headers: str, numeric: Sequence[int] = (), folds: Sequence[int] = (0,)) -> Table:
     """Return an empty table; columns `numeric` align right, only columns `folds` may wrap."""
-    table = Table(
+    table = _Wrapping(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
