@@ -72,9 +72,10 @@ DEFAULT_INPUT_RANGE = (0.0, 1.0)
 
 VERIFY_MACS = 50_000_000
 VERIFY_WEIGHTS = 1_000_000
-"""Above either (forward, one sample), compiling does not verify unless it is asked to: checking
-costs some ten runs of forward, backward and update on a single thread, and several copies of all
-values."""
+VERIFY_NODES = 500
+"""Above any of them (forward, one sample), compiling does not verify unless it is asked to:
+checking costs some ten runs of forward, backward and update on a single thread, and several copies
+of all values."""
 
 
 @takes_options(CompileOptions)
@@ -323,7 +324,12 @@ def _input_range(model: ir.Model, options: CompileOptions) -> tuple[float, float
 
 
 def _is_cheap(model: ir.Model) -> bool:
-    """Whether verifying takes no more than some seconds and some hundred MB."""
+    """Whether verifying takes no more than some seconds and some hundred MB.
+
+    onnxruntime opens some 30 models on the way, and takes milliseconds for each rpu op in each.
+    """
+    if len(model.graph) > VERIFY_NODES:
+        return False
     macs = sum(layer.macs for layer in digital_layers(model))
     return macs <= VERIFY_MACS and weights_bytes(model) <= 4 * VERIFY_WEIGHTS
 

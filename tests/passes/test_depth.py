@@ -77,3 +77,8 @@ def test_no_recursion_a_layer() -> None:
     finally:
         sys.setrecursionlimit(before)
     assert len(program.model.graph) > 400
+
+
+def test_deep_networks_are_verified_only_where_that_is_asked_for() -> None:
+    assert not rpucc.compile(DEEP["dense"](300), "ideal", training=False).verified
+    assert rpucc.compile(DEEP["dense"](5), "ideal", training=False).verified
