@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments
+from rpucc import arguments, limits
 from rpucc.errors import ArgumentError, DataError, ModelError
 from rpucc.layers import AnalogLayer, analog_layers, cycle_of
 from rpucc.runtime.builder import ExactReads
@@ -87,7 +87,7 @@ def by_layer(
     if samples is not None:
         samples = arguments.integer("samples", samples, 1)
     if batch_size is not None:
-        batch_size = arguments.integer("batch_size", batch_size, 1)
+        batch_size = arguments.integer("batch_size", batch_size, 1, limits.BATCH)
     x, y = given_labelled(data, y, trainer.feed.shapes)
     bench = _Bench(trainer, layers, x, y, batch_size, samples)
     names = [layer.name for layer in layers]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments
+from rpucc import arguments, limits
 from rpucc.errors import UsageError
 from rpucc.feedback import is_feedback
 from rpucc.runtime.machine_state import MachineState
@@ -53,7 +53,7 @@ class MachineLoop(MachineState):
 
     @threads.setter
     def threads(self, count: int) -> None:
-        count = arguments.integer("threads", count, 1)
+        count = arguments.integer("threads", count, 1, limits.THREADS)
         if self._taken is not None:
             raise UsageError("threads: set them before a forward, not between it and its update")
         self._loop = OwnLoop(self, count)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments
+from rpucc import arguments, limits
 from rpucc.batch_norms import IN_COMMON, Statistics, left_text, not_measurable, statistics_of
 from rpucc.errors import DataError, ModelError
 from rpucc.layers import analog_layers
@@ -214,7 +214,7 @@ class _Bench:
         self._order = drawn(len(rows), self.samples, RECALIBRATION, machine.key)
         if batch_size is None:
             batch_size = evaluation_batch(machine.program, self.samples)
-        self.batch = fixed or arguments.integer("batch_size", batch_size, 1)
+        self.batch = fixed or arguments.integer("batch_size", batch_size, 1, limits.BATCH)
         self.inputs = [_input(node) for group in groups for node in group.nodes]
         self.reads = np.zeros(3, np.int64)
         self._done: list[str] = []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments
+from rpucc import arguments, limits
 from rpucc.errors import ArgumentError, DataError, RpuccError
 from rpucc.exact_operators import inexact
 from rpucc.runtime.callbacks import Callback, Callbacks
@@ -76,7 +76,7 @@ class Trainer:
 
     def __init__(self, machine: Machine, threads: int = 1) -> None:
         self.machine = arguments.instance("Trainer(machine)", machine, Machine, MACHINE)
-        self.threads = Threads(arguments.integer("threads", threads, 1))
+        self.threads = Threads(arguments.integer("threads", threads, 1, limits.THREADS))
         self.feed = Feed(machine.program)
         self._executors: Kept[tuple[int, bool, bool, tuple[str, ...]], Executor] = Kept()
         self._steps: Kept[int, Step] = Kept(self._count)
@@ -192,8 +192,8 @@ class Trainer:
                 "the program was compiled for inference: compile it without --inference to train"
             )
         settings = Settings(
-            epochs=arguments.integer("epochs", epochs, 1),
-            batch_size=arguments.integer("batch_size", batch_size, 1),
+            epochs=arguments.integer("epochs", epochs, 1, limits.EPOCHS),
+            batch_size=arguments.integer("batch_size", batch_size, 1, limits.BATCH),
             lr=arguments.positive("lr", lr),
             lr_schedule=lr_schedule,
             checkpoint=None if checkpoint is None else checkpoint_place(checkpoint),
@@ -444,7 +444,7 @@ class Trainer:
         """Yield (first sample, the number of its draws, executor with its inputs filled)."""
         if batch_size is None:
             batch_size = evaluation_batch(self.machine.program)
-        batch_size = arguments.integer("batch_size", batch_size, 1)
+        batch_size = arguments.integer("batch_size", batch_size, 1, limits.BATCH)
         batch_size = self.machine.program.fixed_batch or batch_size
         order = np.arange(len(rows))
         sample = self.machine.counters.evaluation(len(rows))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc import arguments
+from rpucc import arguments, limits
 from rpucc.errors import RpuccError
 from rpucc.losses import OWN_CLASSES
 from rpucc.runtime.answer_loss import answer_loss
@@ -109,7 +109,7 @@ def verdict(machine: Machine, dataset: DataSource, *, batch_size: int = 1) -> Ve
     ('nothing', ['still'])
     """
     arguments.instance("verdict(machine)", machine, Machine, "a Machine")
-    batch_size = arguments.integer("batch_size", batch_size, 1)
+    batch_size = arguments.integer("batch_size", batch_size, 1, limits.BATCH)
     if not machine.history:
         raise RpuccError("a verdict needs the metrics of one complete epoch; train it first")
     history = [EpochMetrics.from_record(record) for record in machine.history]

@@ -236,7 +236,7 @@ WRONG: dict[str, tuple[Call, str]] = {
         r"Dataset\(name\): found a numpy",
     ),
     "fit 5": (fit(5), "data: found 5"),
-    "epochs 1.5": (fit(epochs=1.5), "epochs: found 1.5; allowed: an integer of 1 or more"),
+    "epochs 1.5": (fit(epochs=1.5), "epochs: found 1.5; allowed: an integer from 1 to 2147483648"),
     "epochs text": (fit(epochs="1"), "epochs: found the str '1'"),
     "epochs 0": (fit(epochs=0), "epochs: found 0"),
     "epochs True": (fit(epochs=True), "epochs: found True"),

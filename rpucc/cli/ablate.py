@@ -43,7 +43,7 @@ def _words(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, limits.EPOCHS),
     default=10,
     show_default=True,
     help="Passes over the training data; errors are means over the last third.",

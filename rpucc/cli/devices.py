@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import limits
 from rpucc.cli import options
 from rpucc.errors import UsageError
 
@@ -67,14 +68,14 @@ def _list(as_json: bool) -> None:
 @click.option("--plot", default=None, metavar="FILE.svg", help="Draw the response curve.")
 @click.option(
     "--pulses",
-    type=click.IntRange(1, 1_000_000),
+    type=click.IntRange(1, limits.PULSES),
     default=None,
     help="Pulses in each direction.  [default: twice what leads to the bound]",
 )
 @click.option(
     "--devices",
     "count",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(1, limits.DEVICES),
     default=30,
     show_default=True,
     help="How many devices are pulsed.",

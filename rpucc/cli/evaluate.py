@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import limits
 from rpucc.cli import options, recalibrating
 from rpucc.cli.by_layer import FIXED, LAYERS_ONLY, Arguments, run_by_layer
 from rpucc.errors import ModelError
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--choose",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, limits.LAYERS),
     default=None,
     metavar="N",
     help="With --by-layer: the N layers to keep digital, one by one by the measured error.",
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--samples",
-    type=click.IntRange(1, 2**31),
+    type=click.IntRange(1, limits.SAMPLES),
     default=None,
     metavar="N",
     help="With --by-layer: the first N of the test samples.  [default: all]  With --recalibrate: N "

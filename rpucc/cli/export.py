@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import limits
 from rpucc.cli import options
 from rpucc.errors import UsageError
 
@@ -57,7 +58,7 @@ class Arguments:
 )
 @click.option(
     "--measured",
-    type=click.IntRange(2, 2**20),
+    type=click.IntRange(2, limits.READS),
     default=None,
     metavar="N",
     help="Read the weights as a chip has to: least squares through N noisy reads of each.  "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import limits
 from rpucc.cli import options
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _list(as_json: bool) -> None:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=click.IntRange(0, limits.DRAWN),
     default=0,
     show_default=True,
     help="Fixes the initial weights.",

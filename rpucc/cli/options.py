@@ -67,7 +67,8 @@ def sizes(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     if value is None:
         return None
     words = [word.strip() for word in value.split(",")]
-    if not all(word.isascii() and word.isdigit() and 0 < int(word) < 2**31 for word in words):
+    plain = all(word.isascii() and word.isdigit() and len(word) < 20 for word in words)
+    if not plain or not all(1 <= int(word) <= limits.SIZE for word in words):
         raise click.BadParameter("needs sizes of 1 or more between commas, as in 3,224,224")
     return tuple(int(word) for word in words)
 
@@ -216,7 +217,7 @@ augment = click.option(
 )
 top_k = click.option(
     "--top-k",
-    type=click.IntRange(1, 2**31),
+    type=click.IntRange(1, limits.SAMPLES),
     default=None,
     metavar="K",
     help="Also count the labels that are not among the K largest outputs.",

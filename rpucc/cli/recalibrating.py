@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpucc import limits
 from rpucc.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ recalibrate = click.option(
 )
 samples = click.option(
     "--samples",
-    type=click.IntRange(1, 2**31),
+    type=click.IntRange(1, limits.SAMPLES),
     default=None,
     metavar="N",
     help="With --recalibrate: over so many samples, drawn by the seed.  [default: 512]",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rpucc import limits
 from rpucc.cli import options
 
 
@@ -35,7 +36,7 @@ from rpucc.cli import options
 )
 @click.option(
     "--samples",
-    type=click.IntRange(1, 2**31),
+    type=click.IntRange(1, limits.SAMPLES),
     default=None,
     metavar="N",
     help="With --by-layer: the first N of the test samples.  [default: all]",

@@ -32,8 +32,9 @@ def seeds_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
         raise click.BadParameter("needs a number of seeds, or seeds as in 0,1,2", ctx, parameter)
     if "," in value:
         return tuple(dict.fromkeys(map(int, words)))
-    if not 1 <= int(words[0]) <= 1000:
-        raise click.BadParameter("needs 1 to 1000 seeds (one seed alone: 7,)", ctx, parameter)
+    if not 1 <= int(words[0]) <= limits.SEEDS:
+        what = f"needs 1 to {limits.SEEDS} seeds (one seed alone: 7,)"
+        raise click.BadParameter(what, ctx, parameter)
     return tuple(range(int(words[0])))
 
 
@@ -58,7 +59,7 @@ def seeds_of(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 )
 @click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, limits.EPOCHS),
     default=None,
     help="Passes over the training data.  [default: the experiment's]",
 )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rpucc import arguments
+from rpucc import arguments, limits
 from rpucc.errors import CheckpointError, RpuccError, one_line
 from rpucc.layers import analog_layers
 from rpucc.outputs import check_file, write_text
@@ -64,7 +64,7 @@ def write_report(
 
     place = arguments.path("write_report(path)", path)
     source = arguments.path("write_report(run)", run)
-    threads = arguments.integer("threads", threads, 1)
+    threads = arguments.integer("threads", threads, 1, limits.THREADS)
     arguments.instance("by_layer", by_layer, bool, "True or False")
     check_file(place, source)
     report = gather(

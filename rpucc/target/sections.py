@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from rpucc import limits
 from rpucc.cells.table import PlanelessCellTable, with_planes
 from rpucc.stages import Periphery
 from rpucc.target.keys import (
@@ -179,7 +180,7 @@ class Update(Section):
     """What the errors of a layer on arrays go back through. weights: its own, transposed; random: a
     fixed random matrix of the same shape on arrays of its own, which nothing updates (feedback
     alignment: Lillicrap et al. 2016, doi 10.1038/ncomms13276)."""
-    feedback_seed: Annotated[int, integer(0, 2**32 - 1)] = 0
+    feedback_seed: Annotated[int, integer(0, limits.DRAWN)] = 0
     """Which random matrix that is: another number draws another one."""
     mask: MaskSource = "none"
     """Weights that stay what they are: no pulse reaches them. zeros: those of the file that are

@@ -218,7 +218,7 @@ def refused(
 
 @pytest.mark.parametrize("how", [{"epochs": 0}, {"epochs": -1}, {"batch_size": 0}])
 def test_epochs_and_batches_must_be_positive(how: dict[str, int]) -> None:
-    refused(ArgumentError, "allowed: an integer of 1 or more", **how)
+    refused(ArgumentError, "allowed: an integer from 1 to ", **how)
 
 
 @pytest.mark.parametrize("lr", [0.0, -0.1, math.nan, math.inf])
@@ -227,7 +227,7 @@ def test_the_learning_rate_must_be_positive_and_finite(lr: float) -> None:
 
 
 def test_at_least_one_thread() -> None:
-    with pytest.raises(ArgumentError, match="threads: found 0; allowed: an integer of 1 or more"):
+    with pytest.raises(ArgumentError, match="threads: found 0; allowed: an integer from 1 to 1024"):
         Trainer(Machine(tiny("ideal")), threads=0)
 
 
