@@ -34,6 +34,8 @@ from rpucc.passes.weight_scales import Scaling, WeightBounds, unbounded
 if TYPE_CHECKING:
     from rpucc.target.target import Target
 
+MOST = 2.0**20
+"""The largest factor: along a chain they multiply, until float32 holds neither side."""
 Factors = NDArray[np.float64]
 """What a value is divided by: [1, ..] in its rank, 1 along axes on which it is the same."""
 
@@ -67,7 +69,7 @@ class Equalise(RpuPass):
             policy = self.target.for_layer(node.name or "")
             scaling = Scaling.of(policy, self.bounds, model)
             factors = _factors(node, scaling) if scaling is not None else None
-            if factors is None:
+            if factors is None or factors.max() > MOST:
                 continue
             path = _Path.from_layer(node, factors)
             if path is not None and all(map(self._may_take, path.ends)):

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from rpucc.passes.equalise import Equalise
+from rpucc.passes.equalise import MOST, Equalise
 from rpucc.passes.graph_reader import constant_of
 from rpucc.passes.select_analog import SelectAnalog
 from rpucc.target.target import LayerPolicy, Target
@@ -184,3 +184,20 @@ def test_what_the_next_layer_cannot_hold_moves_on_from_there() -> None:
     assert equalised(model)
     assert rows(weights(model, "a")).max() <= BOUND * (1 + 1e-6)
     assert rows(weights(model, "q")).max() <= BOUND * (1 + 1e-6)
+
+
+def test_factors_of_a_long_chain_stay_within_float32() -> None:
+    """Weights of 1 on devices up to 0.6: 200 layers would multiply them to 1e44."""
+    layers = 200
+    names = [f"h{i}" for i in range(layers - 1)] + ["y"]
+    body = " ".join(
+        f"[l{i}] c{i} = Gemm({x}, W{i}) [r{i}] {y} = Relu(c{i})"
+        for i, (x, y) in enumerate(zip(["x", *names], names, strict=False))
+    )
+    eye = {f"W{i}": np.eye(3, dtype=np.float32) for i in range(layers)}
+    text = f"(float[N,3] x) => (float[N,3] y) {{ {body} }}"
+    x = np.abs(normal(2, 3))
+    model = program(text, **eye)
+    assert equalised(model)
+    np.testing.assert_allclose(evaluate(model, x=x)["y"], x, rtol=1e-5)
+    assert max(np.abs(weights(model, f"l{i}")).max() for i in range(layers)) <= MOST
