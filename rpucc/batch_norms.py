@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.checked import Allowed, Text
+from rpucc.checked import Allowed, Name
 from rpucc.listed import listed
 from rpucc.opset import DOMAIN
 from rpucc.step_contract import StepContract
@@ -49,11 +49,11 @@ Fate = Annotated[
 class Decision:
     """What became of one batch norm of the file: an entry of that list."""
 
-    node: Text
+    node: Name
     fate: Fate
-    into: Text = ""
+    into: Name = ""
     """The layer that it was folded into."""
-    why: Text = ""
+    why: Name = ""
     """Why a batch norm that the target wants folded is not; empty where the target says so."""
 
 

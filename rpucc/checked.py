@@ -50,11 +50,15 @@ class Allowed:
 
 def is_plain(text: str) -> bool:
     """Whether file names and terminals take a text: it has no zero and no half of a pair."""
+    return _is_unicode(text) and "\0" not in text
+
+
+def _is_unicode(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in text
+    return True
 
 
 def _plain_text(text: str) -> str:
@@ -63,7 +67,16 @@ def _plain_text(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not _is_unicode(text):
+        raise PydanticCustomError("allowed", "a name")
+    return text
+
+
 Text = Annotated[str, Field(strict=True), AfterValidator(_plain_text), Allowed("a text")]
+Name = Annotated[str, Field(strict=True), AfterValidator(_name), Allowed("a name")]
+"""As models have them: whatever is UTF-8, a zero too."""
+Names = Annotated[list[Name], Allowed("a list of names")]
 Texts = Annotated[list[Text], Allowed("a list of texts")]
 Count = Annotated[
     int, Field(strict=True, ge=0, lt=FINITE), Allowed("a whole number from 0 to 2^63 - 1")

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rpucc import limits
 from rpucc.batch_norms import BATCH_NORMS, Decision
-from rpucc.checked import Text, Texts, parsed, said
+from rpucc.checked import Name, Names, parsed, said
 from rpucc.layers import OTHER_NAMES
 from rpucc.origins.notes import ORIGINS, read_origins
 from rpucc.origins.source import SOURCE, read_source
@@ -92,8 +92,8 @@ _RULES: dict[str, Callable[[str], str | None]] = {
     "rpucc.input_range": _range,
     "rpucc.fixed_batch": _batch,
     STEP: _step,
-    "rpucc.import_notes": _json(TypeAdapter(Texts)),
-    OTHER_NAMES: _json(TypeAdapter(dict[Text, Texts])),
+    "rpucc.import_notes": _json(TypeAdapter(Names)),
+    OTHER_NAMES: _json(TypeAdapter(dict[Name, Names])),
     BATCH_NORMS: _json(TypeAdapter(list[Decision])),
 }
 """Key -> what is wrong with its text, None for nothing. Keys that are not here are not read."""

@@ -215,7 +215,7 @@ def test_a_damaged_record_of_the_aim_is_one_line(cli, train):
     for key, value, line in (
         ("augment", ["crop"], "augment: augment 'crop': allowed: flip"),
         ("augment", "flip", 'augment: found "flip", allowed: a list of texts'),
-        ("top_k", 0, "top_k: found 0, allowed: a whole number from 1, or null"),
+        ("top_k", 0, "top_k: found 0, allowed: a whole number of 1 or more, or null"),
         ("loss", "l2", "loss: found the str 'l2'; allowed: one of auto, cross-entropy"),
         ("class_weights", [0, 0], "class_weights: needs one number of 0 or more a class"),
         ("class_weights", "even", "class_weights: found the str 'even'"),

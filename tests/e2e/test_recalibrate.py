@@ -154,7 +154,7 @@ def test_a_training_starts_from_what_was_measured(cli, model):
     assert events("parts").count("recalibrated") == 1
     refused = cli("train", "parts", "--resume", "--recalibrate", "mnist-mini")
     assert (refused.code, "a resumed training keeps it" in refused.stderr) == (2, True)
-    command = repeat_command(read_record(Path("whole/run.json")), "whole")
+    command = repeat_command(read_record(Path("whole/run.json")), "whole", portable=False)
     assert f"--recalibrate {Path(DATA).resolve()}" in command
     found = json.loads(cli("train", model, *options, "--json", "-o", "third").stdout)
     assert found["recalibration"]["samples"] == 512

@@ -13,7 +13,7 @@ import pytest
 import rpucc
 from tests.passes.deep import DEEP
 
-LAYERS, TIMES = 30, 4
+LAYERS, TIMES = 16, 4
 
 
 def _calls(work: Callable[[], object]) -> dict[str, int]:

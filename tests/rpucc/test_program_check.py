@@ -298,7 +298,7 @@ CHANGES: list[tuple[str, Change, str]] = [
         "rpucc.beyond_bounds is no number",
     ),
     ("conv", metadata("rpucc.other_names", "[]"), "found [], allowed: an object"),
-    ("conv", metadata("rpucc.other_names", '{"c": [1]}'), "c: found [1], allowed: a list of texts"),
+    ("conv", metadata("rpucc.other_names", '{"c": [1]}'), "c: found [1], allowed: a list of names"),
     ("conv", metadata("rpucc.other_names", '{"c": [], "c": []}'), "holds 'c' twice"),
     ("conv", metadata("rpucc.batch_norms", "[3]"), "0: found 3, allowed: an object"),
     ("conv", metadata("rpucc.batch_norms", '[{"node": "n"}]'), "'0.fate' is missing"),

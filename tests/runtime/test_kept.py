@@ -16,7 +16,7 @@ from .small import tiny_cnn
 
 def _executors() -> int:
     gc.collect()
-    return sum(isinstance(each, Executor) for each in gc.get_objects())
+    return sum(type(each) is Executor for each in gc.get_objects())
 
 
 def _samples(count: int) -> tuple[np.ndarray, np.ndarray]:
