@@ -67,7 +67,9 @@ def test_rows_are_runs_that_are_reused(cli):
     assert found() == before
 
 
-@pytest.mark.parametrize("stop", [None, Stopped(signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "stop", [None, pytest.param(Stopped(signal.SIGTERM), marks=pytest.mark.slow)]
+)
 def test_what_was_interrupted_goes_on(stop, cli, interrupted):
     with interrupted(after=1500, stop=stop):
         stopped = cli("ablate", "rpu-managed", "tiny.onnx", "--data", "tiny.npz", *HOW, *FEW,

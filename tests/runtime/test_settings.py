@@ -7,7 +7,7 @@ import pytest
 from .settings import attempt, keys, main
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_setting_is_refused_or_trains(seed: int) -> None:
     attempt(seed)
 
