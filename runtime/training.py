@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rpucc import run_files
@@ -167,6 +168,7 @@ class Training:
             except KeyboardInterrupt:
                 ended = "interrupted"
                 self._count_layers()
+                self._check_weights()
                 self._save()
                 raise
             finally:
@@ -240,6 +242,7 @@ class Training:
             self._interrupt.check()
         seconds = time.perf_counter() - started
         self._check_loss()
+        self._check_weights()
         return seconds, (counters.done - begun) / max(seconds, 1e-9)
 
     def _batches_of(self, dataset: Dataset) -> Batches:
@@ -355,6 +358,16 @@ class Training:
                 f"the loss is not finite at sample {counters.done:,} of epoch "
                 f"{counters.epoch + 1}: training diverged; a smaller --lr may help"
             )
+
+    def _check_weights(self) -> None:
+        """The last update of an epoch shows in no loss of it; what it spoilt is not written."""
+        for name, array in self.machine.state().items():
+            if not np.isfinite(array).all():
+                counters = self.machine.counters
+                raise RpuccError(
+                    f"the weights {name!r} are not finite after sample {counters.done:,} of epoch "
+                    f"{counters.epoch + 1}: training diverged; a smaller --lr may help"
+                )
 
     def _keep(self) -> None:
         """Write what is kept of an epoch that is complete.

@@ -14,7 +14,7 @@ from rpucc.errors import ArgumentError, DataError, RpuccError
 from rpucc.runtime import training as training_module
 from rpucc.runtime.data import Dataset, load_dataset
 from rpucc.runtime.machine import Machine
-from rpucc.runtime.metrics import EpochMetrics, Progress
+from rpucc.runtime.metrics import EpochMetrics, Progress, StepMetrics
 from rpucc.runtime.trainer import Trainer
 from rpucc.runtime.warmup import warm_up
 from rpucc.target.load import preset_text
@@ -285,6 +285,20 @@ def test_a_diverging_run_ends_with_one_clear_line(model: str, tmp_path: Path) ->
     with pytest.raises(RpuccError, match=r"the loss is not finite .* a smaller --lr") as caught:
         train(program, data, lr=3e38, batch_size=1, checkpoint=tmp_path / "c")
     assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_last_update_that_diverges_is_told_too(tmp_path: Path) -> None:
+    """No loss shows it: what comes after it is the test, whose error says nothing."""
+    machine, data = Machine(tiny("ideal")), tiny_data()
+
+    class LastUpdate:
+        def on_step(self, step: StepMetrics) -> None:
+            if step.done == len(data.y_train):
+                next(iter(machine.state().values()))[0] = np.inf
+
+    with pytest.raises(RpuccError, match=r"the weights '.*' are not finite after sample 23 of ep"):
+        Trainer(machine).fit(data, epochs=1, checkpoint=tmp_path / "c", callbacks=[LastUpdate()])
     assert list(tmp_path.iterdir()) == []
 
 
