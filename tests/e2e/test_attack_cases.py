@@ -1,8 +1,9 @@
 """The attacks that once worked, as they were found: shared/cases/attacks makes the files.
 
-Each kind has tests of its own beside these: test_outputs.py, test_run_folder_attacked.py,
-test_recorded.py, tests/hostile, tests/passes/test_impossible_sizes.py and test_infinite_bias.py,
-tests/runtime/test_rates.py, test_checkpoint.py and kernels/test_stamps.py.
+Each kind has tests of its own beside these: `test_outputs.py`, `test_run_folder_attacked.py`,
+`test_recorded.py`, `tests/hostile/`, `tests/passes/test_impossible_sizes.py`,
+`tests/passes/test_infinite_bias.py`, `tests/runtime/test_rates.py`,
+`tests/runtime/test_checkpoint.py` and `tests/runtime/kernels/test_stamps.py`.
 """
 
 from __future__ import annotations
