@@ -18,11 +18,10 @@ from typing import Annotated, Any, NoReturn
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from rpucc import limits
 from rpucc.errors import one_line
 from rpucc.files import read_whole
 
-MOST_BYTES = 2**28
-"""Of a file of JSON or CSV: what is larger is none of ours."""
 SHOWN = 60
 """Characters of a value that a message shows."""
 FINITE = 2**63
@@ -130,7 +129,7 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_text(path: Path) -> str:
     """Return the text of a file; ValueError, one line, for what cannot be read or is no text."""
     try:
-        return read_whole(path, MOST_BYTES).decode()
+        return read_whole(path, limits.JSON_BYTES).decode()
     except OSError as error:
         raise ValueError(f"cannot read: {error.strerror or error}") from None
     except UnicodeDecodeError:

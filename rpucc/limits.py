@@ -23,3 +23,5 @@ READS = 2**20
 PULSES = 1_000_000
 DEVICES = 1000
 """Of a response curve."""
+JSON_BYTES = 2**28
+"""Of a file of JSON or CSV: what is larger is none of ours."""

@@ -60,14 +60,15 @@ def read_described(name: str) -> dict[str, Any]:
 
 def _from_json(path: Path) -> dict[str, Any] | None:
     """Return what is in a JSON file; None for a file of another kind."""
-    from rpucc.checked import MOST_BYTES, parsed
+    from rpucc import limits
+    from rpucc.checked import parsed
 
     try:
         with path.open("rb") as file:
             refuse_device(file)
             if file.read(64).lstrip()[:1] != b"{":
                 return None
-        content = read_whole(path, MOST_BYTES)
+        content = read_whole(path, limits.JSON_BYTES)
     except OSError:  # for the loader of programs to say
         return None
     try:

@@ -14,7 +14,6 @@ from rpucc import portable
 FLAG = "--portable"
 GOING_ON = ("train", "eval", "run", "export", "report", "ablate")
 """Commands that load a run which is named on their command line."""
-MOST_BYTES = 2**28
 NOT_LOADED = ("-o", "--output", "--csv", "--runs")
 """Options whose value is no run that is gone on from."""
 
@@ -46,13 +45,14 @@ def _is_portable(path: Path) -> bool:
     """Whether the run.json of a folder, or beside a checkpoint, says that its training is."""
     import json
 
+    from rpucc import limits
     from rpucc.files import read_whole
 
     try:
         folder = path if path.is_dir() else path.parent if path.is_file() else None
         if folder is None:
             return False
-        found = json.loads(read_whole(folder / "run.json", MOST_BYTES))
+        found = json.loads(read_whole(folder / "run.json", limits.JSON_BYTES))
         return found["machine"]["portable"] is True
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False

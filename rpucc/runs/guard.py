@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
 
 from rpucc.errors import OutputError
-from rpucc.outputs import write_text
+from rpucc.outputs import write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ class Guard:
     def __init__(self, run: RunFolder, program: Program) -> None:
         self._run, self._program = run, program
         self._folder = _identity(run.path)
-        self._texts = {p: p.read_text(encoding="utf-8") for p in run.written_once if p.is_file()}
+        self._contents = {path: path.read_bytes() for path in run.written_once if path.is_file()}
         self._holds = contextlib.ExitStack()
 
     def restored(self) -> bool:
@@ -46,9 +47,9 @@ class Guard:
             self._holds.close()
             self._holds.enter_context(run.held())
             self._folder = _identity(run.path)
-        gone = [path for path in self._texts if not path.exists()]
+        gone = [path for path in self._contents if not path.exists()]
         for path in gone:
-            write_text(path, self._texts[path])
+            write_file(path, partial(_put, self._contents[path]))
         if not run.program.exists():
             run.write_program(self._program)
             gone.append(run.program)
@@ -65,6 +66,10 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         """Let a folder go that was made anew."""
         self._holds.close()
+
+
+def _put(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rpucc.checked import MOST_BYTES, parsed
+from rpucc import limits
+from rpucc.checked import parsed
 from rpucc.files import read_whole
 
 Line = TypeVar("Line", bound=BaseModel)
@@ -22,7 +23,7 @@ def read_lines(path: Path, schema: type[Line]) -> list[Line]:
     None for a file that is not there, or cannot be read.
     """
     try:
-        text = read_whole(path, MOST_BYTES).decode(errors="replace")
+        text = read_whole(path, limits.JSON_BYTES).decode(errors="replace")
     except OSError:
         return []
     found = []

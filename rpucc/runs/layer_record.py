@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from rpucc.checked import read_text
 from rpucc.errors import CheckpointError, OutputError, one_line
 from rpucc.outputs import write_text
 from rpucc.runtime.plane_figures import PlaneState, state_figures
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from rpucc.runtime.machine import Machine
 
 FORMAT = "rpucc-layers-1"
-MOST_BYTES = 1 << 28
-"""What is larger is none of ours: 5,000 epochs of 100 layers are half of it."""
 COUNTS = ("pulses", "reads", "saturated_reads", "rereads")
 
 
@@ -135,11 +134,9 @@ def read_layer_records(path: Path) -> tuple[EpochRecord, ...]:
 
 def _read(path: Path) -> list[tuple[str, EpochRecord]]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise CheckpointError(f"{path}: is larger than any record of layers; remove it")
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot read: {one_line(error)}") from error
+        *lines, _ = read_text(path).split("\n")
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     found: list[tuple[str, EpochRecord]] = []
     for number, line in enumerate(lines, start=1):
         try:

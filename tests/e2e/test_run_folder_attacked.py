@@ -101,6 +101,21 @@ def without_layers() -> None:
     Path("run/layers.jsonl").unlink()
 
 
+def test_what_is_kept_may_be_any_bytes(attacked):
+    """Files that no training reads may be damaged: they are kept, and written anew, as they are."""
+    Path("run/calibration.csv").write_bytes(b"\xff")
+    attacked(emptied, 1)
+    assert Path("run/calibration.csv").read_bytes() == b"\xff"
+
+
+def test_a_record_of_layers_that_never_ends_is_refused(cli):
+    Path("run/layers.jsonl").unlink()
+    Path("run/layers.jsonl").symlink_to("/dev/zero")
+    resumed = cli("train", "run", "--resume", "--epochs", 3)
+    assert resumed.code == 1
+    assert "run/layers.jsonl: cannot read: is a device, not a file" in resumed.stderr
+
+
 @pytest.mark.parametrize("step", [1, 6])
 @pytest.mark.parametrize("attack", [emptied, deleted, without_program, without_layers])
 def test_what_is_gone_is_written_anew(attacked, goes_on, capsys, attack, step):
