@@ -37,8 +37,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Files of this folder first: they have few tests, but the longest, pages that are followed.
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
     for item in items:
         if "backend" in getattr(item, "fixturenames", ()):
             item.add_marker("conformance")
