@@ -6,7 +6,7 @@ Gokmen & Haensch 2020 (doi 10.3389/fnins.2020.00103). Each pair of vectors:
     every so often:  v = read(A, k),  U(W, u_k, -v, lr_T),  k = k + 1       lr_T = transfer_lr · lr
 
 A has to count from its devices' symmetry points, so that what no further gradients confirm decays
-there. With gamma above 0 reads see W + gamma A: residual learning (arXiv 2502.06309).
+there. With gamma above 0 reads see W + gamma A: residual learning (`residual.py`).
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `Rescale(y, s) -> rescaled` | y [.., S, R], s [.., S] -> [.., S, R] |
 | `Update(W, x, d, lr) -> W2` | W [R, C], x [.., C], d [.., R], lr [] -> [R, C] |
 | `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
+| `ResidualUpdate(W, x, d, lr, fast, count)` | as TikiTakaUpdate |
 | `MaskedUpdate(W, x, d, lr, mask) -> W2` | as Update, where mask [R, C] (bool) is true |
-| `MaskedTikiTakaUpdate(.., mask)` | as TikiTakaUpdate, where mask is true |
+| `MaskedTikiTakaUpdate(.., mask)` and so on | as TikiTakaUpdate, where mask is true |
 | `BatchNorm(x, scale, bias, mean, var, training)` | x [N, C, *space] -> y, and four of [C] |
 | `BatchNormGradient(d, x, scale, centre, deviation, training)` | d as x -> dx, dscale, dbias |
 | `Drop(x, training, draws) -> (y, mask)` | x [N, ...], draws [3] -> both as x |

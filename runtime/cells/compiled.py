@@ -31,16 +31,16 @@ def compile_cell(
 ) -> Callable[..., int]:
     """The compiled `update` of a cell (see the template for its arguments).
 
-    masked: for planes of which some devices get no pulses.
+    masked: for planes of which some devices get no pulses. Cells of one rule share it.
     """
-    key = cell, pulsed, masked, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
+    rule: Any = cell.transfer
+    key = rule, pulsed, masked, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
     if key not in _LOADED:
-        rule: Any = cell.transfer
         text = files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
         sources = Path(inspect.getfile(rule)).read_text(encoding="utf-8") + step_source(type(slow))
         sources += Path(__file__).read_text(encoding="utf-8")
         module = generated(
-            f"cell_{cell.model.replace('-', '_')}",
+            f"cell_{rule.__module__.rpartition('.')[2]}",
             fill(text, _fill(slow, pulsed, masked)),
             {"transfer": rule, "step": type(slow).step},
             sources,
