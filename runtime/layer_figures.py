@@ -47,6 +47,7 @@ class LayerFigures:
     on_devices: bool
     """Whether updates go by the devices' steps: pulses, or the mean of what they do."""
     dw_min: float
+    """The granularity of the devices that are pulsed; 0 where updates are exact."""
     gain: float
     """lr / (BL · dw_min): the learning rate in units of what one update can do to the devices that
     are pulsed."""
@@ -107,7 +108,7 @@ def _figures(
     size = math.sqrt(float(np.mean(np.square(before, dtype=np.float64))))
     change = float(np.mean(np.square(array.visible - before, dtype=np.float64)))
     update = policy.update
-    dw_min = pulsed.device.dw_min if plane.pulsed else 0.0
+    dw_min = pulsed.device.granularity if plane.pulsed else 0.0
     train = update.bl * dw_min / (cell.rate or 1.0)
     symmetry, asymmetry = _balance(pulsed) if plane.pulsed else (None, 0.0)
     states, at_bounds = steps_and_bounds(plane) if plane.pulsed else (math.inf, 0.0)
@@ -159,7 +160,7 @@ def _blocks(plane: Plane) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
 
 def steps_and_bounds(plane: Plane) -> tuple[float, float]:
     """Return (steps between pulsed devices' bounds on average, part of the weights at a bound)."""
-    step, states, held = np.float32(plane.device.dw_min), 0.0, 0
+    step, states, held = np.float32(plane.device.granularity), 0.0, 0
     for rows, low, high in _blocks(plane):
         W = plane.W[rows]
         inside = (low + step < W) & (high - step > W)

@@ -90,7 +90,7 @@ def _state(name: str, plane: Plane) -> PlaneState:
     found = _state_of(name, plane.W)
     if not plane.pulsed:
         return found
-    step = np.float32(plane.device.dw_min)
+    step = np.float32(plane.device.granularity)
     lower = upper = 0
     for rows, low, high in _bounds(plane):
         if not (np.isfinite(low).any() or np.isfinite(high).any()):

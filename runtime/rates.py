@@ -20,6 +20,7 @@ from rpucc.stamps import settings_of
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
     from rpucc.runtime.array import Array
+    from rpucc.runtime.devices import Device
     from rpucc.runtime.learning_rate import Schedule
     from rpucc.runtime.machine_state import MachineState
     from rpucc.runtime.plane import Plane
@@ -28,7 +29,7 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 """The smallest float32 with all of its digits; what is below becomes 0, or loses them."""
 LARGEST = float(np.finfo(np.float32).max)
 LARGEST_GAIN = 1e37
-"""What a rate divided by dw_min may come to: probabilities of pulses are multiples of it."""
+"""What a rate divided by a granularity may come to: probabilities of pulses are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,17 @@ def update_reach(layer: str, plane: Plane, bl: int, *, of: str = "") -> Reach:
     name = f"layer '{layer}'{of}: "
     if not plane.pulsed:
         return Reach(name, SMALLEST, LARGEST)
-    step = float(np.float32(plane.device.dw_min))
-    given = (f"dw_min {plane.device.dw_min:g}", f"BL {bl}")
+    step = float(np.float32(plane.device.granularity))
+    given = (_step_of(plane.device), f"BL {bl}")
     if not SMALLEST <= step <= LARGEST:
         return Reach(name, LARGEST, SMALLEST, given)  # there are none
     return Reach(name, SMALLEST * max(bl * step, 1.0), min(LARGEST_GAIN * step, LARGEST), given)
+
+
+def _step_of(device: Device) -> str:
+    """The step that rates are divided by, by the name that a user may change it by."""
+    name = "dw_min" if device.granularity == device.dw_min else "granularity"
+    return f"{name} {device.granularity:g}"
 
 
 def update_reaches(layer: str, array: Array, node: ir.Node) -> list[Reach]:

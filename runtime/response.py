@@ -77,4 +77,6 @@ def response(device: Device, devices: int, pulses: int | None = None, seed: int 
 def _pulses_to_bounds(device: Device, fabricated: tuple[FloatArray, ...]) -> int:
     _, high = device.weight_range(fabricated)
     bound = float(np.mean(high))
-    return max(1, round(2 * bound / device.dw_min)) if math.isfinite(bound) else UNBOUNDED_PULSES
+    return (
+        max(1, round(2 * bound / device.granularity)) if math.isfinite(bound) else UNBOUNDED_PULSES
+    )

@@ -60,6 +60,7 @@ class StepSizes:
     rate: float
     """Of the plane that x and d pulse."""
     dw_min: float
+    """The granularity of its devices: what one pulse does on average."""
     slots: Slots
     size: float
     """The layer's weights (root of the mean square)."""
@@ -186,7 +187,7 @@ def _sizes(
         x=X[live],
         d=D[live],
         rate=rate,
-        dw_min=plane.device.dw_min,
+        dw_min=plane.device.granularity,
         slots=Slots(update.bl, update.update_management, update.update_bl_management),
         size=_size(array),
         direct=plane is array.main,

@@ -28,7 +28,7 @@ class PlanelessCellTable(ModelSection):
 
     model: Annotated[str, choice(*CELLS)] = "plain"
     """What a weight is made of; `rpucc cells` says what each is."""
-    parameters: dict[str, Setting] = Field(default_factory=dict)
+    parameters: dict[str, Setting] = Field(default_factory=dict)  # type: ignore[assignment]
     """What the model takes, by its names."""
 
     @property

@@ -56,17 +56,19 @@ def find_devices(name: str, settings: Sequence[str], layer: str | None) -> list[
 def _of_model(name: str, settings: Sequence[str]) -> Device:
     from rpucc.runs.admission import announce
     from rpucc.runtime.devices import make_device
+    from rpucc.target.overrides import setting_of
+    from rpucc.target.values import PARAMETER, is_parameter
     from rpucc.trust import Trust, is_own
 
     parameters = {}
     for setting in settings:
-        key, _, value = setting.removeprefix("device.").partition("=")
-        try:
-            parameters[key.strip()] = float(value)
-        except ValueError:
+        key, value = setting_of(setting)
+        if not is_parameter(value):
             raise TargetError(
-                f"--set {setting!r}: allowed: key=number, as in --set up_down=0.3"
-            ) from None
+                f"--set {one_line(repr(setting))}: allowed: key=value, as in --set up_down=0.3, "
+                f"where the value is {PARAMETER}"
+            )
+        parameters[key.removeprefix("device.")] = value
     trust = Trust.given(is_own(name), [Path.cwd()])
     if is_own(name):
         announce([name], trust)

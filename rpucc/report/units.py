@@ -46,6 +46,19 @@ def significant_percent(fraction: float) -> str:
     return percent(fraction, decimals)
 
 
+def parameter(value: object) -> str:
+    """Return the value of a key as a target file writes it, numbers with six digits.
+
+    >>> parameter(0.3), parameter(True), parameter((1.0, 0.25)), parameter("mirror")
+    ('0.3', 'true', '[1, 0.25]', 'mirror')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(parameter, value))}]"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
 def number(value: float) -> str:
     """Return a loss or the like in at most seven characters; what is not finite in words."""
     if math.isnan(value):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpucc.errors import TargetError
 from rpucc.target.sections import LayerTables
-from rpucc.target.values import MEAN, SAME
+from rpucc.target.values import MEAN, SAME, ParameterValue
 from rpucc.trust import Trust, is_own
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _parameters(kind: str = "", **values: float) -> Taking:
     return taken
 
 
-def _given(model: type[Device], table: DeviceTable, key: str) -> float:
+def _given(model: type[Device], table: DeviceTable, key: str) -> ParameterValue:
     return table.parameters.get(key, model.defaults[key])
 
 

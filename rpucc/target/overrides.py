@@ -35,7 +35,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], tables: Tabl
     problems: list[str] = []
     for item in arguments.strings("overrides", overrides, OVERRIDES):
         try:
-            key, value = _split(item)
+            key, value = setting_of(item)
             settings += [(path, value, item) for path in _paths(data, item, key, tables)]
         except TargetError as error:
             problems += error.args
@@ -77,7 +77,8 @@ def _model_of_all(data: dict[str, Any], path: tuple[str | int, ...]) -> object:
     return node.get("model")
 
 
-def _split(item: str) -> tuple[str, Any]:
+def setting_of(item: str) -> tuple[str, Any]:
+    """Return key and value of "key=value"; what is no value of TOML is a text."""
     key, equals, text = item.partition("=")
     key, text = key.strip(), text.strip()
     if not equals or not key or not text:

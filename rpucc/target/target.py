@@ -9,6 +9,7 @@ and the runtime checks a device's parameters (only the device model knows which 
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -143,7 +144,9 @@ class Target(LayerTables, _Machine):
             if name in names[:i]:
                 raise conflict(f"array.{i}.name", name, "a name that no other [[array]] has")
         if "model" not in self.device.model_fields_set:
-            raise conflict("device.model", None, target_messages.NEEDED["model"])
+            near = difflib.get_close_matches("model", self.device.parameters, 1)
+            slip = f"; {near[0]} is a parameter: did you mean 'model'?" if near else ""
+            raise conflict("device.model", None, target_messages.NEEDED["model"] + slip)
         self.check("", self._kinds)
         # A pattern taken as a name stands for the layers that it matches: it finds a rule that
         # contradicts the rest before any model is seen.

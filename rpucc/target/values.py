@@ -215,7 +215,22 @@ Variations = Annotated[
     BeforeValidator(_every_kind),  # the last one runs first
 ]
 PARAMETER_NAME = "a parameter name of letters, digits and '_' (max 64)"
-Parameter = Annotated[float, Allowed("a finite number", is_number)]
+PARAMETER = "a finite number, true or false, a name, or a list of finite numbers"
+LONGEST_LIST = 1000
+ParameterValue = bool | float | str | tuple[float, ...]
+
+
+def is_parameter(value: object) -> bool:
+    """A number, a flag, a name as of a choice, or a list of up to LONGEST_LIST numbers."""
+    if isinstance(value, str):
+        return re.fullmatch(r"[A-Za-z][\w-]{0,63}", value) is not None
+    if isinstance(value, list | tuple):
+        return 0 < len(value) <= LONGEST_LIST and all(is_number(each) for each in value)
+    return isinstance(value, bool) or is_number(value)
+
+
+Parameter = Annotated[ParameterValue, Allowed(PARAMETER, is_parameter)]
+"""What a parameter of a model may be; which of them each is, and its range, the model says."""
 
 
 def _is_cuts(value: object) -> bool:

@@ -14,6 +14,7 @@ from rpucc.runtime.devices.ideal import Ideal
 from rpucc.runtime.devices.linear_step import LinearStep
 from rpucc.runtime.devices.own import own_model
 from rpucc.runtime.devices.soft_bounds import SoftBounds
+from rpucc.target.values import ParameterValue, is_number
 from rpucc.trust import NO_TRUST, Trust, is_own, module_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ __all__ = [
 
 
 def make_device(
-    model: str, parameters: Mapping[str, float], folders: Sequence[Path] = ()
+    model: str, parameters: Mapping[str, ParameterValue], folders: Sequence[Path] = ()
 ) -> Device:
     """The device model `model` (a name of DEVICES or "module:Class") with these parameters.
 
@@ -90,8 +91,13 @@ def weight_bounds(policy: LayerPolicy) -> tuple[float, float]:
     section = policy.plane_devices[plane]
     if section.model not in DEVICES:
         given = section.parameters
-        return given.get("w_min", -math.inf), given.get("w_max", math.inf)
+        return _number(given, "w_min", -math.inf), _number(given, "w_max", math.inf)
     return device_of(policy, plane=plane).mean_range(zero_shifted=policy.calibration.zero_shift)
+
+
+def _number(given: Mapping[str, ParameterValue], key: str, default: float) -> float:
+    value = given.get(key, default)
+    return value if is_number(value) else default  # type: ignore[return-value]
 
 
 def device_problems(target: Target) -> list[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.errors import TargetError
+from rpucc.errors import TargetError, one_line
+from rpucc.target.values import LONGEST_LIST, ParameterValue
 
 FloatArray = NDArray[np.float32]
 
@@ -23,16 +24,18 @@ class Device:
     """One crosspoint model with its preset values.
 
     Subclasses set `name`, `summary`, `defaults` (every parameter with its default), `ranges`
-    (lowest and highest legal value of each), `per_device`, `constants` and `packed`, and define
-    `fabricate`, `constant_values` and `step`.
+    (lowest and highest legal value of each number), `choices` (the names that a parameter may be),
+    `per_device`, `constants` and `packed`, and define `fabricate`, `constant_values` and `step`.
+    A parameter is what its default is: a number, true or false, a name or a tuple of numbers.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
-    defaults: ClassVar[dict[str, float]]
-    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
-    meanings: ClassVar[dict[str, str]] = {}
+    defaults: ClassVar[Mapping[str, ParameterValue]]
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    meanings: ClassVar[Mapping[str, str]] = {}
     variations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Kind of variation (`rpucc/target/sections.py`: VariationPolicy) -> the parameters that are
     0 without it; an empty tuple where the model has none of the kind."""
@@ -59,27 +62,56 @@ class Device:
                 f"device class '{cls.__name__}': name '{cls.name}' must be letters, digits, - and _"
             )
 
-    def __init__(self, **parameters: float) -> None:
-        problems = []
+    def __init__(self, **parameters: ParameterValue) -> None:
+        problems, given = [], {}
         for key, value in parameters.items():
-            low, high = self.ranges.get(key, (-np.inf, np.inf))
             if key not in self.defaults:
                 known = ", ".join(self.defaults) or "none"
                 problems.append(f"device.{key}: device '{self.name}' has no such key ({known})")
-            elif not low <= value <= high:
+                continue
+            allowed, given[key] = self._allowed(key), self._read(key, value)
+            if given[key] is None:
                 problems.append(
-                    f"device.{key} = {value:g}: device '{self.name}' takes {low:g} to {high:g}"
+                    f"device.{key} = {_shown(value)}: device '{self.name}' takes {allowed}"
                 )
         if problems:
             raise TargetError(*problems)
-        self.parameters: dict[str, float] = {**self.defaults, **parameters}
+        self.parameters: dict[str, Any] = {**self.defaults, **given}
+
+    def _allowed(self, key: str) -> str:
+        """Say what a parameter may be."""
+        default = self.defaults[key]
+        if isinstance(default, bool):
+            return "true or false"
+        if isinstance(default, str):
+            return " or ".join(f'"{name}"' for name in self.choices[key])
+        low, high = self.ranges.get(key, (-np.inf, np.inf))
+        span = f"{low:g} to {high:g}"
+        if isinstance(default, tuple):
+            return f"a list of 1 to {LONGEST_LIST} numbers from {span}"
+        return span
+
+    def _read(self, key: str, value: Any) -> Any:
+        """Return the value of a parameter, None where it may not be that."""
+        default = self.defaults[key]
+        if isinstance(default, bool):
+            return bool(value) if isinstance(value, bool | np.bool_) else None
+        if isinstance(default, str):
+            return value if isinstance(value, str) and value in self.choices[key] else None
+        low, high = self.ranges.get(key, (-np.inf, np.inf))
+        if not isinstance(default, tuple):
+            return value if _is_within(value, low, high) else None
+        fits = isinstance(value, list | tuple) and 0 < len(value) <= LONGEST_LIST
+        if not fits or not all(_is_within(each, low, high) for each in value):
+            return None
+        return tuple(float(each) for each in value)
 
     def without(self, kinds: Iterable[str]) -> Self:
         """The device without these kinds of variation; its draws stay as they are.
 
         Raises TargetError for a kind of which the model says nothing.
         """
-        gone: dict[str, float] = {}
+        gone: dict[str, ParameterValue] = {}
         for kind in kinds:
             if kind not in self.variations:
                 raise TargetError(
@@ -92,13 +124,21 @@ class Device:
 
     @property
     def dw_min(self) -> float:
-        """The mean weight change of one pulse, from which the pulse probabilities follow."""
+        """The step that a model's parameters are relative to; of most the mean one at weight 0."""
         if "dw_min" not in self.parameters:
             raise TargetError(
                 f"device '{self.name}': needs a parameter dw_min among its defaults (or a property "
                 "dw_min), the mean weight change of one pulse"
             )
-        return self.parameters["dw_min"]
+        return float(self.parameters["dw_min"])
+
+    @property
+    def granularity(self) -> float:
+        """The weight change of one pulse that pulse probabilities and states count by.
+
+        The mean of an up and a down step at weight 0; `dw_min` where a model says nothing else.
+        """
+        return self.dw_min
 
     @property
     def cycle_noise(self) -> bool:
@@ -162,3 +202,14 @@ class Device:
         The arguments that follow are `per_device` and then `constants`, in order.
         """
         raise NotImplementedError
+
+
+def _is_within(value: object, low: float, high: float) -> bool:
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return is_number and bool(low <= value <= high)  # type: ignore[operator]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float | np.number) else one_line(repr(value))

@@ -72,7 +72,7 @@ MASKED = "masked_"
 """What the name of a kernel begins with that is compiled for planes with a mask."""
 
 _LOADED: dict[tuple[str, type[Device], bool], Callable[..., Any]] = {}
-_CHECKED: set[tuple[type[Device], tuple[tuple[str, float], ...]]] = set()
+_CHECKED: set[tuple[type[Device], tuple[tuple[str, Any], ...]]] = set()
 
 
 def _check(device: Device) -> None:

@@ -72,7 +72,7 @@ class ConstantStep(Device):
     @property
     def cycle_noise(self) -> bool:
         """Whether pulses differ from each other at all."""
-        return self.parameters["dw_min_std"] > 0
+        return bool(self.parameters["dw_min_std"] > 0)
 
     def fabricate(self, normal: Callable[[], FloatArray]) -> tuple[FloatArray, ...]:
         """Up step, down step (both positive), upper and lower bound of every device."""

@@ -100,7 +100,7 @@ def _ranges(device: Device, fabricated: tuple[FloatArray, ...]) -> tuple[FloatAr
     """Lowest and highest weight of the tried devices [DEVICES]; a guess where there is no bound."""
     own = device.parameters
     reach = max(abs(own.get("w_max", 0.0)), abs(own.get("w_min", 0.0)))
-    reach = 1.1 * reach or UNBOUNDED_STEPS * device.dw_min
+    reach = 1.1 * reach or UNBOUNDED_STEPS * device.granularity
     low, high = device.weight_range(fabricated)
     low, high = (np.broadcast_to(bound, (1, DEVICES))[0] for bound in (low, high))
     return np.where(np.isfinite(low), low, -reach), np.where(np.isfinite(high), high, reach)

@@ -58,7 +58,7 @@ def symmetry_points(
         points = np.broadcast_to(points, shape)
         return SymmetryPoints(points, np.isfinite(points), searched=False)
     low, high = (np.broadcast_to(b, shape) for b in device.weight_range(fabricated))
-    return _searched(_StepSum(device, fabricated), np.float32(device.dw_min), low, high)
+    return _searched(_StepSum(device, fabricated), np.float32(device.granularity), low, high)
 
 
 def _declares(model: type[Device]) -> bool:
@@ -110,13 +110,13 @@ class _StepSum:
 
 
 def _searched(
-    steps: _StepSum, dw_min: np.float32, low: FloatArray, high: FloatArray
+    steps: _StepSum, step: np.float32, low: FloatArray, high: FloatArray
 ) -> SymmetryPoints:
     """Widen an interval around zero until its ends are pushed inwards, then halve it."""
     zero = np.clip(np.zeros(low.shape, np.float32), low, high)
     left, right, exists = zero.copy(), zero.copy(), np.zeros(low.shape, bool)
     for doubling in range(OUTWARDS):
-        reach = dw_min * np.float32(2**doubling)
+        reach = step * np.float32(2**doubling)
         below, above = np.clip(zero - reach, low, None), np.clip(zero + reach, None, high)
         inwards = steps.drift(below) > 0
         inwards &= steps.drift(above) < 0

@@ -67,12 +67,12 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         type(cell), fast.device, slow.device, pulsed=slow.pulsed, masked=slow.masked
     )
     pulse = PulsePolicy(
-        np.float32(fast.device.dw_min if fast.pulsed else 1),
+        np.float32(fast.device.granularity if fast.pulsed else 1),
         bl,
         bool(node.attributes.get_int("update_management", 0)),
         bool(node.attributes.get_int("update_bl_management", 0)),
     )
-    slow_dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
+    slow_dw_min = np.float32(slow.device.granularity if slow.pulsed else 1)
     if fast.pulsed:
         each = total // executor.batch
         check_pulses(array.layer, fast, total, each, bl, before=each - 1)

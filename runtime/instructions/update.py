@@ -174,7 +174,7 @@ def _pulsed(
     kernel = compiled(plane.device, masked=plane.masked)
     total = X.shape[1]
     positions = total // executor.batch
-    policy = PulsePolicy(np.float32(plane.device.dw_min), bl, managed, bl_managed)
+    policy = PulsePolicy(np.float32(plane.device.granularity), bl, managed, bl_managed)
     reach = update_reach(layer, plane, bl)
     layout = plane.layout.for_kernels
     address = Address(positions, *executor.address.key)

@@ -89,6 +89,7 @@ class PulsePolicy(NamedTuple):
     """How pulse trains are made (physics.md section 3)."""
 
     dw_min: np.float32
+    """Of the devices' model, its granularity: the step that probabilities are divided by."""
     bl_max: int
     managed: bool
     bl_managed: bool

@@ -161,8 +161,12 @@ def test_a_preset_is_a_target_too(rpucc: Run) -> None:
     ("arguments", "message"),
     [
         (("soft-bound",), "no device model 'soft-bound'; did you mean 'soft-bounds'?"),
-        (("soft-bounds", "--set", "w_max"), "--set 'w_max': allowed: key=number"),
-        (("soft-bounds", "--set", "w_max=high"), "--set 'w_max=high': allowed: key=number"),
+        (("soft-bounds", "--set", "w_max"), "--set 'w_max': allowed: key=value"),
+        (("soft-bounds", "--set", "w_max=[x]"), "--set 'w_max=[x]': allowed: key=value"),
+        (
+            ("soft-bounds", "--set", "w_max=high"),
+            "device.w_max = 'high': device 'soft-bounds' takes",
+        ),
         (("soft-bounds", "--set", "gamma_up=1"), "device 'soft-bounds' has no such key"),
         (("soft-bounds", "--set", "up_down=2"), "device.up_down = 2: device 'soft-bounds' takes"),
         (("no_such_module_x:D",), "cannot import 'no_such_module_x'"),

@@ -25,6 +25,7 @@ from rpucc.target.target import (
     preset_names,
 )
 from rpucc.target.values import VARIATIONS
+from rpucc.target.write import as_toml
 
 MINIMAL = """
 name = "mine"
@@ -470,3 +471,20 @@ def test_rules_keep_what_they_leave_open_through_json() -> None:
 def test_import_rpucc_does_not_import_pydantic() -> None:
     code = "import sys, rpucc; assert 'pydantic' not in sys.modules; rpucc.Target"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_parameters_of_a_device_may_be_flags_names_and_lists() -> None:
+    text = as_toml(
+        Target.load(
+            "rpu-managed",
+            [
+                "device.model=my:Own",
+                "device.on=true",
+                "device.kind=mirror",
+                "device.nodes=[1, 2.5]",
+            ],
+        )
+    )
+    target = Target.from_toml(text)
+    assert target.device.parameters == {"on": True, "kind": "mirror", "nodes": (1.0, 2.5)}
+    assert type(target.device.parameters["on"]) is bool

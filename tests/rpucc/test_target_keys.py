@@ -119,11 +119,12 @@ def test_what_is_no_key(override: str, message: str) -> None:
 
 
 def test_errors_name_the_table_in_a_table() -> None:
-    data = {**DATA, "pair": {**DATA["pair"], "fast": {"dw_min": "much"}}}
+    data = {**DATA, "pair": {**DATA["pair"], "fast": {"dw_min": "too much"}}}
     with pytest.raises(ValidationError) as caught:
         Small.model_validate(data)
     assert describe(caught.value, "file", TABLES, {}) == [
-        'file: pair.fast.dw_min: found "much", allowed: a finite number'
+        'file: pair.fast.dw_min: found "too much", allowed: a finite number, '
+        "true or false, a name, or a list of finite numbers"
     ]
 
 

@@ -127,7 +127,7 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         ("update.bl=" + "9" * 5000, "allowed: an integer from 1 to 255"),
         ("update.pulsed=1", 'found 1, allowed: true, false or "mean"'),
         ("device.dw_min=nan", "found nan, allowed: a finite number"),
-        ("device.dw_min=true", "found true, allowed: a finite number"),
+        ("device.dw_min=[]", "found [], allowed: a finite number, true or false, a name"),
         ("device.parameters=3", "found 3, allowed: a table"),
         ("device.model=Not A Model", "allowed: a device model's name"),
         ("periphery.bound=0", "periphery.adc_bits: found 9, allowed: 0 where bound = 0"),

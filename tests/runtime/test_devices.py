@@ -12,7 +12,7 @@ from rpucc.errors import TargetError
 from rpucc.runtime.devices import DEVICES, make_device
 from rpucc.runtime.devices.constant_step import FLOOR, ConstantStep
 from rpucc.runtime.devices.ideal import Ideal
-from rpucc.target.values import VARIATIONS
+from rpucc.target.values import VARIATIONS, ParameterValue
 
 from .bounds import correlation, deviations
 from .tilings import Pulsing, Tiling, make_plane, pulse
@@ -244,3 +244,53 @@ def test_a_kind_of_which_a_model_says_nothing() -> None:
     message = r"^variations\.remove: device 'mine' does not say .* are 'bounds'; set variations ="
     with pytest.raises(TargetError, match=message):
         mine.without(["bounds"])
+
+
+# --- parameters that are no numbers --------------------------------------------------------------
+
+
+class Chosen(Ideal):
+    """A parameter of each kind."""
+
+    name = "chosen"
+    defaults: ClassVar[dict[str, ParameterValue]] = {
+        **Ideal.defaults, "kind": "one", "on": True, "nodes": (1.0, 2.0),
+    }  # fmt: skip
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"kind": ("one", "two")}
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {**Ideal.ranges, "nodes": (0.0, 3.0)}
+
+
+def test_parameters_are_what_their_defaults_are() -> None:
+    device = Chosen(kind="two", on=False, nodes=[0, 2.5, 3], dw_min=np.float32(0.5))
+    assert device.parameters == {
+        "dw_min": 0.5, "kind": "two", "on": False, "nodes": (0.0, 2.5, 3.0),
+    }  # fmt: skip
+    assert device.granularity == device.dw_min
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("kind", "three", "'three': device 'chosen' takes \"one\" or \"two\""),
+        ("kind", 1, "device.kind = 1: "),
+        ("kind", True, "device.kind = true: "),
+        ("on", 1, "device.on = 1: device 'chosen' takes true or false"),
+        (
+            "nodes",
+            1.0,
+            "device.nodes = 1: device 'chosen' takes a list of 1 to 1000 numbers from 0",
+        ),
+        ("nodes", (), "a list of 1 to 1000"),
+        ("nodes", [1, 4], "numbers from 0 to 3"),
+        ("nodes", [1, float("nan")], "numbers from 0 to 3"),
+        ("nodes", [True], "numbers from 0 to 3"),
+        ("nodes", [0.5] * 1001, "a list of 1 to 1000"),
+        ("dw_min", True, "device.dw_min = true: device 'chosen' takes 1e-09 to 1"),
+        ("dw_min", "high", "device.dw_min = 'high': "),
+        ("dw_min", [0.1], "device.dw_min = [0.1]: "),
+    ],
+)
+def test_wrong_kinds_of_parameters(key: str, value: object, message: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        Chosen(**{key: value})
+    assert message in str(caught.value)

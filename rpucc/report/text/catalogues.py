@@ -95,7 +95,7 @@ def device(
     name: str,
     summary: str,
     source: str,
-    defaults: Mapping[str, float],
+    defaults: Mapping[str, object],
     ranges: Mapping[str, tuple[float, float]],
     meanings: Mapping[str, str],
     column: str = "default",
@@ -113,7 +113,7 @@ def device(
     )
     for key, value in defaults.items():
         low, high = ranges.get(key, (float("-inf"), float("inf")))
-        table.add_row(key, f"{value:g}", _end(low), _end(high), meanings.get(key, ""))
+        table.add_row(key, units.parameter(value), _end(low), _end(high), meanings.get(key, ""))
     parts.append(table)
     return Group(*parts)
 

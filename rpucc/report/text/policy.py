@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rpucc.report import units
 from rpucc.report.text.plan import which_cycles
 from rpucc.target.keys import BACKWARD, ActsOn, Section, mark
 from rpucc.target.sections import LayerTables
@@ -115,10 +116,7 @@ def section(values: Mapping[str, object]) -> str:
     >>> section({"dw_min": 0.001, "w_max": 0.6})
     'dw_min 0.001, w_max 0.6'
     """
-    return ", ".join(
-        f"{key} {value:g}" if isinstance(value, int | float) else f"{key} {value}"
-        for key, value in values.items()
-    )
+    return ", ".join(f"{key} {units.parameter(value)}" for key, value in values.items())
 
 
 def bound_management(plan: LayerPlan, policy: LayerPolicy) -> str:
