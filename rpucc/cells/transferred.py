@@ -7,11 +7,23 @@ columns; all tiles take theirs at the same time.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from rpucc.cells.base import CELL, COUNT, Cell
 from rpucc.target.keys import OnNode, mark
 from rpucc.target.values import Flag, RateScale, integer
+
+
+class Link(NamedTuple):
+    """From which plane to which another transfers go."""
+
+    fast: str
+    slow: str
+    rate: float
+    """What the slow plane gains of what is read, as a multiple of the layer's rate, where transfers
+    are scaled by that."""
+    every: int
+    """Vectors, or minibatches, from one transfer to the next."""
 
 
 class Transferred(Cell):
@@ -63,6 +75,16 @@ class Transferred(Cell):
     def state(self) -> tuple[str, ...]:
         """The fast array, and what transfers are timed by: vectors or minibatches so far."""
         return ("fast", COUNT)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """What is transferred where, in the order in which it is done."""
+        return (Link("fast", "slow", self.transfer_lr, self.transfer_every),)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the rates of transfers are multiples of the layer's."""
+        return True
 
     @property
     def rule_keys(self) -> tuple[float, ...]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rpucc.runtime.kernels.update_arguments import Tiles
 
 
 class Rates(NamedTuple):
     """How far a step goes."""
 
     fast_lr: np.float32
-    slow_lr: np.float32
-    slow_dw_min: np.float32
+    slow_lr: tuple[np.float32, ...]
+    """Of each link."""
     bl: int
-    """Slots of a transfer; 0 without pulse trains; where updates are exact dw_min is 1."""
+    """Slots of a transfer; 0 without pulse trains."""
     reset: bool
-    """Whether a column of the fast plane is set to zero when it was transferred."""
+    """Whether a column of a plane is set to zero when it was transferred."""
     keys: tuple[np.float32, ...] = ()
     """The cell model's own keys, for its rule."""
 
@@ -28,14 +30,34 @@ class Timing(NamedTuple):
     before: int
     """Vectors, or minibatches, before this step."""
     every: int
+    """Of all links their greatest common divisor."""
     columns: int
     by_minibatch: bool
     trains: int
     """Rows of X a vector: one for each of its pulse trains."""
 
 
+class Link(NamedTuple):
+    """From which plane to which another transfers go, and how often."""
+
+    fast: NDArray[np.float32]
+    """The weights of the plane that is read [R, C]."""
+    slow: NDArray[np.float32]
+    """Of the one that is pulsed [R, C]."""
+    devices: Any
+    """Of the latter, as the update kernels take them."""
+    fast_ids: NDArray[np.int64]
+    """The ids of the tiles of the first [B, S]."""
+    tiles: Tiles
+    """The tiles of the second."""
+    dw_min: np.float32
+    """Of the second; where updates are exact 1."""
+    every: int
+    """Vectors, or minibatches, from one transfer to the next."""
+
+
 class TransferRead(NamedTuple):
-    """What stands behind the fast array when a column is read."""
+    """What stands behind an array when a column is read."""
 
     noise: np.float32
     bound: np.float32

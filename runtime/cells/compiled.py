@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rpucc.runtime.cells.arguments import Link
 from rpucc.runtime.devices.compiled import (
     compile_mean,
     compile_move,
@@ -27,47 +29,74 @@ if TYPE_CHECKING:
 
 
 def compile_cell(
-    cell: type[Transferred], fast: Device, slow: Device, *, pulsed: Pulsed, masked: bool = False
-) -> Callable[..., int]:
+    cell: type[Transferred], fast: Device, slow: Sequence[Device], *, pulsed: Pulsed,
+    masked: bool = False,
+) -> Callable[..., int]:  # fmt: skip
     """The compiled `update` of a cell (see the template for its arguments).
 
-    masked: for planes of which some devices get no pulses. Cells of one rule share it.
+    fast: the devices that pulses of x and d go to; slow: those that each transfer goes to, in the
+    order of transfers. masked: for planes of which some devices get no pulses. Cells of one rule
+    share it.
     """
     rule: Any = cell.transfer
-    key = rule, pulsed, masked, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
+    kinds = tuple((type(each), each.cycle_noise) for each in slow)
+    key = rule, pulsed, masked, type(fast), fast.cycle_noise, kinds
     if key not in _LOADED:
-        text = files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
-        sources = Path(inspect.getfile(rule)).read_text(encoding="utf-8") + step_source(type(slow))
-        sources += Path(__file__).read_text(encoding="utf-8")
-        module = generated(
-            f"cell_{rule.__module__.rpartition('.')[2]}",
-            fill(text, _fill(slow, pulsed, masked)),
-            {"transfer": rule, "step": type(slow).step},
-            sources,
-            _kernels(fast, slow, pulsed, masked),
+        models = dict(zip(kinds, slow, strict=True))
+        numbers = {kind: number for number, kind in enumerate(models)}
+        # One call is part of its caller, which other bits would come of; several would be long.
+        called_as = "inlined" if len(slow) == 1 else "kernel"
+        called = _kernels(fast, pulsed, masked)
+        head, each_model, tail = _PARTS.split(
+            files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
         )
-        _LOADED[key] = module.update
+        functions, text = {"transfer": rule}, head
+        sources = [
+            Path(each).read_text(encoding="utf-8") for each in (inspect.getfile(rule), __file__)
+        ]
+        for kind, device in models.items():
+            filling = {"$NUMBER": str(numbers[kind]), "$CALLED": called_as}
+            filling |= _fill(device, numbers[kind], pulsed, masked)
+            text += fill(each_model, filling)
+            functions[f"step{numbers[kind]}"] = type(device).step
+            sources.append(step_source(type(device)))
+            if pulsed == MEAN:
+                called[f"move{numbers[kind]}"] = compile_move(device)
+        text += fill(tail, _fill_links([numbers[kind] for kind in kinds]))
+        name = f"cell_{rule.__module__.rpartition('.')[2]}"
+        _LOADED[key] = generated(name, text, functions, "".join(sources), called).update
     return _LOADED[key]
 
 
-EXACT = "W[o0 + r, k] += wanted * rates.slow_dw_min"
+_PARTS = re.compile(r"# for each model of slow devices\n|# once\n")
+"""Where the template says of what the next part is one."""
+EXACT = "W[o0 + r, k] += wanted * slow_dw_min"
 """What becomes of a slow device where the update of the fast one is exact."""
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
-def _kernels(
-    fast: Device, slow: Device, pulsed: Pulsed, masked: bool
-) -> dict[str, Callable[..., Any]]:
-    """What the template calls: the update of the fast devices, and of a slow one on average."""
+def _fill_links(numbers: Sequence[int]) -> dict[str, str]:
+    """What the template says of the links, one after the other; numbers: of their models."""
+    unpack, transfers = [], []
+    more = "n, r0, r1, rates, timing, read, position, sample, k0, k1, scratch"
+    for i, number in enumerate(numbers):
+        own = ", ".join(f"{key}{i}" for key in Link._fields)
+        unpack.append(f"{own} = links[{i}]")
+        transfers.append(f"pulses += _transfer{number}({own}, rates.slow_lr[{i}], {more})")
+    return {"$LINKS": "\n    ".join(unpack), "$TRANSFERS": "\n        ".join(transfers)}
+
+
+def _kernels(fast: Device, pulsed: Pulsed, masked: bool) -> dict[str, Callable[..., Any]]:
+    """The update of the fast devices, which the template calls."""
     if pulsed == MEAN:
-        return {"pulse_fast": compile_mean(fast, masked=masked), "move_slow": compile_move(slow)}
+        return {"pulse_fast": compile_mean(fast, masked=masked)}
     exact = subtract_span_held if masked else subtract_span
     return {"pulse_fast": compile_update(fast, masked=masked) if pulsed else exact}
 
 
-def _fill(slow: Device, pulsed: Pulsed, masked: bool) -> dict[str, str]:
-    """What the template says of the slow devices."""
-    moved = "move_slow(W, o0 + r, k, wanted, slow, ranges)"
+def _fill(slow: Device, number: int, pulsed: Pulsed, masked: bool) -> dict[str, str]:
+    """What the template says of a model of slow devices."""
+    moved = f"move{number}(W, o0 + r, k, wanted, slow, ranges)"
     loads, values = parameters_at(type(slow), "r, k")
     noise = "noise[(first & 63) + i]" if slow.cycle_noise else "f32(0)"
     filling = "fill_normals(noise, first, count, index, i64(word), sample, i64(k0), i64(k1))"

@@ -1,4 +1,4 @@
-"""The update cycle of cells whose fast plane is transferred to a slow one, as an instruction."""
+"""The update cycle of cells whose planes are transferred to others, as an instruction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rpucc.cells import COUNT
 from rpucc.layers import weight_of
 from rpucc.runtime.addresses import hold_transfer
-from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
+from rpucc.runtime.cells.arguments import Link, Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
 from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.instructions.update import (
@@ -52,49 +52,48 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     """
     array = executor.matrix(weight_of(node))
     cell = cast("Transferred", settings_of(node))
-    slow, fast = (array.planes[name] for name in cell.planes)
+    fast = array.planes[cell.pulsed]
     x, d, lr = (executor.array(value) for value in node.inputs[1:4])
-    check_update(executor, slow, node, x, d, lr)
+    check_update(executor, fast, node, x, d, lr)
+    held = array.state()
+    for value, name in zip(node.outputs, ("", *cell.state), strict=True):
+        executor.bind(value, held[name])
     count: NDArray[np.int64] = array.buffers[COUNT]
-    held: list[NDArray[Any]] = [array.visible, fast.W, count]
-    for value, buffer in zip(node.outputs, held, strict=True):
-        executor.bind(value, buffer)
     bl = node.attributes.get_int("bl", 1)
     trains = trains_of(node)
-    X, D, before = by_group(executor, slow.layout.groups, trains, x, d)
+    X, D, before = by_group(executor, fast.layout.groups, trains, x, d)
     total = X.shape[1]
-    kernel = compile_cell(
-        type(cell), fast.device, slow.device, pulsed=slow.pulsed, masked=slow.masked
-    )
+    slow = [array.planes[link.slow].device for link in cell.links]
+    kernel = compile_cell(type(cell), fast.device, slow, pulsed=fast.pulsed, masked=fast.masked)
     pulse = PulsePolicy(
         np.float32(fast.device.granularity if fast.pulsed else 1),
         bl,
         bool(node.attributes.get_int("update_management", 0)),
         bool(node.attributes.get_int("update_bl_management", 0)),
     )
-    slow_dw_min = np.float32(slow.device.granularity if slow.pulsed else 1)
     if fast.pulsed:
         each = total // executor.batch
         check_pulses(array.layer, fast, total, each, bl, before=each - 1)
-    rows = int(np.max(np.diff(slow.layout.row_cuts)))
-    turns = min(cell.transfer_columns, slow.layout.longest_segment)
+    rows = int(np.max(np.diff(fast.layout.row_cuts)))
+    turns = min(cell.transfer_columns, fast.layout.longest_segment)
     hold_transfer(array.layer, turns, rows, cell.transfer_bl)
     reaches = update_reaches(array.layer, array, node)
     p = read_settings(node, noise_managed=False)
     read = TransferRead(p.noise, p.bound, p.adc_step)
     keys = tuple(map(np.float32, cell.rule_keys))
     address = Address(total // executor.batch, *executor.address.key)
-    tiles = slow.layout.for_kernels, fast.layout.for_kernels
-    slow_state = plain_state(slow) if slow.masked and slow.pulsed != MEAN else device_state(slow)
+    tiles = fast.layout.for_kernels
+    links = tuple(
+        _link(array.planes[each.fast], array.planes[each.slow], each.every) for each in cell.links
+    )
     fast_state = _fast_state(fast, total)
     where, tallies = executor.address, executor.tallies
 
     def rates(rate: float) -> Rates:
         return Rates(
             np.float32(rate * cell.fast_lr),
-            np.float32(rate * cell.transfer_lr),
-            slow_dw_min,
-            cell.transfer_bl if slow.pulsed is True else 0,
+            _transfer_rates(cell, rate),
+            cell.transfer_bl if fast.pulsed is True else 0,
             cell.reset_fast,
             keys,
         )
@@ -110,11 +109,10 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
 
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
-        scratch = _scratch(slow, cell.transfer_bl)
-        matrix = slow.W, fast.W, slow_state, fast_state(), X, D
-        rest = read, pulsing, scratch
+        matrix = fast.W, fast_state(), X, D
+        rest = read, pulsing, links, _scratch(fast, cell.transfer_bl)
         code = machine_code(
-            kernel, a, b, *matrix, rates(0.0), pulse, *tiles, address, timing(), 0, *rest
+            kernel, a, b, *matrix, rates(0.0), pulse, tiles, address, timing(), 0, *rest
         )
 
         def run() -> None:
@@ -123,22 +121,41 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
                 for reach in reaches:
                     reach.check(rate)
             counts[PULSES] += code(
-                a, b, *matrix, rates(rate), pulse, *tiles, address, timing(), where.sample, *rest
+                a, b, *matrix, rates(rate), pulse, tiles, address, timing(), where.sample, *rest
             )
 
         return run
 
     def parts(threads: int) -> list[Instruction]:
-        rows = cut(len(slow.W), _piece_rows(fast), threads)
+        rows = cut(len(fast.W), _piece_rows(fast), threads)
         return [job(a, b, tallies.line(array.layer)) for a, b in rows]
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains
         array.refresh()
 
-    executor.at_end_together(Work(operations(total, *slow.W.shape), parts, array))
+    executor.at_end_together(Work(operations(total, *fast.W.shape), parts, array))
     executor.at_end(finish)
     return before
+
+
+def _link(fast: Plane, slow: Plane, every: int) -> Link:
+    """A link as the kernel takes it."""
+    return Link(
+        fast=fast.W,
+        slow=slow.W,
+        devices=plain_state(slow) if slow.masked and slow.pulsed != MEAN else device_state(slow),
+        fast_ids=fast.layout.ids,
+        tiles=slow.layout.for_kernels,
+        dw_min=np.float32(slow.device.granularity if slow.pulsed else 1),
+        every=every,
+    )
+
+
+def _transfer_rates(cell: Transferred, rate: float) -> tuple[np.float32, ...]:
+    """The rates of the links where the layer's is this; where that is 0 nothing learns."""
+    scale = rate if cell.scaled or rate == 0 else 1.0
+    return tuple(np.float32(scale * link.rate) for link in cell.links)
 
 
 def _piece_rows(fast: Plane) -> int:
@@ -159,9 +176,9 @@ def _fast_state(fast: Plane, positions: int) -> Callable[[], Any]:
     return blas_routines
 
 
-def _scratch(slow: Plane, bl: int) -> TransferScratch:
+def _scratch(plane: Plane, bl: int) -> TransferScratch:
     """For one column of one tile."""
-    rows = int(np.max(np.diff(slow.layout.row_cuts)))
+    rows = int(np.max(np.diff(plane.layout.row_cuts)))
     return TransferScratch(
         values=np.empty(rows, np.float32),
         normals=np.empty(rows + 128, np.float32),

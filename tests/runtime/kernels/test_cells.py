@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rpucc.cells.tiki_taka import TikiTaka
-from rpucc.runtime.cells.arguments import Rates, Timing, TransferRead, TransferScratch
+from rpucc.runtime.cells.arguments import Link, Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.constant_step import ConstantStep
@@ -78,8 +78,8 @@ def run(
     X, D = (np.repeat(a, count, axis=0)[None] for a in (X, D))
     dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
     rates = Rates(
-        np.float32(how.lr), np.float32(how.transfer_lr), dw_min,
-        how.transfer_bl if slow.pulsed else 0, how.reset,
+        np.float32(how.lr), (np.float32(how.transfer_lr),), how.transfer_bl if slow.pulsed else 0,
+        how.reset,
     )  # fmt: skip
     step = 2 * how.bound / (2**how.adc_bits - 2) if how.adc_bits else 0
     read = TransferRead(
@@ -89,17 +89,20 @@ def run(
         np.empty(4, np.float32), np.empty(4 + 128, np.float32),
         np.empty(how.transfer_bl + 128, np.uint32), np.empty(how.transfer_bl + 128, np.float32),
     )  # fmt: skip
-    kernel = compile_cell(TikiTaka, fast.device, slow.device, pulsed=slow.pulsed)
+    link = Link(
+        fast.W, slow.W, device_state(slow), fast.layout.ids, slow.layout.for_kernels, dw_min,
+        how.every,
+    )  # fmt: skip
+    kernel = compile_cell(TikiTaka, fast.device, [slow.device], pulsed=slow.pulsed)
     pulses = 0
     for r0, r1 in ranges:
         pulsing = update_scratch(fast, X.shape[1], positions, how.bl, r1 - r0, 3)
         pulses += kernel(
-            r0, r1, slow.W, fast.W, device_state(slow),
-            device_state(fast) if fast.pulsed else blas_routines(), X, D, rates,
-            PulsePolicy(dw_min, how.bl, True, False), slow.layout.for_kernels,
-            fast.layout.for_kernels, Address(positions * count, *slow.layout.key),
+            r0, r1, fast.W, device_state(fast) if fast.pulsed else blas_routines(), X, D, rates,
+            PulsePolicy(dw_min, how.bl, True, False), fast.layout.for_kernels,
+            Address(positions * count, *slow.layout.key),
             Timing(how.before, how.every, how.columns, how.by_minibatch, count), how.sample, read,
-            pulsing if fast.pulsed else (), scratch,
+            pulsing if fast.pulsed else (), (link,), scratch,
         )  # fmt: skip
     return pulses
 
