@@ -17,6 +17,7 @@ from rpucc.runtime.kernels.products import add_plane
 if TYPE_CHECKING:
     from rpucc.runtime.layout import Layout
     from rpucc.runtime.plane import Plane
+    from rpucc.runtime.plane_rest import OnRows
     from rpucc.runtime.spread import Symmetry
 
 FloatArray = NDArray[np.float32]
@@ -46,7 +47,7 @@ class Array:
         self.gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
         alone = list(self.gains.values()) == [1.0]
         self.visible: FloatArray = (
-            self.planes[next(iter(self.gains))].W
+            self.planes[next(iter(self.gains))].seen
             if alone
             else aligned.empty(layout.shape, np.float32)
         )
@@ -61,7 +62,7 @@ class Array:
         name, main = next(iter(self.planes.items()))
         if not self._seen_directly:
             gain = np.float32(self.gains[name])
-            W = (W - (self.visible - gain * main.W)) / gain
+            W = (W - (self.visible - gain * main.seen)) / gain
         main.program(W)
         self.refresh()
 
@@ -70,19 +71,50 @@ class Array:
         if self._seen_directly:
             return
         for i, (name, gain) in enumerate(self.gains.items()):
-            add_plane(self.visible, self.planes[name].W, np.float32(gain), i > 0)
+            add_plane(self.visible, self.planes[name].seen, np.float32(gain), i > 0)
+
+    @property
+    def rests(self) -> bool:
+        """Whether devices of it walk or decay in a step, pulsed or not."""
+        return any(plane.rests for plane in self.planes.values())
+
+    def resting(self) -> OnRows:
+        """What lets the devices of rows a .. b - 1 walk and decay by a step: (a, b, sample).
+
+        What a read sees is not brought up to date.
+        """
+        rests = [plane.resting() for plane in self.planes.values() if plane.rests]
+
+        def run(a: int, b: int, sample: int) -> None:
+            for rest in rests:
+                rest(a, b, sample)
+
+        return run
+
+    def pass_time(self, seconds: float) -> bool:
+        """Let time pass for all planes; returns whether there were devices that drift."""
+        drifting = [plane for plane in self.planes.values() if plane.drifts]
+        for plane in drifting:
+            plane.drift(seconds)
+        self.refresh()
+        return bool(drifting)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What training changes: "" what a read sees, and planes and buffers by their names.
 
         A plane that a read sees directly is not there a second time, nor is one that nothing
-        pulses.
+        pulses. What reads see of a plane, where that differs and is not all that a read sees, and
+        what its devices drift from follow its name: `fast.seen`.
         """
-        planes = {
-            name: plane.W
-            for name, plane in self.planes.items()
-            if plane.W is not self.visible and plane.learns
-        }
+        planes: dict[str, NDArray[Any]] = {}
+        for name, plane in self.planes.items():
+            if not plane.learns:
+                continue
+            if plane.W is not self.visible:
+                planes[name] = plane.W
+            if plane.seen is not plane.W and plane.seen is not self.visible:
+                planes[f"{name}.seen"] = plane.seen
+            planes |= {f"{name}.{key}": held for key, held in plane.rest.state().items()}
         return {"": self.visible, **planes, **self.buffers}
 
     @property
@@ -133,5 +165,5 @@ class Array:
         buffers = sum(buffer.nbytes for buffer in self.buffers.values())
         planes = self.planes.values()
         # A reference that is a plane itself is there once.
-        twice = sum(a.W.nbytes for a in planes for b in planes if b.reference is a.W)
+        twice = sum(a.W.nbytes for a in planes for b in planes if b.reference is a.seen)
         return sum(plane.bytes for plane in planes) - twice + buffers + seen

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.compiled import compile_pulses
 from rpucc.runtime.devices.symmetry import SymmetryPoints, symmetry_points
-from rpucc.runtime.fabrication import constants_of, draw_devices, normals
+from rpucc.runtime.fabrication import constants_of, draw_devices
 from rpucc.runtime.kernels.philox import REFERENCE
+from rpucc.runtime.plane_normals import normals
 from rpucc.runtime.spread import Symmetry
 
 if TYPE_CHECKING:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 FORMAT = "rpucc-checkpoint-1"
 SUFFIX = ".safetensors"
 
+Kind = tuple[tuple[int, ...], np.dtype[Any]]
+"""The shape and type of an array."""
+
 
 def write_checkpoint(found: Checkpoint, program: Program, path: Path) -> None:
     """Write a state of a program's machine, whole or not at all; raises OutputError."""
@@ -198,8 +201,8 @@ def _read(path: Path) -> tuple[CheckpointNotes, dict[str, Any]]:
 
 def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> None:
     state = _state_of(program)
-    hidden = {name: state[weight] for name, weight in _hidden(program).items() if name in tensors}
-    state |= hidden
+    hidden = _hidden(program, state)
+    state |= {name: hidden[name] for name in hidden.keys() & tensors.keys()}
     state |= _statistics(program, tensors)
     if set(state) != set(tensors):
         raise CheckpointError(f"{path}: the checkpoint's weights are not this program's")
@@ -221,29 +224,30 @@ def _check_tensors(program: Program, tensors: dict[str, Any], path: Path) -> Non
             )
 
 
-def _hidden(program: Program) -> dict[str, str]:
-    """Planes that no initializer is of -> the weights, which have their shape.
+def _hidden(program: Program, state: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The kinds of what no initializer is of: planes, and what their devices have besides.
 
     Whether a machine keeps them follows from its devices, too.
     """
-    return {
-        layer.state_name(plane): str(layer.weight.name)
-        for layer in analog_layers(program.model)
-        for plane in program.target.for_layer(layer.name).cell.settings.planes
-        if plane not in layer.state
-    }
+    found: dict[str, Kind] = {}
+    for layer in analog_layers(program.model):
+        like = state[str(layer.weight.name)]
+        for plane in program.target.for_layer(layer.name).cell.settings.planes:
+            if plane not in layer.state:
+                found[layer.state_name(plane)] = like
+            found |= {layer.state_name(f"{plane}.{key}"): like for key in ("seen", "age", "origin")}
+            found[layer.state_name(f"{plane}.times")] = (), np.dtype(np.int64)
+    return found
 
 
-def _statistics(
-    program: Program, tensors: Mapping[str, Any]
-) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+def _statistics(program: Program, tensors: Mapping[str, Any]) -> dict[str, Kind]:
     """The shape and type of what was measured again of the batch norms that training leaves."""
     known = program.model.graph.initializers
     found = (known[name] for name in fixed_statistics(program.model) if name in tensors)
     return {str(each.name): _kind(each) for each in found}
 
 
-def _state_of(program: Program) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+def _state_of(program: Program) -> dict[str, Kind]:
     """The shape and type of what `Machine.state` gives, by initializer name."""
     analog = {str(layer.weight.name) for layer in analog_layers(program.model)}
     return {
@@ -253,7 +257,7 @@ def _state_of(program: Program) -> dict[str, tuple[tuple[int, ...], np.dtype[Any
     }
 
 
-def _kind(value: ir.Value, *, analog: bool = False) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _kind(value: ir.Value, *, analog: bool = False) -> Kind:
     """The shape and type of an initializer on a machine."""
     tensor = value.const_value
     assert tensor is not None

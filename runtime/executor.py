@@ -23,6 +23,7 @@ from rpucc.runtime.chains.graph import needed
 from rpucc.runtime.counters import check_draws
 from rpucc.runtime.cpu import CPU
 from rpucc.runtime.fits import require
+from rpucc.runtime.rest import rest_work
 from rpucc.runtime.tallies import Tallies
 from rpucc.runtime.threads import Threads, Work
 
@@ -93,6 +94,8 @@ class Executor:
         self._build(wanted, fuse, backend)
         if self._works:
             self._commits.insert(0, self.threads.share(self._works))
+        if self._commits and not evaluating:
+            self._let_rest()
 
     def __getitem__(self, name: str) -> Buffer:
         """The buffer of a value, by its name in the program."""
@@ -217,6 +220,13 @@ class Executor:
         )
 
     # Building ------------------------------------------------------------------------------------
+
+    def _let_rest(self) -> None:
+        """Let devices walk and decay behind the updates of a step, those of frozen layers too."""
+        resting = [array for array in self.machine.arrays.values() if array.rests]
+        if resting:
+            works = [rest_work(array, self.address) for array in resting]
+            self._commits += [self.threads.share(works), *(array.refresh for array in resting)]
 
     def _symbol(self, dim: ir.SymbolicDim) -> int | None:
         return self.batch if str(dim.value) == "N" else None

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rpucc.errors import TargetError
 from rpucc.runtime import aligned
-from rpucc.runtime.kernels.fabricate import grid_normals
 from rpucc.runtime.kernels.philox import FABRICATE
 from rpucc.runtime.plane import Plane
+from rpucc.runtime.plane_normals import normals
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
@@ -123,20 +123,6 @@ def _normals(layout: Layout, rows: slice) -> Callable[[], FloatArray]:
     """The function that gives a device model the next normals of those rows."""
     indices = itertools.count()
     return lambda: normals(layout, rows, FABRICATE, next(indices))
-
-
-def normals(layout: Layout, rows: slice, purpose: int, index: int) -> FloatArray:
-    """Standard normals for the devices of some rows, named by purpose, index and place in a tile.
-
-    purpose: see `scalars/philox.py`. Returns float32 [rows, C].
-    """
-    scratch = np.empty(layout.longest_segment + 128, np.float32)
-    out = np.empty((rows.stop - rows.start, layout.shape[1]), np.float32)
-    grid_normals(
-        out, rows.start, layout.row_cuts, layout.col_cuts, layout.tiles, purpose, index,
-        *layout.key, scratch,
-    )  # fmt: skip
-    return out
 
 
 def _widen(plane: Plane, band: slice, rows: slice, fabricated: tuple[FloatArray, ...]) -> None:

@@ -157,6 +157,21 @@ class Machine(MachineLoop):
         """
         write_folder(self.checkpoint(), self.program, arguments.path("Machine.save(path)", path))
 
+    def drift(self, seconds: float) -> None:
+        """Let so many seconds pass, above 0: devices drift from where they were last written.
+
+        Calls add up: a day after a second is 86,401 s from when weights were programmed, or a
+        device was pulsed last. Raises RpuccError where no device drifts, ArgumentError for other
+        times.
+        """
+        time = arguments.positive("drift(seconds)", seconds)
+        drifted = [array.pass_time(time) for array in self.arrays.values()]
+        if not any(drifted):
+            raise RpuccError(
+                f"program {self.program.name!r}: drift: none of its devices drifts; set device.nu"
+            )
+        self._forget_forwards()
+
     def export(
         self, path: str | os.PathLike[str] | None = None, *, measured: int | None = None
     ) -> Export:

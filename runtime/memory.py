@@ -10,6 +10,7 @@ from rpucc.layers import analog_layers
 from rpucc.runtime.cells.make import seen_directly
 from rpucc.runtime.devices import device_of
 from rpucc.runtime.plane import training_bytes
+from rpucc.runtime.plane_rest import rest_bytes
 from rpucc.trust import is_own
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def device_bytes(device: Device, *, pulsed: Pulsed, learns: bool = True) -> int:
     Where updates are exact no device property plays a part and none is stored.
     """
     stored = len(device.per_device) * (2 if device.packed else 4)
-    stored += training_bytes(device, pulsed) if learns else 0
+    stored += rest_bytes(device) + (training_bytes(device, pulsed) if learns else 0)
     return WEIGHT_BYTES + (stored if pulsed else 0)
 
 

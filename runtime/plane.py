@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from rpucc.runtime import aligned
 from rpucc.runtime.devices.compiled import compile_pulse_counts
 from rpucc.runtime.kernels.coincidences.rows import tightest
-from rpucc.runtime.kernels.update_arguments import Devices, ListScratch
+from rpucc.runtime.kernels.update_arguments import (
+    TO_ZERO,
+    Devices,
+    ListScratch,
+    Resets,
+    Rest,
+    Written,
+)
+from rpucc.runtime.plane_rest import OnRows, PlaneRest, rest_bytes
 from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
@@ -71,11 +79,30 @@ class Plane:
     """What zero-shifting found and left."""
     clipped: int = field(init=False, default=0)
     """Weights that did not fit their device's bounds when they were last programmed."""
+    rest: PlaneRest = field(init=False)
+    """What happens to its devices besides pulses."""
+
+    def __post_init__(self) -> None:
+        self.rest = (
+            PlaneRest.of(self.layout, self.device, self.W)
+            if self.pulsed
+            else PlaneRest(self.layout, self.device)
+        )
+
+    @property
+    def seen(self) -> FloatArray:
+        """What reads see [R, C]: W itself, or W with the noise of writing it."""
+        return self.written.seen if len(self.written.marks) else self.W
+
+    @property
+    def written(self) -> Written:
+        """Which devices were written, for kernels that write them."""
+        return self.rest.written
 
     def program(self, W: FloatArray) -> None:
         """Make the weights these [R, C], clipped to what each device can hold; clips are counted.
 
-        Without an error of writing: devices are taken to be programmed until they are right.
+        Devices are taken to be programmed until they are right, but for the noise of writing.
         """
         self.clipped = 0
         if not self.pulsed:
@@ -89,6 +116,8 @@ class Plane:
             self.leave_missing(programmed, rows)
             self.clipped += int(np.count_nonzero(programmed != wanted))
             self.W[rows] = programmed
+        self.rest.write_all(self.W)
+        self.leave_missing(self.seen)
 
     @property
     def masked(self) -> bool:
@@ -107,10 +136,62 @@ class Plane:
         `devices/pulse_counts_template.py.txt`. The devices must be pulsed ones.
         """
         rows, columns = self.W.shape
-        return compile_pulse_counts(self.device)(
-            0, rows, 0, columns, self.W, Devices(self.codes, self.ranges, self.constants), counts,
-            self.layout.for_kernels, 0, sample, *self.layout.key, list_scratch(),
-        )  # fmt: skip
+        devices = Devices(self.codes, self.ranges, self.constants, self.written)
+        pulses = compile_pulse_counts(self.device)(
+            0,
+            rows,
+            0,
+            columns,
+            self.W,
+            devices,
+            counts,
+            self.layout.for_kernels,
+            0,
+            sample,
+            *self.layout.key,
+            list_scratch(),
+        )
+        if (settle := self.settling()) is not None:
+            settle(0, rows, sample)
+        return pulses
+
+    def settling(self) -> OnRows | None:
+        """What draws the noise of the devices of rows a .. b - 1 that were written: (a, b, sample).
+
+        Called behind the updates of a step, whose first sample it is. None where there is none.
+        """
+        return self.rest.settling(self.W)
+
+    @property
+    def rests(self) -> bool:
+        """Whether its devices walk or decay in a step, pulsed or not."""
+        return self.learns and bool(self.pulsed) and self.device.rest.rests
+
+    def resting(self) -> OnRows:
+        """What lets the devices of rows a .. b - 1 walk and decay by a step: (a, b, sample)."""
+        return self.rest.resting(self.W, self._resting)
+
+    @cached_property
+    def _resting(self) -> Rest:
+        return self.rest.rest_of(self.bounds, self.missing)
+
+    @cached_property
+    def resets(self) -> Resets:
+        """Where devices go that a cell resets; made when a training first asks."""
+        if not self.pulsed or not self.device.rest.resets:
+            return TO_ZERO
+        return self.rest.resets_of(self.bounds)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether its devices change where time passes."""
+        return self.learns and bool(self.pulsed) and self.device.rest.drifts
+
+    def drift(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.rest.drift(self.W, self.bounds, seconds)
+        self.leave_missing(self.W)
+        self.leave_missing(self.seen)
 
     @property
     def matrices(self) -> FloatArray:
@@ -202,11 +283,12 @@ class Plane:
         per_device = training_bytes(self.device, self.pulsed) if self.learns else 0
         reference = 0 if self.reference is None else self.reference.nbytes
         kept = self.W.nbytes + self.codes.nbytes + self.ranges.nbytes + reference
+        per_device += rest_bytes(self.device) if self.pulsed else 0
         return kept + per_device * self.W.size
 
 
 def training_bytes(device: Device, pulsed: Pulsed) -> int:
     """Bytes a device that learns takes beside its parameters: `limits`, or `bounds`."""
-    if pulsed == MEAN:
-        return BOUNDS_BYTES
+    if pulsed == MEAN or (pulsed and device.rest.bounded):
+        return BOUNDS_BYTES + (1 if pulsed is True and device.counted else 0)
     return 1 if pulsed and device.counted else 0

@@ -205,6 +205,29 @@ class StandaloneArray(Array):
         pulsed.pulse(whole_numbers("counts", counts, self.shape), self._next(1))
         self.refresh()
 
+    def rest(self) -> None:
+        """Let a step pass for the devices: they diffuse and decay, as after a training's updates.
+
+        Raises ArgumentError where none of them does.
+        """
+        if not self.rests:
+            raise ArgumentError(
+                "rest(): no device of the array diffuses or decays; set diffusion or lifetime "
+                "among the keys of its device"
+            )
+        self.resting()(0, self.shape[0], self._next(1))
+        self.refresh()
+
+    def drift(self, seconds: float) -> None:
+        """Let so many seconds pass, above 0: devices drift from where they were last written.
+
+        Raises ArgumentError for other times, and where no device drifts.
+        """
+        if not self.pass_time(arguments.positive("drift(seconds)", seconds)):
+            raise ArgumentError(
+                "drift(): no device of the array drifts; set nu among the keys of its device"
+            )
+
     def __repr__(self) -> str:
         model = self.policy.cell.model
         cells = "" if model == "plain" else f"{model} cells of "

@@ -142,6 +142,7 @@ def _plot(path: Path, name: str, curve: Response) -> None:
 
 def _parameters(device: Device, *, given: bool) -> RenderableType:
     from rpucc.report.text import catalogues as lists
+    from rpucc.runtime.devices.rest import KEYS
 
     model = type(device)
     return lists.device(
@@ -149,9 +150,10 @@ def _parameters(device: Device, *, given: bool) -> RenderableType:
         model.summary,
         model.source,
         device.parameters,
-        model.ranges,
-        model.meanings,
+        {key: (low, high) for key, (_, low, high, _) in KEYS.items()} | dict(model.ranges),
+        {key: meaning for key, (*_, meaning) in KEYS.items()} | dict(model.meanings),
         "value" if given else "default",
+        [key for key in KEYS if key not in device.parameters],
     )
 
 

@@ -184,7 +184,7 @@ def _start(
     found = {}
     for layer in analog_layers(machine.program.model):
         array = machine.arrays[str(layer.weight.name)]
-        if array.main.W is array.visible and layer.weight.const_value is not None:
+        if array.main.seen is array.visible and layer.weight.const_value is not None:
             W = layer.weight.const_value.numpy()
             name = next(iter(array.planes))
             found[array.layer, name] = PlaneState(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rpucc.runtime.kernels.update_arguments import Tiles
+from rpucc.runtime.kernels.update_arguments import NOT_KEPT, TO_ZERO, Resets, Tiles, Written
 
 
 class Rates(NamedTuple):
@@ -54,6 +54,10 @@ class Link(NamedTuple):
     """Of the second; where updates are exact 1."""
     every: int
     """Vectors, or minibatches, from one transfer to the next."""
+    written: Written = NOT_KEPT
+    """Of the plane that is read: what is seen of devices that were pulsed is drawn before."""
+    resets: Resets = TO_ZERO
+    """Where its devices are reset to."""
 
 
 class TransferRead(NamedTuple):

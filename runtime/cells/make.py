@@ -78,12 +78,12 @@ def _with_reference(
         points, symmetry = zero_shift(layer, layout, devices, calibration, folded=False)
         other.program(points)
     if seen_directly(cell, {first: devices}, pulsed=pulsed):
-        plane = fabricate(layout, devices, pulsed=pulsed, reference=other.W)
+        plane = fabricate(layout, devices, pulsed=pulsed, reference=other.seen)
         _fix(plane, **fixed).program(W)
         gains = {first: 1.0}
     else:
         plane = fabricate(layout, devices, pulsed=pulsed)
-        _fix(plane, **fixed).program(W + other.W)
+        _fix(plane, **fixed).program(W + other.seen)
         gains = dict(cell.gains)
     plane.symmetry, other.clipped, other.learns = symmetry, 0, False
     return Array(layer, layout, dict(zip(names, (plane, other), strict=True)), gains)

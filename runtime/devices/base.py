@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.errors import TargetError, one_line
+from rpucc.runtime.devices.rest import KEYS, RestKeys
 from rpucc.target.values import LONGEST_LIST, ParameterValue
 
 FloatArray = NDArray[np.float32]
@@ -40,15 +41,19 @@ class Device:
     """Kind of variation (`rpucc/target/sections.py`: VariationPolicy) -> the parameters that are
     0 without it; an empty tuple where the model has none of the kind."""
 
+    rest_defaults: ClassVar[Mapping[str, float]] = {}
+    """Of the keys that all models take (`rpucc.runtime.devices.rest`), those that are not off."""
+
     per_device: ClassVar[tuple[str, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = ()
     packed: ClassVar[bool] = False
     """Whether a device's parameters are kept in 16 bits each (65536 equal steps between the tile's
     smallest and largest value, so for values of one scale) and not as float32."""
 
-    counted: ClassVar[bool] = False
+    counted: bool = False
     """Whether pulses may be counted and applied at once: constant steps between two bounds, with
-    the parameters of `ConstantStep` (see `kernels/coincidences/update.py`)."""
+    the parameters of `ConstantStep` (see `kernels/coincidences/update.py`). Of a model; a device of
+    which it has to be known whether it was pulsed is pulsed one by one."""
 
     def __init_subclass__(cls) -> None:
         """Refuse a model that lacks what every model needs, when its class is made."""
@@ -65,7 +70,7 @@ class Device:
     def __init__(self, **parameters: ParameterValue) -> None:
         problems, given = [], {}
         for key, value in parameters.items():
-            if key not in self.defaults:
+            if key not in self.defaults and key not in KEYS:
                 known = ", ".join(self.defaults) or "none"
                 problems.append(f"device.{key}: device '{self.name}' has no such key ({known})")
                 continue
@@ -76,16 +81,28 @@ class Device:
                 )
         if problems:
             raise TargetError(*problems)
-        self.parameters: dict[str, Any] = {**self.defaults, **given}
+        self.parameters: dict[str, Any] = {**self.rest_defaults, **self.defaults, **given}
+        self.rest = RestKeys.of(self.parameters, self.defaults)
+        if self.rest.marks:
+            self.counted = False
+
+    def _default(self, key: str) -> ParameterValue:
+        return self.defaults[key] if key in self.defaults else KEYS[key][0]
+
+    def _range(self, key: str) -> tuple[float, float]:
+        """The lowest and highest value of a number."""
+        if key in self.defaults:
+            return self.ranges.get(key, (-np.inf, np.inf))
+        return KEYS[key][1:3]
 
     def _allowed(self, key: str) -> str:
         """Say what a parameter may be."""
-        default = self.defaults[key]
+        default = self._default(key)
         if isinstance(default, bool):
             return "true or false"
         if isinstance(default, str):
             return " or ".join(f'"{name}"' for name in self.choices[key])
-        low, high = self.ranges.get(key, (-np.inf, np.inf))
+        low, high = self._range(key)
         span = f"{low:g} to {high:g}"
         if isinstance(default, tuple):
             return f"a list of 1 to {LONGEST_LIST} numbers from {span}"
@@ -93,12 +110,12 @@ class Device:
 
     def _read(self, key: str, value: Any) -> Any:
         """Return the value of a parameter, None where it may not be that."""
-        default = self.defaults[key]
+        default = self._default(key)
         if isinstance(default, bool):
             return bool(value) if isinstance(value, bool | np.bool_) else None
         if isinstance(default, str):
             return value if isinstance(value, str) and value in self.choices[key] else None
-        low, high = self.ranges.get(key, (-np.inf, np.inf))
+        low, high = self._range(key)
         if not isinstance(default, tuple):
             return value if _is_within(value, low, high) else None
         fits = isinstance(value, list | tuple) and 0 < len(value) <= LONGEST_LIST
@@ -139,6 +156,12 @@ class Device:
         The mean of an up and a down step at weight 0; `dw_min` where a model says nothing else.
         """
         return self.dw_min
+
+    @property
+    def write_noise(self) -> float:
+        """Standard deviation of what reads see about what pulses move, in units of the weight."""
+        noise = self.rest.write_noise_std
+        return noise * self.dw_min if noise else 0.0
 
     @property
     def cycle_noise(self) -> bool:

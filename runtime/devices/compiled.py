@@ -221,7 +221,7 @@ def _fill_masked_update(model: type[Device], cycle_noise: bool) -> dict[str, str
 
 
 _UNMASKED = {
-    "$DEVICES": "params, ranges, constants",
+    "$DEVICES": "params, ranges, constants, written",
     "$KEPT": "()",
     "$KEPT_ROW": "pass",
     "$SKIP": "pass",
@@ -229,9 +229,10 @@ _UNMASKED = {
     "$UNPACK_KEPT": "pass",
     "$KEPT_UNPACKED": "pass",
     "$COUNT_HELD": "pass",
+    "$IF_TRAINED": "",
 }
 _MASKED = {
-    "$DEVICES": "params, ranges, constants, kept",
+    "$DEVICES": "params, ranges, constants, kept, written",
     "$KEPT": "kept",
     "$KEPT_ROW": "trained = kept[r, c0:c1]",
     "$SKIP": "if trained[c] == 0: continue",
@@ -239,6 +240,7 @@ _MASKED = {
     "$UNPACK_KEPT": "for c in range(c1 - c0): unpacked[-1, c] = f32(kept[r, c0 + c])",
     "$KEPT_UNPACKED": "trained = unpacked[-1]",
     "$COUNT_HELD": "for c in columns[o : o + n]: pulses -= 0 if kept[r, c0 + c] else 1",
+    "$IF_TRAINED": "if kept[r, c0 + c]: ",
 }
 """What the template says of devices that get no pulses: in a kernel of its own, where there are."""
 

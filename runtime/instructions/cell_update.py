@@ -86,6 +86,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     links = tuple(
         _link(array.planes[each.fast], array.planes[each.slow], each.every) for each in cell.links
     )
+    planes = [array.planes[name] for name in cell.planes]
     fast_state = _fast_state(fast, total)
     where, tallies = executor.address, executor.tallies
 
@@ -111,6 +112,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
         matrix = fast.W, fast_state(), X, D
         rest = read, pulsing, links, _scratch(fast, cell.transfer_bl)
+        settles = [settle for plane in planes if (settle := plane.settling()) is not None]
         code = machine_code(
             kernel, a, b, *matrix, rates(0.0), pulse, tiles, address, timing(), 0, *rest
         )
@@ -123,6 +125,8 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             counts[PULSES] += code(
                 a, b, *matrix, rates(rate), pulse, tiles, address, timing(), where.sample, *rest
             )
+            for settle in settles:
+                settle(a, b, where.sample)
 
         return run
 
@@ -149,6 +153,8 @@ def _link(fast: Plane, slow: Plane, every: int) -> Link:
         tiles=slow.layout.for_kernels,
         dw_min=np.float32(slow.device.granularity if slow.pulsed else 1),
         every=every,
+        written=fast.written,
+        resets=fast.resets,
     )
 
 

@@ -188,6 +188,7 @@ def _pulsed(
         bound = policy, layout, address
         example = np.float32(0), *bound, Span(0, 0, total, 0, 0), scratch
         code = machine_code(kernel, a, b, *matrix, *example)
+        settle = plane.settling()
 
         def run() -> None:
             rate = float(lr)
@@ -195,6 +196,8 @@ def _pulsed(
                 reach.check(rate)
             span = Span(step.sample, 0, total, step.sample, 0)
             counts[PULSES] += code(a, b, *matrix, np.float32(rate), *bound, span, scratch)
+            if settle is not None:
+                settle(a, b, step.sample)
 
         return run
 

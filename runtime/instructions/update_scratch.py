@@ -66,7 +66,7 @@ def device_state(plane: Plane) -> CountedDevices | Devices | MaskedDevices | Mea
     if plane.pulsed == MEAN:
         constants = plane.constants.astype(np.float64)
         kept = () if plane.mask is None else plane.mask.view(np.uint8)
-        return MeanDevices(plane.codes, plane.ranges, constants, plane.bounds, kept)
+        return MeanDevices(plane.codes, plane.ranges, constants, plane.bounds, kept, plane.written)
     if not plane.device.counted:
         return plain_state(plane)
     counted = CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)
@@ -75,8 +75,10 @@ def device_state(plane: Plane) -> CountedDevices | Devices | MaskedDevices | Mea
 
 def plain_state(plane: Plane) -> Devices | MaskedDevices:
     """The same, as kernels take it that pulse any device one by one."""
-    devices = Devices(plane.codes, plane.ranges, plane.constants)
-    return devices if plane.mask is None else MaskedDevices(*devices, plane.mask.view(np.uint8))
+    kinds = plane.codes, plane.ranges, plane.constants
+    if plane.mask is None:
+        return Devices(*kinds, plane.written)
+    return MaskedDevices(*kinds, plane.mask.view(np.uint8), plane.written)
 
 
 def held_of(plane: Plane, positions: int) -> Held:

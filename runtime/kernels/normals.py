@@ -31,3 +31,14 @@ def fill_normals(out, first, n, c1, c2, c3, k0, k1):
             o[i + 16] = z1
             o[i + 32] = z2
             o[i + 48] = z3
+
+
+@inlined
+def one_normal(element, c1, c2, c3, k0, k1):
+    """The normal of a single element, as `fill_normals` has it."""
+    word = (element >> 4) & 3
+    a, b, c, d = philox(
+        u32((element >> 6) * 16 + (element & 15)), u32(c1), u32(c2), u32(c3), u32(k0), u32(k1)
+    )
+    cosine, sine = box_muller(a if word < 2 else c, b if word < 2 else d)
+    return cosine if word & 1 == 0 else sine

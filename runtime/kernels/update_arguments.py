@@ -36,6 +36,59 @@ class Held(NamedTuple):
         return self._replace(steps=np.empty_like(self.steps))
 
 
+class Written(NamedTuple):
+    """Which devices of a plane were written, and what reads see of them.
+
+    Of a plane with write noise, or with devices that drift: `runtime/plane_rest.py`.
+    """
+
+    marks: NDArray[np.uint8]
+    """[G·R, C]: 1 where a device was pulsed, or reset, since what is seen was drawn. Of any other
+    plane [0, 0], as are those that follow: kernels look at the shape."""
+    seen: FloatArray
+    """[G·R, C]: what reads see; the plane's W where writing has no noise."""
+    std: np.float32
+    """Standard deviation of what is seen about what pulses move."""
+    age: FloatArray
+    """[G·R, C]: seconds since a device was written, below 0 for those that were since time last
+    passed; [0, 0] where devices do not drift."""
+
+
+NOT_KEPT = Written(
+    np.empty((0, 0), np.uint8), np.empty((0, 0), np.float32), np.float32(0),
+    np.empty((0, 0), np.float32),
+)  # fmt: skip
+"""Of planes that do not keep it."""
+
+
+class Resets(NamedTuple):
+    """Where devices go that are reset."""
+
+    targets: FloatArray
+    """[G·R, C], or [1, C] where it is the same for all; [0, 0]: exactly to 0."""
+    std: np.float32
+    bounds: FloatArray
+    """[2, G·R, C]: lowest and highest weight."""
+
+
+TO_ZERO = Resets(np.empty((0, 0), np.float32), np.float32(0), np.empty((2, 0, 0), np.float32))
+
+
+class Rest(NamedTuple):
+    """What becomes of devices in a step without pulses: a random walk, then a decay.
+
+    Each [G·R, C], or [1, C] where all devices are alike; [0, 0] where there is none.
+    """
+
+    diffusion: FloatArray
+    """Standard deviation of the walk's step."""
+    decay: FloatArray
+    """The share of the distance to `targets` that is lost."""
+    targets: FloatArray
+    bounds: FloatArray
+    """[2, G·R, C]: lowest and highest weight."""
+
+
 class CountedDevices(NamedTuple):
     """Devices of constant step, kept in 16 bits a parameter."""
 
@@ -49,6 +102,8 @@ class CountedDevices(NamedTuple):
     kept: NDArray[np.uint16] | tuple[()] = ()
     """[G·R · column segments · blocks]: of each 16 columns of a tile's row, which are trained;
     blocks: those of the widest segment. () where all are: kernels are compiled without."""
+    written: Written = NOT_KEPT
+    """Never kept: devices that are marked are pulsed one by one."""
 
 
 class Devices(NamedTuple):
@@ -59,6 +114,7 @@ class Devices(NamedTuple):
     ranges: FloatArray
     """[row blocks, column segments, number of parameters, 2]; read of packed ones."""
     constants: FloatArray
+    written: Written = NOT_KEPT
 
 
 class MeanDevices(NamedTuple):
@@ -73,6 +129,7 @@ class MeanDevices(NamedTuple):
     """[2, G·R, C]: lowest and highest weight."""
     kept: NDArray[np.uint8] | tuple[()] = ()
     """[G·R, C]: 1 where the weight is trained; () where all are."""
+    written: Written = NOT_KEPT
 
 
 class MaskedDevices(NamedTuple):
@@ -83,6 +140,7 @@ class MaskedDevices(NamedTuple):
     constants: FloatArray
     kept: NDArray[np.uint8]
     """[G·R, C]: 1 where the weight is trained."""
+    written: Written = NOT_KEPT
 
 
 class PulsePolicy(NamedTuple):

@@ -99,8 +99,12 @@ def device(
     ranges: Mapping[str, tuple[float, float]],
     meanings: Mapping[str, str],
     column: str = "default",
+    besides: Sequence[str] = (),
 ) -> RenderableType:
-    """Return one device model with its parameters; `column` says what the values are."""
+    """Return one device model with its parameters; `column` says what the values are.
+
+    besides: further keys, which are off.
+    """
     parts: list[RenderableType] = [heading(name, f": {summary}" if summary else "")]
     if source:
         parts.append(pairs([("source", source)]))
@@ -115,6 +119,11 @@ def device(
         low, high = ranges.get(key, (float("-inf"), float("inf")))
         table.add_row(key, units.parameter(value), _end(low), _end(high), meanings.get(key, ""))
     parts.append(table)
+    if besides:
+        parts += [
+            Text(),
+            Text(f"As every model, off by default: {', '.join(besides)}", style="dim"),
+        ]
     return Group(*parts)
 
 

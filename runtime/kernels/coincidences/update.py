@@ -52,7 +52,7 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
     streams; scratch.chunk rows of X are counted together. Devices that are not `kept` have their
     draws, so that those of the others are the same, and no pulses. Returns the number of pulses.
     """
-    codes, ranges, limits, constants, kept = devices
+    codes, ranges, limits, constants, kept, _ = devices
     dw_min, bl_max, managed, bl_managed = policy
     row_cuts, col_cuts, tiles = layout
     positions, k0, k1 = address

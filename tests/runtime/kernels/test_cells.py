@@ -20,6 +20,7 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.plane import Plane
+from rpucc.runtime.reference.rest import reset, settle
 from rpucc.runtime.reference.transfer import columns, read_column, write_column
 from rpucc.runtime.reference.update import trains, update_tile
 
@@ -83,15 +84,15 @@ def run(
     )  # fmt: skip
     step = 2 * how.bound / (2**how.adc_bits - 2) if how.adc_bits else 0
     read = TransferRead(
-        np.float32(how.noise), np.float32(how.bound or np.finfo(np.float32).max), np.float32(step)
-    )
+        np.float32(how.noise), np.float32(how.bound or np.finfo(np.float32).max), np.float32(step),
+    )  # fmt: skip
     scratch = TransferScratch(
         np.empty(4, np.float32), np.empty(4 + 128, np.float32),
         np.empty(how.transfer_bl + 128, np.uint32), np.empty(how.transfer_bl + 128, np.float32),
     )  # fmt: skip
     link = Link(
         fast.W, slow.W, device_state(slow), fast.layout.ids, slow.layout.for_kernels, dw_min,
-        how.every,
+        how.every, fast.written, fast.resets,
     )  # fmt: skip
     kernel = compile_cell(TikiTaka, fast.device, [slow.device], pulsed=slow.pulsed)
     pulses = 0
@@ -113,10 +114,16 @@ def column_step(slow: Plane, rows: slice, cols: slice, k: int) -> Callable[..., 
     return lambda w, direction, noise, r: step(w, direction, noise, r, k)
 
 
-def plain(slow: Plane, fast: Plane, how: How) -> tuple[np.ndarray, np.ndarray, int]:
-    """(W, A, pulses) that `run` should give, one pulse after the other in float64."""
+def plain(
+    slow: Plane, fast: Plane, how: How
+) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
+    """(W, A, pulses) that `run` should give, one pulse after the other in float64.
+
+    Then what reads see of A, and which of its devices were written since.
+    """
     X, D = data()
     W, A, pulses, n = slow.W.astype(float), fast.W.astype(float), 0, how.before
+    seen, written = fast.seen.astype(float), np.zeros(fast.W.shape, bool)
     slots = len(trains(how.bl, how.bl))
     key = (int(slow.layout.key[0]), int(slow.layout.key[1]))
     pulsing = Pulsing(how.lr, how.bl, True, False, POSITIONS * slots, how.sample)
@@ -132,7 +139,8 @@ def plain(slow: Plane, fast: Plane, how: How) -> tuple[np.ndarray, np.ndarray, i
                     counts[tile] = np.zeros(rows.stop - rows.start, np.int64)
                 pulses += update_tile(
                     A[rows, cols], X[v, cols], D[v, rows], position, counts[tile],
-                    plain_step(fast, rows, cols), tile, sample, key, bl, cx, cd,
+                    noting(plain_step(fast, rows, cols), written[rows, cols]), tile, sample, key,
+                    bl, cx, cd,
                 )  # fmt: skip
         n += 1 if not how.by_minibatch or v == len(X) - 1 else 0
         if n % how.every or (how.by_minibatch and v < len(X) - 1):
@@ -143,8 +151,16 @@ def plain(slow: Plane, fast: Plane, how: How) -> tuple[np.ndarray, np.ndarray, i
             width = cols.stop - cols.start
             for turn, k in enumerate(columns(n // how.every - 1, width, how.columns)):
                 c = cols.start + k
+                now = np.zeros((rows.stop - rows.start, width), bool)
+                now[:, k] = written[rows, c]
+                settle(
+                    seen[rows, cols], A[rows, cols], now, fast.device.write_noise, fast_tile,
+                    sample, key, position,
+                )  # fmt: skip
+                written[rows, c] = False
+                visible = seen if fast.device.write_noise else A
                 read = read_column(
-                    A[rows, c], turn, position, (fast_tile, sample), key, noise=how.noise,
+                    visible[rows, c], turn, position, (fast_tile, sample), key, noise=how.noise,
                     bound=how.bound, adc_bits=how.adc_bits,
                 )  # fmt: skip
                 wanted = how.transfer_lr * read / slow.device.dw_min
@@ -153,11 +169,26 @@ def plain(slow: Plane, fast: Plane, how: How) -> tuple[np.ndarray, np.ndarray, i
                     (slow_tile, sample), key, how.transfer_bl,
                 )  # fmt: skip
                 if how.reset:
-                    A[rows, c] = 0
-    return W, A, pulses
+                    written[rows, c] = True
+                    to, std = fast.device.rest.reset, fast.device.rest.reset_std
+                    bounds = fast.bounds[0][rows, cols], fast.bounds[1][rows, cols]
+                    targets = np.full((rows.stop - rows.start, width), to)
+                    reset(A[rows, cols], k, targets, std, bounds, position, fast_tile, sample, key)
+    return W, A, pulses, seen, written
+
+
+def noting(step: Callable[..., float], written: np.ndarray) -> Callable[..., float]:
+    """The step of devices, with a note of which were pulsed."""
+
+    def run(w: float, direction: float, noise: float, r: int, c: int) -> float:
+        written[r, c] = True
+        return step(w, direction, noise, r, c)
+
+    return run
 
 
 SOFT = make_device("soft-bounds", {"dw_min": 0.005})
+NOISY = make_device("soft-bounds", {"dw_min": 0.005, "write_noise_std": 6, "reset_std": 0.02})
 
 
 @pytest.mark.parametrize(
@@ -167,19 +198,24 @@ SOFT = make_device("soft-bounds", {"dw_min": 0.005})
         (OneByOne(dw_min=0.005), How()),
         (SOFT, How(every=1, columns=1, before=0)),
         (SOFT, How(every=4, columns=20, reset=True)),
+        (NOISY, How(every=4, columns=20, reset=True)),
         (SOFT, How(by_minibatch=True, every=2, columns=3)),
         (SOFT, How(noise=0.0, bound=0.05, adc_bits=5, bl=40)),
     ],
-    ids=["vectors", "packed", "each", "all-and-reset", "minibatch", "converters"],
+    ids=["vectors", "packed", "each", "all-and-reset", "write-noise", "minibatch", "converters"],
 )
 def test_equals_the_plain_statement(device: Device, how: How) -> None:
     slow, fast = planes(device)
     before = slow.W.copy()
-    W, A, pulses = plain(slow, fast, how)
+    W, A, pulses, seen, written = plain(slow, fast, how)
     assert run(slow, fast, how) == pulses > 100
     np.testing.assert_allclose(fast.W, A, rtol=0, atol=2e-6)
     np.testing.assert_allclose(slow.W, W, rtol=0, atol=2e-6)
     assert np.mean(np.abs(slow.W - before) > 1e-4) > 0.05
+    if device.rest.marks:
+        np.testing.assert_array_equal(fast.written.marks, written)
+        np.testing.assert_allclose(fast.seen, seen, rtol=0, atol=2e-6)
+        assert slow.written.marks.any()
 
 
 @pytest.mark.parametrize("name", ["constant-step", "soft-bounds"])
