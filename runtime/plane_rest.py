@@ -34,6 +34,8 @@ OF_LIFETIME, OF_DIFFUSION, OF_RESET, OF_NU = range(1 << 16, (1 << 16) + 4)
 PROGRAMMED = 1 << 31
 """The number of the first programming among the draws of write noise; steps have smaller ones."""
 JUST_WRITTEN = -1.0
+LONGEST = 1e30
+"""Seconds, that float32 holds; weights are as good as still by then."""
 SMALLEST = 1e-7
 """Of a weight's size, as a share of g0: where ν stops growing."""
 
@@ -137,7 +139,7 @@ class PlaneRest:
         for rows in self.layout.row_blocks():
             fresh = age[rows] < 0
             origin = np.where(fresh, W[rows], self.origin[rows])
-            time = np.where(fresh, 0, age[rows]) + seconds
+            time = np.minimum(np.where(fresh, 0, age[rows]) + seconds, LONGEST)
             nu = np.full(origin.shape, keys.nu)
             if keys.nu_dtod:
                 nu += keys.nu * keys.nu_dtod * normals(self.layout, rows, FABRICATE, OF_NU)

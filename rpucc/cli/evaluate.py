@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     "writes computes the same.",
 )
 @click.option(
+    "--at",
+    type=click.FloatRange(0, 1e12, min_open=True),
+    default=None,
+    metavar="SECONDS",
+    help="So many seconds later: devices drift from what was last written, by device.nu and the "
+    "like.  RUN stays as it is.",
+)
+@click.option(
     "--by-layer",
     is_flag=True,
     help="Each layer alone on the target while all others are ideal, and all but each: which one "
@@ -88,6 +96,7 @@ def evaluate(
     data: str | None,
     data_dir: str | None,
     ideal: bool,
+    at: float | None,
     by_layer: bool,
     choose: int | None,
     output: str | None,
@@ -116,7 +125,7 @@ def evaluate(
     from rpucc.runs.trainer import make_trainer
 
     if by_layer:
-        wrong = options.given(ctx, "ideal", "top_k", "recalibrate")
+        wrong = options.given(ctx, "ideal", "at", "top_k", "recalibrate")
         refuse_options([options.flag_of(ctx, name) for name in wrong], "eval --by-layer")
         own = ctx.params | {"model": run, "compiling": compiling, "choose": choose or 0}
         known = (each.name for each in fields(Arguments))
@@ -140,6 +149,8 @@ def evaluate(
     if recalibrate is not None:
         again = recalibrating.Recalibrating.of(recalibrate, samples, data_dir or folder, program)
     machine = trained.load_machine(program, trusted=trust)
+    if at is not None:
+        machine.drift(at)
     trainer = make_trainer(machine, threads)
     result = trainer.evaluate(found, batch_size=batch_size, ideal=ideal, top_k=top_k)
     before = result
@@ -157,9 +168,9 @@ def evaluate(
 
         checkpoint = str(trained.checkpoint)
         where = {"checkpoint": checkpoint, "data": spec, "epochs": counters.epoch, "ideal": ideal}
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {} if at is None else {"at": at}
         if again is not None:
-            more = {"before": _figures(before), **again.to_dict(), "run": output}
+            more |= {"before": _figures(before), **again.to_dict(), "run": output}
         print_json({**where, **_figures(result), **more})
         return
     from rpucc.report.text import recalibration, training
@@ -168,7 +179,8 @@ def evaluate(
 
     state = training.trained_text(counters.epoch, counters.done, counters.earlier)
     read = ", ideal reads" if ideal else ""
-    title = f" on {found.name}: {result.samples:,} test samples, {state}{read}"
+    later = "" if at is None else f", {at:,g} s later"
+    title = f" on {found.name}: {result.samples:,} test samples, {state}{read}{later}"
     show(heading(program.name, title), "")
     if again is None:
         show(training.evaluation(result))

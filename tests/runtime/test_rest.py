@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from rpucc import Array
+from rpucc.cli.main import cli
 from rpucc.errors import ArgumentError, TargetError
 from rpucc.runtime import plane_rest
 from rpucc.runtime.devices.ideal import Ideal
@@ -326,3 +329,27 @@ def test_a_device_of_the_users_own_keeps_what_it_calls_so() -> None:
     assert not Own().rest.rests
     assert Own(lifetime=5).rest.rests
     assert Own(diffusion=7.0).parameters["diffusion"] == 7.0
+
+
+def test_a_run_is_measured_later(tmp_path: Path) -> None:
+    samples = data(40)
+    np.savez(
+        tmp_path / "data.npz", x_train=samples.x_train, y_train=samples.y_train,
+        x_test=samples.x_test, y_test=samples.y_test,
+    )  # fmt: skip
+    losses = []
+    for nu in ("0.3", "0"):
+        machine = Machine(tiny(f"device.nu={nu}"), seed=2)
+        machine.save(tmp_path / nu)
+        arguments = ["eval", str(tmp_path / nu), "--data", str(tmp_path / "data.npz"), "--json"]
+        later = CliRunner().invoke(cli, [*arguments, "--at", "1000"])
+        if nu == "0":
+            assert later.exit_code == 1
+            assert "none of its devices drifts; set device.nu" in later.stderr
+            continue
+        machine.drift(1000)
+        evaluated = Trainer(machine).evaluate(np.array(samples.x_test), np.array(samples.y_test))
+        found = json.loads(later.stdout)
+        assert found["at"] == 1000
+        losses += [found["loss"], json.loads(CliRunner().invoke(cli, arguments).stdout)["loss"]]
+        assert losses[0] == evaluated.loss != losses[1]
