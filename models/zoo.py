@@ -19,6 +19,7 @@ from rpucc.models.alexnet import build_alexnet
 from rpucc.models.lenet import build_lenet
 from rpucc.models.mlp import build_mlp
 from rpucc.models.mobilenet import build_mobilenet_v2, build_mobilenet_v2_cifar
+from rpucc.models.output_scales import build_lenet_scaled, build_mlp_scaled
 from rpucc.models.resnet import build_resnet18, build_resnet18_imagenet, build_resnet50
 from rpucc.models.unet import build_unet
 from rpucc.models.vgg import build_vgg19
@@ -55,6 +56,22 @@ MODELS: dict[str, ZooModel] = {
         ("N", 10),
         235_146,
         "Gokmen & Vlasov 2016, arXiv 1603.07341",
+    ),
+    "lenet-scaled": ZooModel(
+        build_lenet_scaled,
+        "lenet with learned scales and biases behind its layers (nodes *_scale)",
+        ("N", 1, 28, 28),
+        ("N", 10),
+        80_388,
+        "Wu et al. 2024, arXiv 2406.12774",
+    ),
+    "mlp-scaled": ZooModel(
+        build_mlp_scaled,
+        "mlp with learned scales and biases behind its layers (nodes *_scale)",
+        ("N", 1, 28, 28),
+        ("N", 10),
+        235_540,
+        "Wu et al. 2024, arXiv 2406.12774",
     ),
     "alexnet": ZooModel(
         build_alexnet,
