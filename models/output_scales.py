@@ -1,13 +1,11 @@
 """The LeNet and the fully connected network with learned scales at the outputs of every layer.
 
-A layer has no bias; behind it stands a 1 × 1 convolution of every channel alone: scale · output +
-bias. A layer rule keeps it digital (`match = "*_scale"`, `analog = false`): so train Wu et al. 2024
-(arXiv 2406.12774), whose devices hold weights within ± τ and whose digital scales reach beyond.
+A layer has no bias; a batch normalisation of mean 0 and variance 1 stands behind it, which is
+scale · output + bias. With `batch_norm.policy = "train"` both are digital and learn, as in Wu et
+al. 2024 (arXiv 2406.12774), whose devices hold weights within ± τ and whose scales reach beyond.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
@@ -16,6 +14,9 @@ from onnx import helper, numpy_helper
 from rpucc.models.layers import image_classifier
 from rpucc.models.lenet import build_lenet
 from rpucc.models.mlp import build_mlp
+
+EPSILON = 1e-12
+"""What the variance of 1 gets added: nothing, in float32."""
 
 
 def build_lenet_scaled(seed: int = 0) -> onnx.ModelProto:
@@ -37,38 +38,15 @@ def _with_scales(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         if node.op_type not in ("Conv", "Gemm"):
             continue
         weight, bias = (tensors[key] for key in node.input[1:])
-        dense = node.op_type == "Gemm"
-        parameters += [weight, *_parameters(node.name, bias, dense=dense)]
-        out = node.output[0]
+        scale, raw, out = f"{node.name}_scale", f"{node.name}_raw", node.output[0]
+        one = np.ones(bias.dims[0], np.float32)
+        values = {"scale": one, "bias": numpy_helper.to_array(bias), "mean": 0 * one, "var": one}
+        parameters.append(weight)
+        parameters += [numpy_helper.from_array(v, f"{scale}.{key}") for key, v in values.items()]
         del node.input[2]
-        node.output[0] = f"{node.name}_raw"
-        nodes += _scale(node.name, bias.dims[0], out, dense=dense)
+        node.output[0] = raw
+        inputs = [raw, *(f"{scale}.{key}" for key in values)]
+        nodes.append(
+            helper.make_node("BatchNormalization", inputs, [out], name=scale, epsilon=EPSILON)
+        )
     return image_classifier(name, nodes, parameters)
-
-
-def _parameters(layer: str, bias: onnx.TensorProto, *, dense: bool) -> Iterator[onnx.TensorProto]:
-    """Yield the initializers of a layer's scale: ones, the bias, its image's shape."""
-    units = bias.dims[0]
-    yield numpy_helper.from_array(np.ones((units, 1, 1, 1), np.float32), f"{layer}_scale.weight")
-    yield numpy_helper.from_array(numpy_helper.to_array(bias), f"{layer}_scale.bias")
-    if dense:
-        yield numpy_helper.from_array(np.array([0, units, 1, 1]), f"{layer}_image.shape")
-
-
-def _scale(layer: str, units: int, out: str, *, dense: bool) -> list[onnx.NodeProto]:
-    """Return the nodes from a layer's raw output to `out`; of a dense layer [N, units, 1, 1]."""
-    source, scaled = (
-        (f"{layer}_image_out", f"{layer}_scale_out") if dense else (f"{layer}_raw", out)
-    )
-    inputs = [source, f"{layer}_scale.weight", f"{layer}_scale.bias"]
-    scale = helper.make_node(
-        "Conv", inputs, [scaled], name=f"{layer}_scale", kernel_shape=[1, 1], group=units
-    )
-    if not dense:
-        return [scale]
-    raw, shape = f"{layer}_raw", f"{layer}_image.shape"
-    return [
-        helper.make_node("Reshape", [raw, shape], [source], name=f"{layer}_image"),
-        scale,
-        helper.make_node("Flatten", [scaled], [out], name=f"{layer}_flatten", axis=1),
-    ]

@@ -59,7 +59,7 @@ MODELS: dict[str, ZooModel] = {
     ),
     "lenet-scaled": ZooModel(
         build_lenet_scaled,
-        "lenet with learned scales and biases behind its layers (nodes *_scale)",
+        "lenet with learned digital scales behind its layers, as batch norms of 0 and 1",
         ("N", 1, 28, 28),
         ("N", 10),
         80_388,
@@ -67,7 +67,7 @@ MODELS: dict[str, ZooModel] = {
     ),
     "mlp-scaled": ZooModel(
         build_mlp_scaled,
-        "mlp with learned scales and biases behind its layers (nodes *_scale)",
+        "mlp with learned digital scales behind its layers, as batch norms of 0 and 1",
         ("N", 1, 28, 28),
         ("N", 10),
         235_540,

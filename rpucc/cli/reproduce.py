@@ -17,7 +17,9 @@ from rpucc.cli import options
 from rpucc.errors import RpuccError, UsageError
 
 if TYPE_CHECKING:
-    from rpucc.experiments.schema import Experiment, PlanExperiment
+    from rpucc.experiments.load import Experiment
+    from rpucc.experiments.schema import PlanExperiment
+    from rpucc.experiments.toys import ToyExperiment
     from rpucc.runs.experiment_plan import Version, Wish
 
 OUTPUT = "rpucc-results"
@@ -168,10 +170,13 @@ def _reproduce(names: Sequence[str], wish: Wish, as_json: bool) -> None:
 
 def _one(experiment: Experiment, wish: Wish, failures: list[str], *, quiet: bool) -> dict[str, Any]:
     from rpucc.experiments.schema import PlanExperiment
+    from rpucc.experiments.toys import ToyExperiment
     from rpucc.runs.experiment_plan import Version
 
     if isinstance(experiment, PlanExperiment):
         return _plans(experiment, wish, quiet=quiet)
+    if isinstance(experiment, ToyExperiment):
+        return _toy(experiment, wish, failures, quiet=quiet)
     version = Version(experiment, wish)
     failures += version.refused
     if not wish.report:
@@ -254,3 +259,36 @@ def _plans(experiment: PlanExperiment, wish: Wish, *, quiet: bool) -> dict[str, 
         show(f"reported: {experiment.figures} ({experiment.source})")
         say(f"wrote {wish.output / experiment.name}")
     return found
+
+
+def _toy(
+    toy: ToyExperiment[Any], wish: Wish, failures: list[str], *, quiet: bool
+) -> dict[str, Any]:
+    """Compute the rows and compare; takes minutes, so nothing of it is kept and gone on with."""
+    from rpucc.experiments.toy_outcome import toy_outcome
+    from rpucc.report.experiments.toy_page import toy_table
+    from rpucc.report.text.tables import heading
+    from rpucc.runs.experiment_files import write_toy
+    from rpucc.runs.experiment_plan import chosen_rows
+    from rpucc.runs.toys.measure import measured
+    from rpucc.terminal import say, show
+
+    if wish.report:
+        say(f"{toy.name}: a toy is computed anew each time; --report leaves it as it is")
+        return {}
+    seeds = (wish.seeds or toy.seeds)[: 1 if wish.quick else None]
+    found: dict[tuple[str, float], list[float]] = {}
+    for row in chosen_rows(toy, wish.rows):
+        say(f"{toy.name}: {row.label}")
+        try:
+            found |= measured(toy, row, seeds, quick=wish.quick)
+        except RpuccError as error:
+            failures += error.args
+    outcome = toy_outcome(toy, found, seeds, quick=wish.quick)
+    folder = wish.output / (f"{toy.name}-quick" if wish.quick else toy.name)
+    written = write_toy(folder, outcome)
+    if not quiet:
+        show(heading(toy.title), "", toy_table(outcome).rich(), "")
+        show(f"expected: {toy.figures} ({toy.source})")
+        say(f"wrote {folder}")
+    return written

@@ -6,20 +6,25 @@ Every error is an ExperimentError of one line a problem, which names the file an
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from rpucc.errors import ExperimentError, TargetError, one_line
 from rpucc.experiments import schema
-from rpucc.experiments.schema import Experiment
+from rpucc.experiments.toy_problems import PROBLEMS
+from rpucc.experiments.toys import ToyExperiment, toy_model
 from rpucc.files import read_whole
 from rpucc.target.keys import tables_of
 from rpucc.target.load import parse_toml
 from rpucc.target.messages import describe
+
+T = TypeVar("T")
+Experiment = schema.TrainingExperiment | schema.PlanExperiment | ToyExperiment[Any]
 
 SUFFIX = ".toml"
 MOST_BYTES = 2**20
@@ -71,18 +76,25 @@ def _parsed(text: str, source: str) -> Experiment:
         data = parse_toml(text, source, "an experiment needs name, model and [[row]]")
     except TargetError as error:  # what is wrong with TOML is the same for any file
         raise ExperimentError(str(error)) from None
-    kinds: dict[object, type[schema.TrainingExperiment] | type[schema.PlanExperiment]] = {
+    kinds: dict[object, type[Experiment]] = {
         "training": schema.TrainingExperiment,
         "plan": schema.PlanExperiment,
+        "toy": ToyExperiment,
     }
-    kind = data.get("kind", "training")
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ExperimentError(f"{source}: kind: found {one_line(kind)!r}, allowed: {_known(kinds)}")
+    model = _one_of(kinds, data.get("kind", "training"), f"{source}: kind")
+    if model is ToyExperiment:
+        problem = data.get("problem")
+        toy = problem.get("toy") if isinstance(problem, dict) else None
+        model = toy_model(_one_of(PROBLEMS, toy, f"{source}: problem.toy"))
     try:
-        return kinds[kind].model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ExperimentError(*describe(error, source, tables_of(kinds[kind]), {})) from None
+        raise ExperimentError(*describe(error, source, tables_of(model), {})) from None
 
 
-def _known(kinds: dict[object, Any]) -> str:
-    return ", ".join(f'"{kind}"' for kind in kinds)
+def _one_of(known: Mapping[Any, T], name: object, where: str) -> T:
+    """Return what a name stands for; ExperimentError for one that is none."""
+    if not isinstance(name, str) or name not in known:
+        allowed = ", ".join(f'"{each}"' for each in known)
+        raise ExperimentError(f"{where}: found {one_line(name)!r}, allowed: {allowed}")
+    return known[name]

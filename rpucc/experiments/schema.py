@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -54,7 +54,7 @@ class Training(Section):
     def _window(self) -> Self:
         first, last = self.average
         if not first <= last <= self.epochs:
-            raise _conflict("average", list(self.average), "[first, last] within the epochs")
+            raise conflict("average", list(self.average), "[first, last] within the epochs")
         return self
 
 
@@ -118,7 +118,9 @@ class ReportedLayer(Section):
     """Multiply-accumulates, rounded to millions."""
 
 
-class _Experiment(Section):
+class Described(Section):
+    """What every experiment says of itself."""
+
     name: RowName
     title: Text
     source: Text
@@ -127,6 +129,9 @@ class _Experiment(Section):
     """How they were taken from there."""
     about: Text
     """What the experiment shows, for readers of its page."""
+
+
+class _Experiment(Described):
     model: Text
     """A name of the zoo or a path."""
 
@@ -144,15 +149,15 @@ class TrainingExperiment(_Experiment):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_names(self.row)
+        check_names(self.row)
         names = {row.name for row in self.row}
         for i, row in enumerate(self.row):
             for other in row.reach.rows:
                 if other not in names or other == row.name:
-                    raise _conflict(f"row.{i}.reach", other, "the name of another row")
+                    raise conflict(f"row.{i}.reach", other, "the name of another row")
         for i, name in enumerate(self.plot):
             if name not in names:
-                raise _conflict(f"plot.{i}", name, "the name of a row")
+                raise conflict(f"plot.{i}", name, "the name of a row")
         return self
 
     def seeds_of(self, row: TrainedRow) -> tuple[int, ...]:
@@ -169,20 +174,27 @@ class PlanExperiment(_Experiment):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_names(self.row)
+        check_names(self.row)
         return self
 
 
-Experiment = TrainingExperiment | PlanExperiment
+class Named(Protocol):
+    """A row."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others."""
+        ...
 
 
-def _check_names(rows: Sequence[ExperimentRow]) -> None:
+def check_names(rows: Sequence[Named]) -> None:
+    """Raise a conflict where there is no row, or two have one name."""
     if not rows:
-        raise _conflict("row", [], "one or more [[row]] tables")
+        raise conflict("row", [], "one or more [[row]] tables")
     names = [row.name for row in rows]
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise _conflict(f"row.{i}.name", name, "a name that no other [[row]] has")
+            raise conflict(f"row.{i}.name", name, "a name that no other [[row]] has")
 
 
 def _as_overrides(rule: LayerRule) -> list[str]:
@@ -198,6 +210,7 @@ def _as_overrides(rule: LayerRule) -> list[str]:
     return lines
 
 
-def _conflict(key: str, found: Any, allowed: str) -> PydanticCustomError:
+def conflict(key: str, found: Any, allowed: str) -> PydanticCustomError:
+    """Return the error of a key: what was found, what is allowed."""
     context = {"key": key, "found": found, "allowed": allowed}
     return PydanticCustomError("conflict", "{allowed}", context)

@@ -14,6 +14,7 @@ from rpucc.outputs import make_folder, to_json, write_text
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Outcome
     from rpucc.experiments.schema import PlanExperiment
+    from rpucc.experiments.toy_outcome import ToyOutcome
     from rpucc.plan.plan import Plan
     from rpucc.runs.experiment_plan import Version
 
@@ -64,6 +65,25 @@ def write_plans(
     write_text(folder / RESULTS, to_json(found) + "\n")
     write_text(folder / PAGE, plan_page(experiment, plans))
     write_index(output)
+    return found
+
+
+def write_toy(folder: Path, outcome: ToyOutcome) -> dict[str, Any]:
+    """Write the files of a toy; returns what its results.json holds."""
+    from rpucc.experiments.store import RESULTS
+    from rpucc.experiments.toy_outcome import toy_results, values_csv
+    from rpucc.report.experiments.toy_page import PLOT, toy_page, toy_state
+    from rpucc.report.experiments.toy_plot import toy_drawing
+
+    make_folder(folder)
+    found = {
+        "title": outcome.experiment.title, "state": toy_state(outcome), **toy_results(outcome),
+    }  # fmt: skip
+    write_text(folder / "values.csv", values_csv(outcome))
+    write_text(folder / PLOT, toy_drawing(outcome).file())
+    write_text(folder / RESULTS, to_json(found) + "\n")
+    write_text(folder / PAGE, toy_page(outcome))
+    write_index(folder.parent)
     return found
 
 

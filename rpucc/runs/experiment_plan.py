@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rpucc import portable
 from rpucc.errors import ExperimentError, RpuccError, TargetError, UsageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rpucc.experiments.configuration import Configuration
     from rpucc.experiments.outcome import Outcome, Run
     from rpucc.experiments.schema import TrainedRow, Training, TrainingExperiment
+    from rpucc.experiments.toys import ToyExperiment
 
 RUNS = "runs"
 """The folder of run folders beside those of the experiments."""
@@ -87,15 +88,7 @@ class Version:
     @property
     def rows(self) -> tuple[TrainedRow, ...]:
         """The rows that are wanted; raises UsageError for a name that is none."""
-        if self.wish.rows is None:
-            return self.experiment.row
-        known = {row.name: row for row in self.experiment.row}
-        for name in self.wish.rows:
-            if name not in known:
-                raise UsageError(
-                    f"--rows: {self.experiment.name} has no row {name!r}; rows: {', '.join(known)}"
-                )
-        return tuple(known[name] for name in self.wish.rows)
+        return chosen_rows(self.experiment, self.wish.rows)
 
     def seeds(self, row: TrainedRow) -> tuple[int, ...]:
         """The seeds of a row; a quick version has one."""
@@ -138,6 +131,19 @@ class Version:
             except TargetError as error:
                 bad[row.name] = [f"{name}: row {row.name!r}: {text}" for text in error.args]
         return good, bad
+
+
+def chosen_rows(
+    experiment: TrainingExperiment | ToyExperiment[Any], names: tuple[str, ...] | None
+) -> tuple[Any, ...]:
+    """Return the rows of these names, or all; UsageError for a name that is none."""
+    known = {row.name: row for row in experiment.row}
+    for name in names or ():
+        if name not in known:
+            raise UsageError(
+                f"--rows: {experiment.name} has no row {name!r}; rows: {', '.join(known)}"
+            )
+    return experiment.row if names is None else tuple(known[name] for name in names)
 
 
 # ---------------------------------------------------------------- runs

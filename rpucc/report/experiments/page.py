@@ -23,7 +23,7 @@ from rpucc.report.experiments.tables import (
 
 if TYPE_CHECKING:
     from rpucc.experiments.outcome import Outcome
-    from rpucc.experiments.schema import Experiment, PlanExperiment
+    from rpucc.experiments.schema import Described, PlanExperiment
     from rpucc.plan.plan import Plan
 
 PLOT = "error.svg"
@@ -34,7 +34,7 @@ def training_page(outcome: Outcome, data: str, digest: str) -> str:
     """Return the page of a training experiment. data: what the data are called."""
     experiment, training = outcome.experiment, outcome.training
     lines = [
-        *_head(experiment),
+        *head(experiment),
         rows_table(outcome).markdown(),
         "",
         f"Mean ± standard deviation over {_window(training.average)} and seeds, of the data "
@@ -56,14 +56,14 @@ def training_page(outcome: Outcome, data: str, digest: str) -> str:
         _commands(outcome, data),
         "```",
     ]
-    return _joined(lines)
+    return joined(lines)
 
 
 def plan_page(experiment: PlanExperiment, plans: Mapping[str, Plan]) -> str:
     """Return the page of an experiment without training. plans: row -> its plan."""
     first = experiment.row[0]
     lines = [
-        *_head(experiment),
+        *head(experiment),
         times_table(experiment, plans).markdown(),
         "",
         f"Layers ({first.label}):",
@@ -85,10 +85,11 @@ def plan_page(experiment: PlanExperiment, plans: Mapping[str, Plan]) -> str:
         ),
         "```",
     ]
-    return _joined(lines)
+    return joined(lines)
 
 
-def _head(experiment: Experiment) -> Iterator[str]:
+def head(experiment: Described) -> Iterator[str]:
+    """Yield the first lines of an experiment's page."""
     yield f"# {experiment.title}"
     yield ""
     yield GENERATED
@@ -168,20 +169,29 @@ def index_page(entries: Sequence[Entry], others: Sequence[str]) -> str:
         "",
         *([f"Also here: {', '.join(f'[{name}]({name})' for name in others)}."] if others else []),
     ]
-    return _joined(lines)
+    return joined(lines)
 
 
 def state(outcome: Outcome) -> str:
     """Return how far an experiment is, for the list."""
     run = sum(each.mean is not None for each in outcome.rows)
-    text = f"{run} of {units.counted(len(outcome.rows), 'row')} run"
     judged = [each for each in outcome.rows if each.conditions and each.mean is not None]
-    if outcome.quick or not judged:
-        return text
-    return f"{text}; {outcome.reached} of {len(judged)} reach what they have to"
+    reached = None if outcome.quick or not judged else outcome.reached
+    return reach_state(run, len(outcome.rows), reached, len(judged))
 
 
-def _joined(lines: Sequence[str]) -> str:
+def reach_state(run: int, rows: int, reached: int | None, judged: int) -> str:
+    """Say how many rows were run, and where they are judged how many reach what they have to.
+
+    >>> reach_state(3, 4, 2, 3)
+    '3 of 4 rows run; 2 of 3 reach what they have to'
+    """
+    text = f"{run} of {units.counted(rows, 'row')} run"
+    return text if reached is None else f"{text}; {reached} of {judged} reach what they have to"
+
+
+def joined(lines: Sequence[str]) -> str:
+    """Return the text of a page, without empty lines in a row."""
     text = "\n".join(lines)
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")

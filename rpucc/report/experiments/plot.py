@@ -83,7 +83,7 @@ def error_drawing(outcome: Outcome) -> Drawing:
     names = outcome.experiment.plot or [each.row.name for each in outcome.rows]
     epochs = outcome.training.epochs
     lines = [_Line.of(outcome.row(name), epochs) for name in names]
-    looks = {line.label: _look(i) for i, line in enumerate(lines)}
+    looks = {line.label: line_look(i) for i, line in enumerate(lines)}
     lines = [line for line in lines if line.mean]
     axes = _Axes.around(lines, epochs)
     body = joined(
@@ -97,7 +97,7 @@ def error_drawing(outcome: Outcome) -> Drawing:
     return Drawing(body, WIDTH + LEGEND, height, label)
 
 
-def _look(index: int) -> dict[str, str | None]:
+def line_look(index: int) -> dict[str, str | None]:
     """Return stroke and dashes of the plot's row `index`: the same whatever rows are there."""
     turn, colour = divmod(index, len(COLOURS))
     return {"stroke": COLOURS[colour], "stroke_dasharray": DASHES[turn % len(DASHES)]}

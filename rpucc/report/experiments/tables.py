@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from rpucc.errors import one_line
+from rpucc.experiments.toys import ToyExperiment
 from rpucc.report import units
 from rpucc.report.text.tables import new_table
 
 if TYPE_CHECKING:
+    from rpucc.experiments.load import Experiment
     from rpucc.experiments.outcome import Outcome, RowOutcome
-    from rpucc.experiments.schema import Experiment, PlanExperiment
+    from rpucc.experiments.schema import PlanExperiment
     from rpucc.plan.plan import Plan
 
 MILLION = 1_000_000
@@ -65,8 +67,15 @@ def escaped(text: str) -> str:
 
 def experiments_table(experiments: Sequence[Experiment]) -> Cells:
     """Return one line an experiment."""
-    rows = [(e.name, e.title, e.model, str(len(e.row))) for e in experiments]
+    rows = [(e.name, e.title, _subject(e), str(len(e.row))) for e in experiments]
     return Cells(("experiment", "what it shows", "model", "rows"), tuple(rows), numeric=(3,))
+
+
+def _subject(experiment: Experiment) -> str:
+    """Return what an experiment's rows are about: a network, or a toy's problem."""
+    if isinstance(experiment, ToyExperiment):
+        return f"toy: {experiment.problem.toy}"
+    return experiment.model
 
 
 # ---------------------------------------------------------------- training
@@ -90,7 +99,7 @@ def _row(each: RowOutcome, epochs: int, judged: bool) -> tuple[str, ...]:
     if not judged:
         return cells
     wanted = ", ".join(condition.text for condition in each.conditions)
-    return (*cells, wanted or units.NONE, _verdict(each.reached))
+    return (*cells, wanted or units.NONE, verdict(each.reached))
 
 
 def _error(each: RowOutcome, epochs: int) -> str:
@@ -101,7 +110,8 @@ def _error(each: RowOutcome, epochs: int) -> str:
     return f"{each.mean:.2f}{spread} %"
 
 
-def _verdict(reached: bool | None) -> str:
+def verdict(reached: bool | None) -> str:
+    """Return yes, no, or that it cannot be told."""
     return units.NONE if reached is None else "yes" if reached else "no"
 
 
@@ -115,7 +125,7 @@ def layers_table(experiment: PlanExperiment, plan: Plan) -> Cells:
     for theirs in experiment.reported_layer:
         ours = layers.get(theirs.name)
         if ours is None:
-            rows.append((theirs.name, *[units.NONE] * 6, _verdict(False)))
+            rows.append((theirs.name, *[units.NONE] * 6, verdict(False)))
             continue
         same = (ours.R, ours.C, ours.reads_forward) == (theirs.R, theirs.C, theirs.reads)
         same = same and abs(ours.macs - theirs.macs) <= MILLION
@@ -127,7 +137,7 @@ def layers_table(experiment: PlanExperiment, plan: Plan) -> Cells:
             units.count(theirs.reads),
             units.large(ours.macs),
             f"{theirs.macs / MILLION:g} million",
-            _verdict(same),
+            verdict(same),
         )
         rows.append(cells)
     headers = ("layer", "array", "reported", "reads", "reported", "MACs", "reported", "agrees")
