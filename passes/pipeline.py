@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from rpucc.opset import add_functions
-from rpucc.passes.assign_update import AssignUpdate
+from rpucc.passes.assign_update import AssignUpdate, Granularity, coarse
 from rpucc.passes.base import RpuPass
 from rpucc.passes.callbacks import IMPORT, Callback, PassEvent
 from rpucc.passes.draw_dropouts import DrawDropouts
@@ -51,6 +51,8 @@ class Options:
     """The loss, of training."""
     bounds: WeightBounds = unbounded
     """What the devices of a layer can hold: only their models know."""
+    granularity: Granularity = coarse
+    """What their pulses do on average: so do these."""
     draw: Draw = undrawn
     """Draws the random matrices of feedback alignment."""
     problems: Problems = field(default_factory=Problems)
@@ -96,7 +98,7 @@ PASSES: tuple[PassRow, ...] = (
     PassRow(Replicate, lambda o: Replicate(o.target)),
     PassRow(ManageNoise, lambda o: ManageNoise(o.target)),
     PassRow(ManageBounds, lambda o: ManageBounds(o.target)),
-    PassRow(AssignUpdate, lambda o: AssignUpdate(o.target), training_only=True),
+    PassRow(AssignUpdate, lambda o: AssignUpdate(o.target, o.granularity), training_only=True),
     PassRow(Place, lambda o: Place(o.target)),
     PassRow(Schedule, lambda o: Schedule()),
 )

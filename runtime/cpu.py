@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rpucc.layers import MASKED, UPDATES
+from rpucc.cells import CELLS
+from rpucc.layers import MASKED
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.chains import FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
 from rpucc.runtime.digital import NATIVE
 from rpucc.runtime.digital.session import build_session
+from rpucc.runtime.instructions.accumulated_update import build_accumulated_update
 from rpucc.runtime.instructions.batch_norm import build_batch_norm, build_batch_norm_gradient
 from rpucc.runtime.instructions.cell_update import build_cell_update
 from rpucc.runtime.instructions.drop import build_drop
@@ -22,6 +24,13 @@ from rpucc.runtime.instructions.windows import (
     build_im2col_chain,
 )
 
+UPDATES = {
+    "pulsed": build_update,
+    "transferred": build_cell_update,
+    "accumulated": build_accumulated_update,
+}
+"""Kind of a cell -> what builds its update op, with a mask or without."""
+
 CPU = Backend(
     name="cpu",
     rpu={
@@ -29,9 +38,8 @@ CPU = Backend(
         "AppendOne": build_append_one,
         "Assign": build_assign,
         "Collect": build_collect,
-        **dict.fromkeys(UPDATES, build_cell_update),
-        "Update": build_update,
-        f"{MASKED}Update": build_update,
+        **{cell.op: UPDATES[cell.kind] for cell in CELLS.values()},
+        **{f"{MASKED}{cell.op}": UPDATES[cell.kind] for cell in CELLS.values()},
         "BatchNorm": build_batch_norm,
         "BatchNormGradient": build_batch_norm_gradient,
         "Drop": build_drop,

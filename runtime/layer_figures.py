@@ -59,8 +59,8 @@ class LayerFigures:
     states: float
     """Steps from the lowest to the highest weight of a device, on average; inf without bounds."""
     direct: bool
-    """Whether pulses of x and d go to the weights themselves, not to a plane of cells that hands
-    them on."""
+    """Whether pulses of x and d go to the weights themselves, not to a plane of cells, or a digital
+    sum, that hands them on."""
     at_bounds: float
     """Part of the weights within a step of a bound."""
     clipped: float
@@ -109,7 +109,8 @@ def _figures(
     change = float(np.mean(np.square(array.visible - before, dtype=np.float64)))
     update = policy.update
     dw_min = pulsed.device.granularity if plane.pulsed else 0.0
-    train = update.bl * dw_min / (cell.rate or 1.0)
+    train = update.bl * dw_min / (cell.rate or 1.0) if cell.pulsed else 0.0
+    direct = pulsed is plane and bool(cell.pulsed)
     symmetry, asymmetry = _balance(pulsed) if plane.pulsed else (None, 0.0)
     states, at_bounds = steps_and_bounds(plane) if plane.pulsed else (math.inf, 0.0)
     backward = policy.periphery.backward
@@ -134,7 +135,7 @@ def _figures(
         scaled=policy.mapping.weight_scaling != "off",
         symmetry=symmetry or 0.0,
         pulled=symmetry is not None,
-        direct=pulsed is plane,
+        direct=direct,
         shift=_shift(cell, pulsed, direct=pulsed is plane),
         asymmetry=asymmetry,
         read_noise=float(backward.read_noise),

@@ -27,6 +27,8 @@ EVALUATED_TOGETHER = 100
 VALUES_BYTES = 1 << 28
 
 COUNT_BYTES = 8
+BUFFER_BYTES = 4
+"""A number of a cell's digital memory, float32."""
 REFERENCE_BYTES = 4
 """What a zero-shifted weight is counted from, float32."""
 
@@ -42,7 +44,8 @@ def device_bytes(device: Device, *, pulsed: Pulsed, learns: bool = True) -> int:
 
 
 def bytes_per_weight(policy: LayerPolicy, *, training: bool) -> int | None:
-    """The same for a weight of a layer: all planes of its cell, and what they are counted from.
+    """The same for a weight of a layer: planes and digital memory of its cell, and what planes are
+    counted from.
 
     training: without it only the planes that a read sees are there. None for a user's own device,
     which is not imported.
@@ -59,6 +62,7 @@ def bytes_per_weight(policy: LayerPolicy, *, training: bool) -> int | None:
     shifted = {*cell.shifted, *([cell.planes[0]] if policy.calibration.zero_shift else [])}
     if pulsed and not cell.reference:
         total += REFERENCE_BYTES * len(shifted & devices.keys())
+    total += BUFFER_BYTES * len(cell.buffers) if training else 0
     return total + (0 if seen_directly(cell, devices, pulsed=pulsed) else WEIGHT_BYTES)
 
 

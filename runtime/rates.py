@@ -97,6 +97,8 @@ def _step_of(device: Device) -> str:
 def update_reaches(layer: str, array: Array, node: ir.Node) -> list[Reach]:
     """Return those of the planes that an update op changes, of the op's own rate."""
     bl, cell = node.attributes.get_int("bl", 1), settings_of(node)
+    if cell.kind == "accumulated":  # digital
+        return [Reach(f"layer '{layer}': ", SMALLEST, LARGEST)]
     if not cell.state:
         return [update_reach(layer, array.main, bl)]
     return _cell_reaches(layer, array, bl, cast("Transferred", cell))

@@ -110,7 +110,7 @@ def step_sizes(machine: Machine, dataset: Dataset, lr: float, batch_size: int) -
     layers = [
         layer
         for layer in analog_layers(machine.program.model)
-        if layer.updates and machine.arrays[str(layer.weight.name)].main.pulsed is True
+        if layer.updates and _is_pulsed(machine, machine.arrays[str(layer.weight.name)])
     ]
     if not layers:
         return []
@@ -122,6 +122,12 @@ def step_sizes(machine: Machine, dataset: Dataset, lr: float, batch_size: int) -
     executor.run(machine.counters.sample)
     found = [_sizes(machine, executor, layer, size / batch_size) for layer in layers]
     return [each for each in found if each is not None]
+
+
+def _is_pulsed(machine: Machine, array: Cells) -> bool:
+    """Whether x and d make pulses, and do not add up digitally."""
+    cell = machine.program.target.for_layer(array.layer).cell.settings
+    return array.main.pulsed is True and bool(cell.pulsed)
 
 
 def _executor(machine: Machine, layers: list[AnalogLayer], size: int) -> Executor:

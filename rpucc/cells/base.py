@@ -7,6 +7,7 @@ A cell model is a subclass of `Cell` in a file of its own, with one row in the t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from rpucc.target.keys import Section
@@ -28,6 +29,9 @@ class Cell(Section):
     """Their names; the first is the one that initial weights are programmed to, the others start
     at zero. Each takes the devices of `[cell.<name>]` where there are some, else `[device]`."""
 
+    kind: ClassVar[str] = "pulsed"
+    """How it learns: what the runtime builds its update by (`runtime/cpu.py`), and what costs are
+    counted by."""
     op: ClassVar[str] = "Update"
     """The rpu op of its update cycle."""
     body: ClassVar[str] = ""
@@ -35,7 +39,12 @@ class Cell(Section):
     W, x, d, lr and the state to W2 and each state's next value, whose name ends in 2. Empty where
     the op is Update."""
     pulsed: ClassVar[str]
-    """The plane that the pulses of x and d go to."""
+    """The plane that the pulses of x and d go to; "" where they go to none."""
+    buffers: ClassVar[tuple[str, ...]] = ()
+    """Digital memory of the weights' shape, float32 [R, C] each, which starts at zero."""
+    steps: ClassVar[Mapping[str, str]] = {}
+    """Attributes of its op that say what a pulse of an ideal device does -> the plane that it is
+    of. The body makes whole steps of them."""
 
     reference: ClassVar[str] = ""
     """The plane that is subtracted and stays as it was programmed; "" where there is none."""
@@ -59,7 +68,7 @@ class Cell(Section):
     def state(self) -> tuple[str, ...]:
         """What an update changes besides the weights that a read sees: further inputs of its op.
 
-        The names of planes, and COUNT.
+        The names of planes and buffers, and COUNT.
         """
         return ()
 

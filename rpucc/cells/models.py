@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rpucc.cells.base import Cell
+from rpucc.cells.mixed_precision import MixedPrecision
 from rpucc.cells.plain import Plain
 from rpucc.cells.reference import Reference
 from rpucc.cells.residual import Residual
@@ -13,6 +14,7 @@ _MODELS = (
     Reference,
     TikiTaka,
     Residual,
+    MixedPrecision,
 )
 CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in _MODELS}
 """Every model by its name."""

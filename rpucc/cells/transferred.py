@@ -33,6 +33,7 @@ class Transferred(Cell):
     """
 
     planes: ClassVar[tuple[str, ...]] = ("slow", "fast")
+    kind: ClassVar[str] = "transferred"
     pulsed: ClassVar[str] = "fast"
 
     fast_lr: Annotated[RateScale, OnNode(CELL)] = 1.0

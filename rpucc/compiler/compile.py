@@ -160,7 +160,7 @@ def compile_watched(
     chosen = _bound(chosen, imported, problems)
     _describe(imported, chosen, _input_range(imported, options))
     seconds = time.perf_counter() - start
-    from rpucc.runtime.devices import weight_bounds
+    from rpucc.runtime.devices import granularity, weight_bounds
     from rpucc.runtime.feedback import draw
 
     passes = build_pipeline(
@@ -169,6 +169,7 @@ def compile_watched(
             training=options.training,
             wanted=_wanted(options),
             bounds=weight_bounds,
+            granularity=granularity,
             draw=draw,
             problems=problems,
             own=tuple(options.passes),

@@ -96,6 +96,21 @@ def transfer_energy(
     )
 
 
+def write_energy(rows: float, columns: float, *, t_pulse: float, table: CostTable) -> Energy:
+    """Return the energy of writing so many rows, each in one slot in which its line is on.
+
+    columns: of a row, which fire in p of the slots.
+
+    pulses = rows · (1 + p · columns) · E_pulse
+    arrays = rows · p · columns · P · t_pulse
+    """
+    fired = rows * table.pulse_density * columns
+    return Energy(
+        arrays=fired * table.crosspoint_power * t_pulse,
+        pulses=(rows + fired) * table.pulse_energy,
+    )
+
+
 def digital_energy(operations: Operations, table: CostTable) -> Energy:
     """Return the energy of digital operations."""
     return Energy(

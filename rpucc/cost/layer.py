@@ -18,6 +18,7 @@ from rpucc.cost.energy import (
     read_energy,
     transfer_energy,
     update_energy,
+    write_energy,
 )
 from rpucc.cost.timing import Cycle, Pace
 from rpucc.cost.traffic import incoming, partial_sums
@@ -41,6 +42,9 @@ class CycleCost:
     transfers: float
     """Columns of a fast array that are read and pulsed into a slow one, in the update cycle; all
     tiles take theirs at once. Where minibatches are counted, of minibatches of one sample."""
+    writes: float
+    """Rows that are written with whole steps of a digital sum, in the update cycle; all tiles write
+    theirs at once. Of minibatches of one sample."""
     rereads: float
     """Expected re-reads beyond them."""
     seconds: float
@@ -146,6 +150,7 @@ class LayerCoster:
             cycle=cycle,
             count=count,
             transfers=0.0,
+            writes=0.0,
             rereads=rereads,
             seconds=sum(self.pace.seconds(cycle, each) for each in counts),
             dac_conversions=repeated * inputs if periphery.dac_bits else 0.0,
@@ -174,10 +179,16 @@ class LayerCoster:
             energy += transfer_energy(
                 columns, one, bl=found.bl, t_pulse=pace.t_pulse, table=self.table
             )
+        writes = pace.writes
+        if writes is not None and writes.pulsed:
+            energy += write_energy(
+                writes.lines * copies, writes.columns, t_pulse=pace.t_pulse, table=self.table
+            )
         return CycleCost(
             cycle="update",
             count=count,
             transfers=transfers,
+            writes=0.0 if writes is None else writes.rows,
             rereads=0.0,
             seconds=sum(pace.seconds("update", each) for each in counts),
             dac_conversions=columns * one.columns if periphery.dac_bits else 0.0,
@@ -205,6 +216,7 @@ def _together(one: CycleCost, other: CycleCost) -> CycleCost:
         cycle=one.cycle,
         count=one.count + other.count,
         transfers=one.transfers + other.transfers,
+        writes=one.writes + other.writes,
         rereads=one.rereads + other.rereads,
         seconds=one.seconds + other.seconds,
         dac_conversions=one.dac_conversions + other.dac_conversions,

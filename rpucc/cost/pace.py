@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from rpucc.cost.timing import Pace
 from rpucc.cost.transfers import transfers_of
+from rpucc.cost.writes import writes_of
 from rpucc.layers import ARRAY_KIND, LR_SCALE, AnalogLayer
 from rpucc.node_attributes import Value, carried
 from rpucc.target.sections import Update
@@ -24,15 +25,18 @@ def pace_of(layer: AnalogLayer, target: Target) -> Pace:
     """Return how fast a layer's arrays work. Raises ValueError where the array kind is unknown."""
     kind = kind_of(layer.first, target)
     again = target.cost.expected_rereads
+    update = layer.updates[0] if layer.updates else None
+    writes = None if update is None else writes_of(update)
     return Pace(
         t_read=kind.t_read,
         t_pulse=kind.t_pulse,
-        bl=layer.updates[0].attributes.get_int("bl", 0) if layer.updates else 0,
+        bl=0 if update is None or writes is not None else update.attributes.get_int("bl", 0),
         rereads_forward=again if is_bound_managed(layer.forward) else 0.0,
         rereads_backward=again if is_bound_managed(layer.backward) else 0.0,
         replicas=layer.replicas,
         shared_updates=layer.learners == 1,
-        transfers=transfers_of(layer.updates[0]) if layer.updates else None,
+        transfers=None if update is None else transfers_of(update),
+        writes=writes,
     )
 
 

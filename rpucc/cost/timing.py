@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rpucc.cost.transfers import Transfers
+from rpucc.cost.writes import Writes
 
 Cycle = Literal["forward", "backward", "update"]
 
@@ -29,7 +30,7 @@ class Pace:
     t_pulse: float = 0.0
     """Seconds a pulse slot."""
     bl: int = 0
-    """Pulse slots an update; 0 where updates are exact and take no pulses."""
+    """Pulse slots an update; 0 where updates are exact or digital and take no pulses."""
     rereads_forward: float = 0.0
     """Mean number of times that bound management repeats a forward read."""
     rereads_backward: float = 0.0
@@ -39,6 +40,8 @@ class Pace:
     """Every copy does all updates, so that copies stay equal; else each does those of its reads."""
     transfers: Transfers | None = None
     """Of cells in which a fast array goes over to a slow one."""
+    writes: Writes | None = None
+    """Of cells whose gradients are summed digitally and sent row by row."""
 
     def rereads(self, cycle: Cycle) -> float:
         """Return the mean number of repetitions of a read in `cycle`."""
@@ -50,13 +53,15 @@ class Pace:
             read cycles: ceil(count / replicas) · t_read · (1 + rereads)
             update:      count · BL · t_pulse, or ceil(count / replicas) of them
             transfers:   transfers · columns · (t_read + their BL · t_pulse), in the update cycle
+            writes:      rows · t_pulse, in the update cycle: one slot a row
 
         A grid waits for its slowest tile; the mean of the re-reads of one tile is what counts here.
         """
         share = -(-count // self.replicas)
         if cycle == "update":
             updates = count if self.shared_updates else share
-            return updates * self.bl * self.t_pulse + self.transfer_seconds(updates)
+            written = self.t_pulse * self.writes.rows if self.writes and self.writes.pulsed else 0.0
+            return updates * self.bl * self.t_pulse + self.transfer_seconds(updates) + written
         return share * self.t_read * (1 + self.rereads(cycle))
 
     def transfer_seconds(self, updates: int) -> float:

@@ -5,16 +5,18 @@ Not for Update itself, nor for what the ops compute: that is in each cell's file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rpucc.cells import CELLS, COUNT, Cell
 from rpucc.cells.base import CELL
-from rpucc.cost.operations import Node, Operations
+from rpucc.cost.operations import Node, Operations, Rule
 from rpucc.cost.transfers import transfers_of
-from rpucc.node_attributes import carried, cuts
+from rpucc.cost.writes import writes_of
+from rpucc.node_attributes import Attribute, carried, cuts
 from rpucc.op_shapes import Attributes, Shape, agree
 from rpucc.op_spec import ABSENT_TILES, CUTS, GROUPS, OpSpec
 from rpucc.opset.update import UPDATE
+from rpucc.target.values import Allowed, is_number
 
 GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS, ABSENT_TILES)
 
@@ -30,7 +32,12 @@ def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
     return [*found, *(list(state) for state in inputs[4:])]
 
 
-def work(node: Node) -> Operations:
+def _step(name: str) -> Attribute:
+    allowed = Allowed("a number above 0, at most 1e6", lambda v: is_number(v, 0, 1e6) and v > 0)
+    return Attribute(name, "FLOAT", allowed, 1e-3, "what a pulse of an ideal device does")
+
+
+def transferred(node: Node) -> Operations:
     """What Update's does, and one multiplication for each value that a transfer reads."""
     found = transfers_of(node.node)
     assert found is not None
@@ -39,6 +46,22 @@ def work(node: Node) -> Operations:
     each = found.everywhere * node.dim(0, 0) - found.absent_values
     values = found.of(updates) * each
     return UPDATE.work(node) + Operations(multiplies=values)
+
+
+def accumulated(node: Node) -> Operations:
+    """Outer products of lr d and x, added up, and what is compared with a step to be sent."""
+    found = writes_of(node.node)
+    assert found is not None
+    vectors = node.input(1) / node.dim(1, -1) / node.node.attributes.get_int("groups", 1)
+    weights = node.dim(0, 0) * node.dim(0, 1) - found.absent_values
+    products = Operations(adds=weights, multiplies=weights) * vectors
+    return products + Operations(adds=found.values, multiplies=node.input(2))
+
+
+WORK: Mapping[str, Rule] = {"transferred": transferred, "accumulated": accumulated}
+"""Kind of a cell -> what counts the digital operations of its op."""
+READS: Mapping[str, tuple[str, ...]] = {"transferred": ("Read",)}
+"""Kind of a cell -> the op whose keys its own carries, too: what stands behind an array."""
 
 
 def spec_of(cell: type[Cell]) -> OpSpec:
@@ -50,12 +73,12 @@ def spec_of(cell: type[Cell]) -> OpSpec:
         "reads.",
         inputs=(*UPDATE.inputs, *state),
         outputs=(*UPDATE.outputs, *(f"{name}2" for name in state)),
-        own=(*GRID, *(each.attribute for each in carried(cell, CELL))),
-        carries=("Update", "Read"),
+        own=(*GRID, *(each.attribute for each in carried(cell, CELL)), *map(_step, cell.steps)),
+        carries=("Update", *READS.get(cell.kind, ())),
         body=cell.body,
         shapes=shapes,
         integers=(COUNT,),
-        work=work,
+        work=WORK[cell.kind],
         matrix="update",
     )
 

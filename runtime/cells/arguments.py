@@ -60,6 +60,19 @@ class Link(NamedTuple):
     """Where its devices are reset to."""
 
 
+class Sending(NamedTuple):
+    """Which whole steps of a digital sum are sent to devices (`accumulated_template.py.txt`)."""
+
+    event: int
+    """How often rows were sent before."""
+    rows: int
+    """Of each tile, in turn; 0: all."""
+    epsilon: np.float32
+    """What makes a step."""
+    most: np.float32
+    """Steps of a device at once."""
+
+
 class TransferRead(NamedTuple):
     """What stands behind an array when a column is read."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
+from rpucc.runtime import aligned
 from rpucc.runtime.array import Array
 from rpucc.runtime.calibration import zero_shift
 from rpucc.runtime.fabrication import fabricate
@@ -57,6 +58,9 @@ def make_cells(
     buffers: dict[str, NDArray[Any]] = {}
     if COUNT in cell.state and training:
         buffers[COUNT] = np.zeros((), np.int64)
+    for name in cell.buffers if training else ():
+        buffers[name] = aligned.empty(layout.shape, np.float32)
+        buffers[name][...] = 0
     return Array(layer, layout, planes, cell.gains, buffers)
 
 

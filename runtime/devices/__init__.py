@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 _MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 
+UNKNOWN_STEP = 1e-3
+"""What a pulse is taken to do of which nothing is known: the default of all models."""
+
 __all__ = [
     "DEVICES",
     "Device",
     "device_of",
     "device_problems",
+    "granularity",
     "make_device",
     "weight_bounds",
 ]
@@ -93,6 +97,18 @@ def weight_bounds(policy: LayerPolicy) -> tuple[float, float]:
         given = section.parameters
         return _number(given, "w_min", -math.inf), _number(given, "w_max", math.inf)
     return device_of(policy, plane=plane).mean_range(zero_shifted=policy.calibration.zero_shift)
+
+
+def granularity(policy: LayerPolicy, plane: str) -> float:
+    """What a pulse does on average to the devices of a plane of a layer's cells.
+
+    A model of a user's own is not imported for it: what counts is the parameter dw_min that the
+    target itself gives it, and 0.001 without one.
+    """
+    section = policy.plane_devices[plane]
+    if section.model not in DEVICES:
+        return _number(section.parameters, "dw_min", UNKNOWN_STEP)
+    return device_of(policy, plane=plane).granularity
 
 
 def _number(given: Mapping[str, ParameterValue], key: str, default: float) -> float:

@@ -6,6 +6,7 @@ Templates are filled in here; how modules are made of them: `rpucc.runtime.kerne
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -58,6 +59,12 @@ def compile_move(device: Device) -> Callable[..., None]:
 def compile_pulse_counts(device: Device) -> Callable[..., int]:
     """The compiled `pulse_counts` kernel (see the template for its arguments) of a device model."""
     return _compiled("pulse_counts", device, device.cycle_noise)
+
+
+def compile_pulse_listed(device: Device) -> Callable[..., None]:
+    """The compiled `pulse_listed` kernel of that template: whole pulses of devices in a list."""
+    listed: Callable[..., None] = sys.modules[compile_pulse_counts(device).__module__].pulse_listed
+    return listed
 
 
 def _compiled(kernel: str, device: Device, cycle_noise: bool) -> Callable[..., Any]:

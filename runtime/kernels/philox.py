@@ -12,6 +12,8 @@ from rpucc.runtime.scalars import philox as scalars
 from rpucc.runtime.scalars.philox import (
     ASSIGN,
     AUGMENT,
+    BIN_ERROR,
+    BIN_INPUT,
     CALIBRATE,
     DAC_ROUNDING,
     DIFFUSION,
@@ -47,6 +49,8 @@ from rpucc.runtime.scalars.philox import (
 __all__ = [
     "ASSIGN",
     "AUGMENT",
+    "BIN_ERROR",
+    "BIN_INPUT",
     "CALIBRATE",
     "DAC_ROUNDING",
     "DIFFUSION",

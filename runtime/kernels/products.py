@@ -73,6 +73,25 @@ def subtract_span(r0, r1, W, blas, X, D, lr, policy, tiles, where, span, scratch
 
 
 @kernel
+def add_outers(r0, r1, blas, sums, X, D, lr, piece):
+    """Rows r0 .. r1 - 1 of sums [G·R, C] += lr * Dᵀ X of their group, X [G, M, C] and D [G, M, R].
+
+    A product's last bit depends on how many rows it has: they are taken in pieces of so many from
+    the first row of their group on, and r0 is where one begins.
+    """
+    rows = D.shape[2]
+    r = r0
+    while r < r1:
+        group = r // rows
+        base = group * rows
+        end = min(r1, base + rows, base + ((r - base) // piece + 1) * piece)
+        subtract_outer(
+            r - base, end - base, blas, sums[base : base + rows], X[group], D[group], -lr
+        )
+        r = end
+
+
+@kernel
 def add_plane(visible, W, gain, more):
     """Let visible [R, C] be gain * W, or add that to it where there is `more` in it already."""
     out, plane = visible.reshape(-1), W.reshape(-1)

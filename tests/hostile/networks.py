@@ -70,6 +70,17 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         ),
         {},
     ),
+    "mixed precision": (
+        "sparse",
+        "rpu-managed",
+        (
+            "cell.model=mixed-precision",
+            "cell.transfer_every=2",
+            "cell.transfer_rows=2",
+            "layer.fc.update.mask=zeros",
+        ),
+        {},
+    ),
     "reference": ("dense", "soft-bounds", ("cell.model=reference",), {}),
     "masked": ("sparse", "rpu-managed", ("update.mask=zeros", "array.rows=3", "array.cols=5"), {}),
     "masked tiki-taka": (

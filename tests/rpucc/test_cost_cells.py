@@ -11,6 +11,7 @@ import rpucc
 from rpucc.cost.layer import CycleCost
 from rpucc.cost.timing import Pace
 from rpucc.cost.transfers import Transfers
+from rpucc.cost.writes import Writes
 from rpucc.opset import OPS
 from rpucc.program import Program
 from rpucc.report.text.cost import details, summary
@@ -125,6 +126,57 @@ def test_a_read_drives_all_planes_that_it_sees(cell: str, planes: int) -> None:
     assert len(layer.planes) == layer.tiles == layer.arrays == planes
     assert layer.devices == planes * layer.weights
     assert layer.utilisation == pytest.approx(one.plan.layers[1].utilisation)
+
+
+MIXED = "cell.model=mixed-precision"
+
+
+def test_mixed_precision_is_as_published() -> None:
+    """Spec C.9, AGAD table 1: 2N² + N operations a vector, N rows of a pulse a minibatch of 100.
+
+    N = 512: 3024.5 ns at 0.175 TFLOPS and 5 ns a pulse; the comparison of each sum with a step,
+    once a minibatch, is left out there.
+    """
+    writes = Writes(rows=512 / 100, lines=512 / 100, columns=512, pulsed=True, absent_values=0)
+    pace = Pace(t_read=40e-9, t_pulse=5e-9, writes=writes)
+    operations = 2 * 512**2 + 512
+    seconds = pace.seconds("update", 1) + operations / 0.175e12
+    assert seconds == pytest.approx(3024.5e-9, abs=0.05e-9)
+    each = {work.op: work for work in lenet(MIXED, "cell.transfer_every=100").cost.digital}
+    found = each["MixedPrecisionUpdate"].operations
+    sizes = [(16, 26, 576), (32, 401, 64), (128, 513, 1), (10, 129, 1)]
+    products = sum(2 * r * c * p + r * p for r, c, p in sizes)
+    compared = sum(r * c for r, c, _ in sizes) / 100
+    assert found.total == pytest.approx(products + compared)
+
+
+def test_rows_are_written_one_after_the_other() -> None:
+    """conv2 is 32 × 401: 8 of its rows with each second minibatch, in one slot each."""
+    program = lenet(MIXED, "cell.transfer_rows=8", "cell.transfer_every=2")
+    found, kind, table = update(program), program.target.arrays[0], program.target.cost
+    assert (found.writes, found.transfers) == (4, 0)
+    assert found.seconds == pytest.approx(4 * kind.t_pulse)
+    fired = 4 * table.pulse_density * 401
+    assert found.energy.pulses == pytest.approx((4 + fired) * table.pulse_energy)
+    current = fired * table.crosspoint_power * kind.t_pulse
+    assert found.energy.arrays == pytest.approx(current)
+    cut = ("layer.conv2.mapping.col_cuts=[0, 200, 401]", "layer.conv2.mapping.row_cuts=[0, 10, 32]")
+    parts = update(lenet(MIXED, "cell.transfer_every=2", *cut))
+    assert parts.seconds == pytest.approx(11 * kind.t_pulse)  # all tiles at once
+    assert parts.energy.pulses == pytest.approx(
+        (32 + 16 * table.pulse_density * 401) * table.pulse_energy
+    )
+    exact = update(lenet(MIXED, "update.pulsed=false"))
+    assert exact.seconds == exact.energy.pulses == 0
+
+
+def test_what_is_said_of_rows_that_are_written() -> None:
+    program = lenet(MIXED, "cell.transfer_every=2")
+    shown = Console(width=120, record=True, file=StringIO())
+    shown.print(summary(program.cost), details(program.cost))
+    text = " ".join(shown.export_text().split())
+    assert "written 93 rows of whole steps of digital sums, with minibatches of one" in text
+    assert "update 64 16" in text
 
 
 def test_what_is_said_of_transfers() -> None:

@@ -110,7 +110,7 @@ START = (
     "layer.conv1.mapping.replicas=4", "layer.conv1.mapping.replica_updates=shared",
     "layer.conv2.management.bound_mode=worst-case", "layer.conv2.mapping.weight_scaling=0.1",
     "batch_norm.policy=fold", "layer.fc2.update.feedback=random",
-    "layer.fc1.cell.model=tiki-taka",
+    "layer.fc1.cell.model=tiki-taka", "layer.fc2.cell.model=mixed-precision",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
 """A target on which as many keys as possible have an effect."""
@@ -146,6 +146,7 @@ def keys_of_a_target() -> Iterator[tuple[str, str, Any]]:
             cell = start.for_layer("fc1").cell
             yield from _keys_of("layer.fc1.cell", cell.settings)
             yield from _keys_of_devices("layer.fc1.cell.fast", start.device)
+            yield from _keys_of("layer.fc2.cell", start.for_layer("fc2").cell.settings)
         elif isinstance(section, Section):
             yield from _keys_of(name, section)
 

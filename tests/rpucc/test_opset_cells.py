@@ -42,6 +42,54 @@ def tiki_taka(
     return S + how["gamma"] * A, A, count
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("count", [0, 3])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"granularity": 0.25, "transfer_every": 2},
+        {"transfer_rows": 1, "transfer_bl": 2},
+        {"transfer_rows": 5, "transfer_every": 4},
+    ],
+    ids=["all", "own step", "cut", "rows"],
+)
+def test_mixed_precision_is_a_loop(groups: int, count: int, keys: dict[str, float]) -> None:
+    how = {"transfer_every": 1, "transfer_rows": 0, "transfer_bl": 0, "granularity": 0.0, **keys}
+    attributes = ", ".join(f"{key} = {value}" for key, value in how.items())
+    rows, height = (0, 2, R), groups * R
+    model = build(
+        f"(float[{height},{C}] W, float[N,{groups},{P},{C}] x, float[N,{groups},{P},{R}] d, "
+        f"float lr, float[{height},{C}] chi, int64 count) => "
+        f"(float[{height},{C}] W2, float[{height},{C}] chi2, int64 count2) {{"
+        f"W2, chi2, count2 = rpu.MixedPrecisionUpdate <row_cuts = {list(rows)}, col_cuts = "
+        f"{list(CUTS)}, groups = {groups}, pulsed = 0, bl = 0, {attributes}, slow_step = 0.125> "
+        "(W, x, d, lr, chi, count) }"
+    )
+    W, chi = normal(height, C, seed=1), normal(height, C, seed=2)
+    x, d = normal(N, groups, P, C, seed=3), normal(N, groups, P, R, seed=4)
+    found = run(model, W, x, d, np.array(0.5, np.float32), chi, np.array(count))
+    total = chi.astype(float) + 0.5 * np.einsum(
+        "ngpr,ngpc->grc", d.astype(float), x.astype(float)
+    ).reshape(chi.shape)
+    count += 1
+    expected = W.astype(float)
+    event, rest = divmod(count, int(how["transfer_every"]))
+    for r in range(height if rest == 0 else 0):
+        first, last = next(ends for ends in pairwise(rows) if ends[0] <= r % R < ends[1])
+        taken = min(int(how["transfer_rows"]) or last - first, last - first)
+        if (r % R - first - (event - 1) * taken) % (last - first) < taken:
+            most, step = how["transfer_bl"] or np.inf, how["granularity"] or 0.125
+            steps = np.clip(np.trunc(total[r] / step), -most, most)
+            total[r] -= steps * step
+            expected[r] -= steps * step
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(found[1], total, rtol=0, atol=2e-6)
+    assert int(found[2]) == count
+    moved = np.mean(found[0] != W)
+    assert moved == 0 if rest else moved > 0.2
+
+
 BASE = {
     "fast_lr": 0.5, "transfer_lr": 2.0, "transfer_every": 2, "transfer_by_minibatch": 0,
     "transfer_columns": 1, "transfer_bl": 31, "reset_fast": 0, "gamma": 0.0,

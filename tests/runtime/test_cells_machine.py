@@ -28,6 +28,10 @@ from ..hostile.networks import network
 Array = np.ndarray[Any, np.dtype[Any]]
 
 TIKI = ("cell.model=tiki-taka", "calibration.pairs=50", "cell.transfer_lr=5")
+MIXED = (
+    "cell.model=mixed-precision", "cell.transfer_every=4", "cell.transfer_rows=2",
+    "cell.n_x_bins=16", "cell.granularity=0.002",
+)  # fmt: skip
 VECTORS = (*TIKI, "cell.transfer_by_minibatch=false", "cell.transfer_every=3")
 
 
@@ -70,6 +74,7 @@ CELLS_AND_KEYS = {
     "tiki-taka seen": ("cell.gamma=0.5",),
     "tiki-taka unshifted": ("cell.shift_fast=false", "calibration.zero_shift=true"),
     "reference": ("calibration.zero_shift=true",),
+    "mixed-precision": ("calibration.zero_shift=true",),
     "plain": ("calibration.zero_shift=true",),
 }
 
@@ -93,7 +98,7 @@ def test_state_bytes_are_those_of_the_machine(
     found = machine.bytes_per_weight * machine.weights - ranges
     assert state_bytes(program) == pytest.approx(found)
     each = bytes_per_weight(program.target.for_layer("c"), training=training)
-    counts = 8 * len(machine.arrays) * (model == "tiki-taka" and training)
+    counts = 8 * len(machine.arrays) * (model in ("tiki-taka", "mixed-precision") and training)
     assert each is not None
     assert state_bytes(program) == each * machine.weights + counts
 
@@ -175,7 +180,7 @@ def trained(overrides: tuple[str, ...], threads: int = 1, **how: Any) -> Machine
     return machine
 
 
-@pytest.mark.parametrize("overrides", [TIKI, VECTORS, (*VECTORS, "cell.gamma=0.5")])
+@pytest.mark.parametrize("overrides", [TIKI, VECTORS, (*VECTORS, "cell.gamma=0.5"), MIXED])
 def test_a_checkpoint_in_mid_period_goes_on_bit_for_bit(
     overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -183,13 +188,15 @@ def test_a_checkpoint_in_mid_period_goes_on_bit_for_bit(
     overrides = (*overrides, *(("cell.transfer_every=4",) if overrides is TIKI else ()))
     whole = trained(overrides, epochs=2)
     half = trained(overrides, epochs=1)
-    assert int(half.state()["c.W.count"]) % (4 if len(overrides) == 4 else 3)
+    period = 4 if "cell.transfer_every=4" in overrides else 3
+    assert int(half.state()["c.W.count"]) % period
     half.save(tmp_path / "half.safetensors")
     again = Machine.load(tmp_path / "half.safetensors", half.program)
     for name, array in half.state().items():
         np.testing.assert_array_equal(again.state()[name], array)
     Trainer(again).fit(data(), epochs=2, batch_size=3, lr=0.05)
-    assert whole.state().keys() >= {"c.W", "c.W.fast", "c.W.count"}
+    other = "c.W.chi" if MIXED[0] in overrides else "c.W.fast"
+    assert whole.state().keys() >= {"c.W", other, "c.W.count"}
     for name, array in whole.state().items():
         np.testing.assert_array_equal(again.state()[name], array, name)
 
@@ -230,6 +237,18 @@ def test_few_pulses_on_the_slow_array_are_no_verdict() -> None:
     assert conv.moved > 0.05
     machine.history = [{**record, "pulses": 0} for record in machine.history]
     assert "still" not in [cause.kind for cause in verdict(machine, data()).causes]
+
+
+def test_a_digital_sum_has_no_gain_of_pulses() -> None:
+    """Whatever the rate, whole steps are sent: BL and dw_min say nothing of it."""
+    from rpucc.runtime.layer_figures import layer_figures
+    from rpucc.runtime.step_sizes import step_sizes
+
+    machine = trained(MIXED, epochs=1)
+    for figures in layer_figures(machine, 0.05):
+        assert (figures.gain, figures.direct) == (0, False)
+        assert figures.shift == "calibration.zero_shift=true"
+    assert step_sizes(machine, data(), 0.05, 3) == []
 
 
 def test_an_unshifted_fast_array_is_named_with_its_own_key() -> None:

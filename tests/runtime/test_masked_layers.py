@@ -60,6 +60,11 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         "conv",
         ("device.model=soft-bounds", *TIKI, "update.pulsed=mean", *TILES),
     ),
+    "mixed precision": ("conv", ("cell.model=mixed-precision", *TILES)),
+    "mixed precision exact": (
+        "grouped",
+        ("cell.model=mixed-precision", "cell.granularity=1e-3", "update.pulsed=false"),
+    ),
     "long trains": ("conv", ("update.bl=40",)),
 }
 """Network and overrides of rpu-managed."""

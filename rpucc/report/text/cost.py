@@ -54,6 +54,9 @@ def _lines(cost: NetworkCost, measured_rereads: float | None) -> Iterator[tuple[
     if columns:
         text = f"{columns:.4g} columns read and pulsed into slow arrays, with minibatches of one"
         yield "transfers", text
+    rows = sum(each.writes for layer in cost.layers for each in layer.cycles)
+    if rows:
+        yield "written", f"{rows:.4g} rows of whole steps of digital sums, with minibatches of one"
     for i, text in enumerate(MODELLED):
         yield ("modelled" if i == 0 else ""), text
     for i, text in enumerate(NOT_MODELLED):
@@ -128,8 +131,8 @@ def _cycles(cost: NetworkCost) -> Iterator[tuple[str, CycleCost]]:
 
 def layer_table(cost: NetworkCost) -> Table:
     """Return what each layer does in each cycle, and for how long."""
-    transfers = any(each.transfers for layer in cost.layers for each in layer.cycles)
-    more = ["transfers"] if transfers else []
+    all_cycles = [each for layer in cost.layers for each in layer.cycles]
+    more = [key for key in ("transfers", "writes") if any(getattr(c, key) for c in all_cycles)]
     headings = ["layer", "cycle", "reads or\nupdates", *more, "array\ntime", "DAC", "ADC", "moved"]
     table = new_table(*headings, numeric=range(2, len(headings)))
     for name, each in _cycles(cost):
@@ -137,7 +140,7 @@ def layer_table(cost: NetworkCost) -> Table:
             name,
             each.cycle,
             units.count(each.count),
-            *([f"{each.transfers:.4g}" if each.transfers else units.NONE] if transfers else []),
+            *(f"{value:.4g}" if (value := getattr(each, key)) else units.NONE for key in more),
             units.seconds(each.seconds),
             units.large(each.dac_conversions) if each.dac_conversions else units.NONE,
             units.large(each.adc_conversions) if each.adc_conversions else units.NONE,
