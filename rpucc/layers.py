@@ -15,7 +15,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rpucc.cells import CELLS
+from rpucc.cells import UPDATE_OPS, Cell
+from rpucc.cells.base import CELL
+from rpucc.node_attributes import carried
 
 LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """The ONNX ops that are layers: with constant weights, what can live on arrays."""
@@ -35,7 +37,7 @@ FIRST_STATE = 4
 MASKED = "Masked"
 """What the name of an update op begins with that has a mask as its last input."""
 
-PLAIN_UPDATES = tuple(dict.fromkeys(cell.op for cell in CELLS.values()))
+PLAIN_UPDATES = tuple(UPDATE_OPS)
 """Update, and the update ops of cells with a state of their own."""
 
 UPDATES = (*PLAIN_UPDATES, *(f"{MASKED}{op}" for op in PLAIN_UPDATES))
@@ -195,9 +197,8 @@ class AnalogLayer:
         if not states:
             return {}
         op = self.updates[0].op_type.removeprefix(MASKED)
-        cell = next(cell for cell in CELLS.values() if cell.op == op)
         names = (value.name if value is not None else None for value in states)
-        return dict(zip(cell.model_construct().state, map(str, names), strict=True))
+        return dict(zip(UPDATE_OPS[op].state, map(str, names), strict=True))
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -288,6 +289,14 @@ def states_of(update: ir.Node) -> Sequence[ir.Value | None]:
     """Return the inputs of an update that are the state of its cells."""
     end = len(update.inputs) - update.op_type.startswith(MASKED)
     return update.inputs[FIRST_STATE:end]
+
+
+def settings_of(update: ir.Node) -> Cell:
+    """Return the cell that an update op is of, with the settings that the node carries."""
+    kind = UPDATE_OPS[update.op_type.removeprefix(MASKED)]
+    cell = type(kind)
+    keys = {each.key: each.of_node(update) for each in carried(cell, CELL)}
+    return cell(**{key: getattr(kind, key) for key in kind.model_fields_set}, **keys)
 
 
 def weight_scale(read: ir.Node) -> NDArray[np.float32] | None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from rpucc.cells import CELLS, Cell
 from rpucc.cells.base import CELL
-from rpucc.layers import MASKED, UPDATES, cycle_of
+from rpucc.layers import UPDATES, cycle_of
 from rpucc.node_attributes import Value, carried
 from rpucc.opset import OPS
 from rpucc.target.keys import Section
@@ -47,13 +46,6 @@ def stamp_of(policy: LayerPolicy, node: ir.Node) -> Stamp:
         keys = carried(type(cell), CELL)
         stamp |= {each.attribute.name: each.of_section(cell) for each in keys}
     return stamp
-
-
-def settings_of(update: ir.Node) -> Cell:
-    """Return the cell that an update op is of, with the settings that the node carries."""
-    op = update.op_type.removeprefix(MASKED)
-    cell = next(cell for cell in CELLS.values() if cell.op == op)
-    return cell(**{each.key: each.of_node(update) for each in carried(cell, CELL)})
 
 
 def is_to_be_bounded(policy: LayerPolicy, read: ir.Node) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rpucc.cells import CELLS
+from rpucc.cells import UPDATE_OPS
 from rpucc.layers import MASKED
 from rpucc.runtime.backend import Backend
 from rpucc.runtime.chains import FoldChain, Head, ReadChain, Slope, Turn, UnrollChain
@@ -38,8 +38,8 @@ CPU = Backend(
         "AppendOne": build_append_one,
         "Assign": build_assign,
         "Collect": build_collect,
-        **{cell.op: UPDATES[cell.kind] for cell in CELLS.values()},
-        **{f"{MASKED}{cell.op}": UPDATES[cell.kind] for cell in CELLS.values()},
+        **{op: UPDATES[cell.kind] for op, cell in UPDATE_OPS.items()},
+        **{f"{MASKED}{op}": UPDATES[cell.kind] for op, cell in UPDATE_OPS.items()},
         "BatchNorm": build_batch_norm,
         "BatchNormGradient": build_batch_norm_gradient,
         "Drop": build_drop,

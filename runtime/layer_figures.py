@@ -149,7 +149,7 @@ def _shift(cell: Cell, plane: Plane, *, direct: bool) -> str:
     """Return the setting that would zero-shift a plane that learns; "" where none does."""
     if plane.reference is not None or type(plane.device).shifted is Device.shifted:
         return ""
-    return "calibration.zero_shift=true" if direct else f"cell.shift_{cell.pulsed}=true"
+    return "calibration.zero_shift=true" if direct else f"cell.{cell.shift_key}=true"
 
 
 def _blocks(plane: Plane) -> Iterator[tuple[slice, FloatArray, FloatArray]]:

@@ -14,8 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.errors import RpuccError
-from rpucc.layers import UPDATES, weight_of
-from rpucc.stamps import settings_of
+from rpucc.layers import UPDATES, settings_of, weight_of
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
@@ -105,11 +104,11 @@ def update_reaches(layer: str, array: Array, node: ir.Node) -> list[Reach]:
 
 
 def _cell_reaches(layer: str, array: Array, bl: int, cell: Transferred) -> list[Reach]:
-    slow, fast = (array.planes[name] for name in cell.planes)
-    scales = {"fast_lr": (fast, bl, " (fast)"), "transfer_lr": (slow, cell.transfer_bl, " (slow)")}
+    slow = [(link.slow, cell.transfer_bl, link.rate, "transfer_lr") for link in cell.links]
+    fast = (cell.pulsed, bl, cell.fast_lr, "fast_lr")
     return [
-        update_reach(layer, plane, slots, of=of).times(getattr(cell, key), key)
-        for key, (plane, slots, of) in scales.items()
+        update_reach(layer, array.planes[name], slots, of=f" ({name})").times(scale, key)
+        for name, slots, scale, key in (fast, *(slow if cell.scaled else ()))
     ]
 
 

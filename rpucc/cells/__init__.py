@@ -7,6 +7,6 @@ and its attributes follow from its class.
 from __future__ import annotations
 
 from rpucc.cells.base import COUNT, Cell
-from rpucc.cells.models import CELLS
+from rpucc.cells.models import CELLS, UPDATE_OPS
 
-__all__ = ["CELLS", "COUNT", "Cell"]
+__all__ = ["CELLS", "COUNT", "UPDATE_OPS", "Cell"]

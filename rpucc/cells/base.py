@@ -17,7 +17,7 @@ class Cell(Section):
     """What a weight is made of, with the settings of one layer.
 
     Subclasses set `model`, `summary`, `planes` and, where several planes learn, `op`, `body` and
-    `transfer`.
+    `transfer`: each for the class, or as a property where it depends on a key.
     """
 
     model: ClassVar[str]
@@ -25,19 +25,32 @@ class Cell(Section):
     source: ClassVar[str] = ""
     """The paper that it is from."""
 
-    planes: ClassVar[tuple[str, ...]]
-    """Their names; the first is the one that initial weights are programmed to, the others start
-    at zero. Each takes the devices of `[cell.<name>]` where there are some, else `[device]`."""
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Their names.
+
+        The first is the one that initial weights are programmed to, the others start at zero. Each
+        takes the devices of `[cell.<name>]` where there are some, else `[device]`.
+        """
+        raise NotImplementedError
+
+    @property
+    def op(self) -> str:
+        """The rpu op of its update cycle."""
+        return "Update"
+
+    @property
+    def body(self) -> str:
+        """The op's ideal semantics in standard operators, in braces (`rpucc/op_spec.py`).
+
+        From W, x, d, lr and the state to W2 and each state's next value, whose name ends in 2.
+        Empty where the op is Update.
+        """
+        return ""
 
     kind: ClassVar[str] = "pulsed"
     """How it learns: what the runtime builds its update by (`runtime/cpu.py`), and what costs are
     counted by."""
-    op: ClassVar[str] = "Update"
-    """The rpu op of its update cycle."""
-    body: ClassVar[str] = ""
-    """The op's ideal semantics in standard operators, in braces (`rpucc/op_spec.py`): from
-    W, x, d, lr and the state to W2 and each state's next value, whose name ends in 2. Empty where
-    the op is Update."""
     pulsed: ClassVar[str]
     """The plane that the pulses of x and d go to; "" where they go to none."""
     buffers: ClassVar[tuple[str, ...]] = ()
@@ -64,6 +77,9 @@ class Cell(Section):
         """The planes that always count from their devices' symmetry points."""
         return ()
 
+    shift_key: ClassVar[str] = ""
+    """The key that says whether these are zero-shifted."""
+
     @property
     def state(self) -> tuple[str, ...]:
         """What an update changes besides the weights that a read sees: further inputs of its op.
@@ -71,6 +87,16 @@ class Cell(Section):
         The names of planes and buffers, and COUNT.
         """
         return ()
+
+    @classmethod
+    def variants(cls) -> tuple[Cell, ...]:
+        """One for each op that cells of the model have, with those keys set that it depends on."""
+        return (cls.model_construct(),)
+
+    @classmethod
+    def all_planes(cls) -> tuple[str, ...]:
+        """The names of all planes that it may have, whatever its keys say."""
+        return tuple(dict.fromkeys(plane for variant in cls.variants() for plane in variant.planes))
 
     def arrays(self, *, training: bool) -> tuple[str, ...]:
         """The planes that have arrays of their own: without training, those that a read sees."""

@@ -1,9 +1,10 @@
-"""The table of cells."""
+"""The table of cells, and that of their update ops."""
 
 from __future__ import annotations
 
 from rpucc.cells.base import Cell
 from rpucc.cells.mixed_precision import MixedPrecision
+from rpucc.cells.multi_tile import MultiTile
 from rpucc.cells.plain import Plain
 from rpucc.cells.reference import Reference
 from rpucc.cells.residual import Residual
@@ -15,6 +16,13 @@ _MODELS = (
     TikiTaka,
     Residual,
     MixedPrecision,
+    MultiTile,
 )
 CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in _MODELS}
 """Every model by its name."""
+
+UPDATE_OPS: dict[str, Cell] = {}
+"""Update op -> the cell that it is of, with the keys that follow from the op alone; of several the
+first."""
+for _variant in (variant for cell in _MODELS for variant in cell.variants()):
+    UPDATE_OPS.setdefault(_variant.op, _variant)

@@ -53,11 +53,8 @@ class PlanelessCellTable(ModelSection):
     def check(self, where: str, kinds: tuple[str, ...]) -> None:
         """Refuse keys, values and planes that the model does not have."""
         cell = CELLS[self.model]
-        for key in sorted(self.model_fields_set - {"model", "parameters"} - set(cell.planes)):
-            allowed = " and ".join(f"[cell.{name}]" for name in cell.planes) or "no table"
-            raise conflict(f"{where}.{key}", {}, f"{allowed} in a {self.model} cell")
         try:
-            _ = self.settings
+            planes = self.settings.planes
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = str(first["loc"][0])
@@ -67,11 +64,14 @@ class PlanelessCellTable(ModelSection):
             else:
                 allowed = first.get("ctx", {}).get("allowed", first["msg"])
             raise conflict(f"{where}.{key}", first["input"], allowed) from None
+        for key in sorted(self.model_fields_set - {"model", "parameters"} - set(planes)):
+            allowed = " and ".join(f"[cell.{name}]" for name in planes) or "no table"
+            raise conflict(f"{where}.{key}", {}, f"{allowed} in a {self.model} cell")
 
 
 def with_planes(device: type[ModelSection]) -> Callable[[T], T]:
     """Give a table one of devices for each plane that any cell of several has."""
-    several = (cell.planes for cell in CELLS.values() if len(cell.planes) > 1)
+    several = (each for cell in CELLS.values() if len(each := cell.all_planes()) > 1)
     as_above = device.model_validate({})
     fields: dict[str, Any] = {
         plane: (device, Field(as_above, description=f"The devices of the {plane} array."))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rpucc.cells.bodies import TURNS, VECTORS
 from rpucc.cells.transferred import Transferred
 
 
@@ -32,33 +33,9 @@ class TikiTaka(Transferred):
         """
         return rate * value / dw_min
 
-    body: ClassVar[str] = """
-{
-  zero      = Constant <value_int = 0> ()
-  one       = Constant <value_int = 1> ()
-  first     = Constant <value_ints = [0]> ()
-  second    = Constant <value_ints = [1]> ()
-  any       = Constant <value_ints = [-1]> ()
-  end       = Constant <value_ints = [9223372036854775807]> ()
-  many      = Constant <value_int: int = @groups> ()
-  group     = Unsqueeze (many, first)
-  columns   = Shape <start = 1> (W)
-  all_rows  = Shape <end = 1> (W)
-  rows      = Div (all_rows, group)
-  places    = Shape <start = -2, end = -1> (x)
-  x_shape   = Concat <axis = 0> (any, group, places, columns)
-  d_shape   = Concat <axis = 0> (any, group, places, rows)
-  samples_x = Reshape (x, x_shape)
-  samples_d = Reshape (d, d_shape)
-  vectors_x = Transpose <perm = [0, 2, 1, 3]> (samples_x)
-  vectors_d = Transpose <perm = [0, 2, 1, 3]> (samples_d)
-  in_shape  = Concat <axis = 0> (any, group, columns)
-  out_shape = Concat <axis = 0> (any, group, rows)
-  inputs    = Reshape (vectors_x, in_shape)
-  errors    = Reshape (vectors_d, out_shape)
-  by_group  = Concat <axis = 0> (group, rows, columns)
-  weights   = Reshape (W, by_group)
-  A         = Reshape (fast, by_group)
+    body: ClassVar[str] = (
+        VECTORS
+        + """  A         = Reshape (fast, by_group)
 
   gamma     = Constant <value_float: float = @gamma> ()
   share     = CastLike (gamma, W)
@@ -76,29 +53,9 @@ class TikiTaka(Transferred):
   emptied   = CastLike (reset, W)
   by_batch  = Constant <value_int: int = @transfer_by_minibatch> ()
 
-  cut       = Constant <value_ints: ints = @col_cuts> ()
-  starts    = Slice (cut, first, any)
-  ends      = Slice (cut, second, end)
-  widths    = Sub (ends, starts)
-  C         = Squeeze (columns)
-  column    = Range (zero, C, one)
-  column_c  = Unsqueeze (column, one)
-  passed    = GreaterOrEqual (column_c, ends)
-  passed_n  = Cast <to = 7> (passed)
-  segment   = ReduceSum <keepdims = 0> (passed_n, any)
-  start     = Gather (starts, segment)
-  width     = Gather (widths, segment)
-  place     = Sub (column, start)
-
-  taken     = Shape <end = 1> (inputs)
-  M         = Squeeze (taken)
-  number    = Range (zero, M, one)
-  last      = Sub (M, one)
-  is_last   = Equal (number, last)
-  is_last_n = Cast <to = 7> (is_last)
-  by_vector = Sub (one, by_batch)
-  ticks     = Max (is_last_n, by_vector)
-
+"""
+        + TURNS
+        + """
   slow_end, fast_end, count2 = Scan <num_scan_inputs = 3, body =
     vector (S, F, n, x_m, d_m, tick) => (S_next, F_next, n_next)
     {
@@ -137,3 +94,4 @@ class TikiTaka(Transferred):
   fast2     = Reshape (fast_end, W_shape)
 }
 """
+    )

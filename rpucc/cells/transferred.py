@@ -32,9 +32,9 @@ class Transferred(Cell):
     Subclasses state `transfer`, the digital rule.
     """
 
-    planes: ClassVar[tuple[str, ...]] = ("slow", "fast")
     kind: ClassVar[str] = "transferred"
     pulsed: ClassVar[str] = "fast"
+    shift_key: ClassVar[str] = "shift_fast"
 
     fast_lr: Annotated[RateScale, OnNode(CELL)] = 1.0
     """The fast array's learning rate as a multiple of the layer's."""
@@ -56,6 +56,11 @@ class Transferred(Cell):
     shift_fast: Flag = True
     """Zero-shift the fast array as [calibration] says, whether or not `zero_shift` is set there:
     that is about the slow one."""
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """The slow one holds the initial weights."""
+        return ("slow", "fast")
 
     @property
     def gains(self) -> dict[str, float]:

@@ -46,7 +46,7 @@ def cells(name: str | None, as_json: bool) -> None:
     from rpucc.report.keys import keys
 
     rows = [(f"cell.{k.name}", k.values, k.text) for k in keys() if k.place == f"cell {name}"]
-    show(lists.cell(name, chosen[0].summary, chosen[0].source, chosen[0].planes, rows))
+    show(lists.cell(name, chosen[0].summary, chosen[0].source, chosen[0].all_planes(), rows))
 
 
 def _as_dict(cell: type[Cell]) -> dict[str, Any]:
@@ -58,6 +58,6 @@ def _as_dict(cell: type[Cell]) -> dict[str, Any]:
         "name": cell.model,
         "summary": cell.summary,
         "source": cell.source,
-        "planes": list(cell.planes),
+        "planes": list(cell.all_planes()),
         "keys": [asdict(key) for key in keys() if key.place == f"cell {cell.model}"],
     }

@@ -1,4 +1,4 @@
-"""How often columns of a fast array go over to a slow one, as the update op of a cell says.
+"""How often columns of an array go over to another one, as the update op of a cell says.
 
 Plain numbers only: not for what a transfer does (docs/cells.md), nor for seconds and joules.
 """
@@ -7,28 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rpucc.cells import CELLS
-from rpucc.cells.base import CELL
 from rpucc.cells.transferred import Transferred
-from rpucc.layers import MASKED, left_out
-from rpucc.node_attributes import carried
+from rpucc.layers import left_out, settings_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-
-_TRANSFERRED = {cell.op: cell for cell in CELLS.values() if issubclass(cell, Transferred)}
-"""Op of an update -> its cell, of those with a fast array."""
 
 
 @dataclass(frozen=True)
 class Transfers:
     """The transfers of one layer. Each column is read, and then pulsed into the slow array."""
 
-    every: int
-    """Updates, or minibatches, from one transfer to the next."""
+    every: float
+    """Updates, or minibatches, from one transfer to the next, those between all arrays together."""
     by_minibatch: bool
     columns: int
     """Columns that a transfer takes one after the other; all tiles take theirs at once."""
@@ -52,22 +45,20 @@ class Transfers:
 
 def transfers_of(update: ir.Node) -> Transfers | None:
     """Return the transfers that an update op makes; None for that of a cell that makes none."""
-    attributes = update.attributes
-    cell = _TRANSFERRED.get(update.op_type.removeprefix(MASKED))
-    if cell is None:
+    cell, attributes = settings_of(update), update.attributes
+    if not isinstance(cell, Transferred):
         return None
-    # An attribute that is at its default may be absent.
-    keys: dict[str, Any] = {each.key: each.of_node(update) for each in carried(cell, CELL)}
-    wanted = keys["transfer_columns"]
+    wanted = cell.transfer_columns
+    often = [link.every for link in cell.links]
     widths = [end - start for start, end in pairwise(attributes.get_ints("col_cuts", ()))]
     taken = [min(wanted, width) for width in widths]
     absent = [(taken[s], height) for _, s, height, _ in left_out(update)]
     return Transfers(
         absent_columns=sum(columns for columns, _ in absent),
         absent_values=sum(columns * height for columns, height in absent),
-        every=keys["transfer_every"],
-        by_minibatch=keys["transfer_by_minibatch"],
+        every=often[0] if len(often) == 1 else 1 / sum(1 / every for every in often),
+        by_minibatch=cell.transfer_by_minibatch,
         columns=max(taken, default=0),
         everywhere=sum(taken),
-        bl=keys["transfer_bl"] if attributes.get_int("pulsed", 0) == 1 else 0,
+        bl=cell.transfer_bl if attributes.get_int("pulsed", 0) == 1 else 0,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from rpucc.cells import CELLS
+from rpucc.cells import UPDATE_OPS
 from rpucc.cells.base import CELL
 from rpucc.layers import MASKED, left_out
 from rpucc.node_attributes import carried
@@ -17,7 +17,7 @@ from rpucc.node_attributes import carried
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-_ACCUMULATED = {cell.op: cell for cell in CELLS.values() if cell.kind == "accumulated"}
+_ACCUMULATED = {op: type(cell) for op, cell in UPDATE_OPS.items() if cell.kind == "accumulated"}
 """Op of an update -> its cell, of those with a digital sum."""
 
 

@@ -18,6 +18,8 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `Update(W, x, d, lr) -> W2` | W [R, C], x [.., C], d [.., R], lr [] -> [R, C] |
 | `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
 | `ResidualUpdate(W, x, d, lr, fast, count)` | as TikiTakaUpdate |
+| `MultiTile2Update(W, x, d, lr, tile_0, count)` | the same, with one array [R, C] besides W |
+| .. `MultiTile8Update(W, x, d, lr, tile_6 .. tile_0, count)` | the same with seven |
 | `MixedPrecisionUpdate(W, x, d, lr, chi, count)` | as Update, and chi [R, C], count [] |
 | `MaskedUpdate(W, x, d, lr, mask) -> W2` | as Update, where mask [R, C] (bool) is true |
 | `MaskedTikiTakaUpdate(.., mask)` and so on | as TikiTakaUpdate, where mask is true |

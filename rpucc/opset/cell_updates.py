@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rpucc.cells import CELLS, COUNT, Cell
+from rpucc.cells import COUNT, UPDATE_OPS, Cell
 from rpucc.cells.base import CELL
 from rpucc.cost.operations import Node, Operations, Rule
 from rpucc.cost.transfers import transfers_of
@@ -64,16 +64,20 @@ READS: Mapping[str, tuple[str, ...]] = {"transferred": ("Read",)}
 """Kind of a cell -> the op whose keys its own carries, too: what stands behind an array."""
 
 
-def spec_of(cell: type[Cell]) -> OpSpec:
-    """Return the update op of a cell."""
-    state = cell.model_construct().state
+def spec_of(cell: Cell) -> OpSpec:
+    """Return the update op of a cell, which has the keys that the op depends on."""
+    state = cell.state
     return OpSpec(
         name=cell.op,
         doc=f"The update cycle of a {cell.model} cell: {cell.summary}. Here with exact updates and "
         "reads.",
         inputs=(*UPDATE.inputs, *state),
         outputs=(*UPDATE.outputs, *(f"{name}2" for name in state)),
-        own=(*GRID, *(each.attribute for each in carried(cell, CELL)), *map(_step, cell.steps)),
+        own=(
+            *GRID,
+            *(each.attribute for each in carried(type(cell), CELL)),
+            *map(_step, cell.steps),
+        ),
         carries=("Update", *READS.get(cell.kind, ())),
         body=cell.body,
         shapes=shapes,
@@ -83,5 +87,5 @@ def spec_of(cell: type[Cell]) -> OpSpec:
     )
 
 
-CELL_UPDATES = tuple(spec_of(cell) for cell in CELLS.values() if cell.body)
-"""One a cell that has one."""
+CELL_UPDATES = tuple(spec_of(cell) for cell in UPDATE_OPS.values() if cell.body)
+"""One for each op of a cell that has one."""

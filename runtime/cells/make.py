@@ -52,7 +52,7 @@ def make_cells(
         shifted = calibration.model_copy(update={"zero_shift": name in cell.shifted})
         planes[name] = make_plane(
             layer, layouts[name], device(name), pulsed=pulsed, calibration=shifted,
-            key=f"cell.shift_{name}",
+            key=f"cell.{cell.shift_key}",
         )  # fmt: skip
         _fix(planes[name], **fixed)
     buffers: dict[str, NDArray[Any]] = {}

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
-from rpucc.layers import weight_of
+from rpucc.layers import settings_of, weight_of
 from rpucc.runtime.addresses import hold_transfer
 from rpucc.runtime.cells.arguments import Link, Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
@@ -36,7 +36,6 @@ from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.stamps import settings_of
 from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:

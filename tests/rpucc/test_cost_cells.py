@@ -192,3 +192,19 @@ def test_training_needs_arrays_for_hidden_planes_too() -> None:
     layer = lenet("cell.model=tiki-taka", "layer.conv2.mapping.replicas=3").plan.layers[1]
     assert (layer.planes, layer.replicas, layer.tiles) == (("slow", "fast"), 3, 6)
     assert layer.devices == 6 * layer.weights
+
+
+def test_every_array_of_a_chain_is_handed_on_in_its_own_time() -> None:
+    """conv2 has 64 vectors: 16 times the finest array is handed on, 4 times the next, then 1."""
+    chain = ("cell.model=multi-tile", "cell.tiles=4", "cell.transfer_every=4")
+    made = lenet(*chain, "cell.transfer_every_growth=4", "cell.transfer_columns=3")
+    pair = lenet(*TIKI, "cell.transfer_columns=3")
+    found, plain = update(made), update(lenet())
+    assert found.transfers == 3 * (16 + 4 + 1)
+    each = (update(pair).seconds - plain.seconds) / 48
+    assert found.seconds - plain.seconds == pytest.approx(found.transfers * each)
+    layer = made.plan.layers[1]
+    assert layer.planes == ("tile_3", "tile_2", "tile_1", "tile_0")
+    assert (layer.tiles, layer.devices) == (4, 4 * layer.weights)
+    seen = made.cost.layers[1].cycles[0].energy
+    assert seen.arrays == pytest.approx(4 * lenet().cost.layers[1].cycles[0].energy.arrays)

@@ -99,7 +99,7 @@ def test_rounding_is_no_difference(before: Data) -> None:
 # ---------------------------------------------------------------- everything that a program carries
 
 OTHER: dict[str, Any] = {
-    "name": "another", "description": "another", "array": "large", "count": 6,
+    "name": "another", "description": "another", "array": "large", "count": 60,
     "row_cuts": [0, 5, 10], "col_cuts": [0, 100, 129], "remove": ["dtod"], "model": "reference",
     "mask": "zeros",
 }  # fmt: skip
@@ -110,7 +110,8 @@ START = (
     "layer.conv1.mapping.replicas=4", "layer.conv1.mapping.replica_updates=shared",
     "layer.conv2.management.bound_mode=worst-case", "layer.conv2.mapping.weight_scaling=0.1",
     "batch_norm.policy=fold", "layer.fc2.update.feedback=random",
-    "layer.fc1.cell.model=tiki-taka", "layer.fc2.cell.model=mixed-precision",
+    "layer.fc1.cell.model=tiki-taka", "layer.conv1.cell.model=multi-tile",
+    "layer.fc2.cell.model=mixed-precision",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
 """A target on which as many keys as possible have an effect."""
@@ -147,6 +148,9 @@ def keys_of_a_target() -> Iterator[tuple[str, str, Any]]:
             yield from _keys_of("layer.fc1.cell", cell.settings)
             yield from _keys_of_devices("layer.fc1.cell.fast", start.device)
             yield from _keys_of("layer.fc2.cell", start.for_layer("fc2").cell.settings)
+            chain = start.for_layer("conv1").cell.settings
+            own = set(type(chain).model_fields) - set(type(cell.settings).model_fields)
+            yield from (row for row in _keys_of("layer.conv1.cell", chain) if row[1] in own)
         elif isinstance(section, Section):
             yield from _keys_of(name, section)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,8 @@ from rpucc.runtime.instructions.update_scratch import device_state, update_scrat
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
 from rpucc.runtime.plane import Plane
-from rpucc.runtime.reference.rest import reset, settle
-from rpucc.runtime.reference.transfer import columns, read_column, write_column
+from rpucc.runtime.reference import transfer
+from rpucc.runtime.reference.transfer import columns
 from rpucc.runtime.reference.update import trains, update_tile
 
 from ..tilings import Pulsing, Tiling, _gains_of, make_plane, plain_step
@@ -69,18 +69,30 @@ def planes(device: Device, seed: int = 5) -> tuple[Plane, Plane]:
     return make_plane(device, SLOW, start, seed=seed), make_plane(device, FAST, seed=seed)
 
 
+Ends = tuple[Plane, Plane, float, int]
+"""The finer plane of a link and the coarser, its rate, and vectors from a transfer to the next."""
+
+
 def run(
     slow: Plane, fast: Plane, how: How, ranges: tuple[tuple[int, int], ...] = ((0, R),),
     vectors: tuple[np.ndarray, np.ndarray] | None = None, positions: int = POSITIONS,
 ) -> int:  # fmt: skip
     """The kernel, a range of rows after the other; the pulses."""
+    return run_chain([(fast, slow, how.transfer_lr, how.every)], how, ranges, vectors, positions)
+
+
+def run_chain(
+    ends: Sequence[Ends], how: How, ranges: tuple[tuple[int, int], ...] = ((0, R),),
+    vectors: tuple[np.ndarray, np.ndarray] | None = None, positions: int = POSITIONS,
+) -> int:  # fmt: skip
+    """The same for any number of links, the coarsest first."""
+    fast = ends[-1][0]
     X, D = vectors or data()
     count = len(trains(how.bl, how.bl))
     X, D = (np.repeat(a, count, axis=0)[None] for a in (X, D))
-    dw_min = np.float32(slow.device.dw_min if slow.pulsed else 1)
     rates = Rates(
-        np.float32(how.lr), (np.float32(how.transfer_lr),), how.transfer_bl if slow.pulsed else 0,
-        how.reset,
+        np.float32(how.lr), tuple(np.float32(rate) for _, _, rate, _ in ends),
+        how.transfer_bl if fast.pulsed else 0, how.reset,
     )  # fmt: skip
     step = 2 * how.bound / (2**how.adc_bits - 2) if how.adc_bits else 0
     read = TransferRead(
@@ -90,28 +102,30 @@ def run(
         np.empty(4, np.float32), np.empty(4 + 128, np.float32),
         np.empty(how.transfer_bl + 128, np.uint32), np.empty(how.transfer_bl + 128, np.float32),
     )  # fmt: skip
-    link = Link(
-        fast.W, slow.W, device_state(slow), fast.layout.ids, slow.layout.for_kernels, dw_min,
-        how.every, fast.written, fast.resets,
+    links = tuple(
+        Link(
+            finer.W, coarser.W, device_state(coarser), finer.layout.ids, coarser.layout.for_kernels,
+            _dw_min(coarser), every, finer.written, finer.resets,
+        )
+        for finer, coarser, _, every in ends
     )  # fmt: skip
-    kernel = compile_cell(TikiTaka, fast.device, [slow.device], pulsed=slow.pulsed)
+    slow = [coarser.device for _, coarser, _, _ in ends]
+    kernel = compile_cell(TikiTaka, fast.device, slow, pulsed=fast.pulsed)
     pulses = 0
     for r0, r1 in ranges:
         pulsing = update_scratch(fast, X.shape[1], positions, how.bl, r1 - r0, 3)
         pulses += kernel(
             r0, r1, fast.W, device_state(fast) if fast.pulsed else blas_routines(), X, D, rates,
-            PulsePolicy(dw_min, how.bl, True, False), fast.layout.for_kernels,
-            Address(positions * count, *slow.layout.key),
-            Timing(how.before, how.every, how.columns, how.by_minibatch, count), how.sample, read,
-            pulsing if fast.pulsed else (), (link,), scratch,
+            PulsePolicy(_dw_min(fast), how.bl, True, False), fast.layout.for_kernels,
+            Address(positions * count, *fast.layout.key),
+            Timing(how.before, ends[-1][3], how.columns, how.by_minibatch, count), how.sample, read,
+            pulsing if fast.pulsed else (), links, scratch,
         )  # fmt: skip
     return pulses
 
 
-def column_step(slow: Plane, rows: slice, cols: slice, k: int) -> Callable[..., float]:
-    """The `step` of the devices of one column, by their row."""
-    step = plain_step(slow, rows, cols)
-    return lambda w, direction, noise, r: step(w, direction, noise, r, k)
+def _dw_min(plane: Plane) -> np.float32:
+    return np.float32(plane.device.dw_min if plane.pulsed else 1)
 
 
 def plain(
@@ -121,11 +135,38 @@ def plain(
 
     Then what reads see of A, and which of its devices were written since.
     """
+    (A, W), pulses = plain_chain([(fast, slow, how.transfer_lr, how.every)], how)
+    return W.W, A.W, pulses, A.seen, A.written
+
+
+def plain_array(plane: Plane) -> transfer.Array:
+    """A plane as the plain statement takes it."""
+    device, W = plane.device, plane.W.astype(float)
+    written = np.zeros(W.shape, bool)
+
+    def step(rows: slice, cols: slice) -> Callable[..., float]:
+        return noting(plain_step(plane, rows, cols), written[rows, cols])
+
+    return transfer.Array(
+        W=W, seen=plane.seen.astype(float) if device.write_noise else W, written=written,
+        write_noise=device.write_noise, reset=(device.rest.reset, device.rest.reset_std),
+        bounds=(plane.bounds[0], plane.bounds[1]), dw_min=device.dw_min, step=step,
+        first_tile=int(plane.layout.ids[0, 0]),
+    )  # fmt: skip
+
+
+def plain_chain(ends: Sequence[Ends], how: How) -> tuple[list[transfer.Array], int]:
+    """(the planes from the finest to the coarsest, pulses) that `run_chain` should give."""
     X, D = data()
-    W, A, pulses, n = slow.W.astype(float), fast.W.astype(float), 0, how.before
-    seen, written = fast.seen.astype(float), np.zeros(fast.W.shape, bool)
+    fast = ends[-1][0]
+    planes = [plain_array(plane) for plane in (fast, *(each[1] for each in reversed(ends)))]
+    links = [
+        transfer.Link(planes[m], planes[m + 1], rate, every)
+        for m, (_, _, rate, every) in enumerate(reversed(ends))
+    ][::-1]
+    A, pulses, n = planes[0], 0, how.before
     slots = len(trains(how.bl, how.bl))
-    key = (int(slow.layout.key[0]), int(slow.layout.key[1]))
+    key = (int(fast.layout.key[0]), int(fast.layout.key[1]))
     pulsing = Pulsing(how.lr, how.bl, True, False, POSITIONS * slots, how.sample)
     counts: dict[int, np.ndarray] = {}
     for v in range(len(X)):
@@ -138,43 +179,19 @@ def plain(
                 if position == 0:
                     counts[tile] = np.zeros(rows.stop - rows.start, np.int64)
                 pulses += update_tile(
-                    A[rows, cols], X[v, cols], D[v, rows], position, counts[tile],
-                    noting(plain_step(fast, rows, cols), written[rows, cols]), tile, sample, key,
-                    bl, cx, cd,
+                    A.W[rows, cols], X[v, cols], D[v, rows], position, counts[tile],
+                    A.step(rows, cols), tile, sample, key, bl, cx, cd,
                 )  # fmt: skip
         n += 1 if not how.by_minibatch or v == len(X) - 1 else 0
-        if n % how.every or (how.by_minibatch and v < len(X) - 1):
+        if how.by_minibatch and v < len(X) - 1:
             continue
-        for (slow_tile, rows, cols), (fast_tile, _, _) in zip(
-            SLOW.blocks(), FAST.blocks(), strict=True
-        ):
-            width = cols.stop - cols.start
-            for turn, k in enumerate(columns(n // how.every - 1, width, how.columns)):
-                c = cols.start + k
-                now = np.zeros((rows.stop - rows.start, width), bool)
-                now[:, k] = written[rows, c]
-                settle(
-                    seen[rows, cols], A[rows, cols], now, fast.device.write_noise, fast_tile,
-                    sample, key, position,
-                )  # fmt: skip
-                written[rows, c] = False
-                visible = seen if fast.device.write_noise else A
-                read = read_column(
-                    visible[rows, c], turn, position, (fast_tile, sample), key, noise=how.noise,
-                    bound=how.bound, adc_bits=how.adc_bits,
-                )  # fmt: skip
-                wanted = how.transfer_lr * read / slow.device.dw_min
-                pulses += write_column(
-                    W[rows, c], wanted, column_step(slow, rows, cols, k), turn, position,
-                    (slow_tile, sample), key, how.transfer_bl,
-                )  # fmt: skip
-                if how.reset:
-                    written[rows, c] = True
-                    to, std = fast.device.rest.reset, fast.device.rest.reset_std
-                    bounds = fast.bounds[0][rows, cols], fast.bounds[1][rows, cols]
-                    targets = np.full((rows.stop - rows.start, width), to)
-                    reset(A[rows, cols], k, targets, std, bounds, position, fast_tile, sample, key)
-    return W, A, pulses, seen, written
+        for link in links:
+            pulses += transfer.transfer(
+                link, n, [(rows, cols) for _, rows, cols in FAST.blocks()], how.columns,
+                (position, sample), key, noise=how.noise, bound=how.bound, adc_bits=how.adc_bits,
+                bl=how.transfer_bl, reset_read=how.reset,
+            )  # fmt: skip
+    return planes, pulses
 
 
 def noting(step: Callable[..., float], written: np.ndarray) -> Callable[..., float]:
