@@ -51,7 +51,8 @@ def device_table(device: object) -> dict[str, Any]:
 
 def is_built_in(device: Device) -> bool:
     """Whether a device is of one of rpucc's models, which its table makes again."""
-    return DEVICES.get(device.name) is type(device)
+    model = DEVICES.get(device.name)
+    return model is not None and type(device) is model.form(device.parameters)
 
 
 def cuts_of(name: str, cuts: object, lines: int) -> tuple[int, ...]:

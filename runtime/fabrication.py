@@ -77,7 +77,7 @@ def constants_of(device: Device) -> FloatArray:
             f"device '{device.name}': constant_values must return "
             f"{len(device.constants)} numbers ({', '.join(device.constants)})"
         )
-    return np.asarray(values, np.float32)
+    return device.all_constants()
 
 
 def _bands(layout: Layout) -> Iterator[slice]:

@@ -183,7 +183,7 @@ def _balance(plane: Plane) -> tuple[float | None, float]:
 
 def _asymmetry(device: Device, fabricated: tuple[FloatArray, ...]) -> float:
     """Up steps less down steps from weight 0, as a part of their mean, over some devices."""
-    constants = device.constant_values()
+    constants = device.step_constants()
     own: list[list[float]] = [[]]
     if fabricated:
         own = np.stack([a.reshape(-1)[:TRIED] for a in fabricated], axis=1).tolist()

@@ -139,7 +139,7 @@ def _spread(parts: list[FloatArray]) -> Histogram | None:
 def _steps(plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sizes of the up and the down step of devices all over a plane, at their weights."""
     device, (rows, columns) = plane.device, plane.W.shape
-    constants = device.constant_values()
+    constants = device.step_constants()
     across = np.unique(np.linspace(0, columns - 1, min(columns, TRIED_COLUMNS)).astype(int))
     ups, downs = [], []
     for row in np.unique(np.linspace(0, rows - 1, min(rows, TRIED_ROWS)).astype(int)).tolist():

@@ -162,21 +162,39 @@ def _given(model: type[Device], table: DeviceTable, key: str) -> ParameterValue:
 
 def _response(policy: Policy, removed: Collection[str]) -> Changes:
     """Make steps as large everywhere as they are at weight 0."""
-    from rpucc.runtime.devices.constant_step import ConstantStep
-    from rpucc.runtime.devices.soft_bounds import SoftBounds
+    from rpucc.runtime.devices.linear_step import LinearStep
 
     if not policy.values.update.pulsed:
         return {}
     found: Changes = {}
     for where, table in policy.devices():
         model = policy.model_of(table)
-        if model is SoftBounds:
-            parameters = {**model.defaults, **table.parameters}
-            found |= {f"{where}.model": ConstantStep.name}
-            found |= {f"{where}.{key}": value for key, value in parameters.items()}
-        elif "gamma_up" in model.defaults and not is_own(table.model):
+        if model is LinearStep:
             found |= {f"{where}.gamma_up": 0.0, f"{where}.gamma_down": 0.0}
+            found |= {f"{where}.subtract_symmetry_point": False}
+        elif not is_own(table.model) and model.name not in _CONSTANT:
+            found |= {f"{where}.{key}": value for key, value in _flat(model, table).items()}
     return found | (_unshifted(policy) if found else {})
+
+
+_CONSTANT = ("ideal", "constant-step")
+"""Models whose steps do not depend on the weight."""
+
+
+def _flat(model: type[Device], table: DeviceTable) -> dict[str, ParameterValue]:
+    """The table of constant steps as large as the mean of up and down steps at weight 0 is."""
+    from rpucc.runtime.devices.constant_step import ConstantStep
+    from rpucc.runtime.devices.shaped_step import ShapedStep
+
+    own: dict[str, Any] = {**model.defaults, **table.parameters}
+    found = {key: value for key, value in own.items() if key in ConstantStep.defaults}
+    if issubclass(model, ShapedStep):
+        lost = abs(float(own["up_down"])) / 2 if own["asymmetry"] == "one-sided" else 0.0
+        mean = sum(model(**own).mean_steps(0.0)) / 2 / (1 - lost)
+        found |= {"dw_min": mean, "w_min": min(float(own["w_min"]), -1e-6)}
+    if own.get("subtract_symmetry_point"):
+        found |= {"up_down": 0.0, "up_down_dtod": 0.0}
+    return {"model": ConstantStep.name, **found}
 
 
 def _unshifted(policy: Policy) -> Changes:
@@ -195,8 +213,17 @@ def _granularity(policy: Policy, removed: Collection[str]) -> Changes:
 
 def _cycle_noise(policy: Policy, removed: Collection[str]) -> Changes:
     """None without pulses."""
-    found = _parameters("ctoc", dw_min_std=0.0)(policy, removed)
+    gone = _parameters("ctoc", dw_min_std=0.0, dw_min_std_add=0.0, dw_min_std_slope=0.0)
+    found = gone(policy, removed)
     return found if policy.values.update.pulsed is True else {}
+
+
+def _reference(policy: Policy, removed: Collection[str]) -> Changes:
+    """Make weights count from what is meant to be their zero."""
+    found = _parameters(reference_mean=0.0, reference_std=0.0)(policy, removed)
+    if policy.values.calibration.zero_shift or policy.values.cell.settings.shifted:
+        found["calibration.reference_std"] = 0.0
+    return found
 
 
 CAUSES = (
@@ -213,26 +240,34 @@ CAUSES = (
     ),
     Cause(
         "step-spread", "spread of step sizes",
-        _parameters("dtod", dw_min_dtod=0.0, gamma_up_dtod=0.0, gamma_down_dtod=0.0),
+        _parameters(
+            "dtod", dw_min_dtod=0.0, gamma_up_dtod=0.0, gamma_down_dtod=0.0, pow_gamma_dtod=0.0,
+        ),
         variation=True,
     ),
-    Cause("asymmetry", "asymmetry of up and down steps", _parameters(up_down=0.0)),
+    Cause(
+        "stuck-devices", "stuck devices", _parameters(corrupt_devices_prob=0.0), reads=True,
+        variation=True,
+    ),
+    Cause(
+        "asymmetry", "asymmetry of up and down steps", _parameters(up_down=0.0, pow_up_down=0.0),
+    ),
     Cause(
         "asymmetry-spread", "spread of the asymmetry",
-        _parameters("asymmetry", up_down_dtod=0.0), variation=True,
+        _parameters("asymmetry", up_down_dtod=0.0, pow_up_down_dtod=0.0), variation=True,
     ),
     Cause(
         "weight-bounds", "weight bounds", _parameters(w_max=FAR, w_min=-FAR), reads=True,
     ),
     Cause(
         "bound-spread", "spread of the weight bounds",
-        _parameters("bounds", w_max_dtod=0.0, w_min_dtod=0.0), needs="weight-bounds", reads=True,
-        variation=True,
+        _parameters(
+            "bounds", w_max_dtod=0.0, w_min_dtod=0.0, slope_up_dtod=0.0, slope_down_dtod=0.0,
+        ),
+        needs="weight-bounds", reads=True, variation=True,
     ),
     Cause(
-        "reference-error", "error of the reference array",
-        lambda policy, removed: {"calibration.reference_std": 0.0}
-        if policy.values.calibration.zero_shift or policy.values.cell.settings.shifted else {},
+        "reference-error", "error of the references", _reference,
     ),
 )  # fmt: skip
 """In the order in which they are applied: what changes a model comes before its parameters."""
@@ -304,9 +339,26 @@ def _changes(policy: Policy, removed: Collection[str]) -> Changes:
             changes = cause.taken(policy, removed)
             gone += changes.pop("variations.remove", [])
             found |= changes
+    for where, _ in policy.devices():
+        if f"{where}.model" in found:
+            found = _that_it_has(where, found)
     if gone:
         found["variations.remove"] = [*dict.fromkeys((*policy.values.variations.remove, *gone))]
     return found
+
+
+def _that_it_has(where: str, changes: Changes) -> Changes:
+    """Leave out parameters that the new model of a table of devices does not have."""
+    from rpucc.runtime.devices import DEVICES
+
+    known = {"model", *DEVICES[changes[f"{where}.model"]].defaults}
+    return {k: v for k, v in changes.items() if _key_in(where, k) in ("", *known)}
+
+
+def _key_in(where: str, key: str) -> str:
+    """Return the last part of a key of a table, "" for one of another."""
+    table, _, name = key.rpartition(".")
+    return name if table == where else ""
 
 
 def _differs(policy: Policy, key: str, value: Any, changes: Changes) -> bool:

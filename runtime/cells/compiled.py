@@ -39,8 +39,8 @@ def compile_cell(
     share it.
     """
     rule: Any = cell.transfer
-    kinds = tuple((type(each), each.cycle_noise) for each in slow)
-    key = rule, pulsed, masked, type(fast), fast.cycle_noise, kinds
+    kinds = tuple((type(each), each.counted, each.cycle_noise) for each in slow)
+    key = rule, pulsed, masked, type(fast), fast.counted, fast.cycle_noise, kinds
     if key not in _LOADED:
         models = dict(zip(kinds, slow, strict=True))
         numbers = {kind: number for number, kind in enumerate(models)}

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 from rpucc.errors import TargetError
 from rpucc.runtime.devices.base import Device
 from rpucc.runtime.devices.constant_step import ConstantStep
+from rpucc.runtime.devices.exp_step import ExpStep
 from rpucc.runtime.devices.ideal import Ideal
-from rpucc.runtime.devices.linear_step import LinearStep
+from rpucc.runtime.devices.linear_forms import LinearStep, SoftBounds
 from rpucc.runtime.devices.own import own_model
-from rpucc.runtime.devices.soft_bounds import SoftBounds
+from rpucc.runtime.devices.piecewise_step import PiecewiseStep
+from rpucc.runtime.devices.pow_step import PowStep
 from rpucc.target.values import ParameterValue, is_number
 from rpucc.trust import NO_TRUST, Trust, is_own, module_of
 
 if TYPE_CHECKING:
     from rpucc.target.target import LayerPolicy, Target
 
-_MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds)
+_MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds, ExpStep, PowStep, PiecewiseStep)
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 
 UNKNOWN_STEP = 1e-3

@@ -46,6 +46,9 @@ class Device:
 
     per_device: ClassVar[tuple[str, ...]] = ()
     constants: ClassVar[tuple[str, ...]] = ()
+    tabulated: ClassVar[bool] = False
+    """Whether `step` gets an array after its constants: what `table_values` gives, float32."""
+
     packed: ClassVar[bool] = False
     """Whether a device's parameters are kept in 16 bits each (65536 equal steps between the tile's
     smallest and largest value, so for values of one scale) and not as float32."""
@@ -66,6 +69,19 @@ class Device:
             raise TargetError(
                 f"device class '{cls.__name__}': name '{cls.name}' must be letters, digits, - and _"
             )
+
+    def __new__(cls, **parameters: ParameterValue) -> Self:
+        """Make one of the form of the class that these parameters need."""
+        return super().__new__(cls.form(parameters))
+
+    @classmethod
+    def form(cls, parameters: Mapping[str, ParameterValue]) -> type[Self]:
+        """The class of a device with these parameters: this one, or a subclass of it.
+
+        A model of which some parameters need another `step`, or more kept of each device, has one
+        more class for them, of the same name and the same parameters.
+        """
+        return cls
 
     def __init__(self, **parameters: ParameterValue) -> None:
         problems, given = [], {}
@@ -164,6 +180,12 @@ class Device:
         return noise * self.dw_min if noise else 0.0
 
     @property
+    def up_granularity(self) -> float:
+        """The same of a device that is only pulsed up: the up step half way from 0 to its bound."""
+        high = self.mean_range()[1]
+        return self.mean_steps(high / 2)[0] if np.isfinite(high) else self.granularity
+
+    @property
     def cycle_noise(self) -> bool:
         """Whether `step` uses its noise argument; without it no normals are drawn."""
         return True
@@ -182,6 +204,27 @@ class Device:
     def constant_values(self) -> tuple[float, ...]:
         """The values of `constants`, the same for all devices."""
         return ()
+
+    def table_values(self) -> tuple[float, ...]:
+        """The numbers of the table of a model that is `tabulated`."""
+        return ()
+
+    def all_constants(self) -> FloatArray:
+        """What kernels get of a model: `constant_values`, then its table."""
+        return np.asarray((*self.constant_values(), *self.table_values()), np.float32)
+
+    def step_constants(self) -> tuple[Any, ...]:
+        """What `step` gets after the parameters of a device."""
+        if not self.tabulated:
+            return self.constant_values()
+        return *self.constant_values(), np.asarray(self.table_values(), np.float32)
+
+    def mean_steps(self, w: float) -> tuple[float, float]:
+        """How far an up and a down pulse move the mean device (normals of 0) at a weight."""
+        mean = self.fabricate(lambda: np.zeros((1, 1), np.float32))
+        own = [float(np.asarray(each).reshape(-1)[0]) for each in mean]
+        up, down = (float(self.step(w, d, 0.0, *own, *self.step_constants())) for d in (1.0, -1.0))
+        return up - w, w - down
 
     def weight_range(self, fabricated: tuple[FloatArray, ...]) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest weight each device can hold; ±inf where there is no bound."""
@@ -222,7 +265,8 @@ class Device:
     def step(w: float, direction: float, noise: float) -> float:
         """The weight after one pulse: `direction` is ±1, `noise` a standard normal.
 
-        The arguments that follow are `per_device` and then `constants`, in order.
+        The arguments that follow are `per_device` and then `constants`, in order, and then the
+        table of a model that is `tabulated`.
         """
         raise NotImplementedError
 

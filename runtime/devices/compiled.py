@@ -136,9 +136,10 @@ def step_source(model: type[Device]) -> str:
 def _fill_pulses(model: type[Device], cycle_noise: bool) -> dict[str, str]:
     count, shared = len(model.per_device), len(model.constants)
     loads = [f"p{i} = params[{i}, r, c0:c1]" for i in range(count)]
-    loads += [f"s{i} = constants[{i}]" for i in range(shared)]
+    loads += [f"s{i} = constants[{i}]" for i in range(shared)] + _table(model)
     noise = "noise[at + c]" if cycle_noise else "f32(0)"
     values = [f"p{i}[c]" for i in range(count)] + [f"s{i}" for i in range(shared)]
+    values += ["table"] * model.tabulated
     fill = "fill_normals(noise, element, c1 - c0, u32(first + i), word, u32(0), k0, k1)"
     return {
         "$LOADS": "\n                ".join(loads) or "pass",
@@ -154,8 +155,14 @@ def parameters_at(model: type[Device], place: str) -> tuple[list[str], list[str]
     if model.packed:
         load += " * ranges[{0}, 1] + ranges[{0}, 0]"
     loads = [f"p{i} = {load.format(i)}" for i in range(count)]
-    loads += [f"s{i} = constants[{i}]" for i in range(shared)]
-    return loads, [f"p{i}" for i in range(count)] + [f"s{i}" for i in range(shared)]
+    loads += [f"s{i} = constants[{i}]" for i in range(shared)] + _table(model)
+    names = [f"p{i}" for i in range(count)] + [f"s{i}" for i in range(shared)]
+    return loads, names + ["table"] * model.tabulated
+
+
+def _table(model: type[Device]) -> list[str]:
+    """The statement that takes the table of a model that is tabulated from its constants."""
+    return [f"table = constants[{len(model.constants)}:]"] * model.tabulated
 
 
 def _fill_pulse_counts(model: type[Device], cycle_noise: bool) -> dict[str, str]:
@@ -177,15 +184,17 @@ def _fill_mean(model: type[Device]) -> dict[str, str]:
     at = load.replace("c0 + c", "k")
     unpack = [f"for c in range(n): row[{3 + i}, c] = {load.format(i)}" for i in range(count)]
     loads = [f"p{i} = row[{3 + i}]" for i in range(count)]
-    loads += [f"s{i} = {constant}" for i, constant in enumerate(constants)]
+    loads += [f"s{i} = {constant}" for i, constant in enumerate(constants)] + _table(model)
+    table = ["table"] * model.tabulated
     return {
         "$UNPACK": "\n    ".join(unpack) or "pass",
         "$LOADS": "\n    ".join(loads) or "pass",
         "$ARGUMENTS": ", ".join(
-            [*(f"p{i}[c]" for i in range(count)), *(f"s{i}" for i in range(shared))]
+            [*(f"p{i}[c]" for i in range(count)), *(f"s{i}" for i in range(shared)), *table]
         ),
-        "$AT": "\n    ".join(f"p{i} = {at.format(i)}" for i in range(count)) or "pass",
-        "$ARGUMENTS_AT": ", ".join([*(f"p{i}" for i in range(count)), *constants]),
+        "$AT": "\n    ".join([*(f"p{i} = {at.format(i)}" for i in range(count)), *_table(model)])
+        or "pass",
+        "$ARGUMENTS_AT": ", ".join([*(f"p{i}" for i in range(count)), *constants, *table]),
     }
 
 
@@ -202,8 +211,8 @@ def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
         for line in (f"u{i} = unpacked[{i + 1}]", f"for c in range(c1 - c0): u{i}[c] = {value}")
     ]
     unpacked_loads = [f"u{i} = unpacked[{i + 1}]" for i in range(count)]
-    shared = [f"k{i} = constants[{i}]" for i in range(len(model.constants))]
-    constants = [f"k{i}" for i in range(len(model.constants))]
+    shared = [f"k{i} = constants[{i}]" for i in range(len(model.constants))] + _table(model)
+    constants = [f"k{i}" for i in range(len(model.constants))] + ["table"] * model.tabulated
     fill = (
         "fill_normals(noise, first, total, r - row_cuts[b], u32(u32(PULSE_NOISE << 24) | tile), "
         "sample, k0, k1)"

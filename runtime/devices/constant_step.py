@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rpucc.runtime.devices import sampling
 from rpucc.runtime.devices.base import Device, FloatArray
+from rpucc.runtime.devices.sampling import FLOOR, SUBTRACT
+from rpucc.target.values import ParameterValue
 
-# A spread may not push a step or a bound through zero: both are kept above this fraction of
-# their mean (3.3 standard deviations at the baseline's 30 %).
-FLOOR = 0.01
+__all__ = ["FLOOR", "ConstantStep"]
 
 
 class ConstantStep(Device):
@@ -20,12 +22,14 @@ class ConstantStep(Device):
     β ~ N(up_down, up_down_dtod) is the up/down asymmetry of a device, ζ its spread, ξ new for
     every pulse. The up/down ratio is (1 + β) / (1 - β): a spread of 1 % in β is one of 2 % in it.
     Steps and bounds are floored at 1 % of their means. Source: Gokmen & Vlasov 2016, Table 1.
+    Other conventions, stuck devices and references: `sampling.py`, as for all models of this
+    family, which give what they draw (`_own`) and what is kept of a device (`_kept`).
     """
 
     name = "constant-step"
     summary = "steps independent of the weight; spread, asymmetry, pulse noise, bounds"
     source = "Gokmen & Vlasov 2016 (arXiv 1603.07341); Gokmen, Onen & Haensch 2017, Table 1"
-    defaults: ClassVar[dict[str, float]] = {
+    defaults: ClassVar[dict[str, ParameterValue]] = {
         "dw_min": 0.001,
         "dw_min_dtod": 0.3,
         "dw_min_std": 0.3,
@@ -35,6 +39,7 @@ class ConstantStep(Device):
         "w_max_dtod": 0.3,
         "w_min": -0.6,
         "w_min_dtod": 0.3,
+        **sampling.DEFAULTS,
     }
     ranges: ClassVar[dict[str, tuple[float, float]]] = {
         "dw_min": (1e-9, 1.0),
@@ -46,7 +51,9 @@ class ConstantStep(Device):
         "w_max_dtod": (0.0, 10.0),
         "w_min": (-1e6, -1e-6),
         "w_min_dtod": (0.0, 10.0),
+        **sampling.RANGES,
     }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = dict(sampling.CHOICES)
     meanings: ClassVar[dict[str, str]] = {
         "dw_min": "mean weight change of one pulse",
         "dw_min_dtod": "its spread from device to device (fraction of the mean)",
@@ -57,17 +64,27 @@ class ConstantStep(Device):
         "w_max_dtod": "its spread (fraction of the mean)",
         "w_min": "mean lower weight bound",
         "w_min_dtod": "its spread (fraction of the mean)",
+        **sampling.MEANINGS,
     }
     variations: ClassVar[dict[str, tuple[str, ...]]] = {
-        "dtod": ("dw_min_dtod",),
+        "dtod": ("dw_min_dtod", "corrupt_devices_prob", "reference_std"),
         "ctoc": ("dw_min_std",),
         "asymmetry": ("up_down", "up_down_dtod"),
         "bounds": ("w_max_dtod", "w_min_dtod"),
     }
+    further: ClassVar[tuple[str, ...]] = ("corrupt_devices_prob", "reference_std")
+    """Parameters that need draws after those of every device, where any of them is not 0."""
+
     per_device: ClassVar[tuple[str, ...]] = ("dw_up", "dw_down", "w_max", "w_min")
-    constants = ("dw_min_std",)
+    constants: ClassVar[tuple[str, ...]] = ("dw_min_std",)
     packed = True
+
     counted = True
+
+    def __init__(self, **parameters: ParameterValue) -> None:
+        super().__init__(**parameters)
+        if self._draws_further or self.parameters["reference_mean"]:
+            self.counted = False  # 0 may lie beyond the bounds of a device
 
     @property
     def cycle_noise(self) -> bool:
@@ -75,18 +92,54 @@ class ConstantStep(Device):
         return bool(self.parameters["dw_min_std"] > 0)
 
     def fabricate(self, normal: Callable[[], FloatArray]) -> tuple[FloatArray, ...]:
-        """Up step, down step (both positive), upper and lower bound of every device."""
-        p = self.parameters
-        one, floor = np.float32(1), np.float32(FLOOR)
-        step = np.maximum(one + np.float32(p["dw_min_dtod"]) * normal(), floor)
-        beta = np.float32(p["up_down"]) + np.float32(p["up_down_dtod"]) * normal()
-        up = np.float32(p["dw_min"]) * step * np.maximum(one + beta, floor)
-        down = np.float32(p["dw_min"]) * step * np.maximum(one - beta, floor)
-        spread_max = np.maximum(one + np.float32(p["w_max_dtod"]) * normal(), floor)
-        spread_min = np.maximum(one + np.float32(p["w_min_dtod"]) * normal(), floor)
-        w_max = np.float32(p["w_max"]) * spread_max
-        w_min = np.float32(p["w_min"]) * spread_min
-        return up, down, w_max, w_min
+        """The parameters of every device, where weights count from its reference."""
+        devices, error, stuck = sampling.drawn(self.parameters, normal), None, None
+        own = self._own(normal)
+        if self._draws_further:
+            error, stuck, place = sampling.further(self.parameters, normal)
+            devices = sampling.with_stuck(self.parameters, devices, stuck, place)
+            devices = self._varied(devices, normal)
+        return self._referred(self._kept(devices, own), error, stuck)
+
+    @property
+    def _draws_further(self) -> bool:
+        return any(self.parameters[key] > 0 for key in self.further)
+
+    def _own(self, normal: Callable[[], FloatArray]) -> tuple[FloatArray, ...]:
+        """What a model draws of each device besides steps and bounds."""
+        return ()
+
+    def _varied(
+        self, devices: tuple[FloatArray, ...], normal: Callable[[], FloatArray]
+    ) -> tuple[FloatArray, ...]:
+        """The same steps and bounds with further spreads of a model's own."""
+        return devices
+
+    def _kept(
+        self, devices: tuple[FloatArray, ...], own: tuple[FloatArray, ...]
+    ) -> tuple[FloatArray, ...]:
+        """The parameters `per_device` of devices with these steps and bounds, reference 0."""
+        return devices
+
+    def _referred(
+        self,
+        kept: tuple[FloatArray, ...],
+        error: FloatArray | None,
+        stuck: NDArray[np.bool_] | None,
+    ) -> tuple[FloatArray, ...]:
+        """The same devices as they look from their references."""
+        p, subtracted = self.parameters, bool(self.parameters.get(SUBTRACT, False))
+        if error is None and not p["reference_mean"] and not subtracted:
+            return kept
+        reference: Any = np.float32(p["reference_mean"]) + (
+            np.float32(0) if error is None else error
+        )
+        if subtracted:
+            point = self.symmetry_point(kept)
+            assert point is not None  # models that have none do not take the key
+            there = np.isfinite(point) if stuck is None else np.isfinite(point) & ~stuck
+            reference = reference + np.where(there, point, np.float32(0))
+        return self.shifted(kept, np.broadcast_to(reference, kept[0].shape))
 
     def constant_values(self) -> tuple[float, ...]:
         """The noise from pulse to pulse."""
@@ -94,11 +147,20 @@ class ConstantStep(Device):
 
     def weight_range(self, fabricated: tuple[FloatArray, ...]) -> tuple[FloatArray, FloatArray]:
         """Each device's own bounds."""
-        return fabricated[3], fabricated[2]
+        places = (self.per_device.index(name) for name in ("w_min", "w_max"))
+        low, high = (fabricated[place] for place in places)
+        return low, high
 
     def symmetry_point(self, fabricated: tuple[FloatArray, ...]) -> FloatArray | None:
         """None: steps do not depend on the weight."""
         return None
+
+    def shifted(
+        self, fabricated: tuple[FloatArray, ...], reference: FloatArray
+    ) -> tuple[FloatArray, ...]:
+        """The same steps between bounds that lie elsewhere."""
+        up, down, w_max, w_min = fabricated
+        return up, down, w_max - reference, w_min - reference
 
     @staticmethod
     def step(  # type: ignore[override]

@@ -42,7 +42,10 @@ def check_step(device: Device) -> None:
     normals = np.random.default_rng(0)
     fabricated = device.fabricate(lambda: normals.standard_normal((1, DEVICES)).astype(np.float32))
     parameters = np.stack([np.asarray(each, np.float32)[0] for each in fabricated] or [[]])
-    constants = [np.float32(value) for value in device.constant_values()]
+    constants: list[Any] = [
+        value if isinstance(value, np.ndarray) else np.float32(value)
+        for value in device.step_constants()
+    ]
     lows, highs = _ranges(device, fabricated)
     for i in range(DEVICES if fabricated else 1):
         own = [*parameters[:, i], *constants] if fabricated else constants
@@ -55,9 +58,10 @@ def check_step(device: Device) -> None:
 def _compiled(device: Device) -> Any:
     """Compile the step alone, with the bounds of arrays checked."""
     count = 3 + len(device.per_device) + len(device.constants)
+    table = (numba.float32[::1],) * device.tabulated
     checked = numba.njit(boundscheck=True, error_model="numpy")(device.step)
     try:
-        checked.compile((numba.float32,) * count)
+        checked.compile((numba.float32,) * count + table)
     except Exception as error:  # Numba's own are of many unrelated classes
         raise TargetError(
             f"{_where(device)}: its step(w, direction, noise, *per_device, *constants) does not "
@@ -106,9 +110,7 @@ def _ranges(device: Device, fabricated: tuple[FloatArray, ...]) -> tuple[FloatAr
     return np.where(np.isfinite(low), low, -reach), np.where(np.isfinite(high), high, reach)
 
 
-def _weights(
-    device: Device, step: Any, low: float, high: float, own: list[np.float32]
-) -> Iterator[float]:
+def _weights(device: Device, step: Any, low: float, high: float, own: list[Any]) -> Iterator[float]:
     """Yield weights of a device from its lowest to its highest, then where pulses lead beyond."""
     yield from np.linspace(low, high, WEIGHTS)
     for bound, direction in ((low, -1.0), (high, 1.0)):
@@ -122,7 +124,7 @@ def _weights(
 
 
 def _try(
-    device: Device, step: Any, w: float, direction: float, noise: float, own: list[np.float32]
+    device: Device, step: Any, w: float, direction: float, noise: float, own: list[Any]
 ) -> float:
     numbers = [np.float32(value) for value in (w, direction, noise)]
     which = f"at weight {w:.4g}, a pulse {'up' if direction > 0 else 'down'}"

@@ -79,7 +79,7 @@ class _StepSum:
     def __init__(self, device: Device, fabricated: tuple[FloatArray, ...]) -> None:
         self._pulse: Callable[..., None] = compile_quiet_pulses(device)
         self._parameters = fabricated
-        self._constants = np.asarray(device.constant_values(), np.float32)
+        self._constants = device.all_constants()
 
     def __call__(self, w: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (sum, size) of both steps from the weights w [rows, C]."""

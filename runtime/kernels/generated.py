@@ -24,7 +24,7 @@ from typing import Any
 import numba
 
 from rpucc.files import write_whole
-from rpucc.runtime.kernels.jit import OPTIONS
+from rpucc.runtime.kernels.jit import OPTIONS, compiled_scalars
 
 
 def generated(
@@ -67,12 +67,16 @@ def _jit(function: Callable[..., Any], module: str) -> Any:
     """Compile a function as one of the generated module.
 
     What Numba keeps on disk names the module of every function in it, and imports it by that name.
-    A user's own may be known under another one by then, or not at all.
+    A user's own may be known under another one by then, or not at all. What it calls of
+    `runtime/scalars` becomes part of it.
     """
     own: Any = function
-    copy = FunctionType(own.__code__, own.__globals__, own.__name__)
+    scalars = compiled_scalars(function)
+    copy = FunctionType(own.__code__, {**own.__globals__, **scalars}, own.__name__)
     copy.__module__ = module
-    return numba.njit(**OPTIONS)(copy)
+    # With those it is too long for LLVM to make it part of its caller's loop by itself.
+    options = {**OPTIONS, "inline": "always"} if scalars else OPTIONS
+    return numba.njit(**options)(copy)
 
 
 def _kernel_sources() -> str:

@@ -91,12 +91,17 @@ def _with_callees(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function; a plain scalar one with compiled ones in place of those that it calls."""
     if not _is_scalar(function):
         return function
-    names = function.__globals__
-    used = {i.argval for i in dis.get_instructions(function) if i.opname == "LOAD_GLOBAL"}
-    callees = {name: _callee(names[name]) for name in used if _is_scalar(names.get(name))}
-    copy = FunctionType(function.__code__, {**names, **callees}, function.__name__)
+    names = {**function.__globals__, **compiled_scalars(function)}
+    copy = FunctionType(function.__code__, names, function.__name__)
     copy.__doc__, copy.__module__ = function.__doc__, function.__module__
     return copy
+
+
+def compiled_scalars(function: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """The functions of `runtime/scalars` that a function calls, compiled, by its names for them."""
+    names = function.__globals__
+    used = {i.argval for i in dis.get_instructions(function) if i.opname == "LOAD_GLOBAL"}
+    return {name: _callee(names[name]) for name in used if _is_scalar(names.get(name))}
 
 
 def _is_scalar(what: object) -> bool:

@@ -147,8 +147,11 @@ def test_the_table_of_models() -> None:
         assert set(model.ranges) <= set(model.defaults)
         assert set(model.meanings) == set(model.defaults)  # `rpucc devices` prints them
         for key, value in model.defaults.items():
-            low, high = model.ranges[key]
-            assert low <= value <= high
+            if isinstance(value, str):
+                assert value in model.choices[key]
+            elif not isinstance(value, bool):
+                low, high = model.ranges[key]
+                assert all(low <= each <= high for each in np.atleast_1d(value))
         device = make_device(name, {})
         assert len(device.fabricate(normals())) == len(model.per_device)
         assert len(device.constant_values()) == len(model.constants)

@@ -26,6 +26,7 @@ from rpucc.target.values import MEAN
 
 from ..hostile.networks import network
 from .test_cells_machine import VECTORS, data, tiny
+from .tilings import step_constants
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ SPREAD = {"dw_min": 0.004, "up_down": 0.1, "up_down_dtod": 0.05, "w_max": 0.3, "
 def plain(plane: Plane) -> tuple[Any, Floats, Floats]:
     """A plane's devices as the reference takes them: step, lowest and highest weights."""
     parameters = plane.parameters.astype(float)
-    constants = plane.constants.astype(float)
+    constants = step_constants(plane)
 
     def step(w: float, direction: float, noise: float, r: int, c: int) -> float:
         return float(plane.device.step(w, direction, noise, *parameters[:, r, c], *constants))
@@ -64,7 +65,7 @@ def test_an_update_is_that_of_the_formula(model: str, lr: float) -> None:
     x, d = vectors(1, 6, 5, 19)
     rate = float(np.float32(lr))
     for row, error in zip(x, d, strict=True):
-        mean_update(W, row, error, rate, array.main.device.dw_min, step, low, high)
+        mean_update(W, row, error, rate, array.main.device.granularity, step, low, high)
     assert array.update(x, d, lr) == 0
     np.testing.assert_allclose(array.weights, W, rtol=0, atol=2e-6 * max(1.0, float(abs(W).max())))
     assert np.abs(W - start).max() > 1e-5

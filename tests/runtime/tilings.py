@@ -280,7 +280,9 @@ def pulse(
         scratch = update_scratch(plane, len(X), positions, how.bl, r1 - r0, how.chunk)
         assert scratch.chunk == how.chunk
         within = [guarded(array.shape, array.dtype) for array in scratch[1:]]
-        policy = PulsePolicy(np.float32(plane.device.dw_min), how.bl, how.managed, how.bl_managed)
+        policy = PulsePolicy(
+            np.float32(plane.device.granularity), how.bl, how.managed, how.bl_managed
+        )
         for first, last in pairwise((0, *spans, len(X))):
             span = Span(how.sample, first, last, how.sample, first // how.chunk)
             pulses += update(
@@ -298,10 +300,19 @@ def _by_train(X: FloatArray, D: FloatArray, how: Pulsing) -> tuple[FloatArray, F
     return np.repeat(X, count, axis=0), np.repeat(D, count, axis=0), how.positions * count
 
 
+def step_constants(plane: Plane) -> list[Any]:
+    """What `step` gets after a device's own parameters, as float64."""
+    constants: list[Any] = list(plane.constants.astype(float))
+    if not plane.device.tabulated:
+        return constants
+    numbers = len(plane.device.constants)
+    return [*constants[:numbers], np.array(constants[numbers:])]
+
+
 def plain_step(plane: Plane, rows: slice, cols: slice) -> Callable[..., float]:
     """The device's `step` on one tile of a plane, as `reference.update_tile` calls it."""
     parameters = plane.parameters[:, rows, cols].astype(float)
-    constants = plane.constants.astype(float)
+    constants = step_constants(plane)
 
     def step(w: float, direction: float, noise: float, r: int, c: int) -> float:
         return plane.device.step(w, direction, noise, *parameters[:, r, c], *constants)
@@ -336,7 +347,7 @@ def _gains_of(
 ) -> tuple[int, float, float]:
     """(slots of the train that row m is, Cx, Cd)."""
     bl, cx, cd = pulse_gains(
-        X[m], D[m], np.float32(how.lr), np.float32(plane.device.dw_min), how.bl, how.managed,
+        X[m], D[m], np.float32(how.lr), np.float32(plane.device.granularity), how.bl, how.managed,
         how.bl_managed,
     )  # fmt: skip
     slots = trains(how.bl, bl)

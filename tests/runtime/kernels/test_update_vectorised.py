@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from rpucc.runtime.devices import Device
+from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
@@ -78,3 +78,22 @@ def test_packed_instructions(model: type[Device], wanted: dict[str, str]) -> Non
         Span(0, 0, 1, 0, 0), update_scratch(plane, 1, 1, 10, 3),
     )  # fmt: skip
     check(fresh, wanted)
+
+
+@only_x86
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "of_shape"), [("exp-step", r"v?minps"), ("pow-step", r"v?cvttps2dq")]
+)
+def test_exponentials_and_powers_are_vectors_too(model: str, of_shape: str) -> None:
+    """No libm call for each device: the exponential is packed arithmetic in the loop."""
+    plane = make_plane(make_device(model, {}), Tiling((0, 3), (0, 40)))
+    fresh, layout = fresh_copy(compile_pulses(plane.device)), plane.layout
+    fresh(
+        plane.W, plane.parameters, plane.constants, np.ones(4, np.int8), 0, 0, layout.row_cuts,
+        layout.col_cuts, layout.tiles, *layout.key, np.empty(168, np.float32),
+    )  # fmt: skip
+    check(fresh, {"multiplied": r"v?(?:f[n]?m\w+|mul)ps", "shape": of_shape,
+                  "whole exponents": r"v?cvttps2dq"})  # fmt: skip
+    (text,) = fresh.inspect_asm().values()
+    assert not re.search(r"\b(expf?|powf?|logf?)@", text)
