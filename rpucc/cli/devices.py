@@ -121,10 +121,11 @@ def show(
         if not as_json:
             from rpucc import terminal as console
             from rpucc.report.text.devices import response_text
+            from rpucc.runtime.devices.derived import derived
 
             given = bool(settings) or bool(shown.where)
             above = [""] * (i > 0) + [f"{shown.where}:"] * bool(shown.where)
-            text = response_text(device.name, curve)
+            text = response_text(device.name, curve, derived(device))
             console.show(*above, _parameters(device, given=given), "", text)
         if plot is not None:
             _plot(Path(plot), device.name, curve)
@@ -159,10 +160,18 @@ def _parameters(device: Device, *, given: bool) -> RenderableType:
 
 def _as_data(name: str, found: list[Shown]) -> dict[str, Any]:
     """Return a model, or the devices of a target with their values."""
+    from rpucc.runtime.devices.derived import derived
+
     if not found[0].where:
-        return _as_dict(type(found[0].device))
+        device = found[0].device
+        return {**_as_dict(type(device)), "derived": derived(device).as_data()}
     devices = [
-        {"layers": each.where, **_as_dict(type(each.device)), "values": each.device.parameters}
+        {
+            "layers": each.where,
+            **_as_dict(type(each.device)),
+            "values": each.device.parameters,
+            "derived": derived(each.device).as_data(),
+        }
         for each in found
     ]
     return {"target": name, "devices": devices}

@@ -22,7 +22,15 @@ from rpucc.trust import NO_TRUST, Trust, is_own, module_of
 if TYPE_CHECKING:
     from rpucc.target.target import LayerPolicy, Target
 
-_MODELS = (Ideal, ConstantStep, LinearStep, SoftBounds, ExpStep, PowStep, PiecewiseStep)
+_MODELS = (
+    Ideal,
+    ConstantStep,
+    LinearStep,
+    SoftBounds,
+    ExpStep,
+    PowStep,
+    PiecewiseStep,
+)
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 
 UNKNOWN_STEP = 1e-3

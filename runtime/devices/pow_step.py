@@ -18,15 +18,15 @@ class PowStep(ShapedStep):
     """Δw+ = a+ ((w_max - w) / (w_max - w_min))^γ+, Δw- = -a- ((w - w_min) / (w_max - w_min))^γ-.
 
     Between the device's own bounds and clipped there; times 1 + std ξ; a± as for `ConstantStep`.
-    γ± = |γ (1 ± β_γ)(…)| are drawn in the same one-sided way whatever `asymmetry` says: γ+ = γ (1 +
+    The powers are one-sided whatever `asymmetry` says, and their magnitudes count: γ+ = γ (1 +
     min(ud, 0) + dtod ζ + r), γ- = γ (1 - max(ud, 0) + dtod ζ - r), with ud = pow_up_down and r its
-    spread. Source: Frascaroli et al. 2018 (doi 10.1038/s41598-018-25376-x); Rasch et al. 2021
-    (arXiv 2104.02184), there `PowStepDevice`.
+    spread times a normal. Source: Rasch et al. 2021 (arXiv 2104.02184), there
+    `PowStepDevice`.
     """
 
     name = "pow-step"
     summary = "steps are a power of what is left to the bound"
-    source = "Frascaroli et al. 2018 (doi 10.1038/s41598-018-25376-x); Rasch et al. 2021"
+    source = "Rasch et al. 2021 (arXiv 2104.02184)"
     defaults: ClassVar[dict[str, ParameterValue]] = {
         **ShapedStep.defaults,
         "pow_gamma": 1.0,

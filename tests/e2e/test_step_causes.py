@@ -47,7 +47,11 @@ def test_what_is_lost_to_probabilities_that_stop_at_one() -> None:
 @pytest.mark.parametrize("model", ["lenet", "mlp"])
 @pytest.mark.parametrize("target", preset_names())
 def test_presets_are_passed_over(target: str, model: str) -> None:
-    assert step_causes(machine_of(target, model=model), digits(), 0.01, 1) == ()
+    found = step_causes(machine_of(target, model=model), digits(), 0.01, 1)
+    # Of these a pulse moves a weight by more than the weights are large: 4 and 21 states, and the
+    # pulse near 0 of phase-change memory.
+    coarse = {"reram-array-hfo2", "reram-array-om", "pcm"}
+    assert [cause.kind for cause in found] == ["coarse"] * (target in coarse)
 
 
 @pytest.mark.parametrize("batch", [8, 32, 128])

@@ -31,10 +31,12 @@ def test_text(rpucc: Run) -> None:
     shown = rpucc("devices", "show", "soft-bounds", *ASYMMETRIC, "--devices", 7, "--pulses", 200)
     assert shown.exit_code == 0
     assert max(map(len, shown.output.splitlines())) <= 100
-    lines = dict(line.split(None, 1) for line in shown.output.splitlines() if " " in line)
+    lines = dict(line.split(None, 1) for line in shown.output.splitlines() if " " in line.strip())
     assert re.search(r"parameter\s+value", shown.output)
     assert lines["up_down"].startswith("0.4 ")
     assert "200 pulses up, then 200 down, on 7 devices (seed 0)" in lines["response"]
+    assert lines["states"].endswith(" steps of dw_min from bound to bound")
+    assert lines["granularity"].startswith("0.01, ")
     curve = lines["mean"].split()[-1]
     assert curve.index("█") == pytest.approx(len(curve) / 2, abs=15)
     mean, spread = map(float, re.findall(r"-?\d\.\d+", lines["symmetry"]))
@@ -87,7 +89,10 @@ def test_the_plot_opens_in_a_browser(rpucc: Run, tmp_path: Path) -> None:
 
 def test_json_has_no_curve(rpucc: Run) -> None:
     shown = rpucc("devices", "show", "linear-step", "--json")
-    assert json.loads(shown.output)["parameters"]["gamma_up"]["default"] == 0.5
+    data = json.loads(shown.output)
+    assert data["parameters"]["gamma_up"]["default"] == 0.5
+    assert data["derived"]["granularity"] == 0.001
+    assert data["derived"]["symmetry_point"] == pytest.approx(0, abs=1e-6)
 
 
 OWN = """
@@ -126,7 +131,7 @@ def test_the_devices_of_a_target(rpucc: Run, target_file: str) -> None:
     first, second = shown.stdout.split("layers conv*:")
     assert first.startswith("layers without a rule of their own:\nmine")
     for text, values in ((first, ("0.002", "0.3", "0.9")), (second, ("0.002", "0", "0.3"))):
-        lines = dict(line.split(None, 1) for line in text.splitlines() if " " in line)
+        lines = dict(line.split(None, 1) for line in text.splitlines() if " " in line.strip())
         found = [lines[key].split()[0] for key in ("dw_min", "dw_min_dtod", "w_max")]
         assert tuple(found) == values
     data = json.loads(rpucc("devices", "show", target_file, "--json").stdout)

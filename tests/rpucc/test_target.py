@@ -54,8 +54,9 @@ CONSTANT_STEP = {
 
 def test_presets_are_the_files_and_describe_themselves() -> None:
     assert preset_names() == (
-        "ideal", "rpu-baseline", "rpu-managed", "rpu-managed-um", "soft-bounds",
-        "soft-bounds-asymmetric",
+        "capacitor", "ecram", "ecram-mo", "gokmen-vlasov", "ideal", "idealized", "pcm",
+        "reram-array-hfo2", "reram-array-om", "reram-es", "reram-sb", "rpu-baseline",
+        "rpu-managed", "rpu-managed-um", "soft-bounds", "soft-bounds-asymmetric",
     )  # fmt: skip
     for name, description in list_presets():
         target = Target.load(name)

@@ -14,6 +14,7 @@ from rpucc.report import units
 from rpucc.report.text.tables import pairs
 
 if TYPE_CHECKING:
+    from rpucc.runtime.devices.derived import Derived
     from rpucc.runtime.response import Response
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -36,12 +37,16 @@ def symmetry_text(response: Response) -> str:
     return text + (f", none for {units.counted(none, 'device')}" if none else "")
 
 
-def response_text(name: str, response: Response) -> RenderableType:
-    """Return the mean curve in a line of blocks, and its ends with the spread of the devices."""
+def response_text(name: str, response: Response, figures: Derived) -> RenderableType:
+    """Return what follows from the parameters, then the mean curve in a line of blocks.
+
+    With its ends, and the spread of the devices there.
+    """
     top = len(response.pulses) // 2
     found = " (searched: the model does not declare them)" if response.searched else ""
     return pairs(
         [
+            *_derived(figures),
             ("response", response_label(name, response)),
             ("mean", _curve(response.mean)),
             ("after up", _weight(response, top)),
@@ -49,6 +54,21 @@ def response_text(name: str, response: Response) -> RenderableType:
             ("symmetry", symmetry_text(response) + found),
         ]
     )
+
+
+def _derived(figures: Derived) -> list[tuple[str, str]]:
+    """How fine the steps of the mean device are, and where they cancel."""
+    states = "no bounds"
+    if figures.states is not None and figures.granular_states is not None:
+        states = f"{figures.states:,.4g} steps of dw_min from bound to bound"
+        if figures.granularity != figures.dw_min:
+            states += f", {figures.granular_states:,.4g} of the granularity"
+    point = figures.symmetry_point
+    return [
+        ("granularity", f"{figures.granularity:.4g}, the step that pulse probabilities divide by"),
+        ("states", states),
+        ("mean device", f"symmetry point {'none' if point is None else f'{point:.4g}'}"),
+    ]
 
 
 def _weight(response: Response, point: int) -> str:
