@@ -13,7 +13,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
-from rpucc.layers import weight_of
+from rpucc.layers import settings_of, weight_of
 from rpucc.runtime.cells.accumulated import compile_sending
 from rpucc.runtime.cells.arguments import Sending
 from rpucc.runtime.instructions.update import PIECE_ROWS, by_group, check_update
@@ -27,7 +27,6 @@ from rpucc.runtime.kernels.update_arguments import Devices, Held
 from rpucc.runtime.plane import list_scratch
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.stamps import settings_of
 from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
