@@ -36,7 +36,7 @@ class CellUpdates:
         emitter = self.emitter
         emitter.before, emitter.scope = update, update.name or ""
         emitter.metadata = dict(update.metadata_props)
-        states = [_zero(emitter, weight, name) for name in cell.state]
+        states = [_zero(emitter, weight, cell, name) for name in cell.state]
         names = [f"{weight.name}.{cell.model}.next", *(f"{state.name}.next" for state in states)]
         mask = [] if (found := mask_of(update)) is None else [found]
         results = emitter.ops(
@@ -77,8 +77,10 @@ class CellUpdates:
         replace(step, state={**step.state, **state}).write(self.emitter.model)
 
 
-def _zero(emitter: Emitter, weight: ir.Value, name: str) -> ir.Value:
-    if name == COUNT:
-        return emitter.initializer(f"{weight.name}.{name}", np.zeros((), np.int64))
-    shape = [int(dim) for dim in known_shape(weight)]  # type: ignore[arg-type]
-    return emitter.initializer(f"{weight.name}.{name}", np.zeros(shape, np.float32))
+def _zero(emitter: Emitter, weight: ir.Value, cell: Cell, name: str) -> ir.Value:
+    rows, columns = (int(dim) for dim in known_shape(weight))  # type: ignore[arg-type]
+    shape, dtype = (
+        cell.state_shape(name, (rows, columns)),
+        np.int64 if name == COUNT else np.float32,
+    )
+    return emitter.initializer(f"{weight.name}.{name}", np.zeros(shape, dtype))

@@ -45,6 +45,7 @@ def stamp_of(policy: LayerPolicy, node: ir.Node) -> Stamp:
         cell = policy.cell.settings
         keys = carried(type(cell), CELL)
         stamp |= {each.attribute.name: each.of_section(cell) for each in keys}
+        stamp |= {cell.slots: policy.update.bl} if cell.slots else {}
     return stamp
 
 

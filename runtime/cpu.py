@@ -10,6 +10,7 @@ from rpucc.runtime.digital import NATIVE
 from rpucc.runtime.digital.session import build_session
 from rpucc.runtime.instructions.accumulated_update import build_accumulated_update
 from rpucc.runtime.instructions.batch_norm import build_batch_norm, build_batch_norm_gradient
+from rpucc.runtime.instructions.buffered_update import build_buffered_update
 from rpucc.runtime.instructions.cell_update import build_cell_update
 from rpucc.runtime.instructions.drop import build_drop
 from rpucc.runtime.instructions.fused import build_slope, build_turn
@@ -27,6 +28,7 @@ from rpucc.runtime.instructions.windows import (
 UPDATES = {
     "pulsed": build_update,
     "transferred": build_cell_update,
+    "buffered": build_buffered_update,
     "accumulated": build_accumulated_update,
 }
 """Kind of a cell -> what builds its update op, with a mask or without."""

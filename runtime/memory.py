@@ -14,6 +14,7 @@ from rpucc.runtime.plane_rest import rest_bytes
 from rpucc.trust import is_own
 
 if TYPE_CHECKING:
+    from rpucc.cells import Cell
     from rpucc.program import Program
     from rpucc.runtime.devices import Device
     from rpucc.target.target import LayerPolicy
@@ -80,8 +81,14 @@ def state_bytes(program: Program) -> int | None:
             return None
         rows, columns = (int(d) for d in layer.weight.shape)  # type: ignore[arg-type]
         total += each * rows * columns
-        total += COUNT_BYTES if training and COUNT in policy.cell.settings.state else 0
+        total += shared_bytes(policy.cell.settings, columns) if training else 0
     return total
+
+
+def shared_bytes(cell: Cell, columns: int) -> int:
+    """Bytes of what the cells of a matrix keep together: counts, flags of columns, means."""
+    counts = COUNT_BYTES if COUNT in cell.state else 0
+    return counts + BUFFER_BYTES * (columns * len(cell.column_flags) + 2 * len(cell.means))
 
 
 def evaluation_batch(program: Program, most: int = EVALUATED_TOGETHER) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import onnx_ir as ir
 
+from rpucc.cells.buffered import Buffered
 from rpucc.errors import RpuccError
 from rpucc.layers import UPDATES, settings_of, weight_of
 
@@ -100,6 +101,8 @@ def update_reaches(layer: str, array: Array, node: ir.Node) -> list[Reach]:
         return [Reach(f"layer '{layer}': ", SMALLEST, LARGEST)]
     if not cell.state:
         return [update_reach(layer, array.main, bl)]
+    if isinstance(cell, Buffered):
+        return _buffered_reaches(layer, array, node.attributes.get_int(cell.slots, bl), cell)
     return _cell_reaches(layer, array, bl, cast("Transferred", cell))
 
 
@@ -110,6 +113,21 @@ def _cell_reaches(layer: str, array: Array, bl: int, cell: Transferred) -> list[
         update_reach(layer, array.planes[name], slots, of=f" ({name})").times(scale, key)
         for name, slots, scale, key in (fast, *(slow if cell.scaled else ()))
     ]
+
+
+def _buffered_reaches(layer: str, array: Array, slots: int, cell: Buffered) -> list[Reach]:
+    """Those of the rates that follow the layer's: each may be on its own."""
+    slow, fast = (array.planes[name].device.granularity for name in cell.planes)
+    found = []
+    if cell.scale_fast_lr:
+        reach = update_reach(layer, array.planes["fast"], slots, of=" (fast)")
+        scale = cell.fast_lr * (slots * fast if cell.auto_scale else 1.0)
+        found.append(reach.times(scale, "fast_lr"))
+    if cell.scale_transfer_lr:
+        unit = cell.grain(slow, fast)
+        memory = Reach(f"layer '{layer}' (buffer): ", SMALLEST, LARGEST_GAIN)
+        found.append(memory.times(cell.transfer_lr / unit, "transfer_lr per pulse"))
+    return found
 
 
 class Rates:

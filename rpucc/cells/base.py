@@ -55,9 +55,17 @@ class Cell(Section):
     """The plane that the pulses of x and d go to; "" where they go to none."""
     buffers: ClassVar[tuple[str, ...]] = ()
     """Digital memory of the weights' shape, float32 [R, C] each, which starts at zero."""
+    column_flags: ClassVar[tuple[str, ...]] = ()
+    """Digital memory of 0 or 1 a column of the matrix, float32 [C] each, which starts at zero."""
+    means: ClassVar[tuple[str, ...]] = ()
+    """Running means of two sizes, those of x and of d, float32 [2] each, which start at zero."""
     steps: ClassVar[Mapping[str, str]] = {}
     """Attributes of its op that say what a pulse of an ideal device does -> the plane that it is
     of. The body makes whole steps of them."""
+
+    slots: ClassVar[str] = ""
+    """The attribute of its op that says how many slots a pulse train of x and d has, whether or not
+    there are trains; "" where nothing depends on it."""
 
     reference: ClassVar[str] = ""
     """The plane that is subtracted and stays as it was programmed; "" where there is none."""
@@ -84,9 +92,17 @@ class Cell(Section):
     def state(self) -> tuple[str, ...]:
         """What an update changes besides the weights that a read sees: further inputs of its op.
 
-        The names of planes and buffers, and COUNT.
+        The names of planes and of digital memory, and COUNT.
         """
         return ()
+
+    def state_shape(self, name: str, matrix: tuple[int, int]) -> tuple[int, ...]:
+        """The shape of a part of the state of a matrix [R, C]."""
+        if name == COUNT:
+            return ()
+        if name in self.means:
+            return (2,)
+        return matrix[1:] if name in self.column_flags else matrix
 
     @classmethod
     def variants(cls) -> tuple[Cell, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from rpucc.cells.agad import Agad
 from rpucc.cells.base import Cell
+from rpucc.cells.chopped_tiki_taka import ChoppedTikiTaka
 from rpucc.cells.mixed_precision import MixedPrecision
 from rpucc.cells.multi_tile import MultiTile
 from rpucc.cells.plain import Plain
 from rpucc.cells.reference import Reference
 from rpucc.cells.residual import Residual
+from rpucc.cells.residual_2 import Residual2
 from rpucc.cells.tiki_taka import TikiTaka
+from rpucc.cells.tiki_taka_2 import TikiTaka2
 
 _MODELS = (
     Plain,
@@ -17,6 +21,10 @@ _MODELS = (
     Residual,
     MixedPrecision,
     MultiTile,
+    TikiTaka2,
+    ChoppedTikiTaka,
+    Agad,
+    Residual2,
 )
 CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in _MODELS}
 """Every model by its name."""

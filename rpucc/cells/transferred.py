@@ -26,13 +26,9 @@ class Link(NamedTuple):
     """Vectors, or minibatches, from one transfer to the next."""
 
 
-class Transferred(Cell):
-    """Two devices a weight: pulses of x and d go to the fast one, its columns to the slow one.
+class ColumnTransfer(Cell):
+    """Two devices a weight: pulses of x and d go to the fast one, its columns to the slow one."""
 
-    Subclasses state `transfer`, the digital rule.
-    """
-
-    kind: ClassVar[str] = "transferred"
     pulsed: ClassVar[str] = "fast"
     shift_key: ClassVar[str] = "shift_fast"
 
@@ -81,6 +77,15 @@ class Transferred(Cell):
     def state(self) -> tuple[str, ...]:
         """The fast array, and what transfers are timed by: vectors or minibatches so far."""
         return ("fast", COUNT)
+
+
+class Transferred(ColumnTransfer):
+    """A column goes over at once, by a pulse train.
+
+    Subclasses state `transfer`, the digital rule.
+    """
+
+    kind: ClassVar[str] = "transferred"
 
     @property
     def links(self) -> tuple[Link, ...]:

@@ -6,7 +6,7 @@ Not for how long images take one after another: that is network.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,8 @@ class CycleCost:
     """Values that come in, and partial sums where there are several column segments."""
     energy: Energy
     """Without digital work: that is counted by op, not by layer."""
+    memory_bytes: float = field(default=0.0, repr=False)
+    """What cells read and write of their digital memory, of values of the cost table."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class LayerCost:
     name: str
     array: str
     cycles: tuple[CycleCost, ...]
+    memory_bytes: float = field(default=0.0, repr=False)
+    """Digital memory that its cells keep, of values of the cost table."""
 
     def energy(self, *cycles: Cycle) -> Energy:
         """Energy of these cycles for one sample."""
@@ -101,7 +105,7 @@ class LayerCoster:
             cycles.append(self._read("backward"))
         if self.layer.updates:
             cycles.append(self._update())
-        return LayerCost(self.plan.name, self.plan.array, tuple(cycles))
+        return LayerCost(self.plan.name, self.plan.array, tuple(cycles), self._memory)
 
     @property
     def _lines(self) -> Lines:
@@ -114,6 +118,12 @@ class LayerCoster:
             columns=self.plan.groups * self.plan.C * row_blocks - sum(w for _, w in gone) / copies,
             crosspoints=self._rows * self.plan.C - sum(h * w for h, w in gone) / copies,
         )
+
+    @property
+    def _memory(self) -> float:
+        found, learners = self.pace.transfers, self.layer.learners
+        numbers = 0 if found is None else found.memory * self._lines.crosspoints * learners
+        return numbers * self.table.value_bits / 8
 
     @property
     def _rows(self) -> int:
@@ -194,8 +204,15 @@ class LayerCoster:
             dac_conversions=columns * one.columns if periphery.dac_bits else 0.0,
             adc_conversions=columns * one.rows if periphery.adc_bits else 0.0,
             moved_bytes=0.0,
+            memory_bytes=self._memory_traffic(columns / copies, one),
             energy=energy,
         )
+
+    def _memory_traffic(self, columns: float, one: Lines) -> float:
+        """Bytes of memory that so many columns read and write; it is kept once for all copies."""
+        found = self.pace.transfers
+        numbers = 0 if found is None else 2 * found.memory * columns * one.crosspoints
+        return numbers * self.table.value_bits / 8
 
     def _one_column(self, found: Transfers) -> Lines:
         """What one column of every tile in a row of tiles drives, on average."""
@@ -222,5 +239,6 @@ def _together(one: CycleCost, other: CycleCost) -> CycleCost:
         dac_conversions=one.dac_conversions + other.dac_conversions,
         adc_conversions=one.adc_conversions + other.adc_conversions,
         moved_bytes=one.moved_bytes + other.moved_bytes,
+        memory_bytes=one.memory_bytes + other.memory_bytes,
         energy=one.energy + other.energy,
     )

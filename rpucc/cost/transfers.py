@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rpucc.cells.transferred import Transferred
+from rpucc.cells.transferred import ColumnTransfer, Transferred
 from rpucc.layers import left_out, settings_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class Transfers:
     """Columns that it takes of one row of tiles together."""
     bl: int
     """Pulse slots of a column; 0 without pulse trains."""
+    memory: int = 0
+    """Numbers of digital memory a weight, each of which a transfer reads and writes."""
     absent_columns: int = 0
     """Of tiles that are not there: the columns that a transfer does not take, of all matrices."""
     absent_values: int = 0
@@ -46,16 +48,18 @@ class Transfers:
 def transfers_of(update: ir.Node) -> Transfers | None:
     """Return the transfers that an update op makes; None for that of a cell that makes none."""
     cell, attributes = settings_of(update), update.attributes
-    if not isinstance(cell, Transferred):
+    if not isinstance(cell, ColumnTransfer):
         return None
-    wanted = cell.transfer_columns
-    often = [link.every for link in cell.links]
+    wanted, often = cell.transfer_columns, [cell.transfer_every]
+    if isinstance(cell, Transferred):
+        often = [link.every for link in cell.links]
     widths = [end - start for start, end in pairwise(attributes.get_ints("col_cuts", ()))]
     taken = [min(wanted, width) for width in widths]
     absent = [(taken[s], height) for _, s, height, _ in left_out(update)]
     return Transfers(
         absent_columns=sum(columns for columns, _ in absent),
         absent_values=sum(columns * height for columns, height in absent),
+        memory=len(cell.buffers),
         every=often[0] if len(often) == 1 else 1 / sum(1 / every for every in often),
         by_minibatch=cell.transfer_by_minibatch,
         columns=max(taken, default=0),

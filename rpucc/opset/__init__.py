@@ -21,6 +21,10 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `MultiTile2Update(W, x, d, lr, tile_0, count)` | the same, with one array [R, C] besides W |
 | .. `MultiTile8Update(W, x, d, lr, tile_6 .. tile_0, count)` | the same with seven |
 | `MixedPrecisionUpdate(W, x, d, lr, chi, count)` | as Update, and chi [R, C], count [] |
+| `TikiTaka2Update(.., buffer, sizes, count)` | the same, with buffer [R, C], sizes [2] |
+| `ChoppedTikiTakaUpdate(.., buffer, chopped, sizes, count)` | the same, with chopped [C] |
+| `AgadUpdate(.., buffer, recent, offset, chopped, switched, sizes, count)` | the same |
+| `Residual2Update(.., buffer, sizes, count)` | as TikiTaka2Update |
 | `MaskedUpdate(W, x, d, lr, mask) -> W2` | as Update, where mask [R, C] (bool) is true |
 | `MaskedTikiTakaUpdate(.., mask)` and so on | as TikiTakaUpdate, where mask is true |
 | `BatchNorm(x, scale, bias, mean, var, training)` | x [N, C, *space] -> y, and four of [C] |

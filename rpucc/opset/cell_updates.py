@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from rpucc.cells import COUNT, UPDATE_OPS, Cell
 from rpucc.cells.base import CELL
+from rpucc.cells.buffered import Buffered
 from rpucc.cost.operations import Node, Operations, Rule
 from rpucc.cost.transfers import transfers_of
 from rpucc.cost.writes import writes_of
-from rpucc.node_attributes import Attribute, carried, cuts
-from rpucc.op_shapes import Attributes, Shape, agree
+from rpucc.node_attributes import Attribute, carried, cuts, whole
+from rpucc.op_shapes import Attributes, Shape, ShapeRule, agree
 from rpucc.op_spec import ABSENT_TILES, CUTS, GROUPS, OpSpec
 from rpucc.opset.update import UPDATE
 from rpucc.target.values import Allowed, is_number
@@ -21,15 +22,27 @@ from rpucc.target.values import Allowed, is_number
 GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS, ABSENT_TILES)
 
 
-def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
-    """W, x, d, lr as in Update, then the state: planes [R, C], counts []; all keep their shapes."""
-    found = UPDATE.shapes(attributes, inputs[:4])
-    for state in inputs[4:]:
-        if len(state) not in (0, 2):
-            raise ValueError(f"a state must be [R, C] or [], found rank {len(state)}")
-        for left, right in zip(state, inputs[0] if state else [], strict=True):
-            agree("a plane is not of W's shape", left, right)
-    return [*found, *(list(state) for state in inputs[4:])]
+def shapes_of(cell: Cell) -> ShapeRule:
+    """Return the shape rule of a cell's op."""
+    columns = (*cell.column_flags, *cell.means)
+    ranks = {name: 0 if name == COUNT else 1 if name in columns else 2 for name in cell.state}
+
+    def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
+        """W, x, d, lr as in Update, then the state, which keeps its shapes.
+
+        Planes and memory of the weights [R, C], flags [C], means [2], counts [].
+        """
+        found = UPDATE.shapes(attributes, inputs[:4])
+        W = inputs[0]
+        for (name, rank), state in zip(ranks.items(), inputs[4:], strict=True):
+            if len(state) != rank:
+                raise ValueError(f"{name} must have rank {rank}, found {len(state)}")
+            expected: Shape = [2] if name in cell.means else W[2 - rank :]
+            for left, right in zip(state, expected, strict=True):
+                agree(f"{name} does not fit W", left, right)
+        return [*found, *(list(state) for state in inputs[4:])]
+
+    return shapes
 
 
 def _step(name: str) -> Attribute:
@@ -48,6 +61,21 @@ def transferred(node: Node) -> Operations:
     return UPDATE.work(node) + Operations(multiplies=values)
 
 
+def buffered(cell: Buffered) -> Rule:
+    """Return the rule that counts what Update's does, and what each value that is read takes."""
+
+    def work(node: Node) -> Operations:
+        found = transfers_of(node.node)
+        assert found is not None
+        assert UPDATE.work is not None
+        updates = node.input(1) / node.dim(1, -1)
+        values = found.of(updates) * (found.everywhere * node.dim(0, 0) - found.absent_values)
+        each = Operations(adds=cell.additions, multiplies=cell.multiplications)
+        return UPDATE.work(node) + each * values
+
+    return work
+
+
 def accumulated(node: Node) -> Operations:
     """Outer products of lr d and x, added up, and what is compared with a step to be sent."""
     found = writes_of(node.node)
@@ -60,7 +88,7 @@ def accumulated(node: Node) -> Operations:
 
 WORK: Mapping[str, Rule] = {"transferred": transferred, "accumulated": accumulated}
 """Kind of a cell -> what counts the digital operations of its op."""
-READS: Mapping[str, tuple[str, ...]] = {"transferred": ("Read",)}
+READS: Mapping[str, tuple[str, ...]] = {"transferred": ("Read",), "buffered": ("Read",)}
 """Kind of a cell -> the op whose keys its own carries, too: what stands behind an array."""
 
 
@@ -77,12 +105,13 @@ def spec_of(cell: Cell) -> OpSpec:
             *GRID,
             *(each.attribute for each in carried(type(cell), CELL)),
             *map(_step, cell.steps),
+            *([whole(cell.slots, 1, 255, 10, "slots of a train of x and d")] if cell.slots else ()),
         ),
         carries=("Update", *READS.get(cell.kind, ())),
         body=cell.body,
-        shapes=shapes,
+        shapes=shapes_of(cell),
         integers=(COUNT,),
-        work=WORK[cell.kind],
+        work=buffered(cell) if isinstance(cell, Buffered) else WORK[cell.kind],
         matrix="update",
     )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rpucc.cells import COUNT
+from rpucc.cells import CELLS, COUNT
 from rpucc.layers import MASKED
 from rpucc.op_shapes import Attributes, Shape, ShapeRule, agree
 from rpucc.op_spec import OpSpec
@@ -19,6 +19,10 @@ from rpucc.opset.update import UPDATE
 
 MASK = "mask"
 """The input: bool [R, C], true where the weight is changed."""
+
+
+SHARED = {COUNT, *(name for each in CELLS.values() for name in (*each.column_flags, *each.means))}
+"""What cells keep that no single weight has."""
 
 
 def _shapes(plain: OpSpec) -> ShapeRule:
@@ -44,7 +48,7 @@ def _body(plain: OpSpec) -> str:
     body = re.sub(rf"\b{MASK}\b", "moving", body)  # what a Scan within calls so
     for result in plain.outputs:
         before = result.removesuffix("2")
-        if before == COUNT:
+        if before in SHARED:
             continue
         body = re.sub(rf"\b{result}\b", f"{before}_free", body)
         held += f"  {result} = Where ({MASK}, {before}_free, {before})\n"

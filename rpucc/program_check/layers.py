@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from rpucc.cells import COUNT
 from rpucc.layers import (
     ARRAY_KIND,
     BEYOND_BOUNDS,
@@ -258,14 +257,12 @@ def _cell_problems(node: ir.Node, policy: LayerPolicy) -> Iterator[str]:
     if node.op_type.removeprefix(MASKED) != cell.op:
         yield f"{where}: the target's cell is {cell.model}, whose update is {cell.op}"
         return
-    weight = node.inputs[0]
+    matrix = _shape_of(node.inputs[0])
     for name, value in zip(cell.state, states_of(node), strict=True):
         tensor = value.const_value if value is not None and value.is_initializer() else None
-        plane = name != COUNT
-        if tensor is None or (plane and list(tensor.shape) != list(_shape_of(weight))):
-            yield f"{where}: its state {name!r} is no constant of the weight's shape"
-        elif not plane and list(tensor.shape):
-            yield f"{where}: its state {name!r} is no single number"
+        expected = cell.state_shape(name, (matrix[0], matrix[-1])) if len(matrix) == 2 else ()
+        if tensor is None or tuple(tensor.shape) != expected:
+            yield f"{where}: its state {name!r} is no constant {list(expected)}"
         elif bool(np.any(tensor.numpy())):
             yield f"{where}: its state {name!r} does not start at zero"
 

@@ -46,7 +46,7 @@ def compile_cell(
         numbers = {kind: number for number, kind in enumerate(models)}
         # One call is part of its caller, which other bits would come of; several would be long.
         called_as = "inlined" if len(slow) == 1 else "kernel"
-        called = _kernels(fast, pulsed, masked)
+        called = fast_kernel(fast, pulsed, masked)
         head, each_model, tail = _PARTS.split(
             files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
         )
@@ -86,7 +86,7 @@ def _fill_links(numbers: Sequence[int]) -> dict[str, str]:
     return {"$LINKS": "\n    ".join(unpack), "$TRANSFERS": "\n        ".join(transfers)}
 
 
-def _kernels(fast: Device, pulsed: Pulsed, masked: bool) -> dict[str, Callable[..., Any]]:
+def fast_kernel(fast: Device, pulsed: Pulsed, masked: bool) -> dict[str, Callable[..., Any]]:
     """The update of the fast devices, which the template calls."""
     if pulsed == MEAN:
         return {"pulse_fast": compile_mean(fast, masked=masked)}

@@ -58,8 +58,8 @@ def make_cells(
     buffers: dict[str, NDArray[Any]] = {}
     if COUNT in cell.state and training:
         buffers[COUNT] = np.zeros((), np.int64)
-    for name in cell.buffers if training else ():
-        buffers[name] = aligned.empty(layout.shape, np.float32)
+    for name in (*cell.buffers, *cell.column_flags, *cell.means) if training else ():
+        buffers[name] = aligned.empty(cell.state_shape(name, layout.shape), np.float32)
         buffers[name][...] = 0
     return Array(layer, layout, planes, cell.gains, buffers)
 

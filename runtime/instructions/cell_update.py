@@ -86,7 +86,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         _link(array.planes[each.fast], array.planes[each.slow], each.every) for each in cell.links
     )
     planes = [array.planes[name] for name in cell.planes]
-    fast_state = _fast_state(fast, total)
+    fast_state = fast_plane_state(fast, total)
     where, tallies = executor.address, executor.tallies
 
     def rates(rate: float) -> Rates:
@@ -130,7 +130,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         return run
 
     def parts(threads: int) -> list[Instruction]:
-        rows = cut(len(fast.W), _piece_rows(fast), threads)
+        rows = cut(len(fast.W), piece_rows(fast), threads)
         return [job(a, b, tallies.line(array.layer)) for a, b in rows]
 
     def finish() -> None:
@@ -163,14 +163,14 @@ def _transfer_rates(cell: Transferred, rate: float) -> tuple[np.float32, ...]:
     return tuple(np.float32(scale * link.rate) for link in cell.links)
 
 
-def _piece_rows(fast: Plane) -> int:
+def piece_rows(fast: Plane) -> int:
     """Rows that are never cut over threads: a product's last bit depends on how many it has."""
     if fast.pulsed:
         return PULSED_PIECE_ROWS
     return HELD_ROWS if fast.masked else fast.matrices.shape[1]
 
 
-def _fast_state(fast: Plane, positions: int) -> Callable[[], Any]:
+def fast_plane_state(fast: Plane, positions: int) -> Callable[[], Any]:
     """What gives a job what the update of the fast plane knows of it."""
     if fast.pulsed:
         state = device_state(fast)

@@ -93,6 +93,19 @@ def seen_column(
 
 
 @inlined
+def seen_device(W, written, r, k, row0, c0, width, tile, position, sample, k0, k1):
+    """What a read sees of the device (r, k) of a plane with marks, as `seen_column` has it."""
+    if written.marks[r, k] != 0:
+        normal = f32(0)
+        if written.std > f32(0):
+            word = u32(u32(WRITE_NOISE << 24) | u32(tile))
+            element = (r - row0) * width + k - c0
+            normal = one_normal(element, position + 1, word, sample, k0, k1)
+        see(W, written, r, k, normal)
+    return written.seen[r, k]
+
+
+@inlined
 def mark(written, r, k):
     """Mark the device (r, k) as written, where marks are kept."""
     if written.marks.shape[0] > 0:

@@ -81,6 +81,30 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         ),
         {},
     ),
+    "tiki-taka-2": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=tiki-taka-2", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
+        {},
+    ),
+    "chopped": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=chopped-tiki-taka", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
+        {},
+    ),
+    "agad": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=agad", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
+        {},
+    ),
+    "residual-2": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=residual-2", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
+        {},
+    ),
     "reference": ("dense", "soft-bounds", ("cell.model=reference",), {}),
     "masked": ("sparse", "rpu-managed", ("update.mask=zeros", "array.rows=3", "array.cols=5"), {}),
     "masked tiki-taka": (

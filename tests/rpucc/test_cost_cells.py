@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -41,6 +42,39 @@ def test_array_time_of_a_vector_update_is_the_published_one() -> None:
     assert sgd.seconds("update", 1) + 2 * operations == pytest.approx(30.9e-9, abs=0.05e-9)
     assert both.seconds("update", 1) + 3 * operations == pytest.approx(56.3e-9, abs=0.05e-9)
     assert both.seconds("forward", 1) == sgd.seconds("forward", 1)
+
+
+N = 512
+TABLE = {
+    "plain": ((), 30.9, 0, 0.0, 2 * N),
+    "tiki-taka-2": ((), 56.3, N * N, 16 * N / 2, 3 * N),
+    "chopped-tiki-taka": ((), 56.3, N * N, 16 * N / 2, 3 * N),
+    "agad": ((), 62.1, 3 * N * N, 48 * N / 2, 5 * N),
+}
+"""AGAD, table 1 -> nanoseconds, bytes kept, bits moved and operations of a vector update."""
+
+
+@pytest.mark.parametrize("cell", TABLE)
+def test_a_program_of_one_layer_has_the_published_costs(cell: str) -> None:
+    """Less what the table counts for x and d, which no cell keeps, and for signs."""
+    keys, nanoseconds, kept, moved, operations = TABLE[cell]
+    if cell != "plain":
+        keys = (f"cell.model={cell}", "cell.shift_fast=false", "cell.transfer_every=2")
+    arrays = [{"name": "one", "rows": N, "cols": N, "t_read": 40e-9, "t_pulse": 5e-9}]
+    device = {"model": "constant-step"}
+    update = {"bl": 5, "update_management": True}
+    table = {"name": "paper", "array": arrays, "device": device, "update": update,
+             "mapping": {"bias": "digital"}, "cost": {"value_bits": 8}}  # fmt: skip
+    target = rpucc.Target.load(table, keys)
+    layer = [(np.full((N, N), 0.01, np.float32), np.zeros(N, np.float32))]
+    made = rpucc.compile(rpucc.dense(layer), target, loss="mse", verify=False)
+    (layer_cost,) = made.cost.layers
+    found = layer_cost.cycles[-1]
+    work = sum(each.operations.total for each in made.cost.digital if "Update" in each.op)
+    assert work == pytest.approx(operations, abs=2)  # the two factors of update management
+    seconds = found.seconds + work / 0.175e12
+    assert seconds == pytest.approx(nanoseconds * 1e-9, abs=0.07e-9)
+    assert (layer_cost.memory_bytes, 8 * found.memory_bytes) == (kept, moved)
 
 
 def test_transfers_are_counted_by_hand() -> None:

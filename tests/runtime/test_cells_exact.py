@@ -20,6 +20,15 @@ TIKI = ("cell.model=tiki-taka", "cell.fast_lr=0.5", "cell.transfer_lr=20")
 MIXED = ("cell.model=mixed-precision", "cell.granularity=1e-4")
 VECTORS = (*TIKI, "cell.transfer_by_minibatch=false", "cell.transfer_every=3", "cell.gamma=0.3")
 
+MEMORY = {
+    "tiki-taka-2": ("cell.momentum=0.2", "cell.transfer_columns=2", "cell.buffer_cap=2"),
+    "chopped-tiki-taka": ("cell.in_chop_prob=0.4", "cell.transfer_every=2", "cell.gamma=0.3"),
+    "agad": ("cell.in_chop_prob=0.4", "cell.tail_weightening=1"),
+    "residual-2": ("cell.transfer_by_minibatch=true", "cell.transfer_columns=4"),
+}
+"""Cells with digital memory -> keys that matter."""
+WRITES = ("cell.transfer_lr=20", "cell.auto_granularity=100", "cell.fast_lr=0.5", "update.bl=5")
+
 Kind = tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]
 
 KINDS: dict[str, Kind] = {
@@ -84,6 +93,24 @@ def test_a_step_is_that_of_onnxruntime(kind: str, overrides: tuple[str, ...]) ->
         else:
             assert_close(found, np.asarray(expected[after]), name)
         assert name not in machine.arrays or np.any(found != before[name]), name
+
+
+@pytest.mark.parametrize("kind", ["tiled", "grouped", "windows"])
+@pytest.mark.parametrize("cell", MEMORY)
+def test_a_step_with_digital_memory_is_that_of_onnxruntime(cell: str, kind: str) -> None:
+    """Memory, signs and sizes, too; writes are whole steps of the devices."""
+    program = exact(kind, f"cell.model={cell}", *WRITES, *MEMORY[cell])
+    machine, feeds = Machine(program), feeds_of(program)
+    before = {name: array.copy() for name, array in machine.state().items()}
+    expected, changed = stock_values(program.model, feeds), dict[str, bool]()
+    run_executor(machine, feeds, training_outputs(program), 2)
+    for name, after in program.step.state.items():
+        found = machine.state()[name]
+        assert_close(found, np.asarray(expected[after]), name)
+        changed[name] = bool(np.any(found != before[name]))
+    assert all(changed[f"{name}.fast"] for name in machine.arrays)
+    # A write takes a whole pulse: few vectors may be too little for one.
+    assert any(changed[name] for name in machine.arrays)
 
 
 @pytest.mark.parametrize("kind", ["scaled", "devices"])

@@ -57,6 +57,12 @@ def _lines(cost: NetworkCost, measured_rereads: float | None) -> Iterator[tuple[
     rows = sum(each.writes for layer in cost.layers for each in layer.cycles)
     if rows:
         yield "written", f"{rows:.4g} rows of whole steps of digital sums, with minibatches of one"
+    if kept := sum(layer.memory_bytes for layer in cost.layers):
+        used = sum(each.memory_bytes for layer in cost.layers for each in layer.cycles)
+        yield (
+            "cell memory",
+            f"{units.size(round(kept))} kept, {units.size(round(used))} read and written",
+        )
     for i, text in enumerate(MODELLED):
         yield ("modelled" if i == 0 else ""), text
     for i, text in enumerate(NOT_MODELLED):

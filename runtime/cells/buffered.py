@@ -1,0 +1,95 @@
+"""Compiles the update of a cell with digital memory, with its rule and its devices' steps."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rpucc.runtime.cells.compiled import fast_kernel
+from rpucc.runtime.devices.compiled import compile_move, parameters_at, step_source
+from rpucc.runtime.kernels.generated import fill, generated
+from rpucc.target.values import MEAN
+
+if TYPE_CHECKING:
+    from rpucc.cells.buffered import Buffered
+    from rpucc.runtime.devices import Device
+    from rpucc.target.values import Pulsed
+
+
+def compile_buffered(
+    cell: type[Buffered], fast: Device, slow: Device, *, pulsed: Pulsed, masked: bool = False
+) -> Callable[..., int]:
+    """The compiled `update` of a cell (see the template for its arguments).
+
+    masked: for planes of which some devices get no pulses. Cells of one rule share it.
+    """
+    rule: Any = cell.transfer
+    key = rule, pulsed, masked, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
+    if key not in _LOADED:
+        text = files("rpucc.runtime.cells").joinpath("buffered_template.py.txt").read_text("utf-8")
+        sources = Path(inspect.getfile(rule)).read_text(encoding="utf-8") + step_source(type(slow))
+        module = generated(
+            f"cell_{rule.__module__.rpartition('.')[2]}",
+            fill(text, _fill(len(cell.buffers), slow, pulsed, masked)),
+            {"transfer": rule, "step": type(slow).step},
+            sources + Path(__file__).read_text(encoding="utf-8"),
+            _kernels(fast, slow, pulsed, masked),
+        )
+        _LOADED[key] = module.update
+    return _LOADED[key]
+
+
+_LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
+
+_WRITES = {
+    True: "_write(W, r, c + j, count, direction, slow.$PARAMS, ranges, slow.constants, "
+    "slow.written, (j0 + j) * rows + r - row0, noise_word, sample, k0, k1, scratch.pulse_noise); "
+    "pulses += count",
+    False: "W[r, c + j] += direction * f32(count) * rates.slow_step",
+    MEAN: "move_slow(W, r, c + j, direction * f32(count), slow, ranges)",
+}
+"""What a write of `count` pulses does: pulses, exactly, or what they do on average."""
+
+
+def _kernels(
+    fast: Device, slow: Device, pulsed: Pulsed, masked: bool
+) -> dict[str, Callable[..., Any]]:
+    """What the template calls: the update of the fast devices, and of a slow one on average."""
+    moves = {"move_slow": compile_move(slow)} if pulsed == MEAN else {}
+    return {**fast_kernel(fast, pulsed, masked), **moves}
+
+
+def _fill(buffers: int, slow: Device, pulsed: Pulsed, masked: bool) -> dict[str, str]:
+    """What the template says of the slow devices and of the cell's memory."""
+    loads, values = parameters_at(type(slow), "r, k")
+    draw = "_draw(noise, element, first, word, sample, k0, k1)"
+    noise = "noise[i]" if slow.cycle_noise else "f32(0)"
+    params = "codes" if slow.counted and pulsed != MEAN and not masked else "params"
+    numbers = range(buffers)
+    rows = [f"b{i} = buffers[{i}][r, c : c + n]" for i in numbers]
+    stored = [f"b{i}[j] = f32(n{i})" for i in numbers]
+    if masked:
+        stored = [f"b{i}[j] = f32(n{i}) if kept else b{i}[j]" for i in numbers]
+    return {
+        "$LOADS": "\n    ".join(loads) or "pass",
+        "$DRAW": draw if slow.cycle_noise else "pass",
+        "$ARGUMENTS": ", ".join([noise, *values]),
+        "$BUFFERS": "\n        ".join(rows),
+        "$RESULTS": ", ".join(f"n{i}" for i in numbers),
+        "$VALUES": ", ".join(f"b{i}[j]" for i in numbers),
+        "$KEPT": _KEPT if masked else "pass",
+        "$STORE": "\n            ".join(stored),
+        "$WRITE": _WRITES[pulsed].replace("$PARAMS", params),
+        "$RESET": f"{_HELD if masked else ''}{_RESET}",
+    }
+
+
+_KEPT = """kept = slow.kept[r, c + j] != 0
+            pulse = pulse if kept else f32(0)"""
+_HELD = "if slow.kept[r, c + j] != 0: "
+_RESET = """reset_device(
+                    A, resets, written, r, c + j, row0, c0, width, fast_tile, j0 + j, sample, k0, k1
+                )"""
