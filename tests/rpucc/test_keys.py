@@ -72,7 +72,7 @@ def test_models_of_a_table_have_keys_of_their_own() -> None:
     assert {key.table for key in keys() if "." in key.table} == set()
     text = " ".join(run("cell").stdout.split())
     assert "cell.model plain, reference," in text
-    assert "cell.gamma of tiki-taka 0; a number from 0 to 1e6" in text
+    assert "cell.gamma of tiki-taka 0; a number" in text
 
 
 def test_a_page_gets_the_tables_that_its_marks_name() -> None:

@@ -308,7 +308,7 @@ def test_the_mean_of_a_write_is_a_pulse_without_noise() -> None:
     """Whole pulses, as where they are drawn: two runs differ by the fast array's rounding alone."""
     array = rpucc.Array(
         {**QUIET, "w_max_dtod": 0, "w_min_dtod": 0, "dw_min_dtod": 0, "up_down_dtod": 0}, R, C,
-        cell={**CASES["agad"][0], "slow": {"w_max": 1e6, "w_min": -1e6}},
+        cell={**CASES["agad"][0], "transfer_lr": 1500.0, "slow": {"w_max": 1e6, "w_min": -1e6}},
         update={"pulsed": "mean", "bl": 6},
     )  # fmt: skip
     run(array)
