@@ -47,6 +47,12 @@ def hold_update(layer: str, layout: Layout, positions: int, slots: int, chunks: 
         _hold(layer, "groups of positions that are counted together", chunks, CHUNKS)
 
 
+def hold_numbers(layer: str, positions: int, slots: int) -> None:
+    """Hold that the pulses of a sample have draws where their numbers follow from the vectors."""
+    pulses = positions * (-(-slots // 4))
+    _hold(layer, "positions of a sample times a quarter of BL", pulses, WORD)
+
+
 def hold_transfer(layer: str, columns: int, rows: int, slots: int) -> None:
     """Hold that the rows of all columns that are transferred together have draws in all slots."""
     _hold(layer, "pulse slots of a transfer", columns * rows * slots, ELEMENTS)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from rpucc.runtime import aligned
 from rpucc.runtime.devices.compiled import compile_pulse_counts
 from rpucc.runtime.kernels.coincidences.rows import tightest
+from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.update_arguments import (
     TO_ZERO,
     Devices,
-    ListScratch,
     Resets,
     Rest,
     Written,
@@ -35,17 +35,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-# Devices that are pulsed side by side: their noise, 16 bytes each, stays in L1.
-LISTED = 256
-
 BOUNDS_BYTES = 8
-
-
-def list_scratch() -> ListScratch:
-    """What `pulse_counts` works in."""
-    rows, columns, left = (np.empty(LISTED, np.int32) for _ in range(3))
-    noise = np.empty((4, LISTED), np.float32)
-    return ListScratch(np.empty(LISTED, np.uint32), rows, columns, left, noise)
 
 
 @dataclass

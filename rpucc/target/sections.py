@@ -18,7 +18,9 @@ from rpucc.target.keys import (
     conflict,
 )
 from rpucc.target.values import (
+    IMPLICIT,
     PULSED,
+    PULSES,
     Count,
     Cuts,
     Extent,
@@ -29,6 +31,7 @@ from rpucc.target.values import (
     MaskSource,
     ModelName,
     Pulsed,
+    Pulses,
     RateScale,
     Replicas,
     Rereads,
@@ -153,6 +156,10 @@ def _is_pulsed(update: Update) -> bool:
     return update.pulsed is True
 
 
+def _is_implicit(update: Update) -> bool:
+    return _is_pulsed(update) and update.pulses == IMPLICIT
+
+
 class Update(Section):
     """How weights change (`[update]`, physics.md section 3).
 
@@ -167,6 +174,17 @@ class Update(Section):
     """Stochastic pulse trains; false: the exact outer product, in float32; mean: the change that
     pulses make on average, through each device's own step, without trains and noise (a limit that
     no hardware reaches)."""
+    pulses: Annotated[Pulses, OnNode("Update", off=0, values=PULSES, where=_is_pulsed)] = (
+        "stochastic"
+    )
+    """How many pulses a crosspoint gets of a pair of vectors. stochastic: the coincidences of
+    random trains; mean-count: round(n_i n_j / BL) of rows and columns that fire n = round(BL p)
+    times, p the probability; deterministic-implicit: round(BL p_i p_j). These have no chance."""
+    x_res_implicit: Annotated[Fraction, OnNode("Update", off=0, where=_is_implicit)] = 0.0
+    """Of deterministic-implicit: the step that probabilities of columns are rounded to, one of
+    round(1 / this) to 1; 0: as fine as trains are, 2^-24."""
+    d_res_implicit: Annotated[Fraction, OnNode("Update", off=0, where=_is_implicit)] = 0.0
+    """The same of rows."""
     bl: Annotated[int, integer(1, 255), OnNode("Update", off=0, where=_is_pulsed)] = 10
     """BL, pulse slots in the update of a position; with update_bl_management the most there are."""
     update_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False

@@ -80,6 +80,10 @@ Pulsed = Annotated[
     bool | Literal["mean"],
     Allowed(f'true, false or "{MEAN}"', lambda v: isinstance(v, bool) or v == MEAN, PULSED),
 ]
+STOCHASTIC, MEAN_COUNT, IMPLICIT = "stochastic", "mean-count", "deterministic-implicit"
+PULSES = (STOCHASTIC, MEAN_COUNT, IMPLICIT)
+"""How pulse trains come to coincidences."""
+Pulses = Annotated[Literal["stochastic", "mean-count", "deterministic-implicit"], choice(*PULSES)]
 Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool), (False, True))]
 MAX_PINS = 100_000
 """Array ids that a layer rule may hold: more is a slip in a range."""

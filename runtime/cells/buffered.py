@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 
 
 def compile_buffered(
-    cell: type[Buffered], fast: Device, slow: Device, *, pulsed: Pulsed, masked: bool = False
+    cell: type[Buffered],
+    fast: Device,
+    slow: Device,
+    *,
+    pulsed: Pulsed,
+    masked: bool = False,
+    numbered: bool = False,
 ) -> Callable[..., int]:
     """The compiled `update` of a cell (see the template for its arguments).
 
-    masked: for planes of which some devices get no pulses. Cells of one rule share it.
+    masked: for planes of which some devices get no pulses; numbered: where the pulses of x and d
+    have no chance. Cells of one rule share it.
     """
     rule: Any = cell.transfer
-    key = rule, pulsed, masked, type(fast), fast.cycle_noise, type(slow), slow.cycle_noise
+    kinds = ((type(each), each.counted, each.cycle_noise) for each in (fast, slow))
+    key = rule, pulsed, masked, numbered, *kinds
     if key not in _LOADED:
         text = files("rpucc.runtime.cells").joinpath("buffered_template.py.txt").read_text("utf-8")
         sources = Path(inspect.getfile(rule)).read_text(encoding="utf-8") + step_source(type(slow))
@@ -36,7 +44,7 @@ def compile_buffered(
             fill(text, _fill(len(cell.buffers), slow, pulsed, masked)),
             {"transfer": rule, "step": type(slow).step},
             sources + Path(__file__).read_text(encoding="utf-8"),
-            _kernels(fast, slow, pulsed, masked),
+            _kernels(fast, slow, pulsed, masked, numbered),
         )
         _LOADED[key] = module.update
     return _LOADED[key]
@@ -55,11 +63,11 @@ _WRITES = {
 
 
 def _kernels(
-    fast: Device, slow: Device, pulsed: Pulsed, masked: bool
+    fast: Device, slow: Device, pulsed: Pulsed, masked: bool, numbered: bool
 ) -> dict[str, Callable[..., Any]]:
     """What the template calls: the update of the fast devices, and of a slow one on average."""
     moves = {"move_slow": compile_move(slow)} if pulsed == MEAN else {}
-    return {**fast_kernel(fast, pulsed, masked), **moves}
+    return {**fast_kernel(fast, pulsed, masked, numbered), **moves}
 
 
 def _fill(buffers: int, slow: Device, pulsed: Pulsed, masked: bool) -> dict[str, str]:

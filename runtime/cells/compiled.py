@@ -13,6 +13,7 @@ from rpucc.runtime.cells.arguments import Link
 from rpucc.runtime.devices.compiled import (
     compile_mean,
     compile_move,
+    compile_numbered,
     compile_update,
     parameters_at,
     step_source,
@@ -30,23 +31,23 @@ if TYPE_CHECKING:
 
 def compile_cell(
     cell: type[Transferred], fast: Device, slow: Sequence[Device], *, pulsed: Pulsed,
-    masked: bool = False,
+    masked: bool = False, numbered: bool = False,
 ) -> Callable[..., int]:  # fmt: skip
     """The compiled `update` of a cell (see the template for its arguments).
 
     fast: the devices that pulses of x and d go to; slow: those that each transfer goes to, in the
-    order of transfers. masked: for planes of which some devices get no pulses. Cells of one rule
-    share it.
+    order of transfers. masked: for planes of which some devices get no pulses; numbered: where the
+    pulses of x and d have no chance. Cells of one rule share it.
     """
     rule: Any = cell.transfer
-    kinds = tuple((type(each), each.counted, each.cycle_noise) for each in slow)
-    key = rule, pulsed, masked, type(fast), fast.counted, fast.cycle_noise, kinds
+    first, *kinds = ((type(each), each.counted, each.cycle_noise) for each in (fast, *slow))
+    key = rule, pulsed, masked, numbered, first, *kinds
     if key not in _LOADED:
         models = dict(zip(kinds, slow, strict=True))
         numbers = {kind: number for number, kind in enumerate(models)}
         # One call is part of its caller, which other bits would come of; several would be long.
         called_as = "inlined" if len(slow) == 1 else "kernel"
-        called = fast_kernel(fast, pulsed, masked)
+        called = fast_kernel(fast, pulsed, masked, numbered)
         head, each_model, tail = _PARTS.split(
             files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
         )
@@ -86,10 +87,14 @@ def _fill_links(numbers: Sequence[int]) -> dict[str, str]:
     return {"$LINKS": "\n    ".join(unpack), "$TRANSFERS": "\n        ".join(transfers)}
 
 
-def fast_kernel(fast: Device, pulsed: Pulsed, masked: bool) -> dict[str, Callable[..., Any]]:
+def fast_kernel(
+    fast: Device, pulsed: Pulsed, masked: bool, numbered: bool
+) -> dict[str, Callable[..., Any]]:
     """The update of the fast devices, which the template calls."""
     if pulsed == MEAN:
         return {"pulse_fast": compile_mean(fast, masked=masked)}
+    if numbered:
+        return {"pulse_fast": compile_numbered(fast, masked=masked)}
     exact = subtract_span_held if masked else subtract_span
     return {"pulse_fast": compile_update(fast, masked=masked) if pulsed else exact}
 

@@ -67,6 +67,19 @@ def compile_pulse_listed(device: Device) -> Callable[..., None]:
     return listed
 
 
+def compile_numbered(device: Device, *, masked: bool = False) -> Callable[..., int]:
+    """The compiled `update` kernel of pulse_counts_template.py.txt: numbers of pulses, no chance.
+
+    masked: for planes of which some devices get no pulses.
+    """
+    _check(device)
+    key = f"{MASKED if masked else ''}numbered", type(device), device.cycle_noise
+    if key not in _LOADED:
+        filling = _fill_pulse_counts(*key[1:], masked=masked)
+        _LOADED[key] = _module("pulse_counts", type(device), filling).update
+    return _LOADED[key]
+
+
 def _compiled(kernel: str, device: Device, cycle_noise: bool) -> Callable[..., Any]:
     key = kernel, type(device), cycle_noise
     _check(device)
@@ -165,12 +178,15 @@ def _table(model: type[Device]) -> list[str]:
     return [f"table = constants[{len(model.constants)}:]"] * model.tabulated
 
 
-def _fill_pulse_counts(model: type[Device], cycle_noise: bool) -> dict[str, str]:
+def _fill_pulse_counts(
+    model: type[Device], cycle_noise: bool, *, masked: bool = False
+) -> dict[str, str]:
     loads, values = parameters_at(model, "r, c")
     draw = "_draw(n, elements, first, word, sample, k0, k1, noise)"
     return {
         "$LOADS": "\n            ".join(loads) or "pass",
         "$DRAW": draw if cycle_noise else "pass",
+        "$SKIP": "if devices.kept[r, c] == 0: continue" if masked else "pass",
         "$ARGUMENTS": ", ".join(["noise[i, k]" if cycle_noise else "f32(0)", *values]),
     }
 

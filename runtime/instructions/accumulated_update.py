@@ -22,9 +22,9 @@ from rpucc.runtime.kernels.bins import round_to_bins
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS, subtract_held
 from rpucc.runtime.kernels.jit import machine_code
+from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.philox import BIN_ERROR, BIN_INPUT
 from rpucc.runtime.kernels.update_arguments import Devices, Held
-from rpucc.runtime.plane import list_scratch
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 from rpucc.target.values import MEAN

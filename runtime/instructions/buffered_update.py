@@ -22,24 +22,24 @@ from rpucc.runtime.cells.buffered_arguments import (
     Turns,
 )
 from rpucc.runtime.instructions.cell_update import fast_plane_state, piece_rows
-from rpucc.runtime.instructions.read import read_settings
-from rpucc.runtime.instructions.update import (
-    by_group,
+from rpucc.runtime.instructions.pulsing import (
     check_pulses,
-    check_update,
-    operations,
+    pulse_policy,
+    pulse_scratch,
     trains_of,
+    without_chance,
 )
+from rpucc.runtime.instructions.read import read_settings
+from rpucc.runtime.instructions.update import by_group, check_update, operations
 from rpucc.runtime.instructions.update_scratch import (
     counted_chunk,
     device_state,
     plain_state,
-    update_scratch,
 )
 from rpucc.runtime.kernels.column_windows import prepare
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.kernels.update_arguments import Address
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
@@ -77,32 +77,33 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
     steps = step_of(slow), step_of(fast)
     scales = Scales(cell, slow, *steps, slots, total // trains)
     fast_pulse = steps[1] if fast.pulsed else 1.0
+    numbered = without_chance(node)
     if fast.pulsed is True:
         chunks = 2 * each // trains
         chunks += -(-total // counted_chunk(fast, total, min(bl, TRAIN_SLOTS)))
-        check_pulses(array.layer, fast, total, each, bl, before=chunks)
+        check_pulses(array.layer, fast, total, each, bl, before=chunks, numbered=numbered)
     _hold_draws(array.layer, cell, slow, each // trains)
     kernel = compile_buffered(
-        type(cell), fast.device, slow.device, pulsed=slow.pulsed, masked=slow.masked
-    )
-    pulse = PulsePolicy(
-        np.float32(fast_pulse), bl, bool(node.attributes.get_int("update_management", 0)),
-        bool(node.attributes.get_int("update_bl_management", 0)),
+        type(cell), fast.device, slow.device, pulsed=slow.pulsed, masked=slow.masked,
+        numbered=numbered,
     )  # fmt: skip
+    pulse = pulse_policy(node, fast_pulse)
     reaches = update_reaches(array.layer, array, node)
     p = read_settings(node, noise_managed=False)
     read = TransferRead(p.noise, p.bound, p.adc_step)
     address = Address(each, *executor.address.key)
     tiles = slow.layout.for_kernels, fast.layout.for_kernels
     slow_state = plain_state(slow) if slow.masked and slow.pulsed != MEAN else device_state(slow)
-    fast_state = fast_plane_state(fast, total)
+    fast_state = fast_plane_state(node, fast, total)
     prepared = prepared_for(cell, array, X, D, trains, padded=bool(fast.pulsed))
     signs, chopping = _signs(cell, memory, array), chopping_of(cell, fast)
     where, tallies, count = executor.address, executor.tallies, memory[COUNT]
     key = executor.address.key
 
     def turns() -> Turns:
-        return turns_of(cell, slow, fast, int(count), trains, each // trains)
+        return turns_of(
+            cell, slow, fast, int(count), trains, each // trains, numbered=numbered
+        )  # fmt: skip
 
     code = machine_code(
         prepare, X, D, cell.auto_scale, chopping, turns(), 0, tiles[0].col_cuts, *key, prepared
@@ -121,7 +122,7 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
         )  # fmt: skip
 
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
-        pulsing = update_scratch(fast, total, each, bl, b - a) if fast.pulsed else ()
+        pulsing = pulse_scratch(node, fast, total, each, b - a) if fast.pulsed else ()
         buffers = tuple(memory[name] for name in cell.buffers)
         matrix = slow.W, fast.W, buffers, slow_state, fast_state()
         vectors = prepared.before, prepared.after, prepared.errors, prepared.products, signs
@@ -207,12 +208,13 @@ class Scales:
 
 
 def turns_of(
-    cell: Buffered, slow: Plane, fast: Plane, before: int, trains: int, each: int
-) -> Turns:
+    cell: Buffered, slow: Plane, fast: Plane, before: int, trains: int, each: int, *,
+    numbered: bool = False,
+) -> Turns:  # fmt: skip
     """When columns are read. before: vectors or minibatches so far; each: vectors of a sample."""
     widths = np.diff(slow.layout.col_cuts)
     most = int(np.min(widths // np.minimum(widths, cell.transfer_columns)))
-    across = not fast.pulsed or fast.pulsed == MEAN or fast.device.counted
+    across = not fast.pulsed or fast.pulsed == MEAN or (fast.device.counted and not numbered)
     return Turns(
         before, cell.transfer_every, cell.transfer_columns, cell.transfer_by_minibatch, trains,
         each, most, across,

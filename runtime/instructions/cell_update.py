@@ -14,25 +14,30 @@ from rpucc.layers import settings_of, weight_of
 from rpucc.runtime.addresses import hold_transfer
 from rpucc.runtime.cells.arguments import Link, Rates, Timing, TransferRead, TransferScratch
 from rpucc.runtime.cells.compiled import compile_cell
+from rpucc.runtime.instructions.pulsing import (
+    check_pulses,
+    pulse_policy,
+    pulse_scratch,
+    pulse_state,
+    trains_of,
+    without_chance,
+)
 from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.instructions.update import (
     PULSED_PIECE_ROWS,
     by_group,
-    check_pulses,
     check_update,
     operations,
-    trains_of,
 )
 from rpucc.runtime.instructions.update_scratch import (
     device_state,
     held_of,
     plain_state,
-    update_scratch,
 )
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS
 from rpucc.runtime.kernels.jit import machine_code
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.kernels.update_arguments import Address
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
@@ -63,16 +68,14 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     X, D, before = by_group(executor, fast.layout.groups, trains, x, d)
     total = X.shape[1]
     slow = [array.planes[link.slow].device for link in cell.links]
-    kernel = compile_cell(type(cell), fast.device, slow, pulsed=fast.pulsed, masked=fast.masked)
-    pulse = PulsePolicy(
-        np.float32(fast.device.granularity if fast.pulsed else 1),
-        bl,
-        bool(node.attributes.get_int("update_management", 0)),
-        bool(node.attributes.get_int("update_bl_management", 0)),
+    numbered = without_chance(node)
+    kernel = compile_cell(
+        type(cell), fast.device, slow, pulsed=fast.pulsed, masked=fast.masked, numbered=numbered
     )
+    pulse = pulse_policy(node, fast.device.granularity if fast.pulsed else 1)
     if fast.pulsed:
         each = total // executor.batch
-        check_pulses(array.layer, fast, total, each, bl, before=each - 1)
+        check_pulses(array.layer, fast, total, each, bl, each - 1, numbered=numbered)
     rows = int(np.max(np.diff(fast.layout.row_cuts)))
     turns = min(cell.transfer_columns, fast.layout.longest_segment)
     hold_transfer(array.layer, turns, rows, cell.transfer_bl)
@@ -86,7 +89,7 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         _link(array.planes[each.fast], array.planes[each.slow], each.every) for each in cell.links
     )
     planes = [array.planes[name] for name in cell.planes]
-    fast_state = fast_plane_state(fast, total)
+    fast_state = fast_plane_state(node, fast, total)
     where, tallies = executor.address, executor.tallies
 
     def rates(rate: float) -> Rates:
@@ -108,7 +111,9 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
         )
 
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
-        pulsing = update_scratch(fast, total, address.positions, bl, b - a) if fast.pulsed else ()
+        pulsing: Any = ()
+        if fast.pulsed:
+            pulsing = pulse_scratch(node, fast, total, address.positions, b - a)
         matrix = fast.W, fast_state(), X, D
         rest = read, pulsing, links, _scratch(fast, cell.transfer_bl)
         settles = [settle for plane in planes if (settle := plane.settling()) is not None]
@@ -170,10 +175,10 @@ def piece_rows(fast: Plane) -> int:
     return HELD_ROWS if fast.masked else fast.matrices.shape[1]
 
 
-def fast_plane_state(fast: Plane, positions: int) -> Callable[[], Any]:
+def fast_plane_state(node: ir.Node, fast: Plane, positions: int) -> Callable[[], Any]:
     """What gives a job what the update of the fast plane knows of it."""
     if fast.pulsed:
-        state = device_state(fast)
+        state = pulse_state(node, fast)
         return lambda: state
     if fast.masked:
         held = held_of(fast, positions)

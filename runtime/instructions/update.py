@@ -9,26 +9,27 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.layers import weight_of
-from rpucc.runtime.addresses import hold_update
 from rpucc.runtime.builder import Builder, Instruction
-from rpucc.runtime.devices.compiled import compile_mean, compile_update
 from rpucc.runtime.fits import require
-from rpucc.runtime.instructions.update_scratch import (
-    counted_chunk,
-    device_state,
-    held_of,
-    update_scratch,
+from rpucc.runtime.instructions.pulsing import (
+    check_pulses,
+    pulse_kernel,
+    pulse_policy,
+    pulse_scratch,
+    pulse_state,
+    trains_of,
+    without_chance,
 )
+from rpucc.runtime.instructions.update_scratch import held_of
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS, subtract_held
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import subtract_outer, subtract_outers
-from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
+from rpucc.runtime.kernels.update_arguments import Address, Span
 from rpucc.runtime.rates import update_reach
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.target.values import MEAN, PULSED
+from rpucc.target.values import PULSED
 
 if TYPE_CHECKING:
     from rpucc.runtime.plane import Plane
@@ -85,11 +86,6 @@ def check_update(
     pulsed, bl = node.attributes.get_int("pulsed", 0), node.attributes.get_int("bl", 0)
     alike = PULSED.index(plane.pulsed) == pulsed and (pulsed != 1 or 1 <= bl <= MOST_SLOTS)
     require(node, alike, f"pulsed = {pulsed} and bl = {bl} are not what its devices can do")
-
-
-def trains_of(node: ir.Node) -> int:
-    """How many trains the slots of one position make; without any, it is there once."""
-    return max(1, -(-node.attributes.get_int("bl", 1) // TRAIN_SLOTS))
 
 
 def by_group(
@@ -166,24 +162,20 @@ def _pulsed(
     executor: Builder, layer: str, plane: Plane, node: ir.Node, X: NDArray[Any], D: NDArray[Any],
     lr: NDArray[Any],
 ) -> Work:  # fmt: skip
-    attributes = node.attributes
-    bl = attributes.get_int("bl", 1)
-    managed = bool(attributes.get_int("update_management", 0))
-    bl_managed = bool(attributes.get_int("update_bl_management", 0))
-    compiled = compile_mean if plane.pulsed == MEAN else compile_update
-    kernel = compiled(plane.device, masked=plane.masked)
+    kernel = pulse_kernel(node, plane)
     total = X.shape[1]
     positions = total // executor.batch
-    policy = PulsePolicy(np.float32(plane.device.granularity), bl, managed, bl_managed)
-    reach = update_reach(layer, plane, bl)
+    policy = pulse_policy(node, plane.device.granularity)
+    reach = update_reach(layer, plane, policy.bl_max)
     layout = plane.layout.for_kernels
     address = Address(positions, *executor.address.key)
-    check_pulses(layer, plane, total, positions, bl)
+    numbered = without_chance(node)
+    check_pulses(layer, plane, total, positions, policy.bl_max, numbered=numbered)
     step, tallies = executor.address, executor.tallies
-    W, devices = plane.W, device_state(plane)
+    W, devices = plane.W, pulse_state(node, plane)
 
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
-        scratch = update_scratch(plane, total, positions, bl, b - a)
+        scratch = pulse_scratch(node, plane, total, positions, b - a)
         matrix = W, devices, X, D
         bound = policy, layout, address
         example = np.float32(0), *bound, Span(0, 0, total, 0, 0), scratch
@@ -206,22 +198,6 @@ def _pulsed(
         return [job(a, b, tallies.line(layer)) for a, b in rows]
 
     return Work(operations(total, *W.shape), parts, plane)
-
-
-def check_pulses(
-    layer: str, plane: Plane, total: int, positions: int, bl: int, before: int = 0
-) -> None:
-    """Hold that all pulses of a batch have draws of their own.
-
-    total: positions of the batch, of which a sample has `positions`; before: the largest number
-    that a chunk may have before those of the batch are counted.
-    """
-    if plane.pulsed == MEAN:
-        return
-    slots, chunks = min(bl, TRAIN_SLOTS), None
-    if plane.device.counted:
-        chunks = before + -(-total // counted_chunk(plane, total, slots))
-    hold_update(layer, plane.layout, positions, slots, chunks)
 
 
 def operations(positions: int, rows: int, columns: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rpucc.runtime.kernels.coincidences.rows import SLOTS
 from rpucc.runtime.kernels.held import HELD_ROWS
+from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import (
     CountedDevices,
@@ -17,6 +18,7 @@ from rpucc.runtime.kernels.update_arguments import (
     MaskedDevices,
     MeanDevices,
     MeanScratch,
+    NumberScratch,
     PulseScratch,
 )
 from rpucc.target.values import MEAN
@@ -59,6 +61,12 @@ def update_scratch(
     if plane.device.counted:
         return _counted(plane, total, bl, rows, chunk)
     return _one_by_one(plane, chunk or positions, bl, rows)
+
+
+def number_scratch(plane: Plane) -> NumberScratch:
+    """For an update whose numbers of pulses follow from the vectors."""
+    rows, columns = plane.matrices.shape[1:]
+    return NumberScratch(np.empty(columns, np.int64), np.empty(rows, np.int64), list_scratch())
 
 
 def device_state(plane: Plane) -> CountedDevices | Devices | MaskedDevices | MeanDevices:

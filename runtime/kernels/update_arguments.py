@@ -151,6 +151,9 @@ class PulsePolicy(NamedTuple):
     bl_max: int
     managed: bool
     bl_managed: bool
+    x_levels: int = 0
+    """Of deterministic pulses: how many steps the probabilities of columns have; 0: mean counts."""
+    d_levels: int = 0
 
 
 class Tiles(NamedTuple):
@@ -195,6 +198,16 @@ class ListScratch(NamedTuple):
     left: Ints
     noise: FloatArray
     """[4, listed devices]."""
+
+
+class NumberScratch(NamedTuple):
+    """For the update of `devices/pulse_counts_template.py.txt`."""
+
+    x: IntArray
+    """[C]: how often columns fire, or how likely."""
+    d: IntArray
+    """[R] of a group."""
+    listed: ListScratch
 
 
 class CountedScratch(NamedTuple):

@@ -16,6 +16,7 @@ from rpucc.constant_weights import by_op
 from rpucc.plan.plan import LayerPlan, Plan
 from rpucc.report import units
 from rpucc.report.text.tables import fits, new_table, pairs, plain_text
+from rpucc.target.values import STOCHASTIC
 
 Cell = Callable[[LayerPlan], str]
 
@@ -116,7 +117,8 @@ def update_policy(layer: LayerPlan) -> str:
         return f"{policy['pulsed'] or 'exact'}{rate}"
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
-    return f"BL {most}{policy['bl']}{managed}{rate}"
+    kind = "" if policy["pulses"] == STOCHASTIC else f" {policy['pulses']}"
+    return f"BL {most}{policy['bl']}{managed}{kind}{rate}"
 
 
 def weight_scale(layer: LayerPlan) -> str:

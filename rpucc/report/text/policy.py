@@ -86,7 +86,17 @@ def _ops(plan: LayerPlan) -> set[str]:
 
 
 _IN_WORDS = frozenset(
-    {*("bound_mode", "assumed_w_max", "pulsed", "bl", "update_management", "update_bl_management")}
+    {
+        *(
+            "bound_mode",
+            "assumed_w_max",
+            "pulsed",
+            "pulses",
+            "bl",
+            "update_management",
+            "update_bl_management",
+        )
+    }
 )
 """Keys that a line of their own tells of, as do all of the periphery."""
 

@@ -53,7 +53,7 @@ def update(r0, r1, W, devices, X, D, lr, policy, layout, address, span, scratch)
     draws, so that those of the others are the same, and no pulses. Returns the number of pulses.
     """
     codes, ranges, limits, constants, kept, _ = devices
-    dw_min, bl_max, managed, bl_managed = policy
+    dw_min, bl_max, managed, bl_managed, _, _ = policy
     row_cuts, col_cuts, tiles = layout
     positions, k0, k1 = address
     sample0 = span.sample0
