@@ -101,9 +101,8 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
     key = executor.address.key
 
     def turns() -> Turns:
-        return turns_of(
-            cell, slow, fast, int(count), trains, each // trains, numbered=numbered
-        )  # fmt: skip
+        found = turns_of(cell, slow, fast, int(count), trains, each // trains)
+        return found._replace(across=found.across and not numbered)
 
     code = machine_code(
         prepare, X, D, cell.auto_scale, chopping, turns(), 0, tiles[0].col_cuts, *key, prepared
@@ -208,13 +207,12 @@ class Scales:
 
 
 def turns_of(
-    cell: Buffered, slow: Plane, fast: Plane, before: int, trains: int, each: int, *,
-    numbered: bool = False,
-) -> Turns:  # fmt: skip
+    cell: Buffered, slow: Plane, fast: Plane, before: int, trains: int, each: int
+) -> Turns:
     """When columns are read. before: vectors or minibatches so far; each: vectors of a sample."""
     widths = np.diff(slow.layout.col_cuts)
     most = int(np.min(widths // np.minimum(widths, cell.transfer_columns)))
-    across = not fast.pulsed or fast.pulsed == MEAN or (fast.device.counted and not numbered)
+    across = not fast.pulsed or fast.pulsed == MEAN or fast.device.counted
     return Turns(
         before, cell.transfer_every, cell.transfer_columns, cell.transfer_by_minibatch, trains,
         each, most, across,
