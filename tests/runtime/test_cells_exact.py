@@ -99,14 +99,38 @@ def test_a_step_is_that_of_onnxruntime(kind: str, overrides: tuple[str, ...]) ->
 @pytest.mark.parametrize("cell", MEMORY)
 def test_a_step_with_digital_memory_is_that_of_onnxruntime(cell: str, kind: str) -> None:
     """Memory, signs and sizes, too; writes are whole steps of the devices."""
-    program = exact(kind, f"cell.model={cell}", *WRITES, *MEMORY[cell])
+    assert_memory_is_onnxruntimes(exact(kind, f"cell.model={cell}", *WRITES, *MEMORY[cell]))
+
+
+def test_weights_that_stay_keep_their_memory() -> None:
+    """Fixed zeros, on tiles that are not all there: nothing of their cells changes."""
+    keys = "cell.model=agad", *WRITES, "cell.in_chop_prob=0.4", "cell.warm_up=false"
+    tiles = (
+        "update.mask=zeros",
+        "cell.reset_fast=true",
+        "cell.transfer_lr=500",
+        "array.rows=3",
+        "array.cols=5",
+    )
+    program = rpucc.compile(
+        network("sparse"), rpucc.Target.load("ideal", [*keys, *tiles]), verify=False
+    )
+    assert any(node.op_type == "MaskedAgadUpdate" for node in program.model.graph)
+    assert_memory_is_onnxruntimes(program)
+
+
+def assert_memory_is_onnxruntimes(program: rpucc.Program) -> None:
+    """A step changes all of a machine's state to what onnxruntime makes of it."""
     machine, feeds = Machine(program), feeds_of(program)
     before = {name: array.copy() for name, array in machine.state().items()}
     expected, changed = stock_values(program.model, feeds), dict[str, bool]()
     run_executor(machine, feeds, training_outputs(program), 2)
     for name, after in program.step.state.items():
         found = machine.state()[name]
-        assert_close(found, np.asarray(expected[after]), name)
+        if name.endswith(".buffer"):  # sums of reads in pulses: their rounding is many times larger
+            np.testing.assert_allclose(found, expected[after], rtol=0, atol=1e-3, err_msg=name)
+        else:
+            assert_close(found, np.asarray(expected[after]), name)
         changed[name] = bool(np.any(found != before[name]))
     assert all(changed[f"{name}.fast"] for name in machine.arrays)
     # A write takes a whole pulse: few vectors may be too little for one.
