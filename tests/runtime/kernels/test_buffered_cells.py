@@ -12,6 +12,7 @@ import rpucc
 from rpucc.cells import CELLS
 from rpucc.runtime.instructions import buffered_update
 from rpucc.runtime.reference.buffered import Filter, Sizes, sign_changes, write_pulses
+from rpucc.runtime.reference.rest import settle
 from rpucc.runtime.reference.transfer import read_column
 from rpucc.runtime.reference.update import trains, update_tile
 
@@ -103,6 +104,8 @@ class Plain:
         self.n = self.sample0 = self.pulses = 0
         self.key = (int(self.slow.layout.key[0]), int(self.slow.layout.key[1]))
         self.counts: dict[int, Array] = {}
+        self.seen = {name: plane.seen.astype(float) for name, plane in array.planes.items()}
+        self.marks = {name: np.zeros((R, C), bool) for name in array.planes}
 
     def step(self, X: Array, D: Array) -> None:
         cell, before = self.cell, self.n
@@ -116,7 +119,19 @@ class Plain:
             if self.n % cell.transfer_every == 0:
                 first = 0 if cell.transfer_by_minibatch else before + i * POSITIONS
                 self.transfer(first, self.sample0 + i, float(product))
+        for name, W in (("slow", self.W), ("fast", self.A)):
+            for tile, r, c in blocks(self.array.planes[name].layout):
+                self.see(name, W, r, c, self.marks[name][r, c].copy(), tile, self.sample0, -1)
         self.sample0 += len(X)
+
+    def see(
+        self, name: str, W: Array, r: slice, c: slice, which: Array, tile: int, sample: int,
+        position: int,
+    ) -> None:  # fmt: skip
+        """Draw what reads see of these devices of a tile, where they were written."""
+        std = float(self.array.planes[name].device.write_noise)
+        settle(self.seen[name][r, c], W[r, c], which.copy(), std, tile, sample, self.key, position)
+        self.marks[name][r, c] &= ~which
 
     @property
     def fast_lr(self) -> float:
@@ -126,7 +141,7 @@ class Plain:
 
     def pulse(self, x: Array, d: Array, position: int, sample: int) -> None:
         """The stochastic update of the fast array by one vector."""
-        bl_max = self.array.policy.update.bl
+        bl_max, before = self.array.policy.update.bl, self.A.copy()
         slots = len(trains(bl_max, bl_max))
         x = (self.signs * x).astype(np.float32)
         how = Pulsing(self.fast_lr, bl_max, True, False, POSITIONS * slots, sample)
@@ -141,6 +156,7 @@ class Plain:
                     self.A[r, c], x[c], d[r], at, self.counts[tile], plain_step(self.fast, r, c),
                     tile, sample, self.key, bl, cx, cd,
                 )  # fmt: skip
+        self.marks["fast"] |= before != self.A
 
     def transfer(self, first: int, sample: int, product: float) -> None:
         """One transfer in every tile. first: vectors, or minibatches, before the sample."""
@@ -156,8 +172,11 @@ class Plain:
             for turn in range(taken):
                 passes, k = divmod(event * taken + turn, width)
                 k, j = c.start + k, (event - earlier) * taken + turn
+                column = np.arange(width) == k - c.start
+                now = self.marks["fast"][r, c] & column
+                self.see("fast", self.A, r, c, now, fast_tile, sample, j)
                 v = read_column(
-                    self.A[r, k], j, 0, (fast_tile, sample), self.key,
+                    (self.seen["fast"] if self.fast.device.write_noise else self.A)[r, k], j, 0, (fast_tile, sample), self.key,
                     noise=float(np.float32(policy.periphery.read_noise)),
                     bound=policy.periphery.bound, adc_bits=policy.periphery.adc_bits,
                 )  # fmt: skip
@@ -171,6 +190,7 @@ class Plain:
                     lambda w, up, noise, row, k=k - c.start, step=step: step(w, up, noise, row, k),
                     j, (slow_tile, sample), self.key,
                 )  # fmt: skip
+                self.marks["slow"][r, k] |= n != 0
                 self.A[r, k] *= not cell.reset_fast
                 changes.add((k, passes, j))
         chance = getattr(cell, "chop_chance", 0.0)
@@ -246,6 +266,20 @@ def test_equals_the_plain_statement(case: str, monkeypatch: pytest.MonkeyPatch) 
     assert_same(array, plain)
     assert np.mean(plain.slow.W != 0) > 0.2
     assert not plain.signs.all() or plain.cell.period == 0 or np.any(plain.signs < 0)
+
+
+@pytest.mark.parametrize("case", ["tiki-taka-2", "agad"])
+def test_reads_see_the_noise_of_writing(case: str) -> None:
+    """Of both arrays, drawn when a written device is read, or behind a step."""
+    array = make(case, {**QUIET, "write_noise_std": 6})
+    plain = Plain(array)
+    run(array)
+    for batch in range(BATCHES):
+        plain.step(*data(batch))
+    assert_same(array, plain)
+    for name, plane in array.planes.items():
+        np.testing.assert_allclose(plane.seen, plain.seen[name], rtol=0, atol=3e-6)
+        assert np.mean(np.abs(plane.seen - plane.W) > 0.003) > 0.2
 
 
 @pytest.mark.parametrize("device", [QUIET, COUNTED], ids=["one by one", "counted"])
