@@ -175,8 +175,9 @@ class Plain:
                 column = np.arange(width) == k - c.start
                 now = self.marks["fast"][r, c] & column
                 self.see("fast", self.A, r, c, now, fast_tile, sample, j)
+                A = self.seen["fast"] if self.fast.device.write_noise else self.A
                 v = read_column(
-                    (self.seen["fast"] if self.fast.device.write_noise else self.A)[r, k], j, 0, (fast_tile, sample), self.key,
+                    A[r, k], j, 0, (fast_tile, sample), self.key,
                     noise=float(np.float32(policy.periphery.read_noise)),
                     bound=policy.periphery.bound, adc_bits=policy.periphery.adc_bits,
                 )  # fmt: skip
