@@ -9,6 +9,7 @@ import click
 
 from rpucc import limits
 from rpucc.cli import options
+from rpucc.cli.devices_fit import fit
 from rpucc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def _list(as_json: bool) -> None:
     from rpucc.terminal import show
 
     show(lists.devices((name, d.summary, d.source) for name, d in DEVICES.items()))
+
+
+devices.add_command(fit)
 
 
 @devices.command()

@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "operators": ("rpucc.cli.operators:operators", "List the operators and rules of the compiler."),
     "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),
     "cells": ("rpucc.cli.cells:cells", "List what a weight may be made of, or show one cell."),
-    "devices": ("rpucc.cli.devices:devices", "List the device models, or show one."),
+    "devices": ("rpucc.cli.devices:devices", "List device models, show one, fit one."),
 }
 """Command -> (module:function, one line of help)."""
 

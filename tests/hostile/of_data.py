@@ -286,8 +286,32 @@ def use_mask(path: Path) -> None:
     _ = compile_model(network("conv"), target, verify=False).plan
 
 
+def _curves(folder: Path) -> list[bytes]:
+    """Curves of two devices, in weights and in conductances, with reads that failed."""
+    made = []
+    for header, delimiter in (("weight", ","), ("conductance_uS", ";")):
+        rows = [["device", "pulse", "direction", header]]
+        for device in ("a", "b"):
+            values = [min(i, 40 - i) / 20 for i in range(41)]
+            for i, value in enumerate(values):
+                way = "up" if i <= 20 else "down"
+                rows.append([device, str(i), way, "NaN" if i % 9 == 4 else str(value)])
+        made.append("\n".join(map(delimiter.join, rows)).encode())
+    return made
+
+
+def use_curves(path: Path) -> None:
+    """Read response curves; what is taken can be looked at."""
+    from rpucc.runtime.fitting.read import read_curves
+    from rpucc.runtime.fitting.sketch import noise, sketch
+
+    curves = read_curves(path)
+    noise(curves, [sketch(each) for each in curves.devices])
+
+
 _FILE = (1, mutate.damage)
 READERS = {
+    "curves": Reader("curves.csv", _curves, one_of((3, mutate.cells), _FILE), use_curves),
     "npz": Reader(
         "data.npz", _npz, one_of((6, mutate.zip_members), (4, mutate.damage), (1, _bomb)), use_data
     ),
