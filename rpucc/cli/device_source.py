@@ -41,7 +41,7 @@ def find_devices(name: str, settings: Sequence[str], layer: str | None) -> list[
         is_preset(name) or name.endswith(".toml") or Path(name).is_file()
     )
     if is_target:
-        return _of_target(name, settings, layer)
+        return of_target(name, settings, layer)
     if layer is not None:
         raise UsageError(f"--layer: {one_line(name)} is a device model, not a target with layers")
     if name not in DEVICES and not is_own(name):
@@ -78,7 +78,8 @@ def _of_model(name: str, settings: Sequence[str]) -> Device:
 # ---------------------------------------------------------------- targets
 
 
-def _of_target(name: str, settings: Sequence[str], layer: str | None) -> list[Shown]:
+def of_target(name: str, settings: Sequence[str] = (), layer: str | None = None) -> list[Shown]:
+    """Return the devices of a target, with the values of `--set`; as `find_devices`."""
     from rpucc.runs.admission import announce
     from rpucc.runtime.devices import device_of
     from rpucc.target.target import Target

@@ -10,6 +10,7 @@ import click
 from rpucc import limits
 from rpucc.cli import options
 from rpucc.cli.devices_fit import fit
+from rpucc.cli.devices_gallery import gallery
 from rpucc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _list(as_json: bool) -> None:
 
 
 devices.add_command(fit)
+devices.add_command(gallery)
 
 
 @devices.command()
