@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @options.as_json
 @click.pass_context
 def devices(ctx: click.Context, as_json: bool) -> None:
-    """List the device models, or show one.
+    """List device models, show one, fit one.
 
     A target chooses one: [device] model = "constant-step", with its parameters below. Your own
     works too: model = "my_module:MyDevice".
