@@ -25,7 +25,7 @@ from rpucc.runtime.kernels.update_arguments import (
     Written,
 )
 from rpucc.runtime.plane_rest import OnRows, PlaneRest, rest_bytes
-from rpucc.target.values import MEAN
+from rpucc.target.values import WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
@@ -279,6 +279,6 @@ class Plane:
 
 def training_bytes(device: Device, pulsed: Pulsed) -> int:
     """Bytes a device that learns takes beside its parameters: `limits`, or `bounds`."""
-    if pulsed == MEAN or (pulsed and device.rest.bounded):
+    if pulsed in WITHOUT_TRAINS or (pulsed and device.rest.bounded):
         return BOUNDS_BYTES + (1 if pulsed is True and device.counted else 0)
     return 1 if pulsed and device.counted else 0

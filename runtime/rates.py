@@ -16,6 +16,7 @@ import onnx_ir as ir
 from rpucc.cells.buffered import Buffered
 from rpucc.errors import RpuccError
 from rpucc.layers import UPDATES, settings_of, weight_of
+from rpucc.target.values import RANK_1
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
@@ -79,7 +80,7 @@ def update_reach(layer: str, plane: Plane, bl: int, *, of: str = "") -> Reach:
     of: the name of the plane, where a weight has several that learn.
     """
     name = f"layer '{layer}'{of}: "
-    if not plane.pulsed:
+    if not plane.pulsed or plane.pulsed == RANK_1:
         return Reach(name, SMALLEST, LARGEST)
     step = float(np.float32(plane.device.granularity))
     given = (_step_of(plane.device), f"BL {bl}")

@@ -168,12 +168,14 @@ class Update(Section):
     the device's step and spread then play no part.
     `pulsed = "mean"`: what pulses do on average to each device, by its own step at its weight: its
     response, asymmetry, spread and bounds stay; trains, chance and the noise of pulses do not.
+    `pulsed = "rank-1"`: the exact update, cut to the bounds of each device.
     """
 
     pulsed: Annotated[Pulsed, OnNode("Update", off=0, values=PULSED)] = True
     """Stochastic pulse trains; false: the exact outer product, in float32; mean: the change that
     pulses make on average, through each device's own step, without trains and noise (a limit that
-    no hardware reaches)."""
+    no hardware reaches); rank-1: the exact outer product, vector by vector, cut to the bounds of
+    each device, of which nothing else plays a part."""
     pulses: Annotated[Pulses, OnNode("Update", off=0, values=PULSES, where=_is_pulsed)] = (
         "stochastic"
     )

@@ -74,11 +74,20 @@ def choice(*choices: str) -> Allowed:
 
 MEAN = "mean"
 """Stands for the mean of pulse trains, in their place."""
-PULSED: tuple[bool | str, ...] = (False, True, MEAN)
-"""How weights may change: exactly, by pulses, or by the mean of what pulses do."""
+RANK_1 = "rank-1"
+"""Stands for exact outer products that are cut to the bounds of devices."""
+WITHOUT_TRAINS = (MEAN, RANK_1)
+"""Ways in which devices change without pulse trains."""
+PULSED: tuple[bool | str, ...] = (False, True, MEAN, RANK_1)
+"""How weights may change: exactly, by pulses, by the mean of what pulses do, or exactly within the
+bounds of devices."""
 Pulsed = Annotated[
-    bool | Literal["mean"],
-    Allowed(f'true, false or "{MEAN}"', lambda v: isinstance(v, bool) or v == MEAN, PULSED),
+    bool | Literal["mean", "rank-1"],
+    Allowed(
+        f'true, false, "{MEAN}" or "{RANK_1}"',
+        lambda v: isinstance(v, bool) or v in WITHOUT_TRAINS,
+        PULSED,
+    ),
 ]
 STOCHASTIC, MEAN_COUNT, IMPLICIT = "stochastic", "mean-count", "deterministic-implicit"
 PULSES = (STOCHASTIC, MEAN_COUNT, IMPLICIT)

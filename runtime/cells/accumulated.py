@@ -9,8 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rpucc.runtime.devices.compiled import compile_move, compile_pulse_listed
+from rpucc.runtime.kernels.clipped import move_clipped
 from rpucc.runtime.kernels.generated import fill, generated
-from rpucc.target.values import MEAN
+from rpucc.target.values import MEAN, RANK_1
 
 if TYPE_CHECKING:
     from rpucc.runtime.devices import Device
@@ -22,6 +23,8 @@ def compile_sending(device: Device, pulsed: Pulsed) -> ModuleType:
     kernels: dict[str, Callable[..., Any]] = {}
     if pulsed == MEAN:
         kind, kernels["move"] = "mean", compile_move(device)
+    elif pulsed == RANK_1:
+        kind, kernels["move_clipped"] = "clipped", move_clipped
     elif pulsed:
         kind, kernels["pulse_listed"] = "pulsed", compile_pulse_listed(device)
     else:
@@ -43,6 +46,8 @@ _SEND = {
         elements, rows, columns, left, noise,
     )""",
     "mean": "for i in range(n): move(W, rows[i], columns[i], left[i], devices, ranges)",
+    "clipped": """for i in range(n):
+        move_clipped(W, rows[i], columns[i], f32(left[i]) * epsilon, devices)""",
     "exact": "for i in range(n): W[rows[i], columns[i]] += f32(left[i]) * epsilon",
 }
 """What becomes of the listed devices."""

@@ -18,10 +18,11 @@ from rpucc.runtime.devices.compiled import (
     parameters_at,
     step_source,
 )
+from rpucc.runtime.kernels.clipped import clipped_update, move_clipped
 from rpucc.runtime.kernels.generated import fill, generated
 from rpucc.runtime.kernels.held import subtract_span_held
 from rpucc.runtime.kernels.products import subtract_span
-from rpucc.target.values import MEAN
+from rpucc.target.values import MEAN, RANK_1, WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
@@ -73,6 +74,8 @@ _PARTS = re.compile(r"# for each model of slow devices\n|# once\n")
 """Where the template says of what the next part is one."""
 EXACT = "W[o0 + r, k] += wanted * slow_dw_min"
 """What becomes of a slow device where the update of the fast one is exact."""
+CLIPPED = "move_clipped(W, o0 + r, k, f32(wanted * slow_dw_min), slow)"
+"""And where it is cut to the bounds of devices."""
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
@@ -93,6 +96,8 @@ def fast_kernel(
     """The update of the fast devices, which the template calls."""
     if pulsed == MEAN:
         return {"pulse_fast": compile_mean(fast, masked=masked)}
+    if pulsed == RANK_1:
+        return {"pulse_fast": clipped_update, "move_clipped": move_clipped}
     if numbered:
         return {"pulse_fast": compile_numbered(fast, masked=masked)}
     exact = subtract_span_held if masked else subtract_span
@@ -101,6 +106,7 @@ def fast_kernel(
 
 def _fill(slow: Device, number: int, pulsed: Pulsed, masked: bool) -> dict[str, str]:
     """What the template says of a model of slow devices."""
+    plain = masked or pulsed in WITHOUT_TRAINS
     moved = f"move{number}(W, o0 + r, k, wanted, slow, ranges)"
     loads, values = parameters_at(type(slow), "r, k")
     noise = "noise[(first & 63) + i]" if slow.cycle_noise else "f32(0)"
@@ -109,7 +115,7 @@ def _fill(slow: Device, number: int, pulsed: Pulsed, masked: bool) -> dict[str, 
         "$LOADS": "\n    ".join(loads) or "pass",
         "$FILL": filling if slow.cycle_noise else "pass",
         "$ARGUMENTS": ", ".join([noise, *values]),
-        "$PARAMS": "codes" if slow.counted and pulsed != MEAN and not masked else "params",
-        "$MOVE": moved if pulsed == MEAN else EXACT,
+        "$PARAMS": "codes" if slow.counted and not plain else "params",
+        "$MOVE": moved if pulsed == MEAN else CLIPPED if pulsed == RANK_1 else EXACT,
         "$SKIP": "if slow.kept[o0 + r, k] == 0: continue" if masked else "pass",
     }

@@ -27,7 +27,7 @@ from rpucc.runtime.kernels.philox import BIN_ERROR, BIN_INPUT
 from rpucc.runtime.kernels.update_arguments import Devices, Held
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.target.values import MEAN
+from rpucc.target.values import WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.cells.mixed_precision import MixedPrecision
@@ -144,7 +144,7 @@ def _step_of(node: ir.Node, cell: MixedPrecision, plane: Plane) -> tuple[np.floa
 
 def _devices(plane: Plane) -> Any:
     """What `send` takes of the devices."""
-    if plane.pulsed == MEAN:
+    if plane.pulsed in WITHOUT_TRAINS:
         return device_state(plane)
     if not plane.pulsed:
         return ()

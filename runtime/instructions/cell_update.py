@@ -41,7 +41,7 @@ from rpucc.runtime.kernels.update_arguments import Address
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.target.values import MEAN
+from rpucc.target.values import WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
@@ -152,7 +152,11 @@ def _link(fast: Plane, slow: Plane, every: int) -> Link:
     return Link(
         fast=fast.W,
         slow=slow.W,
-        devices=plain_state(slow) if slow.masked and slow.pulsed != MEAN else device_state(slow),
+        devices=(
+            plain_state(slow)
+            if slow.masked and slow.pulsed not in WITHOUT_TRAINS
+            else device_state(slow)
+        ),
         fast_ids=fast.layout.ids,
         tiles=slow.layout.for_kernels,
         dw_min=np.float32(slow.device.granularity if slow.pulsed else 1),

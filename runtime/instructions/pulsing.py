@@ -20,9 +20,10 @@ from rpucc.runtime.instructions.update_scratch import (
     plain_state,
     update_scratch,
 )
+from rpucc.runtime.kernels.clipped import clipped_update
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import PulsePolicy
-from rpucc.target.values import IMPLICIT, MEAN, PULSES
+from rpucc.target.values import IMPLICIT, MEAN, PULSES, RANK_1, WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.runtime.plane import Plane
@@ -63,6 +64,8 @@ def pulse_kernel(node: ir.Node, plane: Plane) -> Callable[..., int]:
     """The kernel of the updates of pulsed devices."""
     if without_chance(node):
         return compile_numbered(plane.device, masked=plane.masked)
+    if plane.pulsed == RANK_1:
+        return clipped_update
     compiled = compile_mean if plane.pulsed == MEAN else compile_update
     return compiled(plane.device, masked=plane.masked)
 
@@ -88,7 +91,7 @@ def check_pulses(
     total: positions of the batch, of which a sample has `positions`; before: the largest number
     that a chunk may have before those of the batch are counted; numbered: `without_chance`.
     """
-    if plane.pulsed == MEAN:
+    if plane.pulsed in WITHOUT_TRAINS:
         return
     if numbered:
         hold_numbers(layer, positions, bl)

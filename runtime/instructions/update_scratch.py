@@ -11,6 +11,7 @@ from rpucc.runtime.kernels.held import HELD_ROWS
 from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import (
+    ClippedDevices,
     CountedDevices,
     CountedScratch,
     Devices,
@@ -21,7 +22,7 @@ from rpucc.runtime.kernels.update_arguments import (
     NumberScratch,
     PulseScratch,
 )
-from rpucc.target.values import MEAN
+from rpucc.target.values import MEAN, RANK_1, WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.runtime.plane import Plane
@@ -51,7 +52,7 @@ def update_scratch(
     chunk, how many positions the kernel takes at once, is a function of the shapes alone unless
     given, because counted updates draw their noise chunk by chunk.
     """
-    if plane.pulsed == MEAN:
+    if plane.pulsed in WITHOUT_TRAINS:
         return MeanScratch(
             row=np.empty((3 + len(plane.codes), plane.layout.longest_segment), np.float64),
             parts=np.empty(total, np.int32),
@@ -69,12 +70,20 @@ def number_scratch(plane: Plane) -> NumberScratch:
     return NumberScratch(np.empty(columns, np.int64), np.empty(rows, np.int64), list_scratch())
 
 
-def device_state(plane: Plane) -> CountedDevices | Devices | MaskedDevices | MeanDevices:
+def device_state(
+    plane: Plane,
+) -> CountedDevices | Devices | MaskedDevices | MeanDevices | ClippedDevices:
     """What the update kernels know of a plane's devices."""
+    if plane.pulsed == RANK_1:
+        kept = np.empty((0, 0), np.uint8) if plane.mask is None else plane.mask.view(np.uint8)
+        own = plane.codes, plane.ranges, plane.constants
+        return ClippedDevices(*own, kept, plane.written, plane.bounds)
     if plane.pulsed == MEAN:
         constants = plane.constants.astype(np.float64)
-        kept = () if plane.mask is None else plane.mask.view(np.uint8)
-        return MeanDevices(plane.codes, plane.ranges, constants, plane.bounds, kept, plane.written)
+        trained = () if plane.mask is None else plane.mask.view(np.uint8)
+        return MeanDevices(
+            plane.codes, plane.ranges, constants, plane.bounds, trained, plane.written
+        )
     if not plane.device.counted:
         return plain_state(plane)
     counted = CountedDevices(plane.codes, plane.ranges, plane.limits, plane.constants)

@@ -132,6 +132,19 @@ class MeanDevices(NamedTuple):
     written: Written = NOT_KEPT
 
 
+class ClippedDevices(NamedTuple):
+    """Devices of any model of which nothing but the bounds plays a part."""
+
+    params: NDArray[Any]
+    ranges: FloatArray
+    constants: FloatArray
+    kept: NDArray[np.uint8]
+    """[G·R, C]: 1 where the weight is trained; [0, 0] where all are."""
+    written: Written
+    bounds: FloatArray
+    """[2, G·R, C]: lowest and highest weight."""
+
+
 class MaskedDevices(NamedTuple):
     """The same, of which some get no pulses: another kernel is compiled for them."""
 

@@ -41,6 +41,9 @@ def test_management_and_update(plan: Plan) -> None:
     assert all(la.bound_forward and not la.bound_backward for la in plan.layers)
     expected = {
         "pulsed": True,
+        "pulses": "stochastic",
+        "x_res_implicit": 0.0,
+        "d_res_implicit": 0.0,
         "bl": 10,
         "update_management": False,
         "update_bl_management": False,

@@ -117,7 +117,8 @@ def update_policy(layer: LayerPlan) -> str:
         return f"{policy['pulsed'] or 'exact'}{rate}"
     most = "≤ " if policy["update_bl_management"] else ""
     managed = " UM" if policy["update_management"] else ""
-    kind = "" if policy["pulses"] == STOCHASTIC else f" {policy['pulses']}"
+    pulses = policy.get("pulses", STOCHASTIC)
+    kind = "" if pulses == STOCHASTIC else f" {pulses}"
     return f"BL {most}{policy['bl']}{managed}{kind}{rate}"
 
 

@@ -11,8 +11,9 @@ from rpucc.runtime import plane as planes
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.compiled import compile_pulse_counts
 from rpucc.runtime.kernels.generated import generated
+from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.update_arguments import Devices
-from rpucc.runtime.plane import Plane, list_scratch
+from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference.pulses import pulse_tile
 
 from ..tilings import Tiling, make_plane, plain_step
