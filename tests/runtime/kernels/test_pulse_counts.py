@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rpucc.runtime import plane as planes
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.compiled import compile_pulse_counts
+from rpucc.runtime.kernels import list_scratch as listed
 from rpucc.runtime.kernels.generated import generated
 from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.update_arguments import Devices
@@ -70,7 +70,7 @@ def test_any_split_gives_the_same_bits(device: Device, monkeypatch: pytest.Monke
     counts = some_counts()
     whole, parts = (make_plane(device, TILING, start()) for _ in range(2))
     total = pulse(whole, counts, 0, 7, 0, 139, 0)
-    monkeypatch.setattr(planes, "LISTED", 3)
+    monkeypatch.setattr(listed, "LISTED", 3)
     split = [
         pulse(parts, counts, *rows, *columns, 0)
         for rows in pairwise((0, 2, 3, 7))
