@@ -67,7 +67,10 @@ def test_an_update_is_that_of_the_formula(model: str, lr: float) -> None:
     for row, error in zip(x, d, strict=True):
         mean_update(W, row, error, rate, array.main.device.granularity, step, low, high)
     assert array.update(x, d, lr) == 0
-    np.testing.assert_allclose(array.weights, W, rtol=0, atol=2e-6 * max(1.0, float(abs(W).max())))
+    allowed = 1e-5 if model == "pow-step" else 2e-6  # powers are float32 (scalars/powers.py)
+    np.testing.assert_allclose(
+        array.weights, W, rtol=0, atol=allowed * max(1.0, float(abs(W).max()))
+    )
     assert np.abs(W - start).max() > 1e-5
 
 
