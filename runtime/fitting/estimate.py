@@ -218,6 +218,8 @@ class _Fit:
         def at(x: Floats) -> Information:
             p = np.concatenate([self.begun[i, : self.fixed], x, shared])
             found = information(self.model, curve, p, free, scales, self.edge_read)
+            if not (np.isfinite(found.loss) and np.isfinite(found.fisher).all()):
+                return Information(1e300, np.zeros(len(free)), np.diag(prior))
             away = x - begun
             return Information(
                 found.loss + float(prior @ away**2) / 2,
@@ -236,12 +238,8 @@ class _Fit:
                 seen[key] = at(x + u * unit)
             return seen[key]
 
-        def loss(u: Floats) -> float:
-            value = look(u).loss
-            return value if np.isfinite(value) else 1e300
-
         done = optimize.minimize(
-            loss,
+            lambda u: look(u).loss,
             np.zeros(len(free)),
             jac=lambda u: look(u).gradient * unit,
             hess=lambda u: look(u).fisher * np.outer(unit, unit),
