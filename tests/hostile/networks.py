@@ -105,6 +105,23 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         ("cell.model=residual-2", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
         {},
     ),
+    "residual": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=residual", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
+        {},
+    ),
+    "multi-tile": (
+        "sparse",
+        "rpu-managed",
+        (
+            "cell.model=multi-tile",
+            "cell.tiles=2",
+            "cell.shift_fast=false",
+            "layer.fc.update.mask=zeros",
+        ),
+        {},
+    ),
     "reference": ("dense", "soft-bounds", ("cell.model=reference",), {}),
     "masked": ("sparse", "rpu-managed", ("update.mask=zeros", "array.rows=3", "array.cols=5"), {}),
     "masked tiki-taka": (
