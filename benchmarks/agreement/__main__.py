@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.agreement import page
+from benchmarks.agreement.algorithm_cases import ALGORITHM_CASES
 from benchmarks.agreement.cases import CASES, Case, request
 from benchmarks.agreement.compare import Comparison, compare
+from benchmarks.agreement.device_cases import DEVICE_CASES
 from benchmarks.measure import Worker
+
+ALL: tuple[Case, ...] = (*CASES, *DEVICE_CASES, *ALGORITHM_CASES)
 
 
 @dataclass
@@ -25,7 +29,7 @@ class Agreement:
     """Why there is no peer; nothing was compared then."""
 
 
-def run(peer_python: str, cases: Sequence[Case] = CASES) -> Agreement:
+def run(peer_python: str, cases: Sequence[Case] = ALL) -> Agreement:
     """Sample the cases on both sides, each in processes of its own interpreter, and compare."""
     found = Agreement()
     theirs = Worker(peer_python, "aihwkit-moments", threads=1)
@@ -42,7 +46,8 @@ def run(peer_python: str, cases: Sequence[Case] = CASES) -> Agreement:
             if any(why):
                 found.left_out[case.name] = next(filter(None, why))
                 continue
-            found.comparisons.append(compare(case.name, case.what, *answers))
+            spreads = not getattr(case, "by_tile", False)
+            found.comparisons.append(compare(case.name, case.what, *answers, spreads=spreads))
     finally:
         for worker in (ours, theirs):
             worker.close()

@@ -6,14 +6,18 @@ the weights and inputs of a case, the same on both sides. Only NumPy, for both i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.agreement.algorithm_cases import Algorithm
+
 ROWS, COLUMNS = 12, 30
-DEVICES = (200, 200)
+TILES, TILE = 32, (40, 40)
+"""51,200 devices a response."""
 READS, UPDATES = 40_000, 20_000
 
 FloatArray = NDArray[np.float32]
@@ -57,25 +61,35 @@ class Update:
 
 @dataclass(frozen=True)
 class Response:
-    """Devices pulsed up and then down again: mean and variance over devices along the way."""
+    """Devices pulsed up and then down again: mean and deviation over devices along the way.
+
+    A sample is a tile: aihwkit's differ from one another more than their devices say, as every one
+    draws the noise of its pulses from a table of 32,768 normals of its own.
+    """
 
     name: str
     model: str
-    parameters: tuple[tuple[str, float], ...] = ()
+    parameters: tuple[tuple[str, Any], ...] = ()
     pulses: int = 1000
+    theirs: str = ""
+    """The class of aihwkit: a device or a preset."""
+    their_parameters: tuple[tuple[str, Any], ...] = ()
+    by_tile: bool = True
     what: str = "response"
 
     @property
     def points(self) -> list[int]:
         """The numbers of pulses after which the weights are looked at."""
         n = self.pulses
-        return [n // 100, n // 10, n // 4, n // 2, n, n + n // 100, n + n // 10, n + n // 2, 2 * n]
+        parts = (n // 100, n // 10, n // 4, n // 2, n, n + n // 100, n + n // 10, n + n // 2, 2 * n)
+        return sorted({max(part, 1) for part in parts})
 
 
-Case = Read | Update | Response
+Case = Read | Update | Response | Algorithm
 
 NOISE = {"read_noise": 0.06}
 ASYMMETRIC = (("dw_min_dtod", 0.0), ("up_down_dtod", 0.1))
+_CONSTANT = {"theirs": "ConstantStepDevice"}
 CASES: tuple[Case, ...] = (
     Read("noise", **NOISE),
     Read("noise, backward", transpose=True, **NOISE),
@@ -103,10 +117,12 @@ CASES: tuple[Case, ...] = (
     ),
     Update("BL at most 31, UM and UBLM", 31, True, True),
     Update("the same, errors to 0.02", 31, True, True, scale=0.02),
-    Response("constant-step", "constant-step"),
-    Response("constant-step, asymmetric", "constant-step", ASYMMETRIC),
-    Response("soft-bounds", "soft-bounds"),
-    Response("soft-bounds, asymmetric", "soft-bounds", ASYMMETRIC),
+    Response("constant-step", "constant-step", **_CONSTANT),
+    Response("constant-step, asymmetric", "constant-step", ASYMMETRIC, **_CONSTANT,
+             their_parameters=ASYMMETRIC),
+    Response("soft-bounds", "soft-bounds", theirs="SoftBoundsDevice"),
+    Response("soft-bounds, asymmetric", "soft-bounds", ASYMMETRIC, theirs="SoftBoundsDevice",
+             their_parameters=ASYMMETRIC),
 )  # fmt: skip
 
 
@@ -159,3 +175,9 @@ def with_sums(changes: FloatArray) -> FloatArray:
     return np.concatenate(
         [changes.reshape(n, -1), changes.sum(axis=2), changes.sum(axis=1)], axis=1
     )
+
+
+def of_tiles(tiles: Iterable[FloatArray]) -> FloatArray:
+    """Of each tile's weights [devices, points] the means and deviations: [tiles, 2 * points]."""
+    rows = [np.concatenate([tile.mean(axis=0), tile.std(axis=0)]) for tile in tiles]
+    return np.array(rows, np.float32)

@@ -41,8 +41,10 @@ class Comparison:
     theirs: Moments
 
 
-def compare(name: str, what: str, ours: Moments, theirs: Moments) -> Comparison:
-    """Compare every mean and variance of a case."""
+def compare(
+    name: str, what: str, ours: Moments, theirs: Moments, *, spreads: bool = True
+) -> Comparison:
+    """Compare every mean of a case, and every variance unless `spreads` is false."""
     m1, m2 = (np.array(side["mean"]) for side in (ours, theirs))
     v1, v2 = (np.array(side["variance"]) for side in (ours, theirs))
     scale = max(np.abs(m1).max(), np.abs(m2).max())
@@ -54,8 +56,10 @@ def compare(name: str, what: str, ours: Moments, theirs: Moments) -> Comparison:
         what=what,
         samples=min(ours["n"], theirs["n"]),
         means=_largest(off, np.sqrt(v1 / ours["n"] + v2 / theirs["n"])),
-        variances=_largest(np.abs(v1 - v2), np.hypot(_error(ours), _error(theirs))),
-        compared=2 * len(m1),
+        variances=_largest(np.abs(v1 - v2), np.hypot(_error(ours), _error(theirs)))
+        if spreads
+        else 0.0,
+        compared=(1 + spreads) * len(m1),
         difference=_largest(off[varied], np.sqrt((v1 + v2) / 2)[varied]),
         ratio=float(np.median(np.sqrt(v1[v2 > 0] / v2[v2 > 0]))) if np.any(v2 > 0) else 1.0,
         ours=ours,

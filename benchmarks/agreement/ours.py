@@ -7,16 +7,29 @@ from typing import Any
 import numpy as np
 
 import rpucc
+from benchmarks.agreement.algorithm_cases import (
+    EVERY,
+    GRANULARITY,
+    SIZE,
+    SLOTS,
+    fabricated,
+    figures,
+    problem,
+)
 from benchmarks.agreement.cases import (
     COLUMNS,
-    DEVICES,
     READS,
     ROWS,
+    TILE,
+    TILES,
     UPDATES,
+    FloatArray,
     moments,
+    of_tiles,
     vectors,
     with_sums,
 )
+from benchmarks.agreement.device_cases import MIRRORED
 from rpucc.errors import TargetError
 from rpucc.runtime.devices import make_device
 
@@ -35,7 +48,9 @@ def prepare(side: str) -> dict[str, str]:
 
 def measure(case: Result) -> Result:
     """Sample one case."""
-    return {"read": read, "update": update, "response": response}[case["what"]](case)
+    return {"read": read, "update": update, "response": response, "algorithm": algorithm}[
+        case["what"]
+    ](case)
 
 
 def read(case: Result) -> Result:
@@ -73,18 +88,61 @@ def update(case: Result) -> Result:
 
 
 def response(case: Result) -> Result:
-    """Moments of the weights over devices, after each number of pulses."""
-    try:
-        make_device(case["model"], {})
-    except TargetError:
-        return {"absent": f"rpucc has no device model {case['model']}"}
+    """Moments over tiles: mean and deviation of their weights after each number of pulses."""
     table = {"model": case["model"], **dict(case["parameters"])}
-    array = rpucc.Array(table, *DEVICES, seed=1, update={"bl": 1})
-    # lr = dw_min: with BL 1, x = 1 and |d| = 1 every device gets a pulse
-    x, d = np.ones(DEVICES[1]), np.ones(DEVICES[0])
-    seen = []
-    for pulse in range(1, 2 * case["pulses"] + 1):
-        array.update(x, -d if pulse <= case["pulses"] else d, 0.001)
-        if pulse in case["points"]:
-            seen.append(array.weights.ravel().copy())
-    return moments(np.stack(seen, axis=1))
+    try:
+        make_device(case["model"], dict(case["parameters"]))
+    except TargetError as error:
+        return {"absent": str(error)}
+    return moments(of_tiles(_curve(case, table, seed) for seed in range(TILES)))
+
+
+def _curve(case: Result, table: Result, seed: int) -> FloatArray:
+    """The weights [devices, points] after each number of pulses."""
+    array = rpucc.Array(table, *TILE, seed=seed)
+    seen, done = [], 0
+    for point in case["points"]:
+        for upto, sign in ((min(point, case["pulses"]), 1), (point, -1)):
+            if upto > done:
+                array.pulse(np.full(TILE, sign * (upto - done)))
+                done = upto
+        seen.append(array.weights.ravel().copy())
+    return np.stack(seen, axis=1)
+
+
+def algorithm(case: Result) -> Result:
+    """Moments over tiles that learn a target each."""
+    name, offset, lr = case["algorithm"], case["offset"], case["lr"]
+    device = {"model": "soft-bounds", **MIRRORED, "dw_min_log_normal": True,
+              **fabricated(fast=False, offset=0.0)}  # fmt: skip
+    fast = fabricated(fast=True, offset=offset)
+    filtered = {"fast_lr": 1.0, "auto_granularity": GRANULARITY}
+    own: dict[str, Result] = {
+        "sgd": {},
+        "mixed-precision": {},
+        "tiki-taka": {"fast_lr": 0.5, "transfer_by_minibatch": False},
+        "tiki-taka-2": filtered,
+        "chopped-tiki-taka": {**filtered, "in_chop_prob": 0.1, "in_chop_random": True},
+        "agad": {**filtered, "in_chop_prob": 0.1, "tail_weightening": 5.0},
+    }
+    cell = {"model": name, **own[name]} if name != "sgd" else {}
+    if "fast_lr" in cell:
+        cell |= {"transfer_every": EVERY, "shift_fast": False, "fast": fast}
+    update = {"bl": SLOTS, "update_management": True, "update_bl_management": True}
+    samples = []
+    for run in range(case["tiles"]):
+        target, rng = problem(1000 + run)
+        try:
+            array = rpucc.Array(device, SIZE, SIZE, seed=run, update=update, cell=cell)
+        except TargetError as error:
+            return {"absent": str(error)}
+        found: list[float] = []
+        for t in range(1, max(case["points"]) + 1):
+            x = rng.standard_normal(SIZE, np.float32)
+            array.update(x, array.read(x) - target @ x, lr)
+            if t in case["points"]:
+                A = array.planes["fast"].W if "fast" in array.planes else None
+                H = next((array.buffers[k] for k in ("buffer", "chi") if k in array.buffers), None)
+                found += figures(array.weights, target, A, H)
+        samples.append(found)
+    return moments(np.array(samples, np.float32))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from benchmarks.agreement.algorithm_cases import ALGORITHM_CASES
 from benchmarks.agreement.cases import CASES, Response
 from benchmarks.agreement.compare import FALSE_ALARM, Comparison, bound
+from benchmarks.agreement.device_cases import DEVICE_CASES
 
 _HEAD = """\
 # Agreement with aihwkit
@@ -36,8 +38,19 @@ _SECTIONS = {
     ),
     "response": (
         "Response curves",
-        "40,000 devices with all spreads of the RPU-baseline, pulsed up and then down again: mean "
-        "and variance over the devices along the way. soft-bounds: `SoftBoundsDevice` there.",
+        "32 tiles of 1,600 devices, pulsed up and then down again: mean and deviation over "
+        "the devices of a tile along the way, whose means over the tiles are compared. The first "
+        "four have rpucc's own defaults, all others aihwkit's way to draw steps and bounds "
+        '(`asymmetry = "one-sided"`, `consistency = "mirror"`) and, where they have its '
+        "names, the parameters of its presets; write noise is left out.",
+    ),
+    "algorithm": (
+        "Training algorithms",
+        "30 tiles of 20 × 20 weights that learn a target each, d = (W - target) x, on soft-bounds "
+        "devices of 20 states with additive noise: error (standard deviation of W - target), mean "
+        "|A| and the spread of the digital memory H after each number of inputs, of 6,000, with a "
+        "transfer every 5. Reads are exact. Offset: the spread of the fast array's distance from "
+        "its symmetry points. The means over the tiles are compared.",
     ),
 }
 
@@ -114,6 +127,7 @@ def text(
         if chosen:
             parts.append("\n".join([f"## {title}", intro, "", *_table(chosen)]) + "\n")
     parts += [curve for curve in map(_curve, comparisons) if curve]
+    parts += [numbers for numbers in map(_numbers, comparisons) if numbers]
     if left_out:
         lines = [f"- {name}: {why}" for name, why in left_out.items()]
         parts.append("\n".join(["## Left out", *lines]) + "\n")
@@ -157,7 +171,7 @@ def _table(comparisons: Iterable[Comparison]) -> Iterator[str]:
 
 def _curve(comparison: Comparison) -> str:
     """The mean and standard deviation over devices on both sides, of a response."""
-    case = next((case for case in CASES if case.name == comparison.name), None)
+    case = next((case for case in (*CASES, *DEVICE_CASES) if case.name == comparison.name), None)
     if not isinstance(case, Response):
         return ""
     lines = [
@@ -166,13 +180,36 @@ def _curve(comparison: Comparison) -> str:
         "|---|---|---|---|---|",
     ]
     sides = (comparison.ours, comparison.theirs)
-    means, variances = ([side[key] for side in sides] for key in ("mean", "variance"))
+    means, deviations = (
+        [side["mean"][part] for side in sides]
+        for part in (slice(0, len(case.points)), slice(len(case.points), None))
+    )
     for i, point in enumerate(case.points):
         n = case.pulses
         pulses = f"{point} up" if point <= n else f"{n} up, {point - n} down"
-        spreads = [variance[i] ** 0.5 for variance in variances]
+        spreads = [each[i] for each in deviations]
         lines.append(
             f"| {pulses} | {means[0][i]:.5f} | {means[1][i]:.5f} | {spreads[0]:.5f} | "
             f"{spreads[1]:.5f} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(comparison: Comparison) -> str:
+    """What the tiles of an algorithm came to on both sides: mean ± deviation over them."""
+    case = next((case for case in ALGORITHM_CASES if case.name == comparison.name), None)
+    if case is None:
+        return ""
+    lines = [
+        f"### {case.name}",
+        "| inputs | error, rpucc | aihwkit | abs(A), rpucc | aihwkit | H, rpucc | aihwkit |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for i, point in enumerate(case.points):
+        cells = [
+            f"{side['mean'][k]:.4f} ± {side['variance'][k] ** 0.5:.4f}"
+            for k in range(3 * i, 3 * i + 3)
+            for side in (comparison.ours, comparison.theirs)
+        ]
+        lines.append(f"| {point:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

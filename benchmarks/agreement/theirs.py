@@ -7,13 +7,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.agreement.algorithm_cases import (
+    EVERY,
+    GRANULARITY,
+    SIZE,
+    SLOTS,
+    fabricated,
+    figures,
+    problem,
+)
 from benchmarks.agreement.cases import (
     COLUMNS,
-    DEVICES,
     READS,
     ROWS,
+    TILE,
+    TILES,
     UPDATES,
+    FloatArray,
     moments,
+    of_tiles,
     vectors,
     with_sums,
 )
@@ -31,7 +43,9 @@ def prepare(side: str) -> dict[str, str]:
 def measure(case: Result) -> Result:
     """Sample one case."""
     torch.set_num_threads(1)
-    return {"read": read, "update": update, "response": response}[case["what"]](case)
+    return {"read": read, "update": update, "response": response, "algorithm": algorithm}[
+        case["what"]
+    ](case)
 
 
 def _io(case: Result) -> Any:
@@ -105,19 +119,101 @@ def update(case: Result) -> Result:
 
 
 def response(case: Result) -> Result:
-    """Moments of the weights over devices, after each number of pulses."""
-    from aihwkit.simulator.configs import ConstantStepDevice, SoftBoundsDevice
+    """Moments over tiles: mean and deviation of their weights after each number of pulses."""
+    return moments(of_tiles(_curve(case) for _ in range(TILES)))
 
-    model = {"constant-step": ConstantStepDevice, "soft-bounds": SoftBoundsDevice}[case["model"]]
-    made = _tile(
-        DEVICES, model(**dict(case["parameters"])), update=_update_parameters(1, False, False)
-    )
-    made.set_learning_rate(0.001)  # dw_min: with BL 1, x = 1 and |d| = 1 every device gets a pulse
-    made.tile.set_weights(torch.zeros(*DEVICES))
-    x, up = torch.ones(1, DEVICES[1]), -torch.ones(1, DEVICES[0])
-    seen = []
-    for pulse in range(1, 2 * case["pulses"] + 1):
-        made.update(x, up if pulse <= case["pulses"] else -up)
-        if pulse in case["points"]:
-            seen.append(made.tile.get_weights().numpy().ravel().copy())
-    return moments(np.stack(seen, axis=1))
+
+def _curve(case: Result) -> FloatArray:
+    """The weights [devices, points] after each number of pulses."""
+    from aihwkit.simulator import configs
+    from aihwkit.simulator.presets import devices as presets
+
+    model = getattr(configs, case["theirs"], None) or getattr(presets, case["theirs"])
+    device = model(**dict(case["their_parameters"]))
+    made = _tile(TILE, device, update=_update_parameters(1, False, False))
+    made.set_learning_rate(100 * device.dw_min)  # so that with BL 1 every device gets a pulse
+    made.tile.set_weights(torch.zeros(*TILE))
+    seen, done = [], 0
+    for point in case["points"]:
+        for upto, sign in ((min(point, case["pulses"]), 1), (point, -1)):
+            if (n := upto - done) > 0:
+                made.update(torch.ones(n, TILE[1]), -sign * torch.ones(n, TILE[0]))
+                done = upto
+        seen.append(made.tile.get_weights().numpy().ravel().copy())
+    return np.stack(seen, axis=1)
+
+
+def algorithm(case: Result) -> Result:
+    """Moments over tiles that learn a target each."""
+    name, samples = case["algorithm"], []
+    for run in range(case["tiles"]):
+        target, rng = problem(5000 + run)
+        made = _learning_tile(name, case["offset"])
+        made.set_learning_rate(case["lr"])
+        made.set_weights(torch.zeros(SIZE, SIZE))
+        found: list[float] = []
+        for t in range(1, max(case["points"]) + 1):
+            x = rng.standard_normal(SIZE, np.float32)
+            seen = torch.from_numpy(x)[None]
+            y = made.tile.forward(seen, False, False, False, False)
+            made.update(seen, y - torch.from_numpy(target @ x))
+            if t in case["points"]:
+                hidden = made.get_hidden_parameters()
+                A = [v.numpy() for k, v in hidden.items() if k.startswith("hidden_weights_0")]
+                H = [v.numpy() for k, v in hidden.items() if "buffered" in k or "chi" in k]
+                W = made.get_weights()[0].numpy()
+                found += figures(W, target, A[0] if A else None, H[0] if H else None)
+        samples.append(found)
+    return moments(np.array(samples, np.float32))
+
+
+def _learning_tile(name: str, offset: float) -> Any:
+    """A tile with an algorithm, of the devices that both sides have."""
+    from aihwkit.simulator import configs
+    from aihwkit.simulator.parameters import IOParameters, UpdateParameters
+    from aihwkit.simulator.tiles.analog import AnalogTile
+
+    def device(*, fast: bool) -> Any:
+        own = fabricated(fast=fast, offset=offset)
+        return configs.SoftBoundsReferenceDevice(dw_min_dtod_log_normal=True, **own)
+
+    perfect = {key: IOParameters(is_perfect=True) for key in ("forward", "backward")}
+    W, update = device(fast=False), UpdateParameters(desired_bl=SLOTS)
+    if name == "sgd":
+        config = configs.SingleRPUConfig(device=W, update=update, **perfect)
+        return AnalogTile(SIZE, SIZE, config, False)
+    if name == "mixed-precision":
+        mixed = configs.MixedPrecisionCompound(device=W)
+        config = configs.DigitalRankUpdateRPUConfig(device=mixed, **perfect)
+        return AnalogTile(SIZE, SIZE, config, False)
+    arrays = [device(fast=True), W]
+    # Slots as they are, so that a row's pulses have the distribution that rpucc's have.
+    written = UpdateParameters(
+        desired_bl=31 if name == "tiki-taka" else 1, update_bl_management=False,
+        update_management=False,
+    )  # fmt: skip
+    common = {
+        "transfer_forward": IOParameters(is_perfect=True), "transfer_update": written,
+        "transfer_every": EVERY, "units_in_mbatch": False, "transfer_lr": 1.0,
+        "scale_transfer_lr": True,
+    }  # fmt: skip
+    filtered = {
+        **common, "auto_scale": True, "fast_lr": 1.0, "auto_granularity": GRANULARITY,
+        "forget_buffer": False, "momentum": 0.0,
+    }  # fmt: skip
+    cell = {
+        "tiki-taka": lambda: configs.TransferCompound(
+            arrays, **common, fast_lr=0.05, scale_fast_lr=False
+        ),
+        "tiki-taka-2": lambda: configs.ChoppedTransferCompound(
+            arrays, in_chop_prob=0.0, **filtered
+        ),
+        "chopped-tiki-taka": lambda: configs.ChoppedTransferCompound(
+            arrays, in_chop_prob=0.1, in_chop_random=True, **filtered
+        ),
+        "agad": lambda: configs.DynamicTransferCompound(
+            arrays, in_chop_prob=0.1, in_chop_random=False, tail_weightening=5.0, **filtered
+        ),
+    }[name]()
+    config = configs.UnitCellRPUConfig(device=cell, update=update, **perfect)
+    return AnalogTile(SIZE, SIZE, config, False)
