@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from benchmarks.algorithms import ALGORITHMS, DEVICES
+
 SIDES = ("rpucc", "aihwkit", "torch")
 UPDATES = {
     "bl10": "BL 10",
@@ -102,6 +104,18 @@ def tile(side: str, size: tuple[int, int], batch: int) -> Spec:
     return Spec.of(side, "tile", size=size, batch=batch, update="bl10_um", ops=OPS[batch])
 
 
+def algorithm(side: str, name: str, device: str) -> Spec:
+    """LeNet training at batch 1 by an algorithm, with BL 31, UM and UBLM."""
+    return Spec.of(side, "lenet-train", batch=1, algorithm=name, device=device)
+
+
+def device_update(side: str, device: str) -> Spec:
+    """Updates of a 512² tile of these devices, with BL 31, UM and UBLM."""
+    return Spec.of(
+        side, "tile", size=SIZES[1], batch=1, update="bl31_um_ublm", device=device, ops=("update",)
+    )
+
+
 def network(side: str, net: str) -> Spec:
     """A training step of a large network."""
     return Spec.of(side, "network", net=net, batch=1, update="bl10_um")
@@ -133,6 +147,7 @@ KERNELS: tuple[tuple[str, Spec, tuple[str, ...]], ...] = (
 sparse errors that its pooling leaves."""
 
 FLOORS = Spec.of("rpucc", "floors")
+ALGORITHMS_TABLE = "Training algorithms"
 SERIES = ("weights", "tiles", "positions", "bl", "batch", "threads")
 
 
@@ -158,6 +173,10 @@ def groups() -> list[Group]:
             specs = [tile(side, size, batch) for side in SIDES]
             name = f"tile-{size[0]}x{size[1]}-{batch}"
             found.append(Group(name, tuple(specs), 0.2, quick=size in (SIZES[1], SIZES[3])))
+    for device in DEVICES:
+        specs = [algorithm(s, name, device) for name in ALGORITHMS for s in SIDES[:2]]
+        specs += [device_update(side, device) for side in SIDES[:2]]
+        found.append(Group(f"algorithms-{device}", tuple(specs), quick=False))
     threads = [
         lenet("rpucc", what, "bl1_um", 64, n)
         for what in ("lenet-train", "lenet-infer")
@@ -202,6 +221,13 @@ def rows() -> list[Row]:
                 specs = {side: tile(side, size, batch) for side in SIDES}
                 name = f"{size_name(size)} {op}, batch {batch}"
                 found.append(Row("Single tiles", name, f"{op}_seconds", specs))
+    for device, label in DEVICES.items():
+        for key, title in ALGORITHMS.items():
+            specs = {side: algorithm(side, key, device) for side in SIDES[:2]}
+            found.append(Row(ALGORITHMS_TABLE, f"{title}, {label}", "samples_per_second", specs))
+        specs = {side: device_update(side, device) for side in SIDES[:2]}
+        name = f"update of a 512² tile, {label}"
+        found.append(Row(ALGORITHMS_TABLE, name, "update_seconds", specs))
     for net, name in (("resnet18", "ResNet-18 (CIFAR)"), ("alexnet", "AlexNet")):
         specs = {side: network(side, net) for side in SIDES}
         found.append(Row("One training step, batch 1, BL 10 + UM", name, "step_seconds", specs))

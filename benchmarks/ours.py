@@ -47,7 +47,11 @@ def measure(spec: Result) -> Result:
 
 
 def _lenet(spec: Result) -> tuple[Trainer, Dataset]:
-    program = rpucc.compile("lenet", programs.target(spec["update"]), verify=False)
+    if "algorithm" in spec:
+        target = programs.algorithm_target(spec["algorithm"], spec["device"])
+    else:
+        target = programs.target(spec["update"])
+    program = rpucc.compile("lenet", target, verify=False)
     return Trainer(Machine(program, seed=1), threads=spec["threads"]), _digits()
 
 
@@ -81,6 +85,7 @@ def lenet_train(spec: Result) -> Result:
         "peak_bytes": resident_bytes("VmHWM") - base,
         "pulses_per_weight": metrics.pulses_per_weight,
         "rereads_per_read": metrics.rereads / max(metrics.reads, 1),
+        "state_per_weight": trainer.machine.bytes_per_weight,
     }
 
 
@@ -108,7 +113,8 @@ class Tile:
     def __init__(self, spec: Result) -> None:
         R, C = spec["size"]
         update, bl = spec.get("update", "bl10_um"), spec.get("bl", 0)
-        self.array = programs.tile_array(R, C, update, bl, spec.get("cuts", 1))
+        device = spec.get("device", "")
+        self.array = programs.tile_array(R, C, update, bl, spec.get("cuts", 1), device)
         self.initial = self.array.weights.copy()  # a program keeps them, in any network: they count
         self.batch, self.threads = spec.get("batch", 1), Threads(spec.get("threads", 1))
         positions = spec.get("positions", 1)

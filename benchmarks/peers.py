@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.algorithms import EVERY, FAST_LR, GRANULARITY
 from benchmarks.clock import reset_peak, resident_bytes, seconds_per_call
 
 Result = dict[str, Any]
@@ -81,13 +82,52 @@ def rpu_config(update: str) -> Any:
     )  # fmt: skip
 
 
+def algorithm_config(algorithm: str, device: str) -> Any:
+    """The same arrays with other devices, trained by an algorithm, as `programs` has it."""
+    from aihwkit.simulator import configs
+    from aihwkit.simulator.parameters import UpdateParameters
+    from aihwkit.simulator.presets.devices import ReRamESPresetDevice
+
+    def made() -> Any:
+        if device == "exp-step":
+            return ReRamESPresetDevice(write_noise_std=0.0)
+        return configs.SoftBoundsDevice()
+
+    plain = rpu_config("bl31_um_ublm")
+    shared = {"forward": plain.forward, "backward": plain.backward, "mapping": plain.mapping}
+    if algorithm == "mixed-precision":
+        mixed = configs.MixedPrecisionCompound(device=made())
+        return configs.DigitalRankUpdateRPUConfig(device=mixed, **shared)
+    shared["update"] = plain.update
+    if algorithm == "sgd":
+        return configs.SingleRPUConfig(device=made(), **shared)
+    common = {"transfer_every": EVERY, "units_in_mbatch": False}
+    if algorithm == "tiki-taka":
+        cell = configs.TransferCompound([made(), made()], **common)
+        return configs.UnitCellRPUConfig(device=cell, **shared)
+    common |= {
+        "transfer_update": UpdateParameters(
+            desired_bl=1, update_bl_management=False, update_management=False
+        ),
+        "auto_scale": True, "fast_lr": FAST_LR, "auto_granularity": GRANULARITY,
+    }  # fmt: skip
+    arrays = [made(), made()]
+    if algorithm == "agad":
+        cell = configs.DynamicTransferCompound(arrays, in_chop_prob=0.1, **common)
+    else:
+        cell = configs.ChoppedTransferCompound(arrays, in_chop_prob=0.0, **common)
+    return configs.UnitCellRPUConfig(device=cell, **shared)
+
+
 class Builder:
     """Makes the layers of one side: plain PyTorch's, or aihwkit's analog ones."""
 
     def __init__(self, spec: Result) -> None:
         self.analog = spec["side"] == "aihwkit"
         self.options: Result = {}
-        if self.analog:
+        if self.analog and "algorithm" in spec:
+            self.options = {"rpu_config": algorithm_config(spec["algorithm"], spec["device"])}
+        elif self.analog:
             self.options = {"rpu_config": rpu_config(spec["update"])}
 
     def conv(self, *args: Any, **kwargs: Any) -> Any:
@@ -197,7 +237,11 @@ def tile(spec: Result) -> Result:
     else:
         from aihwkit.simulator.tiles.analog import AnalogTile
 
-        made = AnalogTile(R, C, rpu_config(spec["update"]), False)
+        if "device" in spec:
+            config = algorithm_config("sgd", spec["device"])
+        else:
+            config = rpu_config(spec["update"])
+        made = AnalogTile(R, C, config, False)
         made.set_weights(weights)
         made.set_learning_rate(0.01)
         ops = {

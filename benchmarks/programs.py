@@ -5,6 +5,7 @@ Not for measuring: that is `ours.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.algorithms import EVERY, FAST_LR, GRANULARITY, RERAM_ES
 from rpucc.runtime.standalone import StandaloneArray
 from rpucc.target.target import Target
 
@@ -35,14 +37,36 @@ def target(update: str) -> Target:
     return Target.load("ideal" if update == "ideal" else "rpu-managed", UPDATES[update])
 
 
+def algorithm_target(algorithm: str, device: str) -> Target:
+    """The same arrays of these devices, trained by an algorithm, with BL 31, UM and UBLM.
+
+    Raises TargetError where rpucc has not the one or the other.
+    """
+    if device == "exp-step":
+        own = {**RERAM_ES, "asymmetry": "one-sided", "consistency": "mirror"}
+    else:
+        own = {"dw_min": 0.001, "w_max": 0.6, "w_min": -0.6}
+    overrides = [f"device.{key}={json.dumps(value)}" for key, value in own.items()]
+    cell: dict[str, Any] = {}
+    if algorithm not in ("sgd", "mixed-precision"):
+        cell = {"transfer_every": EVERY, "transfer_by_minibatch": False, "shift_fast": False}
+    if algorithm in ("tiki-taka-2", "agad"):
+        cell |= {"fast_lr": FAST_LR, "auto_granularity": GRANULARITY}
+    if algorithm != "sgd":
+        overrides += [f"cell.model={algorithm}"]
+        overrides += [f"cell.{key}={json.dumps(value)}" for key, value in cell.items()]
+    chosen = (f"device.model={device}", *overrides, *UPDATES["bl31_um_ublm"])
+    return Target.load("rpu-managed", chosen)
+
+
 def tile_array(
-    R: int, C: int, update: str = "bl10_um", bl: int = 0, cuts: int = 1
+    R: int, C: int, update: str = "bl10_um", bl: int = 0, cuts: int = 1, device: str = ""
 ) -> StandaloneArray:
     """An array with weights [R, C] within ±0.2; bl: another BL than the policy's.
 
-    cuts: row blocks and column segments.
+    cuts: row blocks and column segments; device: a model of `algorithms.DEVICES`.
     """
-    chosen = target(update)
+    chosen = algorithm_target("sgd", device) if device else target(update)
     # The inputs lie within the range of the converters.
     overrides = ["management.noise_forward=never", f"update.bl={bl or chosen.update.bl}"]
     policy = Target.load(chosen, overrides).for_layer("tile")

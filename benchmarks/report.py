@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cases
+from benchmarks.algorithms import ALGORITHMS, DEVICES
 from benchmarks.cases import KERNELS, SERIES, Goal, Row
 from benchmarks.floors import bandwidth, floor_seconds
 from benchmarks.measure import DISTURBED, Results
@@ -135,6 +136,9 @@ NOTES = {
     "each with the other sign of d than the one before, so that the weights do not drift to their "
     "bounds. PyTorch multiplies the bare matrices. With these inputs most forward reads of the "
     "large tiles saturate and are repeated under bound management, by both simulators.",
+    cases.ALGORITHMS_TABLE: "LeNet training, samples a second at batch 1, BL at most 31 with UM "
+    "and UBLM, NM and BM; cells of two arrays transfer a column every two vectors, TTv2 and AGAD "
+    "with automatic rates. Exponential steps have the parameters of aihwkit's ReRamES.",
     "One training step, batch 1, BL 10 + UM": "Random images, no biases; ResNet-18 without batch "
     "normalisation.",
 }
@@ -149,7 +153,23 @@ def comparison_sections(results: Results) -> list[str]:
         lines += comparison([row for row in found if row.table == title], results)
         if title == "Single tiles":
             lines += rereads(results)
+        if title == cases.ALGORITHMS_TABLE:
+            lines += cell_memory(results)
     return lines
+
+
+def cell_memory(results: Results) -> list[str]:
+    """Bytes a weight of rpucc's state with each algorithm."""
+    found = []
+    for device, label in DEVICES.items():
+        bytes_of = [
+            (title, results.median(cases.algorithm("rpucc", key, device), "state_per_weight"))
+            for key, title in ALGORITHMS.items()
+        ]
+        text = ", ".join(f"{title} {number(value)}" for title, value in bytes_of if value)
+        if text:
+            found.append(f"{label} {text}")
+    return [f"Bytes a weight of rpucc's state: {'; '.join(found)}.", ""] if found else []
 
 
 def rereads(results: Results) -> list[str]:

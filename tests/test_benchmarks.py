@@ -130,6 +130,27 @@ def test_the_floor_of_a_read_is_its_slowest_part():
     assert seconds == pytest.approx(2 * 4 * (100 * 100 + 200) / 1e9, rel=1e-3)
 
 
+def test_algorithms_are_cells_of_targets():
+    from benchmarks import algorithms, programs
+
+    for device in algorithms.DEVICES:
+        for name in algorithms.ALGORITHMS:
+            policy = programs.algorithm_target(name, device).for_layer("conv1")
+            assert policy.device.model == device
+            assert policy.cell.model == ("plain" if name == "sgd" else name)
+            assert (policy.update.bl, policy.update.update_bl_management) == (31, True)
+
+
+def test_the_page_has_what_a_weight_takes():
+    results = measure.Results()
+    for side, rate in (("rpucc", 900.0), ("aihwkit", 100.0)):
+        spec = cases.algorithm(side, "tiki-taka", "soft-bounds")
+        results.by_key[spec.key] = [{"samples_per_second": rate, "state_per_weight": 32.0}]
+    page = report.page(results, "1 round")
+    assert "| Tiki-Taka, soft bounds | 900/s | 100/s | – | 9.00× | – |" in page
+    assert "Bytes a weight of rpucc's state: soft bounds Tiki-Taka 32.0." in page
+
+
 def test_small_cases_run():
     """One short measurement of each kind, in this process."""
     from benchmarks import ours
