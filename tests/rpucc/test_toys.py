@@ -12,12 +12,20 @@ import pytest
 from rpucc.errors import ExperimentError
 from rpucc.experiments.load import experiment_names, load_experiment
 from rpucc.experiments.toy_outcome import slope, toy_outcome, toy_results, values_csv
-from rpucc.experiments.toy_problems import PROBLEMS, LeastSquares, ZeroShiftCost
+from rpucc.experiments.toy_problems import (
+    PROBLEMS,
+    LeastSquares,
+    MatrixTarget,
+    ScalarTarget,
+    ZeroShiftCost,
+)
 from rpucc.experiments.toys import ToyExperiment
 from rpucc.report.experiments.toy_page import toy_page, toy_state, toy_table
 from rpucc.report.experiments.toy_plot import toy_drawing
 from rpucc.runs.toys.least_squares import least_squares
+from rpucc.runs.toys.matrix_target import matrix_target
 from rpucc.runs.toys.measure import measured
+from rpucc.runs.toys.scalar_target import scalar_target
 from rpucc.runs.toys.zero_shift_cost import zero_shift_cost
 
 TEXT = """
@@ -191,6 +199,25 @@ def test_least_squares_learn_and_residual_learning_knows_no_asymmetry():
     residual = least_squares(problem, {**tables, "cell": cell}, 0)
     assert residual < 1e-4 < 1e-3 < sgd < 1
     assert least_squares(problem, {**tables, "cell": cell}, 0) == residual
+
+
+def test_scalars_are_learned_to_a_step_and_noise_keeps_them_from_it():
+    exact = ScalarTarget(toy="scalar-target", steps=400, weights=8, lr=0.1)
+    noisy = exact.model_copy(update={"noise": 3.0})
+    tables = {
+        "device": {**DEVICE, "dw_min": 0.02},
+        "update": {"bl": 31, "update_management": True, "update_bl_management": True},
+    }
+    losses = [scalar_target(problem, tables, 0) for problem in (exact, noisy)]
+    assert losses[0] < 0.02**2 < 0.1**2 < losses[1] < 1 / 3
+
+
+def test_a_matrix_is_learned_exactly_by_exact_updates():
+    problem = MatrixTarget(toy="matrix-target", size=6, inputs=600, window=200, lr=0.05)
+    tables = {"device": {"model": "ideal"}, "update": {"pulsed": False}}
+    assert matrix_target(problem, tables, 0) < 1e-3
+    early = problem.model_copy(update={"inputs": 50, "window": 50})
+    assert 0.1 < matrix_target(early, tables, 0) < 30
 
 
 # ---------------------------------------------------------------- what is shown
