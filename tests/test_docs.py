@@ -196,7 +196,7 @@ def test_every_block_is_tested():
     tested = {
         "README.md": {"python"},
         "docs/cells.md": {"toml"},
-        "docs/devices.md": {"python", "toml", "text"},  # test_devices_fit.py
+        "docs/devices.md": {"python", "toml", "text"},  # tests/rpucc/test_devices_fit.py
         "docs/extend.md": {"python", "text", "diff"},  # test_extend.py
         "docs/mapping.md": {"toml"},
         "docs/policies.md": {"toml"},

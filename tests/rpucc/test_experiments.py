@@ -453,10 +453,11 @@ def test_results_of_the_repository(path):
         return
     metrics = (path.parent / "metrics.csv").read_text(encoding="utf-8")
     runs = stored_runs(path.read_text(encoding="utf-8"), metrics, str(path))
+    epochs, (first, last) = experiment.training.epochs, experiment.training.average
     for row in found["rows"]:
         marks = {run["fingerprint"] for run in row["runs"]}
-        own = [run for run in runs if run.fingerprint in marks and len(run.epochs) >= 30]
-        errors = [error for run in own for error in run.errors(30)[24:]]
+        own = [run for run in runs if run.fingerprint in marks and len(run.epochs) >= epochs]
+        errors = [error for run in own for error in run.errors(epochs)[first - 1 : last]]
         assert (row["mean_percent"] is None) == (not errors)
         assert not errors or row["mean_percent"] == pytest.approx(statistics.fmean(errors))
     assert any(row["mean_percent"] is not None for row in found["rows"])

@@ -67,7 +67,9 @@ def test_an_update_is_that_of_the_formula(model: str, lr: float) -> None:
     for row, error in zip(x, d, strict=True):
         mean_update(W, row, error, rate, array.main.device.granularity, step, low, high)
     assert array.update(x, d, lr) == 0
-    allowed = 1e-5 if model == "pow-step" else 2e-6  # powers are float32 (scalars/powers.py)
+    allowed = (
+        1e-5 if model == "pow-step" else 2e-6
+    )  # powers are float32 (runtime/scalars/powers.py)
     np.testing.assert_allclose(
         array.weights, W, rtol=0, atol=allowed * max(1.0, float(abs(W).max()))
     )
