@@ -103,13 +103,13 @@ def use_experiment(path: Path) -> None:
     from rpucc.experiments.configuration import fingerprint, row_configuration
     from rpucc.experiments.load import load_experiment
     from rpucc.experiments.outcome import outcome
-    from rpucc.experiments.schema import PlanExperiment
+    from rpucc.experiments.schema import TrainingExperiment
     from rpucc.report.experiments.page import training_page
     from rpucc.report.experiments.tables import experiments_table
 
     found = load_experiment(str(path))
     experiments_table([found])
-    if isinstance(found, PlanExperiment):
+    if not isinstance(found, TrainingExperiment):
         return
     for training in (found.training, found.quick):
         for row in found.row:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rpucc.errors import TargetError
-from rpucc.target.target import Target
+from rpucc.target.target import Target, preset_names
 
 VALID = """
 name = "mine"
@@ -121,7 +121,7 @@ FLAG = "true or false"
         ("management.", "assumed_w_max", ["0", "-0.6", "inf", "true"],
          "a number from 1e-6 to 1e6"),
         ("periphery.", "dac_stochastic", ["1", '"yes"'], FLAG),
-        ("update.", "pulsed", ["1", '"yes"'], 'true, false or "mean"'),
+        ("update.", "pulsed", ["1", '"yes"'], 'true, false, "mean" or "rank-1"'),
         ("update.", "bl", ["0", "256", "true", "10.0", '"10"'], "an integer from 1 to 255"),
         ("update.", "update_management", ["0"], FLAG),
         ("update.", "update_bl_management", ["0"], FLAG),
@@ -157,7 +157,7 @@ def test_values_in_layer_rules() -> None:
     [
         (VALID + "pulsd = true\n", "layer.0.update.pulsd: unknown key; did you mean 'pulsed'?"),
         (VALID + "read_noise = 1\n", "read_noise: unknown key here; it belongs in [periphery]"),
-        (VALID + '"a\\nb" = 1\n', 'layer.0.update."a\\nb": unknown key; allowed: pulsed, bl'),
+        (VALID + '"a\\nb" = 1\n', 'layer.0.update."a\\nb": unknown key; allowed: pulsed, pulses'),
         (VALID + "[updates]\n", "updates: unknown key; did you mean 'update'?"),
         (
             VALID + "[zzz]\n",
@@ -257,7 +257,7 @@ def test_all_errors_are_shown() -> None:
     text = changed("rows", "0").replace("pulsed = true", "pulsed = 1").replace("bl = 1\n", "bl=0\n")
     assert messages(text) == [
         "array.0.rows: found 0, allowed: an integer from 1 to 65536",
-        'update.pulsed: found 1, allowed: true, false or "mean"',
+        'update.pulsed: found 1, allowed: true, false, "mean" or "rank-1"',
         "layer.0.update.bl: found 0, allowed: an integer from 1 to 255",
     ]
 
@@ -293,10 +293,8 @@ def refused(spec: str | Path) -> str:
 
 
 def test_no_such_file() -> None:
-    presets = (
-        "(presets: ideal, rpu-baseline, rpu-managed, rpu-managed-um, soft-bounds, "
-        "soft-bounds-asymmetric)"
-    )
+    presets = f"(presets: {', '.join(preset_names())})"
+    assert "reram-es, reram-sb, rpu-baseline" in presets
     assert refused("rpu-manged") == (
         f"target 'rpu-manged': neither a preset nor a file; did you mean 'rpu-managed'? {presets}"
     )
