@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "passes": ("rpucc.cli.passes:passes", "List the compiler's passes in order."),
     "cells": ("rpucc.cli.cells:cells", "List what a weight may be made of, or show one cell."),
     "devices": ("rpucc.cli.devices:devices", "List device models, show one, fit one."),
+    "advise": ("rpucc.cli.advise:advise", "Say which training algorithms bear a device."),
 }
 """Command -> (module:function, one line of help)."""
 

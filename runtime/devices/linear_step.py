@@ -92,7 +92,7 @@ class LinearStep(ConstantStep):
     def form(cls, parameters: Mapping[str, ParameterValue]) -> type[Self]:
         """This class, or the one that keeps a device's bare steps and its reference apart."""
         kept = {**cls.defaults, **parameters}
-        changed = [key for key in MORE if key in kept and kept[key] != cls.defaults[key]]
+        changed = [key for key in MORE if key in cls.defaults and kept[key] != cls.defaults[key]]
         if not changed or "reference" in cls.per_device:
             return cls
         general: type[Self] | None = vars(cls).get("general")

@@ -56,9 +56,20 @@ def symmetry_points(
         declared = device.symmetry_point(fabricated)
         points = np.asarray(np.nan if declared is None else declared, np.float32)
         points = np.broadcast_to(points, shape)
-        return SymmetryPoints(points, np.isfinite(points), searched=False)
+        exists = np.isfinite(points)
+        if exists.any() and not exists.all():  # the others are driven to a bound
+            low, high = (np.broadcast_to(b, shape) for b in device.weight_range(fabricated))
+            points = np.where(exists, points, _driven(QuietSteps(device, fabricated), low, high))
+        return SymmetryPoints(points, exists, searched=False)
     low, high = (np.broadcast_to(b, shape) for b in device.weight_range(fabricated))
-    return _searched(_StepSum(device, fabricated), np.float32(device.granularity), low, high)
+    return _searched(QuietSteps(device, fabricated), np.float32(device.granularity), low, high)
+
+
+def _driven(steps: QuietSteps, low: FloatArray, high: FloatArray) -> FloatArray:
+    """The bounds that devices at zero are driven to by pulses in turn; nan where there is none."""
+    drift = steps.drift(np.clip(np.zeros(low.shape, np.float32), low, high))
+    bound = np.where(drift > 0, high, np.where(drift < 0, low, np.float32(np.nan)))
+    return np.asarray(np.where(np.isfinite(bound), bound, np.float32(np.nan)))
 
 
 def _declares(model: type[Device]) -> bool:
@@ -73,8 +84,8 @@ def _declares(model: type[Device]) -> bool:
     return point <= step
 
 
-class _StepSum:
-    """What an up and a down pulse, both from the same weight and without noise, leave together."""
+class QuietSteps:
+    """What pulses without noise do to devices [rows, C] with these parameters."""
 
     def __init__(self, device: Device, fabricated: tuple[FloatArray, ...]) -> None:
         self._pulse: Callable[..., None] = compile_quiet_pulses(device)
@@ -83,7 +94,7 @@ class _StepSum:
 
     def __call__(self, w: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (sum, size) of both steps from the weights w [rows, C]."""
-        up, down = self._step(w, 1), self._step(w, -1)
+        up, down = self.step(w, 1), self.step(w, -1)
         return up + down, np.abs(up) + np.abs(down)
 
     def drift(self, w: FloatArray, cancel: np.float32 = CANCEL) -> NDArray[np.int8]:
@@ -95,7 +106,8 @@ class _StepSum:
         rest = cancel * size + 4 * np.spacing(np.abs(w) + size)
         return np.asarray((net > rest).astype(np.int8) - (net < -rest))
 
-    def _step(self, w: FloatArray, direction: int) -> FloatArray:
+    def step(self, w: FloatArray, direction: int) -> FloatArray:
+        """Return what a pulse up (1) or down (-1) adds to the weights w [rows, C]."""
         moved, (rows, columns) = w.copy(), w.shape
         shape = len(self._parameters), rows, columns
         none = np.empty(shape, np.float32)
@@ -110,7 +122,7 @@ class _StepSum:
 
 
 def _searched(
-    steps: _StepSum, step: np.float32, low: FloatArray, high: FloatArray
+    steps: QuietSteps, step: np.float32, low: FloatArray, high: FloatArray
 ) -> SymmetryPoints:
     """Widen an interval around zero until its ends are pushed inwards, then halve it."""
     zero = np.clip(np.zeros(low.shape, np.float32), low, high)
@@ -132,14 +144,12 @@ def _searched(
         left, right = np.where(up, middle, left), np.where(up, right, middle)
     points = np.asarray((left + right) / np.float32(2))
     exists &= _is_smooth(steps, points) & _is_pushed(steps, points, *ends)
-    drift = steps.drift(zero)
-    bound = np.where(drift > 0, high, np.where(drift < 0, low, np.float32(np.nan)))
-    bound = np.where(np.isfinite(bound), bound, np.float32(np.nan))
-    return SymmetryPoints(np.where(exists, points, bound), exists, searched=True)
+    found = np.where(exists, points, _driven(steps, low, high))
+    return SymmetryPoints(found, exists, searched=True)
 
 
 def _is_pushed(
-    steps: _StepSum, points: FloatArray, left: FloatArray, right: FloatArray
+    steps: QuietSteps, points: FloatArray, left: FloatArray, right: FloatArray
 ) -> NDArray[np.bool_]:
     """Tell where weights half way to the ends are pushed to the points, and not the ends alone.
 
@@ -150,7 +160,7 @@ def _is_pushed(
     return np.asarray((up > 0) & (down < 0))
 
 
-def _is_smooth(steps: _StepSum, points: FloatArray) -> NDArray[np.bool_]:
+def _is_smooth(steps: QuietSteps, points: FloatArray) -> NDArray[np.bool_]:
     """Tell where steps are about as large a step further on; where a bound cuts them, they are not.
 
     At a bound an up and a down pulse always seem to cancel.

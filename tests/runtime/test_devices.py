@@ -297,3 +297,8 @@ def test_wrong_kinds_of_parameters(key: str, value: object, message: str) -> Non
     with pytest.raises(TargetError) as caught:
         Chosen(**{key: value})
     assert message in str(caught.value)
+
+
+def test_a_key_of_a_related_model_is_no_key() -> None:
+    with pytest.raises(TargetError, match="reverse_down: device 'soft-bounds' has no such key"):
+        make_device("soft-bounds", {"reverse_down": True})
