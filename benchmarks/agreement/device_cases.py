@@ -1,7 +1,7 @@
 """Response curves of every device model, and of the presets of aihwkit, as plain data.
 
 Both sides sample devices by aihwkit's convention (`MIRRORED`) and give each the same number of
-pulses.
+pulses. There the spread of a slope is in units of the slope, here a fraction of its mean.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ DEVICE_CASES: tuple[Response, ...] = (
     _model("soft-bounds, reference and slopes", "soft-bounds", "SoftBoundsReferenceDevice", 60,
            _REFERENCE_SLOPES, _REFERENCE_SLOPES),
     _model("linear-step", "linear-step", "LinearStepDevice", 60,
-           {"gamma_up": 0.4, "gamma_down": 0.7},
+           {"gamma_up": 0.4, "gamma_down": 0.7, "gamma_up_dtod": 0.125,
+            "gamma_down_dtod": 0.05 / 0.7},
            {"gamma_up": 0.4, "gamma_down": 0.7, "mean_bound_reference": False}),
     _model("exp-step", "exp-step", "ExpStepDevice", 60, {}, {}),
     _model("pow-step", "pow-step", "PowStepDevice", 60,
@@ -74,16 +75,18 @@ DEVICE_CASES: tuple[Response, ...] = (
     _preset("Capacitor", "linear-step", "Capacitor", 200,
             {"dw_min": 0.005, "up_down_dtod": 0.06, "w_max": 1.0, "w_min": -1.0,
              "w_max_dtod": 0.07, "w_min_dtod": 0.07, "dw_min_dtod": 0.1, "gamma_up": 0.05,
-             "gamma_down": 0.05, "gamma_up_dtod": 0.01, "gamma_down_dtod": 0.01,
+             "gamma_down": 0.05, "gamma_up_dtod": 0.2, "gamma_down_dtod": 0.2,
              "mean_bound_reference": True, "mult_noise": False}),
     _preset("EcRam", "linear-step", "EcRam", 500,
             {"dw_min": 0.002, "w_max": 1.1724, "w_min": -0.8276, "w_max_dtod": 0.05,
              "w_min_dtod": 0.05, "dw_min_dtod": 0.1, "gamma_up": 0.1153, "gamma_down": 0.5085,
+             "gamma_up_dtod": 0.433651, "gamma_down_dtod": 0.098328,
              "mean_bound_reference": True}),
     _preset("EcRamMO", "linear-step", "EcRamMO", 1000,
             {"dw_min": 0.00028214, "w_max": 1.1714, "w_min": -0.8286, "w_max_dtod": 0.05,
              "w_min_dtod": 0.05, "dw_min_dtod": 0.1, "dw_min_std": 2.0, "gamma_up": 0.4152,
-             "gamma_down": 0.7342, "mean_bound_reference": True}),
+             "gamma_down": 0.7342, "gamma_up_dtod": 0.120424, "gamma_down_dtod": 0.068101,
+             "mean_bound_reference": True}),
     _preset("Idealized", "constant-step", "Idealized", 1000,
             {"dw_min": 0.0002, "up_down_dtod": 0.0, "w_max": 1.0, "w_min": -1.0}),
     _preset("GokmenVlasov", "constant-step", "GokmenVlasov", 600,

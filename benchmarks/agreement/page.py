@@ -104,6 +104,32 @@ _DEFINITIONS = (
         "the error's side alone is clipped",
     ),
     (
+        "the spread of a linear step's slopes",
+        "a fraction of the slope",
+        "in units of the slope: its 0.05 on 0.1153 is 0.43 here",
+    ),
+    (
+        "granularity of exponential steps",
+        "the mean of up and down step at 0",
+        "the down step there, so that ReRamES learns at 0.87 of the rate that is meant",
+    ),
+    (
+        "AGAD before every column went through a period",
+        "digital memory is held at 0",
+        "it grows, and the pulses of it are lost: the case looks at it later",
+    ),
+    (
+        "mixed precision's writes",
+        "exact numbers of pulses, at once",
+        "the largest of a row exact, the others by chance, one vector later; cut at BL, which the "
+        "sum was charged for in full",
+    ),
+    (
+        "the pulses that carry a column over in Tiki-Taka",
+        "by chance in `transfer_bl` slots, the column in all of them",
+        "with UM and UBLM by default, in fewer slots; the case has it without",
+    ),
+    (
         "pulses that one constant-step device gets in one update",
         "counted, and added with one normal of their summed variance",
         "one by one: the same distribution",
