@@ -1,4 +1,4 @@
-"""What devices are like where training algorithms differ: states, asymmetry, symmetry points, noise.
+"""What devices are like where algorithms differ: states, asymmetry, symmetry points, noise.
 
 Measured on a seeded sample of devices, as the simulator fabricates and pulses them. Not for which
 algorithm bears what: `rpucc/advice/`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def _shifted(device: Device, layout: Layout, pairs: int) -> Spread | None:
     return Spread(left.mean, left.std)
 
 
-def _spread(values: FloatArray) -> Spread:
+def _spread(values: NDArray[np.floating[Any]]) -> Spread:
     if not values.size:
         return Spread(0.0, 0.0)
     return Spread(float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)))

@@ -64,22 +64,21 @@ def advise(
     from rpucc.cli.device_source import find_devices
     from rpucc.runtime.device_traits import device_traits
 
-    found = find_devices(name, settings, layer)
-    traits = [device_traits(each.device, count, pairs, seed) for each in found]
-    figures = measured()
+    found = [
+        (each, device_traits(each.device, count, pairs, seed))
+        for each in find_devices(name, settings, layer)
+    ]
     if as_json:
         from rpucc.outputs import print_json
 
-        print_json(
-            [_as_data(s.where, s.device.name, t) for s, t in zip(found, traits, strict=True)]
-        )
+        print_json([_as_data(each.where, each.device.name, traits) for each, traits in found])
         return
     from rpucc.report.text.advice import advice_text
     from rpucc.terminal import show
 
-    for i, (each, trait) in enumerate(zip(found, traits, strict=True)):
+    for i, (each, traits) in enumerate(found):
         above = [""] * (i > 0) + [f"{each.where}:"] * bool(each.where)
-        show(*above, advice_text(each.device.name, trait, figures, seed))
+        show(*above, advice_text(each.device.name, traits, measured(), seed))
 
 
 def _as_data(where: str, model: str, traits: DeviceTraits) -> dict[str, Any]:

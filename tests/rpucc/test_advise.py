@@ -76,7 +76,8 @@ def test_what_a_device_is_like() -> None:
     assert found.states == pytest.approx(500)
     assert found.asymmetry.mean == pytest.approx(0.2, abs=1e-5)
     assert found.asymmetry.std < 1e-5
-    assert found.symmetry is not None and found.shifted is not None
+    assert found.symmetry is not None
+    assert found.shifted is not None
     assert found.symmetry.mean == pytest.approx(0.1, abs=1e-5)  # β w_max
     assert found.offset == pytest.approx(0.2, abs=1e-4)
     # Pulses up from 0: steps 1.2 (1 + 0.3 ζ) with noise of 0.4 of each; the variance of a normal's

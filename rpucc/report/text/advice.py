@@ -77,7 +77,6 @@ def _shifted(traits: DeviceTraits) -> str:
 
 def _table(found: dict[str, Condition], figures: Measured) -> RenderableType:
     table = new_table("cell", *found, numeric=range(1, len(found) + 1))
-    table.caption = None
     for cell in figures.cells:
         errors = [condition.errors.get(cell) for condition in found.values()]
         table.add_row(cell, *(units.NONE if e is None else f"{e:.3g} %" for e in errors))
