@@ -14,7 +14,8 @@ from rpucc.passes.callbacks import IMPORT
 from rpucc.passes.pipeline import PASSES
 from rpucc.report.keys import as_markdown
 from rpucc.report.keys import keys as all_keys
-from rpucc.runtime.devices import DEVICES
+from rpucc.report.units import parameter
+from rpucc.runtime.devices import DEVICES, Device
 from rpucc.stages import STAGES
 from rpucc.target.load import list_presets, read_text
 from rpucc_site.docstrings import docstring
@@ -34,7 +35,7 @@ def devices() -> str:
     parts = []
     for name, model in DEVICES.items():
         rows = [
-            (f"`{key}`", f"{value:g}", _range(model.ranges.get(key)), plain(model.meanings[key]))
+            (f"`{key}`", parameter(value), _allowed(model, key), plain(model.meanings[key]))
             for key, value in model.defaults.items()
         ]
         head = ("parameter", "default", "range", "meaning")
@@ -47,9 +48,14 @@ def devices() -> str:
     return "\n".join(parts)
 
 
-def _range(ends: tuple[float, float] | None) -> str:
-    low, high = ends or (float("-inf"), float("inf"))
-    return f"{low:g} to {high:g}"
+def _allowed(model: type[Device], key: str) -> str:
+    default = model.defaults[key]
+    if isinstance(default, bool):
+        return "true, false"
+    if isinstance(default, str):
+        return ", ".join(model.choices[key])
+    low, high = model.ranges.get(key, (float("-inf"), float("inf")))
+    return f"{low:g} to {high:g}" + (" each" if isinstance(default, tuple) else "")
 
 
 def cells() -> str:
@@ -57,7 +63,7 @@ def cells() -> str:
     parts = []
     for name, model in CELLS.items():
         own = [key for key in all_keys() if key.place == f"cell {name}"]
-        planes = ", ".join(f"`{plane}`" for plane in model.planes)
+        planes = ", ".join(f"`{plane}`" for plane in model.all_planes())
         parts += [
             f"## {name}\n",
             f"{plain(model.summary).capitalize()}.\n",

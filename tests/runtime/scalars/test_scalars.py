@@ -163,7 +163,7 @@ def test_no_compiler_is_named(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    allowed = ("numpy", "math", "typing", "collections", "__future__")
+    allowed = ("numpy", "math", "typing", "collections", "dataclasses", "__future__")
     allowed += ("rpucc.runtime.scalars", "rpucc.runtime.reference")
     assert all(str(name).startswith(allowed) for name in imported), imported
     assert not any(f.decorator_list for f in ast.walk(tree) if isinstance(f, ast.FunctionDef))
