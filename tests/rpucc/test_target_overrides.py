@@ -109,7 +109,7 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         (".name=x", "unknown key .name"),
         ("update.bl.x=1", "unknown key update.bl.x"),
         ("array=3", "is a table; set one of its keys, as in array.rows"),
-        ("update={bl=1}", "is a table; set one of its keys, as in update.bl"),
+        ("update={bl=1}", "is a table; set one of its keys, as in update.pulses"),
         ("layer=3", "as in layer.conv1.update.bl"),
         ("layer.match=x", "unknown key; allowed: layer.<pattern>.analog"),
         ("layer.conv1.bl=3", "allowed: layer.<pattern>.analog"),
@@ -125,7 +125,7 @@ def test_a_rule_with_a_new_model_does_not_move_before_other_rules() -> None:
         ("update.bl=ten", 'found "ten", allowed: an integer from 1 to 255'),
         ("update.bl=1\nx=2", "allowed: an integer from 1 to 255"),
         ("update.bl=" + "9" * 5000, "allowed: an integer from 1 to 255"),
-        ("update.pulsed=1", 'found 1, allowed: true, false or "mean"'),
+        ("update.pulsed=1", 'found 1, allowed: true, false, "mean" or "rank-1"'),
         ("device.dw_min=nan", "found nan, allowed: a finite number"),
         ("device.dw_min=[]", "found [], allowed: a finite number, true or false, a name"),
         ("device.parameters=3", "found 3, allowed: a table"),
@@ -150,7 +150,7 @@ def test_all_errors_are_shown() -> None:
         load("update.bl=999", "array.rows=0", "update.pulsed=3")
     assert caught.value.args == (
         "--set array.rows=0: array.0.rows: found 0, allowed: an integer from 1 to 65536",
-        '--set update.pulsed=3: found 3, allowed: true, false or "mean"',
+        '--set update.pulsed=3: found 3, allowed: true, false, "mean" or "rank-1"',
         "--set update.bl=999: found 999, allowed: an integer from 1 to 255",
     )
 
