@@ -229,6 +229,7 @@ def test_what_computes_has_the_option():
     import click
 
     computing = {"demo", "compile", "train", "reproduce", "ablate", "eval", "export", "report"}
+    computing |= {"advise"}
     context = click.Context(cli)
     having = set()
     for name in COMMANDS:
