@@ -6,7 +6,7 @@ after the other in a Scan. Not for what a cell does with a vector: that is in it
 
 from __future__ import annotations
 
-VECTORS = """
+SAMPLES = """
 {
   zero      = Constant <value_int = 0> ()
   one       = Constant <value_int = 1> ()
@@ -24,7 +24,12 @@ VECTORS = """
   d_shape   = Concat <axis = 0> (any, group, places, rows)
   samples_x = Reshape (x, x_shape)
   samples_d = Reshape (d, d_shape)
-  vectors_x = Transpose <perm = [0, 2, 1, 3]> (samples_x)
+"""
+"""The beginning: `samples_x` [N, G, P, C] and `samples_d` [N, G, P, R] of the step."""
+
+VECTORS = (
+    SAMPLES
+    + """  vectors_x = Transpose <perm = [0, 2, 1, 3]> (samples_x)
   vectors_d = Transpose <perm = [0, 2, 1, 3]> (samples_d)
   in_shape  = Concat <axis = 0> (any, group, columns)
   out_shape = Concat <axis = 0> (any, group, rows)
@@ -33,7 +38,8 @@ VECTORS = """
   by_group  = Concat <axis = 0> (group, rows, columns)
   weights   = Reshape (W, by_group)
 """
-"""The beginning: `inputs` [M, G, C] and `errors` [M, G, R] of the step's vectors, and `weights`
+)
+"""The same, then `inputs` [M, G, C] and `errors` [M, G, R] of the step's vectors, and `weights`
 [G, R, C] as reads see them."""
 
 TURNS = """  cut       = Constant <value_ints: ints = @col_cuts> ()
@@ -61,3 +67,22 @@ TURNS = """  cut       = Constant <value_ints: ints = @col_cuts> ()
 """
 """Of each column its `place` in its tile and that tile's `width` [C]; `ticks` [M], what a vector
 adds to the count of vectors or minibatches (`by_batch`)."""
+
+GRADIENT = """      x_axis     = Constant <value_ints = [1]> ()
+      x_row      = Unsqueeze (x_m, x_axis)
+      d_column   = Unsqueeze (d_m, any)
+      gradient   = Mul (d_column, x_row)
+      step       = Mul (fast_rate, gradient)
+"""
+"""Of a vector: the `step` [G, R, C] that the array which takes the gradients makes against them."""
+
+EVENT = """      n_next     = Add (n, tick)
+      rest       = Mod (n_next, every)
+      is_whole   = Equal (rest, zero)
+      is_whole_n = Cast <to = 7> (is_whole)
+      due        = Mul (is_whole_n, tick)
+      periods    = Div (n_next, every)
+      event      = Sub (periods, one)
+      cursor     = Mul (event, reads)
+"""
+"""Whether a transfer is `due` behind a vector, and the `cursor` that its columns begin at."""

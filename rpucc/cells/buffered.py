@@ -126,7 +126,7 @@ class Buffered(ColumnTransfer):
         raise NotImplementedError
 
 
-class Accumulated(Buffered):
+class Summed(Buffered):
     """H adds up what is read, and keeps what was not written."""
 
     momentum: Annotated[Fraction, OnNode(CELL)] = 0.0

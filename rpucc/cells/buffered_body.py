@@ -7,65 +7,20 @@ as it is. Not for the rules themselves: each is `transfer` of its cell.
 
 from __future__ import annotations
 
-VECTORS = """
-{
-  zero      = Constant <value_int = 0> ()
-  one       = Constant <value_int = 1> ()
-  first     = Constant <value_ints = [0]> ()
-  second    = Constant <value_ints = [1]> ()
-  any       = Constant <value_ints = [-1]> ()
-  end       = Constant <value_ints = [9223372036854775807]> ()
-  many      = Constant <value_int: int = @groups> ()
-  group     = Unsqueeze (many, first)
-  columns   = Shape <start = 1> (W)
-  all_rows  = Shape <end = 1> (W)
-  rows      = Div (all_rows, group)
-  places    = Shape <start = -2, end = -1> (x)
-  x_shape   = Concat <axis = 0> (any, group, places, columns)
-  d_shape   = Concat <axis = 0> (any, group, places, rows)
-  samples_x = Reshape (x, x_shape)
-  samples_d = Reshape (d, d_shape)
-  vectors_x = Transpose <perm = [0, 2, 1, 3]> (samples_x)
-  vectors_d = Transpose <perm = [0, 2, 1, 3]> (samples_d)
-  in_shape  = Concat <axis = 0> (any, group, columns)
-  out_shape = Concat <axis = 0> (any, group, rows)
-  inputs    = Reshape (vectors_x, in_shape)
-  errors    = Reshape (vectors_d, out_shape)
-  by_group  = Concat <axis = 0> (group, rows, columns)
-  weights   = Reshape (W, by_group)
+from rpucc.cells.bodies import TURNS, VECTORS
+
+FAST = """
   A         = Reshape (fast, by_group)
-  taken     = Shape <end = 1> (inputs)
-  M         = Squeeze (taken)
-"""
-"""The vectors of a step, one after the other, and the weights by group."""
-
-PLACES = """
-  cut       = Constant <value_ints: ints = @col_cuts> ()
-  starts    = Slice (cut, first, any)
-  ends      = Slice (cut, second, end)
-  widths    = Sub (ends, starts)
-  C         = Squeeze (columns)
-  column    = Range (zero, C, one)
-  column_c  = Unsqueeze (column, one)
-  passed    = GreaterOrEqual (column_c, ends)
-  passed_n  = Cast <to = 7> (passed)
-  segment   = ReduceSum <keepdims = 0> (passed_n, any)
-  start     = Gather (starts, segment)
-  width     = Gather (widths, segment)
-  place     = Sub (column, start)
-  wanted    = Constant <value_int: int = @transfer_columns> ()
-  at_once   = Min (wanted, width)
-
   every     = Constant <value_int: int = @transfer_every> ()
   by_batch  = Constant <value_int: int = @transfer_by_minibatch> ()
-  number    = Range (zero, M, one)
-  last      = Sub (M, one)
-  is_last   = Equal (number, last)
-  is_last_n = Cast <to = 7> (is_last)
-  by_vector = Sub (one, by_batch)
-  ticks     = Max (is_last_n, by_vector)
 """
-"""Where a column is in its tile, how many of its tile are read at once, and when."""
+"""The fast array by group, and what its transfers come after."""
+
+AT_ONCE = """
+  wanted    = Constant <value_int: int = @transfer_columns> ()
+  at_once   = Min (wanted, width)
+"""
+"""How many columns of a column's tile are read at once."""
 
 RATES = """
   none      = CastLike (zero, W)
@@ -360,7 +315,7 @@ def buffered_body(
     )
     rates = RATES.replace("$GRAINS", grains).replace("$STEP", step)
     parts = [
-        VECTORS, PLACES, rates, "" if decays else FORGETTING, CHOPS if chops else "",
+        VECTORS, FAST, TURNS, AT_ONCE, rates, "" if decays else FORGETTING, CHOPS if chops else "",
         AVERAGING if averages else "", scan, END, END_AVERAGES if averages else "",
     ]  # fmt: skip
     return "".join(parts) + "}\n"

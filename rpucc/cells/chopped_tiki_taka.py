@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from rpucc.cells.base import CELL
-from rpucc.cells.buffered import Accumulated, Grain
+from rpucc.cells.buffered import Grain, Summed
 from rpucc.cells.buffered_body import buffered_body
 from rpucc.target.keys import OnNode
 from rpucc.target.values import Flag, Fraction
@@ -41,7 +41,7 @@ def reads_of(chance: float) -> int:
     return max(int(np.ceil(np.float32(1) / np.float32(chance) - SLACK)), 2)
 
 
-class Chopped(Accumulated):
+class Chopped(Summed):
     """What cells with choppers have in common: H counts in granularities of the fast array."""
 
     column_flags: ClassVar[tuple[str, ...]] = (CHOPPED,)

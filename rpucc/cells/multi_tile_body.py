@@ -6,7 +6,7 @@ coarsest transfer comes first, each reads an array as it was before this turn: a
 
 from __future__ import annotations
 
-from rpucc.cells.bodies import TURNS, VECTORS
+from rpucc.cells.bodies import EVENT, GRADIENT, TURNS, VECTORS
 
 
 def chain_body(tiles: int) -> str:
@@ -80,28 +80,20 @@ _RATES = """
 
 """
 
-_STEP = """
+_STEP = (
+    """
   tiles_end, count2 = Scan <num_scan_inputs = 3, body =
     vector (T, n, x_m, d_m, tick) => (T_next, n_next)
     {
-      x_axis     = Constant <value_ints = [1]> ()
-      x_row      = Unsqueeze (x_m, x_axis)
-      d_column   = Unsqueeze (d_m, any)
-      gradient   = Mul (d_column, x_row)
-      step       = Mul (fast_rate, gradient)
-      finest     = Slice (T, first, second)
+"""
+    + GRADIENT
+    + """      finest     = Slice (T, first, second)
       coarser    = Slice (T, second, end)
       pulsed     = Sub (finest, step)
       T_new      = Concat <axis = 0> (pulsed, coarser)
-      n_next     = Add (n, tick)
-      rest       = Mod (n_next, every)
-      is_whole   = Equal (rest, zero)
-      is_whole_n = Cast <to = 7> (is_whole)
-      due        = Mul (is_whole_n, tick)
-      periods    = Div (n_next, every)
-      event      = Sub (periods, one)
-      cursor     = Mul (event, reads)
-      cursor_m   = Unsqueeze (cursor, any)
+"""
+    + EVENT
+    + """      cursor_m   = Unsqueeze (cursor, any)
       ahead      = Sub (place, cursor_m)
       turn       = Mod (ahead, width)
       here       = Less (turn, reads)
@@ -131,3 +123,4 @@ _STEP = """
   W_shape   = Shape (W)
   W2        = Reshape (total, W_shape)
 """
+)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rpucc.cells.bodies import TURNS, VECTORS
+from rpucc.cells.bodies import EVENT, GRADIENT, TURNS, VECTORS
 from rpucc.cells.transferred import Transferred
 
 
@@ -59,21 +59,12 @@ class TikiTaka(Transferred):
   slow_end, fast_end, count2 = Scan <num_scan_inputs = 3, body =
     vector (S, F, n, x_m, d_m, tick) => (S_next, F_next, n_next)
     {
-      x_axis     = Constant <value_ints = [1]> ()
-      x_row      = Unsqueeze (x_m, x_axis)
-      d_column   = Unsqueeze (d_m, any)
-      gradient   = Mul (d_column, x_row)
-      step       = Mul (fast_rate, gradient)
-      F_new      = Sub (F, step)
-      n_next     = Add (n, tick)
-      rest       = Mod (n_next, every)
-      is_whole   = Equal (rest, zero)
-      is_whole_n = Cast <to = 7> (is_whole)
-      due        = Mul (is_whole_n, tick)
-      periods    = Div (n_next, every)
-      event      = Sub (periods, one)
-      cursor     = Mul (event, reads)
-      ahead      = Sub (place, cursor)
+"""
+        + GRADIENT
+        + """      F_new      = Sub (F, step)
+"""
+        + EVENT
+        + """      ahead      = Sub (place, cursor)
       turn       = Mod (ahead, width)
       here       = Less (turn, reads)
       here_n     = Cast <to = 7> (here)

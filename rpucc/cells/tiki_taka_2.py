@@ -16,12 +16,12 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from rpucc.cells.base import CELL
-from rpucc.cells.buffered import Accumulated, Grain
+from rpucc.cells.buffered import Grain, Summed
 from rpucc.cells.buffered_body import buffered_body
 from rpucc.target.keys import OnNode
 
 
-class TikiTaka2(Accumulated):
+class TikiTaka2(Summed):
     """Tiki-Taka with a digital filter between its arrays."""
 
     model: ClassVar[str] = "tiki-taka-2"
