@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rpucc.runtime.cells.compiled import fast_kernel
 from rpucc.runtime.devices.compiled import compile_move, parameters_at, step_source
 from rpucc.runtime.kernels.generated import fill, generated
-from rpucc.target.values import MEAN
+from rpucc.target.values import MEAN, RANK_1, WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.cells.buffered import Buffered
@@ -58,8 +58,9 @@ _WRITES = {
     "pulses += count",
     False: "W[r, c + j] += direction * f32(count) * rates.slow_step",
     MEAN: "move_slow(W, r, c + j, direction * f32(count), slow, ranges)",
+    RANK_1: "move_clipped(W, r, c + j, direction * f32(count) * rates.slow_step, slow)",
 }
-"""What a write of `count` pulses does: pulses, exactly, or what they do on average."""
+"""What a write of `count` pulses does: pulses, exactly, what they do on average, or to bounds."""
 
 
 def _kernels(
@@ -75,7 +76,8 @@ def _fill(buffers: int, slow: Device, pulsed: Pulsed, masked: bool) -> dict[str,
     loads, values = parameters_at(type(slow), "r, k")
     draw = "_draw(noise, element, first, word, sample, k0, k1)"
     noise = "noise[i]" if slow.cycle_noise else "f32(0)"
-    params = "codes" if slow.counted and pulsed != MEAN and not masked else "params"
+    plain = masked or pulsed in WITHOUT_TRAINS
+    params = "codes" if slow.counted and not plain else "params"
     numbers = range(buffers)
     rows = [f"b{i} = buffers[{i}][r, c : c + n]" for i in numbers]
     stored = [f"b{i}[j] = f32(n{i})" for i in numbers]

@@ -43,7 +43,7 @@ from rpucc.runtime.kernels.update_arguments import Address
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.target.values import MEAN
+from rpucc.target.values import WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.cells.buffered import Buffered
@@ -93,16 +93,19 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
     read = TransferRead(p.noise, p.bound, p.adc_step)
     address = Address(each, *executor.address.key)
     tiles = slow.layout.for_kernels, fast.layout.for_kernels
-    slow_state = plain_state(slow) if slow.masked and slow.pulsed != MEAN else device_state(slow)
+    plain = slow.masked and slow.pulsed not in WITHOUT_TRAINS
+    slow_state = plain_state(slow) if plain else device_state(slow)
     fast_state = fast_plane_state(node, fast, total)
     prepared = prepared_for(cell, array, X, D, trains, padded=bool(fast.pulsed))
     signs, chopping = _signs(cell, memory, array), chopping_of(cell, fast)
     where, tallies, count = executor.address, executor.tallies, memory[COUNT]
     key = executor.address.key
 
+    always = turns_of(cell, slow, fast, 0, trains, each // trains)
+    always = always._replace(across=always.across and not numbered)
+
     def turns() -> Turns:
-        found = turns_of(cell, slow, fast, int(count), trains, each // trains)
-        return found._replace(across=found.across and not numbered)
+        return always._replace(before=int(count))
 
     code = machine_code(
         prepare, X, D, cell.auto_scale, chopping, turns(), 0, tiles[0].col_cuts, *key, prepared
@@ -212,7 +215,7 @@ def turns_of(
     """When columns are read. before: vectors or minibatches so far; each: vectors of a sample."""
     widths = np.diff(slow.layout.col_cuts)
     most = int(np.min(widths // np.minimum(widths, cell.transfer_columns)))
-    across = not fast.pulsed or fast.pulsed == MEAN or fast.device.counted
+    across = not fast.pulsed or fast.pulsed in WITHOUT_TRAINS or fast.device.counted
     return Turns(
         before, cell.transfer_every, cell.transfer_columns, cell.transfer_by_minibatch, trains,
         each, most, across,

@@ -117,3 +117,10 @@ def test_devices_that_are_driven_to_a_bound_are_shifted_there() -> None:
     traits = device_traits(device, 1000, 100)
     assert 0 < traits.without < 50
     assert traits.shifted is not None
+
+
+def test_the_page_has_these_figures() -> None:
+    page = (RESULTS.parent / "algorithms.md").read_text("utf-8")
+    for each in measured().condition:
+        numbers = (each.states, each.offset, *each.errors.values())
+        assert f"| {' | '.join(f'{number:g}' for number in numbers)} |" in page

@@ -11,7 +11,7 @@ from rpucc.runtime.memory import state_bytes
 from rpucc.runtime.reference.clipped import clipped_update
 from rpucc.runtime.trainer import Trainer
 
-from .test_cells_machine import VECTORS, data, tiny
+from .test_cells_machine import AGAD, VECTORS, data, tiny
 
 RANK_1 = {"pulsed": "rank-1"}
 DEVICE = {"model": "soft-bounds", "w_max": 0.3, "w_min": -0.2, "write_noise_std": 5.0}
@@ -39,7 +39,9 @@ def test_an_update_is_that_of_the_formula() -> None:
 MIXED = "cell.model=mixed-precision", "cell.granularity=0.001"
 
 
-@pytest.mark.parametrize("cell", [(), VECTORS, MIXED], ids=["plain", "tiki-taka", "mixed"])
+@pytest.mark.parametrize(
+    "cell", [(), VECTORS, MIXED, AGAD], ids=["plain", "tiki-taka", "mixed", "agad"]
+)
 def test_within_wide_bounds_a_training_is_exact(cell: tuple[str, ...]) -> None:
     """Transfers too; and where weights are fixed, or on any threads."""
     found = []
