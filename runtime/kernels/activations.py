@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numba as nb
 
+from rpucc.runtime.kernels.copies import copy
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.scalars import activations as scalars
 from rpucc.runtime.scalars.activations import NONE, RELU, SIGMOID, TANH
@@ -56,7 +57,7 @@ def activate(x, out, kind, n0, n1):
     """out[n] = f(x[n]) for rows n0 to n1 - 1 of two-dimensional arrays."""
     for n in range(n0, n1):
         row = out[n]
-        row[:] = x[n]
+        copy(x[n], row)
         _activate(row, kind)
 
 

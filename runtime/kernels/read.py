@@ -17,6 +17,7 @@ from rpucc.runtime.kernels.converters import (
     digitise,
     reduction,
 )
+from rpucc.runtime.kernels.copies import copy
 from rpucc.runtime.kernels.floats import largest_magnitude
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import fill_normals
@@ -117,7 +118,7 @@ def _read_again(
         for k in range(count):
             row = rows[k]
             z = zs[row * outputs : (row + 1) * outputs]
-            z[:] = zs_again[k * outputs : (k + 1) * outputs]
+            copy(zs_again[k * outputs : (k + 1) * outputs], z)
             sample = (b0 + row) // positions
             first = ((b0 + row) - sample * positions) * outputs
             largest = measure(z, tile, settings, draws, normals, first, sample0 + sample, n)
@@ -165,7 +166,7 @@ def _read_probing(
                     scratch.words, b0 + row, sample0, draws, n, tile.word,
                 )  # fmt: skip
             elif not direct:
-                xs_again[k * inputs : (k + 1) * inputs] = xs[row * inputs : (row + 1) * inputs]
+                copy(xs[row * inputs : (row + 1) * inputs], xs_again[k * inputs : (k + 1) * inputs])
         left, again = count, 0
         done, width = 0, FIRST_PROBE
         while done < outputs and left > 0:
@@ -191,21 +192,21 @@ def _read_probing(
                     alive[kept] = row
                     if not direct:
                         a, b = kept * inputs, k * inputs
-                        xs_again[a : a + inputs] = xs_again[b : b + inputs]
+                        copy(xs_again[b : b + inputs], xs_again[a : a + inputs])
                     a, b = kept * outputs, k * outputs
-                    zs_again[a : a + done + width] = zs_again[b : b + done + width]
+                    copy(zs_again[b : b + done + width], zs_again[a : a + done + width])
                 kept += 1
             if direct and kept < left:
                 for k in range(kept):
                     a, b = k * inputs, alive[k] * inputs
-                    xs_again[a : a + inputs] = xs[b : b + inputs]
+                    copy(xs[b : b + inputs], xs_again[a : a + inputs])
                 direct = False
             left = kept
             done += width
             width = NEXT_PROBE if (before - left) * FEW > before else outputs
         for k in range(left):
             row = alive[k]
-            zs[row * outputs : (row + 1) * outputs] = zs_again[k * outputs : (k + 1) * outputs]
+            copy(zs_again[k * outputs : (k + 1) * outputs], zs[row * outputs : (row + 1) * outputs])
             statistics[SATURATED] += 1 if factors[row] < f32(0) else 0
             x = X[b0 + row, tile.i0 : tile.i0 + inputs]
             factors[row] = scales[row] * reduction(x, scales[row], n, settings.worst_case)
@@ -287,7 +288,7 @@ def read(m0, m1, sample0, blas, W, X, Y, lines, settings, draws, scratch, statis
                     continue
                 product(rows, blas, W, tile, transpose, xs, zs, 0, outputs, settings, scratch)
                 done = again = waiting = 0
-                factors[:rows] = scales[:rows]
+                copy(scales[:rows], factors[:rows])
                 while done < rows:  # runs of rows that belong to one sample and fit in L1
                     sample = (b0 + done) // positions
                     p0 = (b0 + done) - sample * positions

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numba as nb
 
+from rpucc.runtime.kernels.copies import copy
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.normals import fill_normals
 from rpucc.runtime.kernels.philox import DIFFUSION
@@ -46,7 +47,7 @@ def rest(r0, r1, W, seen, origin, devices, layout, sample, k0, k1, noise):
             word = i64(u32(u32(DIFFUSION << 24) | u32(layout.ids[b, s])))
             for r in range(max(r0, row0), min(r1, layout.row_cuts[b + 1])):
                 w, low, high = W[r, c0:c1], bounds[0, r, c0:c1], bounds[1, r, c0:c1]
-                before[:n] = w
+                copy(w, before[:n])
                 if diffusion.shape[0] > 0:
                     first = (r - row0) * n
                     fill_normals(normals, first, n, 0, word, sample, i64(k0), i64(k1))
