@@ -60,6 +60,48 @@ class Link(NamedTuple):
     """Where its devices are reset to."""
 
 
+class Events(NamedTuple):
+    """When transfers happen in a step, for planes of which devices are pulsed one by one."""
+
+    number: int
+    first: int
+    """The row of X after which the first happens."""
+    stride: int
+    """Rows from one to the next."""
+    n: int
+    """Vectors, or minibatches, before the first, those of earlier steps included."""
+    every: int
+    """And from one to the next."""
+    columns: int
+    positions: int
+    """Rows of X a sample."""
+
+
+class TransferDraws(NamedTuple):
+    """Scratch for the draws of events, and of their links and columns in turn."""
+
+    normals: NDArray[np.float32]
+    """[events · links · columns, rows + 128]."""
+    words: NDArray[np.uint32]
+    """[events · links · columns, slots · rows + 128]."""
+    noise: NDArray[np.float32]
+    """[slots + 128]: of the pulses of one device."""
+
+
+class Transfers(NamedTuple):
+    """What happens between pulses of a plane whose devices are pulsed one by one."""
+
+    events: Events
+    links: tuple[Link, ...]
+    rates: Rates
+    read: TransferRead
+    most: int
+    """Events that have their draws made together."""
+    columns: int
+    """The most of a tile that an event transfers."""
+    scratch: TransferDraws
+
+
 class Sending(NamedTuple):
     """Which whole steps of a digital sum are sent to devices (`accumulated_template.py.txt`)."""
 
@@ -89,6 +131,6 @@ class TransferScratch(NamedTuple):
     normals: NDArray[np.float32]
     """[rows + 128]."""
     words: NDArray[np.uint32]
-    """[slots + 128]."""
+    """[rows · slots + 128]."""
     noise: NDArray[np.float32]
     """[slots + 128]."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpucc.runtime.cells.compiled import fast_kernel
-from rpucc.runtime.devices.compiled import compile_move, parameters_at, step_source
+from rpucc.runtime.cells.compiled import fast_kernel, in_turn
+from rpucc.runtime.devices.compiled import (
+    compile_move,
+    compile_update_between,
+    parameters_at,
+    step_source,
+)
 from rpucc.runtime.kernels.generated import fill, generated
 from rpucc.target.values import MEAN, RANK_1, WITHOUT_TRAINS
 
@@ -31,34 +37,43 @@ def compile_buffered(
     """The compiled `update` of a cell (see the template for its arguments).
 
     masked: for planes of which some devices get no pulses; numbered: where the pulses of x and d
-    have no chance. Cells of one rule share it.
+    have no chance. Cells of one rule share it. Where `in_turn` says so it is that of the fast
+    devices, with transfers between pulses.
     """
     rule: Any = cell.transfer
     kinds = ((type(each), each.counted, each.cycle_noise) for each in (fast, slow))
     key = rule, pulsed, masked, numbered, *kinds
     if key not in _LOADED:
         text = files("rpucc.runtime.cells").joinpath("buffered_template.py.txt").read_text("utf-8")
+        head, windows, turns = _PARTS.split(text)
+        between = in_turn(fast, pulsed=pulsed, numbered=numbered)
+        filling = _fill(len(cell.buffers), slow, pulsed, masked)
         sources = Path(inspect.getfile(rule)).read_text(encoding="utf-8") + step_source(type(slow))
         module = generated(
             f"cell_{rule.__module__.rpartition('.')[2]}",
-            fill(text, _fill(len(cell.buffers), slow, pulsed, masked)),
-            {"transfer": rule, "step": type(slow).step},
+            fill(head + (turns if between else windows), filling),
+            {"rule": rule, "step": type(slow).step},
             sources + Path(__file__).read_text(encoding="utf-8"),
-            _kernels(fast, slow, pulsed, masked, numbered),
+            {} if between else _kernels(fast, slow, pulsed, masked, numbered),
         )
-        _LOADED[key] = module.update
+        _LOADED[key] = (
+            compile_update_between(fast, module, masked=masked) if between else module.update
+        )
     return _LOADED[key]
+
+
+_PARTS = re.compile(r"# in windows\n|# in turn\n")
+"""Where the template says how columns are read: between windows of vectors, or pulses."""
 
 
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 _WRITES = {
-    True: "_write(W, r, c + j, count, direction, slow.$PARAMS, ranges, slow.constants, "
-    "slow.written, (j0 + j) * rows + r - row0, noise_word, sample, k0, k1, scratch.pulse_noise); "
-    "pulses += count",
-    False: "W[r, c + j] += direction * f32(count) * rates.slow_step",
-    MEAN: "move_slow(W, r, c + j, direction * f32(count), slow, ranges)",
-    RANK_1: "move_clipped(W, r, c + j, direction * f32(count) * rates.slow_step, slow)",
+    True: "_write(W, r, c, count, direction, slow.$PARAMS, ranges, slow.constants, slow.written, "
+    "number * rows + r - row0, noise_word, sample, k0, k1, pulse_noise); pulses += count",
+    False: "W[r, c] += direction * f32(count) * rates.slow_step",
+    MEAN: "move_slow(W, r, c, direction * f32(count), slow, ranges)",
+    RANK_1: "move_clipped(W, r, c, direction * f32(count) * rates.slow_step, slow)",
 }
 """What a write of `count` pulses does: pulses, exactly, what they do on average, or to bounds."""
 
@@ -79,27 +94,25 @@ def _fill(buffers: int, slow: Device, pulsed: Pulsed, masked: bool) -> dict[str,
     plain = masked or pulsed in WITHOUT_TRAINS
     params = "codes" if slow.counted and not plain else "params"
     numbers = range(buffers)
-    rows = [f"b{i} = buffers[{i}][r, c : c + n]" for i in numbers]
-    stored = [f"b{i}[j] = f32(n{i})" for i in numbers]
+    stored = [f"buffers[{i}][r, c] = f32(n{i})" for i in numbers]
     if masked:
-        stored = [f"b{i}[j] = f32(n{i}) if kept else b{i}[j]" for i in numbers]
+        stored = [f"if kept: {each}" for each in stored]
     return {
         "$LOADS": "\n    ".join(loads) or "pass",
         "$DRAW": draw if slow.cycle_noise else "pass",
         "$ARGUMENTS": ", ".join([noise, *values]),
-        "$BUFFERS": "\n        ".join(rows),
         "$RESULTS": ", ".join(f"n{i}" for i in numbers),
-        "$VALUES": ", ".join(f"b{i}[j]" for i in numbers),
+        "$VALUES": ", ".join(f"buffers[{i}][r, c]" for i in numbers),
         "$KEPT": _KEPT if masked else "pass",
-        "$STORE": "\n            ".join(stored),
+        "$STORE": "\n    ".join(stored),
         "$WRITE": _WRITES[pulsed].replace("$PARAMS", params),
         "$RESET": f"{_HELD if masked else ''}{_RESET}",
     }
 
 
-_KEPT = """kept = slow.kept[r, c + j] != 0
-            pulse = pulse if kept else f32(0)"""
-_HELD = "if slow.kept[r, c + j] != 0: "
-_RESET = """reset_device(
-                    A, resets, written, r, c + j, row0, c0, width, fast_tile, j0 + j, sample, k0, k1
-                )"""
+_KEPT = """kept = slow.kept[r, c] != 0
+    pulse = pulse if kept else f32(0)"""
+_HELD = "if slow.kept[r, c] != 0: "
+_RESET = (
+    "reset_device(A, resets, written, r, c, row0, c0, width, fast_tile, number, sample, k0, k1)"
+)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rpucc.runtime.cells.arguments import TransferRead
+from rpucc.runtime.kernels.update_arguments import Resets
 
 FloatArray = NDArray[np.float32]
 
@@ -69,7 +72,11 @@ class Signs(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What vectors are before they are pulsed (`kernels/column_windows.py`), and what is next."""
+    """What vectors are before they are pulsed (`kernels/column_windows.py`), and what is next.
+
+    Where reads are listed (`kernels/column_turns.py`) `before` holds them with the signs of their
+    time, and nothing stands in `after`.
+    """
 
     before: FloatArray
     """[G, M, C or C + 1]: X with signs, until columns are read. The last column, if there is one
@@ -89,6 +96,50 @@ class Prepared(NamedTuple):
     now: FloatArray
 
 
+class Reads(NamedTuple):
+    """Of the columns of a step, in a list (`kernels/column_turns.py`): [S, most of a segment]."""
+
+    number: NDArray[np.int32]
+    """[S]: of each column segment."""
+    after: NDArray[np.int32]
+    """The row of X behind which a column is read."""
+    column: NDArray[np.int32]
+    """Which, of the tile."""
+    place: NDArray[np.int32]
+    """The number of the read in its sample."""
+    chopped: FloatArray
+    """1 where the sign of the column is -1."""
+    switched: FloatArray
+    """1 where it has changed since the read before."""
+    warming: NDArray[np.int32]
+    """1 where memory is held at 0."""
+    size: FloatArray
+    """The sizes of the vector before."""
+
+
+class Between(NamedTuple):
+    """What happens between pulses of a fast plane whose devices are pulsed one by one."""
+
+    W: FloatArray
+    """The slow plane [R, C]."""
+    buffers: tuple[FloatArray, ...]
+    slow: Any
+    """Its devices, as the update kernels take them."""
+    slow_ids: NDArray[np.int64]
+    """The ids of its tiles [B, S]."""
+    rates: BufferedRates
+    read: TransferRead
+    resets: Resets
+    """Of the fast plane."""
+    reads: Reads
+    most: NDArray[np.int64]
+    """[S]: reads that have their noise drawn together; those of a vector are never parted."""
+    normals: FloatArray
+    """[most · rows + 128]: scratch."""
+    pulse_noise: FloatArray
+    """[4]: scratch."""
+
+
 class BufferedScratch(NamedTuple):
     """Of a thread."""
 
@@ -100,8 +151,6 @@ class BufferedScratch(NamedTuple):
     values: FloatArray
     """[block]."""
     noises: FloatArray
-    """[block]."""
-    wanted: FloatArray
     """[block]."""
     scales: FloatArray
     """[block]."""

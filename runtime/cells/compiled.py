@@ -15,6 +15,7 @@ from rpucc.runtime.devices.compiled import (
     compile_move,
     compile_numbered,
     compile_update,
+    compile_update_between,
     parameters_at,
     step_source,
 )
@@ -38,7 +39,8 @@ def compile_cell(
 
     fast: the devices that pulses of x and d go to; slow: those that each transfer goes to, in the
     order of transfers. masked: for planes of which some devices get no pulses; numbered: where the
-    pulses of x and d have no chance. Cells of one rule share it.
+    pulses of x and d have no chance. Cells of one rule share it. Where `in_turn` says so it is that
+    of the fast devices, with transfers between pulses.
     """
     rule: Any = cell.transfer
     first, *kinds = ((type(each), each.counted, each.cycle_noise) for each in (fast, *slow))
@@ -48,11 +50,13 @@ def compile_cell(
         numbers = {kind: number for number, kind in enumerate(models)}
         # One call is part of its caller, which other bits would come of; several would be long.
         called_as = "inlined" if len(slow) == 1 else "kernel"
-        called = fast_kernel(fast, pulsed, masked, numbered)
-        head, each_model, tail = _PARTS.split(
+        between = in_turn(fast, pulsed=pulsed, numbered=numbered)
+        called = {} if between else fast_kernel(fast, pulsed, masked, numbered)
+        head, each_model, windowed, windows, turns = _PARTS.split(
             files("rpucc.runtime.cells").joinpath("update_template.py.txt").read_text("utf-8")
         )
-        functions, text = {"transfer": rule}, head
+        functions, text = {"rule": rule}, head
+        each_model += "" if between else windowed
         sources = [
             Path(each).read_text(encoding="utf-8") for each in (inspect.getfile(rule), __file__)
         ]
@@ -64,30 +68,91 @@ def compile_cell(
             sources.append(step_source(type(device)))
             if pulsed == MEAN:
                 called[f"move{numbers[kind]}"] = compile_move(device)
-        text += fill(tail, _fill_links([numbers[kind] for kind in kinds]))
+        links = _fill_links([numbers[kind] for kind in kinds], masked=masked)
+        text += fill(turns if between else windows, links)
         name = f"cell_{rule.__module__.rpartition('.')[2]}"
-        _LOADED[key] = generated(name, text, functions, "".join(sources), called).update
+        module = generated(name, text, functions, "".join(sources), called)
+        _LOADED[key] = (
+            compile_update_between(fast, module, masked=masked) if between else module.update
+        )
     return _LOADED[key]
 
 
-_PARTS = re.compile(r"# for each model of slow devices\n|# once\n")
-"""Where the template says of what the next part is one."""
-EXACT = "W[o0 + r, k] += wanted * slow_dw_min"
+def in_turn(fast: Device, *, pulsed: Pulsed, numbered: bool) -> bool:
+    """Whether fast devices are pulsed one by one, so that transfers happen between their pulses."""
+    return pulsed is True and not numbered and not fast.counted
+
+
+_PARTS = re.compile(
+    r"# for each model of slow devices\n|# in windows: for each model of slow devices\n"
+    r"|# in windows\n|# in turn\n"
+)
+"""Where the template says of what the next part is one; transfers happen between windows of vectors
+or between pulses."""
+EXACT = "W[r, k] += wanted * slow_dw_min"
 """What becomes of a slow device where the update of the fast one is exact."""
-CLIPPED = "move_clipped(W, o0 + r, k, f32(wanted * slow_dw_min), slow)"
+CLIPPED = "move_clipped(W, r, k, f32(wanted * slow_dw_min), slow)"
 """And where it is cut to the bounds of devices."""
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
-def _fill_links(numbers: Sequence[int]) -> dict[str, str]:
+_DRAW = """if n % every{i} == 0:
+            for turn in range(min(events.columns, tiles{i}.col_cuts[s + 1] - tiles{i}.col_cuts[s])):
+                slot = ((i - begun) * {links} + {i}) * between.columns + turn
+                _draw_column(
+                    scratch.normals[slot], scratch.words[slot], turn * rows, rows, rates.bl,
+                    read.noise, fast_ids{i}[b, s], tiles{i}.ids[b, s], position, sample, k0, k1,
+                )"""
+_TURN = """if n % every{i} == 0:
+        for turn in range(min(events.columns, width)):
+            k = (({event}) * events.columns + turn) % width
+            {skip}
+            {pack}
+            slot = ((i - begun) * {links} + {i}) * between.columns + turn
+            value = _read_one(
+                fast{i}, written{i}, r, c0 + k, row0, c0, width, u32(fast_ids{i}[b, s]), position,
+                sample, k0, k1, read,
+                scratch.normals[slot, ((turn * rows) & 63) + r - row0],
+            )
+            pulses += _transfer_one{number}(
+                value, fast{i}, slow{i}, r, c0 + k, row0, rows, c0, width, turn, devices{i},
+                devices{i}.ranges[b, s], rates, rates.slow_lr[{i}], dw_min{i}, written{i},
+                resets{i},
+                scratch.words[slot], ((turn * rows * rates.bl) & 63) + (r - row0) * rates.bl,
+                u32(fast_ids{i}[b, s]), u32(tiles{i}.ids[b, s]), position, sample, k0, k1,
+                scratch.noise,
+            )
+            {unpack}"""
+
+
+def _fill_links(numbers: Sequence[int], *, masked: bool) -> dict[str, str]:
     """What the template says of the links, one after the other; numbers: of their models."""
-    unpack, transfers = [], []
+    unpack, transfers, draws, turns = [], [], [], []
     more = "n, r0, r1, rates, timing, read, position, sample, k0, k1, scratch"
     for i, number in enumerate(numbers):
         own = ", ".join(f"{key}{i}" for key in Link._fields)
         unpack.append(f"{own} = links[{i}]")
         transfers.append(f"pulses += _transfer{number}({own}, rates.slow_lr[{i}], {more})")
-    return {"$LINKS": "\n    ".join(unpack), "$TRANSFERS": "\n        ".join(transfers)}
+        draws.append(_DRAW.format(i=i, links=len(numbers)))
+        last = i == len(numbers) - 1
+        turns.append(
+            _TURN.format(
+                i=i,
+                links=len(numbers),
+                number=number,
+                event=f"n // every{i} - 1",
+                skip=f"if devices{i}.kept[r, c0 + k] == 0: continue" if masked else "pass",
+                # The plane that takes gradients, which may be unpacked, is read by the last link.
+                pack=f"if unpack: fast{i}[r, c0 + k] = unpacked[0, k]" if last else "pass",
+                unpack=f"if unpack: unpacked[0, k] = fast{i}[r, c0 + k]" if last else "pass",
+            )
+        )
+    return {
+        "$LINKS": "\n    ".join(unpack),
+        "$TRANSFERS": "\n        ".join(transfers),
+        "$DRAWS": "\n        ".join(draws),
+        "$TURNS": "\n    ".join(turns),
+    }
 
 
 def fast_kernel(
@@ -107,15 +172,15 @@ def fast_kernel(
 def _fill(slow: Device, number: int, pulsed: Pulsed, masked: bool) -> dict[str, str]:
     """What the template says of a model of slow devices."""
     plain = masked or pulsed in WITHOUT_TRAINS
-    moved = f"move{number}(W, o0 + r, k, wanted, slow, ranges)"
+    moved = f"move{number}(W, r, k, wanted, slow, ranges)"
     loads, values = parameters_at(type(slow), "r, k")
     noise = "noise[(first & 63) + i]" if slow.cycle_noise else "f32(0)"
-    filling = "fill_normals(noise, first, count, index, i64(word), sample, i64(k0), i64(k1))"
+    filling = "_fill_noise(noise, first, count, index, i64(word), sample, i64(k0), i64(k1))"
     return {
         "$LOADS": "\n    ".join(loads) or "pass",
         "$FILL": filling if slow.cycle_noise else "pass",
         "$ARGUMENTS": ", ".join([noise, *values]),
         "$PARAMS": "codes" if slow.counted and not plain else "params",
         "$MOVE": moved if pulsed == MEAN else CLIPPED if pulsed == RANK_1 else EXACT,
-        "$SKIP": "if slow.kept[o0 + r, k] == 0: continue" if masked else "pass",
+        "$SKIP": "if slow.kept[r, k] == 0: continue" if masked else "pass",
     }

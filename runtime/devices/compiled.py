@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,24 @@ def compile_update(device: Device, *, masked: bool = False) -> Callable[..., int
     if device.counted:
         return counted_update
     return _compiled("masked_update" if masked else "update", device, device.cycle_noise)
+
+
+def compile_update_between(
+    device: Device, transfers: ModuleType, *, masked: bool = False
+) -> Callable[..., int]:
+    """The compiled `update` of devices that are pulsed one by one, with transfers between pulses.
+
+    transfers: a generated module with `begin`, `due` and `transfer`; what they know of transfers is
+    the kernel's last argument, `between`.
+    """
+    _check(device)
+    kind = "masked_update" if masked else "update"
+    key = f"{kind} {transfers.__name__}", type(device), device.cycle_noise
+    if key not in _LOADED:
+        filling = {**_FILLS[kind](*key[1:]), **_between()}
+        kernels = {name: getattr(transfers, name) for name in ("begin", "due", "transfer")}
+        _LOADED[key] = _module(kind, type(device), filling, kernels).update
+    return _LOADED[key]
 
 
 def compile_pulses(device: Device) -> Callable[..., None]:
@@ -112,10 +130,13 @@ def _load(kernel: str, model: type[Device], cycle_noise: bool) -> Callable[..., 
     return compiled
 
 
-def _module(kernel: str, model: type[Device], filling: dict[str, str]) -> ModuleType:
+def _module(
+    kernel: str, model: type[Device], filling: dict[str, str],
+    kernels: Mapping[str, Callable[..., Any]] | None = None,
+) -> ModuleType:  # fmt: skip
     text = filled(f"{kernel.removeprefix(MASKED)}_template.py.txt", filling)
     name = f"{kernel}_{model.name.replace('-', '_').replace(':', '_')}"
-    return generated(name, text, {"step": model.step}, step_source(model) + _own_source())
+    return generated(name, text, {"step": model.step}, step_source(model) + _own_source(), kernels)
 
 
 def _mean_module(device: Device, *, masked: bool = False) -> ModuleType:
@@ -245,11 +266,55 @@ def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
         "$SPREAD": (_EXPAND if _has_expand() else _SCATTER) if cycle_noise else "pass",
         "$FILL": fill if cycle_noise else "pass",
         **_UNMASKED,
+        **_ALONE,
     }
 
 
 def _fill_masked_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
     return {**_fill_update(model, cycle_noise), **_MASKED}
+
+
+_ALONE = {
+    "$MORE": "",
+    "$ONE_MORE": "",
+    "$NO_PULSES": "continue",
+    **dict.fromkeys(("$TILE", "$CHUNK", "$ROW", "$EVENT"), "pass"),
+}
+"""What an update has between pulses: nothing."""
+_TRANSFER = """limit = m + (i64(u32(lines[order[k]]) >> u32(16)) if k < last_event else length)
+while done < ended and due(between, s, done) < limit:
+    pulses += transfer(
+        between, W, written, r, b, s, done, begun, c0, c1 - c0, row_cuts[b], tile_rows, tile,
+        sample, k0, k1, unpacked, unpack,
+    )
+    done += 1
+if k == last_event:
+    break"""
+_CHUNK = """begun = ended
+ended, length = begin(
+    between, begun, m, length, b, s, tile_rows, tile, sample, k0, k1
+)"""
+
+
+def _between() -> dict[str, str]:
+    """Transfers: each when the last pulse before it was made.
+
+    Row by row, because what becomes of a device depends on no other row.
+    """
+    return {
+        "$MORE": ", between",
+        "$TILE": "ended = 0",
+        "$CHUNK": _indented(_CHUNK, 16),
+        "$NO_PULSES": "first_event = last_event",
+        "$ROW": "done = begun",
+        "$ONE_MORE": " + 1",
+        "$EVENT": _indented(_TRANSFER, 24),
+    }
+
+
+def _indented(text: str, depth: int) -> str:
+    """The lines behind the first so much further right."""
+    return text.replace("\n", "\n" + " " * depth)
 
 
 _UNMASKED = {

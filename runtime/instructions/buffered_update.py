@@ -14,13 +14,17 @@ from rpucc.runtime.addresses import hold_transfer
 from rpucc.runtime.cells.arguments import TransferRead
 from rpucc.runtime.cells.buffered import compile_buffered
 from rpucc.runtime.cells.buffered_arguments import (
+    Between,
     BufferedRates,
     BufferedScratch,
     Chopping,
+    FloatArray,
     Prepared,
+    Reads,
     Signs,
     Turns,
 )
+from rpucc.runtime.cells.compiled import in_turn
 from rpucc.runtime.instructions.cell_update import fast_plane_state, piece_rows
 from rpucc.runtime.instructions.pulsing import (
     check_pulses,
@@ -36,10 +40,11 @@ from rpucc.runtime.instructions.update_scratch import (
     device_state,
     plain_state,
 )
+from rpucc.runtime.kernels.column_turns import list_reads
 from rpucc.runtime.kernels.column_windows import prepare
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
-from rpucc.runtime.kernels.update_arguments import Address
+from rpucc.runtime.kernels.update_arguments import Address, Span
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
@@ -52,7 +57,7 @@ if TYPE_CHECKING:
     from rpucc.runtime.plane import Plane
 
 # Values of columns that are read together: their noise, 4 bytes each, stays in L1.
-READ_TOGETHER = 4096
+READ_TOGETHER = 8192
 
 
 def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | None:
@@ -96,7 +101,8 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
     plain = slow.masked and slow.pulsed not in WITHOUT_TRAINS
     slow_state = plain_state(slow) if plain else device_state(slow)
     fast_state = fast_plane_state(node, fast, total)
-    prepared = prepared_for(cell, array, X, D, trains, padded=bool(fast.pulsed))
+    listed = in_turn(fast.device, pulsed=slow.pulsed, numbered=numbered)
+    prepared = prepared_for(cell, array, X, D, trains, listed=listed, padded=bool(fast.pulsed))
     signs, chopping = _signs(cell, memory, array), chopping_of(cell, fast)
     where, tallies, count = executor.address, executor.tallies, memory[COUNT]
     key = executor.address.key
@@ -107,9 +113,12 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
     def turns() -> Turns:
         return always._replace(before=int(count))
 
+    reads = reads_for(cell, slow, total // trains) if listed else None
+    lists = () if reads is None else (reads,)
     code = machine_code(
-        prepare, X, D, cell.auto_scale, chopping, turns(), 0, tiles[0].col_cuts, *key, prepared
-    )
+        prepare if reads is None else list_reads, X, D, cell.auto_scale, chopping, turns(), 0,
+        tiles[0].col_cuts, *key, prepared, *lists,
+    )  # fmt: skip
 
     def before() -> None:
         if gather is not None:
@@ -120,8 +129,38 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
             prepared.sizes[...] = memory[name]
         code(
             X, D, cell.auto_scale, chopping, turns(), where.sample, tiles[0].col_cuts, *key,
-            prepared,
+            prepared, *lists,
         )  # fmt: skip
+
+    def listed_job(a: int, b: int, counts: NDArray[np.int64], reads: Reads) -> Instruction:
+        buffers = tuple(memory[name] for name in cell.buffers)
+        matrix = fast.W, fast_state(), prepared.before, prepared.errors
+        most, normals = _drawn_together(cell, slow, total // trains)
+        between = Between(
+            slow.W, buffers, slow_state, slow.layout.ids, scales.at(0.0), read, fast.resets, reads,
+            most, normals, np.empty(4, np.float32),
+        )  # fmt: skip
+        pulsing = pulse_scratch(node, fast, total, each, b - a)
+        fixed = pulse, tiles[1], address
+        settles = [settle for plane in (slow, fast) if (settle := plane.settling()) is not None]
+        span = Span(0, 0, total, 0, 0)
+        rest = pulsing, between
+        compiled = machine_code(kernel, a, b, *matrix, np.float32(0), *fixed, span, *rest)
+
+        def run() -> None:
+            rate = float(lr)
+            if rate != 0:
+                for reach in reaches:
+                    reach.check(rate)
+            now = scales.at(rate)
+            counts[PULSES] += compiled(
+                a, b, *matrix, now.fast_lr, *fixed, span._replace(sample0=where.sample), pulsing,
+                between._replace(rates=now),
+            )  # fmt: skip
+            for settle in settles:
+                settle(a, b, where.sample)
+
+        return run
 
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         pulsing = pulse_scratch(node, fast, total, each, b - a) if fast.pulsed else ()
@@ -151,7 +190,10 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
 
     def parts(threads: int) -> list[Instruction]:
         rows = cut(len(slow.W), piece_rows(fast), threads)
-        return [job(a, b, tallies.line(array.layer)) for a, b in rows]
+        lines = [(a, b, tallies.line(array.layer)) for a, b in rows]
+        if reads is not None:
+            return [listed_job(*line, reads) for line in lines]
+        return [job(*line) for line in lines]
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains
@@ -230,11 +272,18 @@ def chopping_of(cell: Buffered, fast: Plane) -> Chopping:
 
 
 def prepared_for(
-    cell: Buffered, array: Array, X: NDArray[Any], D: NDArray[Any], trains: int, *, padded: bool
-) -> Prepared:
-    """Room for the vectors of a step. padded: with the largest input behind the last column."""
+    cell: Buffered, array: Array, X: NDArray[Any], D: NDArray[Any], trains: int, *, listed: bool,
+    padded: bool,
+) -> Prepared:  # fmt: skip
+    """Room for the vectors of a step.
+
+    listed: for `list_reads`; else padded: with the largest input behind the last column.
+    """
     columns = X.shape[2]
-    before, after = (np.zeros((*X.shape[:2], columns + padded), np.float32) for _ in range(2))
+    if listed:
+        before, after = np.zeros_like(X) if cell.period else X, np.empty((0, 0, 0), np.float32)
+    else:
+        before, after = (np.zeros((*X.shape[:2], columns + padded), np.float32) for _ in range(2))
     return Prepared(
         before, after, np.empty_like(D) if cell.auto_scale else D,
         np.ones(X.shape[1] // trains, np.float32),
@@ -242,6 +291,36 @@ def prepared_for(
         np.zeros(2, np.float32), np.empty(columns, np.int32), np.empty(columns, np.float32),
         np.empty(columns, np.float32),
     )  # fmt: skip
+
+
+def reads_for(cell: Buffered, slow: Plane, vectors: int) -> Reads:
+    """Room for a list of the columns that are read in a step of so many vectors."""
+    segments = len(slow.layout.col_cuts) - 1
+    most = _events(cell, vectors) * min(cell.transfer_columns, slow.layout.longest_segment)
+    whole, exact = (
+        np.zeros((4, segments, most), np.int32),
+        np.zeros((3, segments, most), np.float32),
+    )
+    after, column, place, warming = whole
+    chopped, switched, size = exact
+    number = np.zeros(segments, np.int32)
+    return Reads(number, after, column, place, chopped, switched, warming, size)
+
+
+def _events(cell: Buffered, vectors: int) -> int:
+    """The most transfers in so many vectors."""
+    return 1 if cell.transfer_by_minibatch else -(-vectors // cell.transfer_every)
+
+
+def _drawn_together(
+    cell: Buffered, slow: Plane, vectors: int
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """(reads of each column segment whose noise is drawn together, room for it)."""
+    rows, widths = int(np.max(np.diff(slow.layout.row_cuts))), np.diff(slow.layout.col_cuts)
+    at_once = np.minimum(widths, cell.transfer_columns)
+    events = np.clip(READ_TOGETHER // (rows * at_once), 1, _events(cell, vectors))
+    most = events * at_once
+    return most, np.empty(int(np.max(most)) * rows + 128, np.float32)
 
 
 def chunk_of(pulsing: Any, total: int) -> int:
@@ -254,10 +333,10 @@ def scratch_for(slow: Plane, chunk: int) -> BufferedScratch:
     rows, columns = int(np.max(np.diff(slow.layout.row_cuts))), slow.layout.shape[1]
     block = max(1, min(slow.layout.longest_segment, READ_TOGETHER // rows))
     signs = Signs(np.zeros(columns, np.float32), np.zeros(columns, np.float32))
-    values, noises, wanted, scales = (np.empty(block, np.float32) for _ in range(4))
+    values, noises, scales = (np.empty(block, np.float32) for _ in range(3))
     normals = np.empty(block * rows + 128, np.float32)
     return BufferedScratch(
-        chunk, block, signs, values, noises, wanted, scales, normals, np.empty(4, np.float32)
+        chunk, block, signs, values, noises, scales, normals, np.empty(4, np.float32)
     )  # fmt: skip
 
 
@@ -269,6 +348,5 @@ def _signs(cell: Buffered, memory: dict[str, NDArray[Any]], array: Array) -> Sig
 
 def _hold_draws(layer: str, cell: Buffered, slow: Plane, each: int) -> None:
     """Hold that reads of a sample and their writes have draws; each: vectors of a sample."""
-    events = 1 if cell.transfer_by_minibatch else -(-each // cell.transfer_every)
-    reads = events * min(cell.transfer_columns, slow.layout.longest_segment)
+    reads = _events(cell, each) * min(cell.transfer_columns, slow.layout.longest_segment)
     hold_transfer(layer, reads, int(np.max(np.diff(slow.layout.row_cuts))), 1)

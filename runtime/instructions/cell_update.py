@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 from rpucc.cells import COUNT
 from rpucc.layers import settings_of, weight_of
 from rpucc.runtime.addresses import hold_transfer
-from rpucc.runtime.cells.arguments import Link, Rates, Timing, TransferRead, TransferScratch
-from rpucc.runtime.cells.compiled import compile_cell
+from rpucc.runtime.cells.arguments import (
+    Events,
+    Link,
+    Rates,
+    Timing,
+    TransferDraws,
+    TransferRead,
+    Transfers,
+    TransferScratch,
+)
+from rpucc.runtime.cells.compiled import compile_cell, in_turn
 from rpucc.runtime.instructions.pulsing import (
     check_pulses,
     pulse_policy,
@@ -37,7 +46,7 @@ from rpucc.runtime.instructions.update_scratch import (
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS
 from rpucc.runtime.kernels.jit import machine_code
-from rpucc.runtime.kernels.update_arguments import Address
+from rpucc.runtime.kernels.update_arguments import Address, Span
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
@@ -47,6 +56,10 @@ if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
     from rpucc.runtime.builder import Builder, Instruction
     from rpucc.runtime.plane import Plane
+
+
+# Words of slots that are drawn together, 4 bytes each: they stay in L2.
+WORDS_TOGETHER = 131072
 
 
 def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
@@ -110,6 +123,33 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             trains,
         )
 
+    listed = in_turn(fast.device, pulsed=fast.pulsed, numbered=numbered)
+
+    def listed_job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
+        scratch, most = _draws(fast, cell, total // trains)
+        events = events_of(timing(), total, address.positions)
+        between = Transfers(events, links, rates(0.0), read, most, turns, scratch)
+        pulsing = pulse_scratch(node, fast, total, address.positions, b - a)
+        matrix, fixed = (fast.W, fast_state(), X, D), (pulse, tiles, address)
+        settles = [settle for plane in planes if (settle := plane.settling()) is not None]
+        span = Span(0, 0, total, 0, 0)
+        code = machine_code(kernel, a, b, *matrix, np.float32(0), *fixed, span, pulsing, between)
+
+        def run() -> None:
+            rate = float(lr)
+            if rate != 0:
+                for reach in reaches:
+                    reach.check(rate)
+            now, events = rates(rate), events_of(timing(), total, address.positions)
+            counts[PULSES] += code(
+                a, b, *matrix, now.fast_lr, *fixed, span._replace(sample0=where.sample), pulsing,
+                between._replace(events=events, rates=now),
+            )  # fmt: skip
+            for settle in settles:
+                settle(a, b, where.sample)
+
+        return run
+
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         pulsing: Any = ()
         if fast.pulsed:
@@ -136,7 +176,8 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
 
     def parts(threads: int) -> list[Instruction]:
         rows = cut(len(fast.W), piece_rows(fast), threads)
-        return [job(a, b, tallies.line(array.layer)) for a, b in rows]
+        made = listed_job if listed else job
+        return [made(a, b, tallies.line(array.layer)) for a, b in rows]
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains
@@ -145,6 +186,34 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     executor.at_end_together(Work(operations(total, *fast.W.shape), parts, array))
     executor.at_end(finish)
     return before
+
+
+def events_of(timing: Timing, total: int, positions: int) -> Events:
+    """When transfers happen in a step of `total` rows of X, so many of them a sample."""
+    every, trains = timing.every, timing.trains
+    if timing.by_minibatch:
+        n = timing.before + 1
+        return Events(int(n % every == 0), total - 1, 1, n, every, timing.columns, positions)
+    n = (timing.before // every + 1) * every
+    vector = n - timing.before - 1
+    number = max(0, -(-(total // trains - vector) // every))
+    return Events(
+        number, (vector + 1) * trains - 1, every * trains, n, every, timing.columns, positions
+    )
+
+
+def _draws(plane: Plane, cell: Transferred, vectors: int) -> tuple[TransferDraws, int]:
+    """(scratch for draws of events, of how many of them)."""
+    rows = int(np.max(np.diff(plane.layout.row_cuts)))
+    slots = len(cell.links) * min(cell.transfer_columns, plane.layout.longest_segment)
+    events = 1 if cell.transfer_by_minibatch else -(-vectors // cell.transfer_every)
+    most = max(1, min(events, WORDS_TOGETHER // (slots * rows * cell.transfer_bl)))
+    scratch = TransferDraws(
+        normals=np.empty((most * slots, rows + 128), np.float32),
+        words=np.empty((most * slots, rows * cell.transfer_bl + 128), np.uint32),
+        noise=np.empty(cell.transfer_bl + 128, np.float32),
+    )
+    return scratch, most
 
 
 def _link(fast: Plane, slow: Plane, every: int) -> Link:
@@ -196,6 +265,6 @@ def _scratch(plane: Plane, bl: int) -> TransferScratch:
     return TransferScratch(
         values=np.empty(rows, np.float32),
         normals=np.empty(rows + 128, np.float32),
-        words=np.empty(bl + 128, np.uint32),
+        words=np.empty(rows * bl + 128, np.uint32),
         noise=np.empty(bl + 128, np.float32),
     )

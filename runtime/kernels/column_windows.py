@@ -120,6 +120,21 @@ def _split(x, ahead, behind, vector, trains, old, now, read_at):
 
 
 @kernel
+def scale_errors(X, D, trains, sizes, products, errors):
+    """Bring the sizes up to date with the vectors of a step; errors: D over those of each."""
+    vectors = X.shape[1] // trains
+    new = f32(NEW) / f32(vectors)
+    for v in range(vectors):
+        x_most, d_most = f32(0), f32(0)
+        for g in range(X.shape[0]):
+            x_most = max(x_most, _largest(X[g], v * trains))
+            d_most = max(d_most, _largest(D[g], v * trains))
+        products[v] = _measure(x_most, d_most, new, sizes)
+    for g in range(X.shape[0]):
+        _divide(D[g], errors[g], products, trains)
+
+
+@kernel
 def _divide(d, errors, products, trains):
     for q in range(d.shape[0]):
         factor = f32(1) / products[q // trains]
@@ -136,7 +151,6 @@ def prepare(X, D, scaled, chopping, turns, sample0, col_cuts, k0, k1, prepared):
     before, after, errors, products, signs, sizes, read_at, old, now = prepared
     trains, C = turns.trains, X.shape[2]
     vectors = X.shape[1] // trains
-    new = f32(NEW) / f32(vectors)
     n = turns.before
     m = 0
     while m < vectors:
@@ -159,13 +173,5 @@ def prepare(X, D, scaled, chopping, turns, sample0, col_cuts, k0, k1, prepared):
             _split(X[g, rows], before[g, rows], after[g, rows], m, trains, old, now, read_at)
         n += stop - m
         m = stop
-    if not scaled:
-        return
-    for v in range(vectors):
-        x_most, d_most = f32(0), f32(0)
-        for g in range(X.shape[0]):
-            x_most = max(x_most, _largest(X[g], v * trains))
-            d_most = max(d_most, _largest(D[g], v * trains))
-        products[v] = _measure(x_most, d_most, new, sizes)
-    for g in range(X.shape[0]):
-        _divide(D[g], errors[g], products, trains)
+    if scaled:
+        scale_errors(X, D, trains, sizes, products, errors)

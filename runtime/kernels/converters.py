@@ -27,7 +27,7 @@ TINY = np.finfo(np.float32).tiny
 
 
 _nearest, _by_chance = inlined(Dac.nearest), inlined(Dac.by_chance)
-_with_noise = inlined(ReadNoise.noisy)
+with_noise = inlined(ReadNoise.noisy)
 _clipped = inlined(SignalBound.clipped)
 _to_level = inlined(Adc.nearest)
 
@@ -91,7 +91,7 @@ def add_noise(z, normals, noise):
     """Z += noise * normals; returns the largest |z| afterwards."""
     largest = i32(0)
     for r in range(z.shape[0]):
-        v = _with_noise(z[r], normals[r], noise)
+        v = with_noise(z[r], normals[r], noise)
         z[r] = v
         largest = max(largest, magnitude_bits(v))
     return float_of(largest)
@@ -107,6 +107,14 @@ def digitise(z, y, bound, adc_step, factor):
     else:
         for r in range(z.shape[0]):
             y[r] = _clipped(z[r], bound) * factor
+
+
+@inlined
+def digitised(z, bound, adc_step):
+    """ADC(clip(z, ±bound)) of one value, as `digitise` has it."""
+    if adc_step > f32(0):
+        return _to_level(_clipped(z, bound), f32(1) / adc_step, adc_step)
+    return _clipped(z, bound)
 
 
 @kernel

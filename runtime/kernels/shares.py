@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numba as nb
 
+from rpucc.runtime.kernels.copies import copy
 from rpucc.runtime.kernels.jit import kernel
 from rpucc.runtime.kernels.philox import ASSIGN, below, philox
 
@@ -33,7 +34,7 @@ def assign(x, shares, order, sample0, layer, evaluating, k0, k1):
     for n in range(x.shape[0]):
         draw_order(order, sample0 + n, layer, evaluating, k0, k1)
         for i in range(positions):
-            shares[n, i] = x[n, order[i]]
+            copy(x[n, order[i]], shares[n, i])
         shares[n, positions:] = f32(0)
 
 
@@ -43,4 +44,4 @@ def collect(shares, y, order, sample0, layer, evaluating, k0, k1):
     for n in range(y.shape[0]):
         draw_order(order, sample0 + n, layer, evaluating, k0, k1)
         for i in range(y.shape[1]):
-            y[n, order[i]] = shares[n, i]
+            copy(shares[n, i], y[n, order[i]])

@@ -12,13 +12,22 @@ import numpy as np
 import pytest
 
 from rpucc.cells.tiki_taka import TikiTaka
-from rpucc.runtime.cells.arguments import Link, Rates, Timing, TransferRead, TransferScratch
-from rpucc.runtime.cells.compiled import compile_cell
+from rpucc.runtime.cells.arguments import (
+    Link,
+    Rates,
+    Timing,
+    TransferDraws,
+    TransferRead,
+    Transfers,
+    TransferScratch,
+)
+from rpucc.runtime.cells.compiled import compile_cell, in_turn
 from rpucc.runtime.devices import Device, make_device
 from rpucc.runtime.devices.constant_step import ConstantStep
+from rpucc.runtime.instructions.cell_update import events_of
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
 from rpucc.runtime.kernels.blas import blas_routines
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy
+from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 from rpucc.runtime.plane import Plane
 from rpucc.runtime.reference import transfer
 from rpucc.runtime.reference.transfer import columns
@@ -99,9 +108,11 @@ def run_chain(
         np.float32(how.noise), np.float32(how.bound or np.finfo(np.float32).max), np.float32(step),
     )  # fmt: skip
     scratch = TransferScratch(
-        np.empty(4, np.float32), np.empty(4 + 128, np.float32),
-        np.empty(how.transfer_bl + 128, np.uint32), np.empty(how.transfer_bl + 128, np.float32),
-    )  # fmt: skip
+        np.empty(4, np.float32),
+        np.empty(4 + 128, np.float32),
+        np.empty(4 * how.transfer_bl + 128, np.uint32),
+        np.empty(how.transfer_bl + 128, np.float32),
+    )
     links = tuple(
         Link(
             finer.W, coarser.W, device_state(coarser), finer.layout.ids, coarser.layout.for_kernels,
@@ -111,15 +122,31 @@ def run_chain(
     )  # fmt: skip
     slow = [coarser.device for _, coarser, _, _ in ends]
     kernel = compile_cell(TikiTaka, fast.device, slow, pulsed=fast.pulsed)
+    timing = Timing(how.before, ends[-1][3], how.columns, how.by_minibatch, count)
+    policy = PulsePolicy(_dw_min(fast), how.bl, True, False)
+    tiles, address = fast.layout.for_kernels, Address(positions * count, *fast.layout.key)
     pulses = 0
     for r0, r1 in ranges:
         pulsing = update_scratch(fast, X.shape[1], positions, how.bl, r1 - r0, 3)
+        if in_turn(fast.device, pulsed=fast.pulsed, numbered=False):
+            most = 2  # events that have their draws made together
+            slots = most * len(links) * how.columns, 4
+            draws = TransferDraws(
+                np.empty((slots[0], slots[1] + 128), np.float32),
+                np.empty((slots[0], slots[1] * how.transfer_bl + 128), np.uint32),
+                np.empty(how.transfer_bl + 128, np.float32),
+            )
+            events = events_of(timing, X.shape[1], address.positions)
+            pulses += kernel(
+                r0, r1, fast.W, device_state(fast), X, D, rates.fast_lr, policy, tiles, address,
+                Span(how.sample, 0, X.shape[1], 0, 0), pulsing,
+                Transfers(events, links, rates, read, most, how.columns, draws),
+            )  # fmt: skip
+            continue
         pulses += kernel(
             r0, r1, fast.W, device_state(fast) if fast.pulsed else blas_routines(), X, D, rates,
-            PulsePolicy(_dw_min(fast), how.bl, True, False), fast.layout.for_kernels,
-            Address(positions * count, *fast.layout.key),
-            Timing(how.before, ends[-1][3], how.columns, how.by_minibatch, count), how.sample, read,
-            pulsing if fast.pulsed else (), links, scratch,
+            policy, tiles, address, timing, how.sample, read, pulsing if fast.pulsed else (), links,
+            scratch,
         )  # fmt: skip
     return pulses
 
