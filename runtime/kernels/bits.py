@@ -1,7 +1,4 @@
-"""A float32's bits in one instruction, for `scalars.floats`: Numba's own `view` is a call.
-
-That call keeps Numba from leaving out reference counts around it.
-"""
+"""What is done to bits in one instruction; `scalars.floats` takes a float32's from here."""
 
 from __future__ import annotations
 
@@ -28,3 +25,14 @@ def float_of(typing_context, x):
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return nb.float32(nb.int32), code
+
+
+@intrinsic
+def lowest_bit(typing_context, x):
+    """The number of the lowest bit that is set in a uint32 other than 0, as an int64."""
+
+    def code(context, builder, signature, arguments):
+        found = builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.zext(found, ir.IntType(64))
+
+    return nb.int64(nb.uint32), code
