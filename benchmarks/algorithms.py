@@ -1,7 +1,10 @@
 """The training algorithms that are measured: on which devices, and the rows of their table.
 
 Plain data for both interpreters: `programs.py` and `peers.py` say what they are on each side. A
-LeNet at batch 1; algorithms of two arrays transfer a column every two vectors.
+LeNet at batch 1. Algorithms of two arrays transfer a column when the presets of aihwkit do (as in
+`TikiTakaReRamSBPreset`, `TTv2ReRamSBPreset`, `AGADReRamSBPreset`): Tiki-Taka after a minibatch, the
+others after every vector, of which a convolution has one a position. A further row has Tiki-Taka's
+after every second vector.
 """
 
 from __future__ import annotations
@@ -9,17 +12,27 @@ from __future__ import annotations
 ALGORITHMS = {
     "sgd": "SGD",
     "tiki-taka": "Tiki-Taka",
+    "tiki-taka-vectors": "Tiki-Taka, every 2 vectors",
     "tiki-taka-2": "TTv2",
     "agad": "AGAD",
     "mixed-precision": "mixed precision",
 }
-"""Cell (none for SGD) -> what the table calls it."""
+"""Algorithm -> what the table calls it."""
+
+CELLS = {"sgd": "", "tiki-taka-vectors": "tiki-taka"}
+"""Algorithm -> cell, where that is not its name; none for SGD."""
+
+TRANSFERS = {
+    "tiki-taka": (1, True), "tiki-taka-vectors": (2, False), "tiki-taka-2": (1, False),
+    "agad": (1, False),
+}  # fmt: skip
+"""Algorithm of two arrays -> vectors, or minibatches if the flag is set, from one transfer to the
+next."""
 
 DEVICES = {"soft-bounds": "soft bounds", "exp-step": "exponential steps"}
 """Device model -> what the table calls it. Soft bounds: aihwkit's defaults; exponential steps: its
 ReRamES without write noise."""
 
-EVERY = 2
 FAST_LR = 0.5
 GRANULARITY = 1000
 

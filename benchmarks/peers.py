@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.algorithms import EVERY, FAST_LR, GRANULARITY
+from benchmarks.algorithms import CELLS, FAST_LR, GRANULARITY, TRANSFERS
 from benchmarks.clock import reset_peak, resident_bytes, seconds_per_call
 
 Result = dict[str, Any]
@@ -101,8 +101,9 @@ def algorithm_config(algorithm: str, device: str) -> Any:
     shared["update"] = plain.update
     if algorithm == "sgd":
         return configs.SingleRPUConfig(device=made(), **shared)
-    common = {"transfer_every": EVERY, "units_in_mbatch": False}
-    if algorithm == "tiki-taka":
+    every, by_minibatch = TRANSFERS[algorithm]
+    common = {"transfer_every": every, "units_in_mbatch": by_minibatch}
+    if CELLS.get(algorithm, algorithm) == "tiki-taka":
         cell = configs.TransferCompound([made(), made()], **common)
         return configs.UnitCellRPUConfig(device=cell, **shared)
     common |= {

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.algorithms import EVERY, FAST_LR, GRANULARITY, RERAM_ES
+from benchmarks.algorithms import CELLS, FAST_LR, GRANULARITY, RERAM_ES, TRANSFERS
 from rpucc.runtime.standalone import StandaloneArray
 from rpucc.target.target import Target
 
@@ -48,12 +48,16 @@ def algorithm_target(algorithm: str, device: str) -> Target:
         own = {"dw_min": 0.001, "w_max": 0.6, "w_min": -0.6}
     overrides = [f"device.{key}={json.dumps(value)}" for key, value in own.items()]
     cell: dict[str, Any] = {}
-    if algorithm not in ("sgd", "mixed-precision"):
-        cell = {"transfer_every": EVERY, "transfer_by_minibatch": False, "shift_fast": False}
+    model = CELLS.get(algorithm, algorithm)
+    if algorithm in TRANSFERS:
+        every, by_minibatch = TRANSFERS[algorithm]
+        cell = {
+            "transfer_every": every, "transfer_by_minibatch": by_minibatch, "shift_fast": False,
+        }  # fmt: skip
     if algorithm in ("tiki-taka-2", "agad"):
         cell |= {"fast_lr": FAST_LR, "auto_granularity": GRANULARITY}
-    if algorithm != "sgd":
-        overrides += [f"cell.model={algorithm}"]
+    if model:
+        overrides += [f"cell.model={model}"]
         overrides += [f"cell.{key}={json.dumps(value)}" for key, value in cell.items()]
     chosen = (f"device.model={device}", *overrides, *UPDATES["bl31_um_ublm"])
     return Target.load("rpu-managed", chosen)
