@@ -245,3 +245,24 @@ def expand16(typing_context: Any, values: Any, n: Any, signs: Any, at: Any, out:
         return lanes.count(mask)
 
     return nb.int64(values, n, signs, at, out), code
+
+
+@intrinsic
+def reach16(
+    typing_context: Any, values: Any, at: Any, count: Any, least: Any, out: Any, n: Any
+) -> Any:
+    """Append to out[n:] which of values[at : at + 16] have a magnitude of `least` > 0 or more.
+
+    Those from element `count` on are left out. Returns how many there are.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(context, builder, signature, arguments)
+        _, at, count, least, _, n = lanes.args
+        found = lanes.magnitudes(lanes.load_upto(0, at, count))
+        mask = builder.icmp_signed(">=", found, lanes.all(builder.bitcast(least, I32)))
+        start = lanes.all(builder.trunc(at, I32))
+        lanes.compress(builder.add(start, IOTA), mask, 4, n)
+        return lanes.count(mask)
+
+    return nb.int64(values, at, count, nb.float32, out, n), code
