@@ -30,6 +30,7 @@ class Array:
     planes: the conductances by name; each has a layout of its own, with other tile ids.
     gains: γ_k of each plane in what a read sees; not given, there is one plane, which is seen.
     buffers: digital state by name, of any shape.
+    sides: the planes that weights above 0 and those below are programmed to, where there are two.
     visible: float32 [R, C], what a read sees: the sum of γ_k times plane k. Of one plane with
     γ = 1 it is the plane's own W, else `refresh` brings it up to date.
     """
@@ -41,8 +42,9 @@ class Array:
         planes: Mapping[str, Plane],
         gains: Mapping[str, float] | None = None,
         buffers: Mapping[str, NDArray[Any]] | None = None,
+        sides: tuple[str, str] | None = None,
     ) -> None:
-        self.layer, self.layout = layer, layout
+        self.layer, self.layout, self.sides = layer, layout, sides
         self.planes, self.buffers = dict(planes), dict(buffers or {})
         self.gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
         alone = list(self.gains.values()) == [1.0]
@@ -57,8 +59,13 @@ class Array:
     def program(self, W: FloatArray) -> None:
         """Program the main plane so that a read sees W [R, C], as far as its devices can hold it.
 
-        The other planes stay as they are.
+        The other planes stay as they are, but where there are two sides.
         """
+        if self.sides is not None:
+            for name, sign in zip(self.sides, (1, -1), strict=True):
+                self.planes[name].program(np.maximum(sign * W, 0))
+            self.refresh()
+            return
         name, main = next(iter(self.planes.items()))
         if not self._seen_directly:
             gain = np.float32(self.gains[name])

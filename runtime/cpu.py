@@ -15,6 +15,7 @@ from rpucc.runtime.instructions.cell_update import build_cell_update
 from rpucc.runtime.instructions.drop import build_drop
 from rpucc.runtime.instructions.fused import build_slope, build_turn
 from rpucc.runtime.instructions.head import build_head
+from rpucc.runtime.instructions.one_sided_update import build_one_sided_update
 from rpucc.runtime.instructions.read import build_read
 from rpucc.runtime.instructions.shares import build_assign, build_collect
 from rpucc.runtime.instructions.update import build_update
@@ -30,6 +31,7 @@ UPDATES = {
     "transferred": build_cell_update,
     "buffered": build_buffered_update,
     "accumulated": build_accumulated_update,
+    "one-sided": build_one_sided_update,
 }
 """Kind of a cell -> what builds its update op, with a mask or without."""
 

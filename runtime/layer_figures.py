@@ -111,7 +111,9 @@ def _figures(
     dw_min = pulsed.device.granularity if plane.pulsed else 0.0
     train = update.bl * dw_min / (cell.rate or 1.0) if cell.pulsed else 0.0
     direct = pulsed is plane and bool(cell.pulsed)
-    symmetry, asymmetry = _balance(pulsed) if plane.pulsed else (None, 0.0)
+    # A pair is pulsed up alone, each of its devices for one sign.
+    balanced = bool(plane.pulsed) and cell.sides is None
+    symmetry, asymmetry = _balance(pulsed) if balanced else (None, 0.0)
     states, at_bounds = steps_and_bounds(plane) if plane.pulsed else (math.inf, 0.0)
     backward = policy.periphery.backward
     forward_open = policy.periphery.bound > 0 and not plan.bound_forward
@@ -147,6 +149,8 @@ def _figures(
 
 def _shift(cell: Cell, plane: Plane, *, direct: bool) -> str:
     """Return the setting that would zero-shift a plane that learns; "" where none does."""
+    if cell.sides is not None:
+        return ""
     if plane.reference is not None or type(plane.device).shifted is Device.shifted:
         return ""
     return "calibration.zero_shift=true" if direct else f"cell.{cell.shift_key}=true"

@@ -109,6 +109,16 @@ class Plane:
         self.rest.write_all(self.W)
         self.leave_missing(self.seen)
 
+    def program_some(self, rows: slice, chosen: NDArray[np.bool_], W: FloatArray) -> None:
+        """Make the chosen weights of some rows those of W [rows, C], as near as devices hold them.
+
+        As `program`, without counting; what reads see of them stays, until they are written.
+        """
+        low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
+        programmed = np.clip(W, low, high).astype(np.float32, copy=False)
+        self.leave_missing(programmed, rows)
+        self.W[rows][chosen] = programmed[chosen]
+
     @property
     def masked(self) -> bool:
         """Whether some of its weights stay what they are."""

@@ -95,6 +95,19 @@ class PlaneRest:
             drawn = normals(self.layout, rows, WRITE_NOISE, number)
             self.written.seen[rows] = W[rows] + self.written.std * drawn
 
+    def write_some(
+        self, W: FloatArray, rows: slice, chosen: NDArray[np.bool_], purpose: int, index: int
+    ) -> None:
+        """Let the chosen devices of some rows [rows, C] be ones that were just written.
+
+        purpose, index: what their noise is drawn by, as in `fabrication.normals`.
+        """
+        if len(self.written.age):
+            self.written.age[rows][chosen] = JUST_WRITTEN
+        if len(self.seen_apart):
+            drawn = W[rows] + self.written.std * normals(self.layout, rows, purpose, index)
+            self.written.seen[rows][chosen] = drawn[chosen]
+
     def settling(self, W: FloatArray) -> OnRows | None:
         """What draws the noise of the devices that a step's updates wrote; None without any."""
         if not len(self.written.marks):

@@ -100,7 +100,7 @@ def update_reaches(layer: str, array: Array, node: ir.Node) -> list[Reach]:
     bl, cell = node.attributes.get_int("bl", 1), settings_of(node)
     if cell.kind == "accumulated":  # digital
         return [Reach(f"layer '{layer}': ", SMALLEST, LARGEST)]
-    if not cell.state:
+    if not cell.state or cell.kind == "one-sided":
         return [update_reach(layer, array.main, bl)]
     if isinstance(cell, Buffered):
         return _buffered_reaches(layer, array, node.attributes.get_int(cell.slots, bl), cell)

@@ -121,7 +121,7 @@ class StandaloneArray(Array):
             calibration=policy.calibration,
             training=True,
         )
-        super().__init__(NAME, made.layout, made.planes, made.gains, made.buffers)
+        super().__init__(NAME, made.layout, made.planes, made.gains, made.buffers, made.sides)
         self._samples = 0
         self._cycles: dict[tuple[Any, ...], Any] = {}
 

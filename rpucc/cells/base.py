@@ -67,6 +67,8 @@ class Cell(Section):
     """The attribute of its op that says how many slots a pulse train of x and d has, whether or not
     there are trains; "" where nothing depends on it."""
 
+    sides: ClassVar[tuple[str, str] | None] = None
+    """The planes of which one holds weights above 0, the other those below, subtracted."""
     reference: ClassVar[str] = ""
     """The plane that is subtracted and stays as it was programmed; "" where there is none."""
 

@@ -7,6 +7,7 @@ from rpucc.cells.base import Cell
 from rpucc.cells.chopped_tiki_taka import ChoppedTikiTaka
 from rpucc.cells.mixed_precision import MixedPrecision
 from rpucc.cells.multi_tile import MultiTile
+from rpucc.cells.one_sided import OneSided
 from rpucc.cells.plain import Plain
 from rpucc.cells.reference import Reference
 from rpucc.cells.residual import Residual
@@ -25,6 +26,7 @@ _MODELS = (
     ChoppedTikiTaka,
     Agad,
     Residual2,
+    OneSided,
 )
 CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in _MODELS}
 """Every model by its name."""

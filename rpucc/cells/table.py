@@ -10,14 +10,17 @@ from pydantic import Field, ValidationError, create_model
 from rpucc.cells.base import Cell
 from rpucc.cells.models import CELLS
 from rpucc.target.keys import ModelSection, conflict
-from rpucc.target.values import Allowed, choice, is_number
+from rpucc.target.values import Allowed, choice, is_number, is_printable
 
 
 def _is_setting(value: object) -> bool:
-    return isinstance(value, bool) or is_number(value)
+    word = isinstance(value, str) and is_printable(value) and 0 < len(value) <= 64
+    return isinstance(value, bool) or is_number(value) or word
 
 
-Setting = Annotated[float | int | bool, Allowed("a number, true or false", _is_setting)]
+Setting = Annotated[
+    float | int | bool | str, Allowed("a number, true or false, or a word", _is_setting)
+]
 
 D = TypeVar("D", bound=ModelSection)
 T = TypeVar("T", bound=type["PlanelessCellTable"])

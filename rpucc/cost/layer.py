@@ -40,8 +40,9 @@ class CycleCost:
     count: int
     """Reads, or updates, of the whole layer; replicas share them."""
     transfers: float
-    """Columns of a fast array that are read and pulsed into a slow one, in the update cycle; all
-    tiles take theirs at once. Where minibatches are counted, of minibatches of one sample."""
+    """Columns of a fast array that are read and pulsed into a slow one, or of pairs that are read
+    to be refreshed, in the update cycle; all tiles take theirs at once. Where minibatches are
+    counted, of minibatches of one sample."""
     writes: float
     """Rows that are written with whole steps of a digital sum, in the update cycle; all tiles write
     theirs at once. Of minibatches of one sample."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from rpucc.cells.one_sided import OneSided
 from rpucc.cells.transferred import ColumnTransfer, Transferred
 from rpucc.layers import left_out, settings_of
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Transfers:
-    """The transfers of one layer. Each column is read, and then pulsed into the slow array."""
+    """The transfers of one layer. Each column is read, and then pulsed into the slow array.
+
+    Refreshes of pairs are some, too: each column of both arrays is read, and none is pulsed.
+    """
 
     every: float
     """Updates, or minibatches, from one transfer to the next, those between all arrays together."""
@@ -48,6 +52,8 @@ class Transfers:
 def transfers_of(update: ir.Node) -> Transfers | None:
     """Return the transfers that an update op makes; None for that of a cell that makes none."""
     cell, attributes = settings_of(update), update.attributes
+    if isinstance(cell, OneSided):
+        return _refreshes_of(update, cell)
     if not isinstance(cell, ColumnTransfer):
         return None
     wanted, often = cell.transfer_columns, [cell.transfer_every]
@@ -65,4 +71,22 @@ def transfers_of(update: ir.Node) -> Transfers | None:
         columns=max(taken, default=0),
         everywhere=sum(taken),
         bl=cell.transfer_bl if attributes.get_int("pulsed", 0) == 1 else 0,
+    )
+
+
+def _refreshes_of(update: ir.Node, cell: OneSided) -> Transfers | None:
+    """The reads of refreshes; writing is not counted, as programming is not."""
+    if not cell.refresh_every or not update.attributes.get_int("pulsed", 0):
+        return None
+    widths = [end - start for start, end in pairwise(update.attributes.get_ints("col_cuts", ()))]
+    absent = [(widths[s], height) for _, s, height, _ in left_out(update)]
+    planes = len(cell.planes)  # on arrays of their own, which are read side by side
+    return Transfers(
+        absent_columns=planes * sum(columns for columns, _ in absent),
+        absent_values=planes * sum(columns * height for columns, height in absent),
+        every=cell.refresh_every,
+        by_minibatch=True,
+        columns=max(widths, default=0),
+        everywhere=planes * sum(widths),
+        bl=0,
     )

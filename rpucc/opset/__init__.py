@@ -25,6 +25,7 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `ChoppedTikiTakaUpdate(.., buffer, chopped, sizes, count)` | the same, with chopped [C] |
 | `AgadUpdate(.., buffer, recent, offset, chopped, switched, sizes, count)` | the same |
 | `Residual2Update(.., buffer, sizes, count)` | as TikiTaka2Update |
+| `OneSidedUpdate(W, x, d, lr, negative, count)` | as Update, and negative [R, C], count [] |
 | `MaskedUpdate(W, x, d, lr, mask) -> W2` | as Update, where mask [R, C] (bool) is true |
 | `MaskedTikiTakaUpdate(.., mask)` and so on | as TikiTakaUpdate, where mask is true |
 | `BatchNorm(x, scale, bias, mean, var, training)` | x [N, C, *space] -> y, and four of [C] |

@@ -86,9 +86,18 @@ def accumulated(node: Node) -> Operations:
     return products + Operations(adds=found.values, multiplies=node.input(2))
 
 
-WORK: Mapping[str, Rule] = {"transferred": transferred, "accumulated": accumulated}
+assert UPDATE.work is not None
+WORK: Mapping[str, Rule] = {
+    "transferred": transferred,
+    "accumulated": accumulated,
+    "one-sided": UPDATE.work,
+}
 """Kind of a cell -> what counts the digital operations of its op."""
-READS: Mapping[str, tuple[str, ...]] = {"transferred": ("Read",), "buffered": ("Read",)}
+READS: Mapping[str, tuple[str, ...]] = {
+    "transferred": ("Read",),
+    "buffered": ("Read",),
+    "one-sided": ("Read",),
+}
 """Kind of a cell -> the op whose keys its own carries, too: what stands behind an array."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
+from rpucc.errors import TargetError
 from rpucc.runtime import aligned
 from rpucc.runtime.array import Array
 from rpucc.runtime.calibration import zero_shift
@@ -42,6 +43,11 @@ def make_cells(
     first, *others = names = cell.arrays(training=training)
     layouts = {name: layout.numbered_on(i) for i, name in enumerate(names)}
     fixed = {"mask": mask, "missing": missing}
+    if cell.sides is not None and pulsed and calibration.zero_shift:
+        raise TargetError(
+            f"layer '{layer}': calibration.zero_shift: devices of a {cell.model} cell are "
+            "only pulsed up, which no symmetry point helps; leave it out, or take another cell"
+        )
     if cell.reference in names:
         return _with_reference(layer, layouts, cell, device, W, pulsed, calibration, fixed)
     main = make_plane(layer, layout, device(first), pulsed=pulsed, calibration=calibration)
@@ -61,7 +67,10 @@ def make_cells(
     for name in (*cell.buffers, *cell.column_flags, *cell.means) if training else ():
         buffers[name] = aligned.empty(cell.state_shape(name, layout.shape), np.float32)
         buffers[name][...] = 0
-    return Array(layer, layout, planes, cell.gains, buffers)
+    array = Array(layer, layout, planes, cell.gains, buffers, cell.sides if pulsed else None)
+    if cell.sides is not None and pulsed:
+        array.program(W)
+    return array
 
 
 def _with_reference(

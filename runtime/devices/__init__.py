@@ -101,7 +101,14 @@ def weight_bounds(policy: LayerPolicy) -> tuple[float, float]:
     """
     if not policy.update.pulsed:  # devices play no part then, see fabrication.py
         return -math.inf, math.inf
-    plane = policy.cell.settings.planes[0]
+    cell = policy.cell.settings
+    if cell.sides is not None:
+        positive, negative = (_bounds_of(policy, plane) for plane in cell.sides)
+        return -negative[1], positive[1]
+    return _bounds_of(policy, cell.planes[0])
+
+
+def _bounds_of(policy: LayerPolicy, plane: str) -> tuple[float, float]:
     section = policy.plane_devices[plane]
     if section.model not in DEVICES:
         given = section.parameters

@@ -19,6 +19,7 @@ from rpucc.runtime.devices.step_check import check_step
 from rpucc.runtime.kernels.coincidences.update import update as counted_update
 from rpucc.runtime.kernels.generated import fill, generated
 from rpucc.runtime.kernels.jit import compiled_for
+from rpucc.target.values import MEAN, Pulsed
 
 
 def compile_update(device: Device, *, masked: bool = False) -> Callable[..., int]:
@@ -57,6 +58,46 @@ def compile_pulses(device: Device) -> Callable[..., None]:
 def compile_quiet_pulses(device: Device) -> Callable[..., None]:
     """The same, with a step that gets 0 in place of its noise."""
     return _compiled("pulses", device, cycle_noise=False)
+
+
+def compile_side(
+    device: Device, side: int, pulsed: Pulsed, *, masked: bool = False
+) -> Callable[..., int]:
+    """The compiled `update`, of pulses or of their mean, of devices that are only pulsed up.
+
+    side: 1 or -1, the sign of the moves that they are for; all others leave them what they are.
+    """
+    _check(device)
+    model, kernel = type(device), f"{MASKED}update" if masked else "update"
+    if pulsed == MEAN:
+        filling, kernel = _fill_mean(model, masked=masked), kernel.replace("update", "mean")
+    else:
+        filling = _FILLS[kernel](model, device.cycle_noise)
+    own = "".join(f", a{i}" for i in range(len(model.per_device) + len(model.constants)))
+    sign = ">" if side > 0 else "<"
+    here = f"f32(signs[o + c]) * flip {sign} f32(0): "
+    marked = f"if kept[r, c0 + c] and {here}" if masked else f"if {here}"
+    compiled: Callable[..., int] = _module(
+        kernel,
+        model,
+        {
+            **filling,
+            "$WRAPPER": _ONE_SIDED.format(own=own, sign=sign),
+            "step(": "step_up(",
+            "$IF_TRAINED": marked,
+            "u8(x[m, c0 + c] != f32(0))": f"u8(rate * f64(x[m, c0 + c]) {sign} f64(0))",
+        },
+    ).update
+    return compiled
+
+
+_ONE_SIDED = """
+
+@inlined
+def step_up(w, direction, noise{own}):
+    return step(w, abs(direction), noise{own}) if direction {sign} 0 else w
+"""
+"""In the place of `step`."""
 
 
 def compile_mean(device: Device, *, masked: bool = False) -> Callable[..., int]:
@@ -141,8 +182,7 @@ def _module(
 
 def _mean_module(device: Device, *, masked: bool = False) -> ModuleType:
     _check(device)
-    trained = "if devices.kept[r, c0 + c] != 0: " if masked else ""
-    filling = {**_fill_mean(type(device)), "$TRAINED": trained}
+    filling = _fill_mean(type(device), masked=masked)
     return _module(f"{MASKED if masked else ''}mean", type(device), filling)
 
 
@@ -212,7 +252,7 @@ def _fill_pulse_counts(
     }
 
 
-def _fill_mean(model: type[Device]) -> dict[str, str]:
+def _fill_mean(model: type[Device], *, masked: bool = False) -> dict[str, str]:
     count, shared = len(model.per_device), len(model.constants)
     constants = [f"constants[{i}]" for i in range(shared)]
     load = "f64(params[{0}, r, c0 + c])"
@@ -224,6 +264,8 @@ def _fill_mean(model: type[Device]) -> dict[str, str]:
     loads += [f"s{i} = {constant}" for i, constant in enumerate(constants)] + _table(model)
     table = ["table"] * model.tabulated
     return {
+        "$WRAPPER": "",
+        "$TRAINED": "if devices.kept[r, c0 + c] != 0: " if masked else "",
         "$UNPACK": "\n    ".join(unpack) or "pass",
         "$LOADS": "\n    ".join(loads) or "pass",
         "$ARGUMENTS": ", ".join(
@@ -265,6 +307,7 @@ def _fill_update(model: type[Device], cycle_noise: bool) -> dict[str, str]:
         "$UNPACK": "\n    ".join(loads + unpack) or "pass",
         "$SPREAD": (_EXPAND if _has_expand() else _SCATTER) if cycle_noise else "pass",
         "$FILL": fill if cycle_noise else "pass",
+        "$WRAPPER": "",
         **_UNMASKED,
         **_ALONE,
     }

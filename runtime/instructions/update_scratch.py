@@ -45,12 +45,20 @@ TIES = 1024
 
 
 def update_scratch(
-    plane: Plane, total: int, positions: int, bl: int, rows: int, chunk: int = 0
+    plane: Plane,
+    total: int,
+    positions: int,
+    bl: int,
+    rows: int,
+    chunk: int = 0,
+    *,
+    one_by_one: bool = False,
 ) -> CountedScratch | PulseScratch | MeanScratch:
     """For an update of `rows` rows with `total` positions, `positions` of them a sample.
 
     chunk, how many positions the kernel takes at once, is a function of the shapes alone unless
-    given, because counted updates draw their noise chunk by chunk.
+    given, because counted updates draw their noise chunk by chunk. one_by_one: for a kernel that
+    pulses one by one, whatever the devices.
     """
     if plane.pulsed in WITHOUT_TRAINS:
         return MeanScratch(
@@ -59,7 +67,7 @@ def update_scratch(
         )
     rows = min(rows, int(np.max(np.diff(plane.layout.row_cuts))))  # a tile's rows are done together
     bl = min(bl, TRAIN_SLOTS)  # a longer train is several positions
-    if plane.device.counted:
+    if plane.device.counted and not one_by_one:
         return _counted(plane, total, bl, rows, chunk)
     return _one_by_one(plane, chunk or positions, bl, rows)
 

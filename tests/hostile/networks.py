@@ -122,6 +122,12 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         ),
         {},
     ),
+    "one-sided": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=one-sided", "cell.refresh_every=2", "layer.fc.update.mask=zeros"),
+        {},
+    ),
     "reference": ("dense", "soft-bounds", ("cell.model=reference",), {}),
     "masked": ("sparse", "rpu-managed", ("update.mask=zeros", "array.rows=3", "array.cols=5"), {}),
     "masked tiki-taka": (

@@ -204,6 +204,21 @@ def test_rows_are_written_one_after_the_other() -> None:
     assert exact.seconds == exact.energy.pulses == 0
 
 
+def test_refreshes_are_read_column_by_column() -> None:
+    """conv2 is 32 × 401, two planes side by side: 401 reads in a row each tenth minibatch."""
+    none = update(lenet("cell.model=one-sided"))
+    program = lenet("cell.model=one-sided", "cell.refresh_every=10")
+    found, target = update(program), program.target
+    assert (none.transfers, found.transfers) == (0, pytest.approx(40.1))
+    read = 40.1 * target.arrays[0].t_read
+    assert found.seconds - none.seconds == pytest.approx(read)
+    converted = 2 * 40.1 * 32 * (target.periphery.adc_bits > 0)
+    assert found.adc_conversions == pytest.approx(converted)
+    assert found.energy.pulses == pytest.approx(none.energy.pulses)
+    layer = program.plan.layers[1]
+    assert (layer.planes, layer.devices) == (("positive", "negative"), 2 * layer.weights)
+
+
 def test_what_is_said_of_rows_that_are_written() -> None:
     program = lenet(MIXED, "cell.transfer_every=2")
     shown = Console(width=120, record=True, file=StringIO())
@@ -218,7 +233,8 @@ def test_what_is_said_of_transfers() -> None:
     shown = Console(width=120, record=True, file=StringIO())
     shown.print(summary(program.cost), details(program.cost))
     text = " ".join(shown.export_text().split())
-    assert "transfers 2 columns read and pulsed into slow arrays, with minibatches of one" in text
+    line = "transfers 2 columns read, into slow arrays or to refresh, with minibatches of one"
+    assert line in text
     assert "update 64 0.5" in text
 
 

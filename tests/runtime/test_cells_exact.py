@@ -74,8 +74,9 @@ def feeds_of(program: rpucc.Program) -> dict[str, np.ndarray]:
         (*VECTORS, "cell.transfer_columns=4", "cell.reset_fast=true"),
         MIXED,
         (*MIXED, "cell.transfer_rows=3", "cell.transfer_bl=2"),
+        ("cell.model=one-sided",),
     ],
-    ids=["minibatches", "vectors", "reset", "mixed", "rows"],
+    ids=["minibatches", "vectors", "reset", "mixed", "rows", "one-sided"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_is_that_of_onnxruntime(kind: str, overrides: tuple[str, ...]) -> None:

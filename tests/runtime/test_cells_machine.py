@@ -36,6 +36,10 @@ MEMORY = ("cell.transfer_lr=200", "cell.fast_lr=0.5", "calibration.pairs=50", "u
 AGAD = ("cell.model=agad", *MEMORY, "cell.in_chop_prob=0.4", "cell.transfer_every=5")
 CHANCE = ("cell.model=chopped-tiki-taka", *MEMORY, "cell.in_chop_random=true",
           "cell.in_chop_prob=0.3")  # fmt: skip
+PAIR = (
+    "cell.model=one-sided", "cell.refresh_every=4", "cell.refresh_upper=0.2",
+    "cell.refresh_lower=0.01", "cell.refresh_writes=open-loop",
+)  # fmt: skip
 VECTORS = (*TIKI, "cell.transfer_by_minibatch=false", "cell.transfer_every=3")
 
 
@@ -81,6 +85,7 @@ CELLS_AND_KEYS = {
     "tiki-taka unshifted": ("cell.shift_fast=false", "calibration.zero_shift=true"),
     "reference": ("calibration.zero_shift=true",),
     "mixed-precision": ("calibration.zero_shift=true",),
+    "one-sided": (),
     "plain": ("calibration.zero_shift=true",),
 }
 
@@ -193,8 +198,8 @@ def trained(overrides: tuple[str, ...], threads: int = 1, **how: Any) -> Machine
 
 
 @pytest.mark.parametrize(
-    "overrides", [TIKI, VECTORS, (*VECTORS, "cell.gamma=0.5"), MIXED, AGAD, CHANCE],
-    ids=["minibatches", "vectors", "seen", "mixed", "agad", "chance"],
+    "overrides", [TIKI, VECTORS, (*VECTORS, "cell.gamma=0.5"), MIXED, AGAD, CHANCE, PAIR],
+    ids=["minibatches", "vectors", "seen", "mixed", "agad", "chance", "pair"],
 )  # fmt: skip
 def test_a_checkpoint_in_mid_period_goes_on_bit_for_bit(
     overrides: tuple[str, ...], tmp_path: Path
@@ -215,8 +220,8 @@ def test_a_checkpoint_in_mid_period_goes_on_bit_for_bit(
     for name, array in half.state().items():
         np.testing.assert_array_equal(again.state()[name], array)
     Trainer(again).fit(data(), epochs=2, batch_size=3, lr=0.05)
-    other = "c.W.chi" if MIXED[0] in overrides else "c.W.fast"
-    assert whole.state().keys() >= {"c.W", other, "c.W.count"}
+    other = {MIXED: "chi", PAIR: "negative"}.get(overrides, "fast")
+    assert whole.state().keys() >= {"c.W", f"c.W.{other}", "c.W.count"}
     for name, array in whole.state().items():
         np.testing.assert_array_equal(again.state()[name], array, name)
 

@@ -65,6 +65,8 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         "grouped",
         ("cell.model=mixed-precision", "cell.granularity=1e-3", "update.pulsed=false"),
     ),
+    "one-sided": ("conv", ("cell.model=one-sided", *TILES)),
+    "one-sided exact": ("grouped", ("cell.model=one-sided", "update.pulsed=false")),
     "long trains": ("conv", ("update.bl=40",)),
 }
 """Network and overrides of rpu-managed."""

@@ -172,6 +172,16 @@ def test_threads_give_the_same_bits(keys: dict[str, int], monkeypatch: pytest.Mo
     assert found[0][2] > 1000
 
 
+@pytest.mark.parametrize("pulsed", [True, "mean"])
+def test_noise_of_writing_is_drawn_where_steps_were_sent(pulsed: bool | str) -> None:
+    made = array({**SOFT, "write_noise_std": 5.0}, pulsed=pulsed)
+    for x, d in batches(3):
+        W, seen = made.main.W.copy(), made.main.seen.copy()
+        made.update(x[:1, :1], d[:1, :1], LR)
+        np.testing.assert_array_equal(made.main.seen != seen, made.main.W != W)
+        assert 0 < np.mean(made.main.W != W) < 0.9
+
+
 def test_nothing_breaks_where_a_training_does() -> None:
     """A sum far beyond what devices take: 65,535 pulses each, and the rest of it stays."""
     made = array(IDEAL)

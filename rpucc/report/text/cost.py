@@ -52,7 +52,9 @@ def _lines(cost: NetworkCost, measured_rereads: float | None) -> Iterator[tuple[
     yield "re-reads", _rereads(cost, measured_rereads)
     columns = sum(each.transfers for layer in cost.layers for each in layer.cycles)
     if columns:
-        text = f"{columns:.4g} columns read and pulsed into slow arrays, with minibatches of one"
+        text = (
+            f"{columns:.4g} columns read, into slow arrays or to refresh, with minibatches of one"
+        )
         yield "transfers", text
     rows = sum(each.writes for layer in cost.layers for each in layer.cycles)
     if rows:
