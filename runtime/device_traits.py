@@ -69,6 +69,11 @@ class DeviceTraits:
         return (self.highest - self.lowest) / 2
 
     @property
+    def above_zero(self) -> bool:
+        """Whether no weight lies below 0 on average: devices of a pair, only pulsed up."""
+        return self.lowest >= 0
+
+    @property
     def states(self) -> float:
         """Pulses of the granularity from the lowest to the highest weight; inf without bounds."""
         return 2 * self.reach / self.granularity

@@ -13,9 +13,10 @@ from benchmarks.agreement.algorithm_cases import ALGORITHM_CASES
 from benchmarks.agreement.cases import CASES, Case, request
 from benchmarks.agreement.compare import Comparison, compare
 from benchmarks.agreement.device_cases import DEVICE_CASES
+from benchmarks.agreement.pair_cases import PAIR_CASES
 from benchmarks.measure import Worker
 
-ALL: tuple[Case, ...] = (*CASES, *DEVICE_CASES, *ALGORITHM_CASES)
+ALL: tuple[Case, ...] = (*CASES, *DEVICE_CASES, *ALGORITHM_CASES, *PAIR_CASES)
 
 
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.agreement.algorithm_cases import Algorithm
+from benchmarks.agreement.pair_cases import Pair
 
 ROWS, COLUMNS = 12, 30
 TILES, TILE = 32, (40, 40)
@@ -85,7 +86,7 @@ class Response:
         return sorted({max(part, 1) for part in parts})
 
 
-Case = Read | Update | Response | Algorithm
+Case = Read | Update | Response | Algorithm | Pair
 
 NOISE = {"read_noise": 0.06}
 ASYMMETRIC = (("dw_min_dtod", 0.0), ("up_down_dtod", 0.1))

@@ -30,6 +30,9 @@ from benchmarks.agreement.cases import (
     with_sums,
 )
 from benchmarks.agreement.device_cases import MIRRORED
+from benchmarks.agreement.pair_cases import SIZE as PAIRS
+from benchmarks.agreement.pair_cases import SLOTS as PAIR_SLOTS
+from benchmarks.agreement.pair_cases import pair_figures, pair_problem
 from rpucc.errors import TargetError
 from rpucc.runtime.devices import make_device
 
@@ -48,9 +51,10 @@ def prepare(side: str) -> dict[str, str]:
 
 def measure(case: Result) -> Result:
     """Sample one case."""
-    return {"read": read, "update": update, "response": response, "algorithm": algorithm}[
-        case["what"]
-    ](case)
+    sampled = {
+        "read": read, "update": update, "response": response, "algorithm": algorithm, "pair": pair,
+    }  # fmt: skip
+    return sampled[case["what"]](case)
 
 
 def read(case: Result) -> Result:
@@ -144,5 +148,28 @@ def algorithm(case: Result) -> Result:
                 A = array.planes["fast"].W if "fast" in array.planes else None
                 H = next((array.buffers[k] for k in ("buffer", "chi") if k in array.buffers), None)
                 found += figures(array.weights, target, A, H)
+        samples.append(found)
+    return moments(np.array(samples, np.float32))
+
+
+def pair(case: Result) -> Result:
+    """Moments over tiles of pairs that learn a target each."""
+    device = {"model": case["model"], **MIRRORED, **dict(case["parameters"])}
+    cell = {"model": "one-sided", "refresh_every": case["refresh_every"],
+            "refresh_writes": "open-loop"}  # fmt: skip
+    update = {"bl": PAIR_SLOTS, "update_management": True, "update_bl_management": True}
+    samples = []
+    for run in range(case["tiles"]):
+        target, rng = pair_problem(1000 + run)
+        try:
+            array = rpucc.Array(device, PAIRS, PAIRS, seed=run, update=update, cell=cell)
+        except TargetError as error:
+            return {"absent": str(error)}
+        found: list[float] = []
+        for t in range(1, max(case["points"]) + 1):
+            x = rng.standard_normal(PAIRS, np.float32)
+            array.update(x, array.read(x) - target @ x, case["lr"])
+            if t in case["points"]:
+                found += pair_figures(target, *(array.planes[k].W for k in array.planes))
         samples.append(found)
     return moments(np.array(samples, np.float32))

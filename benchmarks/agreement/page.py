@@ -8,6 +8,7 @@ from benchmarks.agreement.algorithm_cases import ALGORITHM_CASES
 from benchmarks.agreement.cases import CASES, Response
 from benchmarks.agreement.compare import FALSE_ALARM, Comparison, bound
 from benchmarks.agreement.device_cases import DEVICE_CASES
+from benchmarks.agreement.pair_cases import PAIR_CASES
 
 _HEAD = """\
 # Agreement with aihwkit
@@ -51,6 +52,13 @@ _SECTIONS = {
         "|A| and the spread of the digital memory H after each number of inputs, of 6,000, with a "
         "transfer every 5. Reads are exact. Offset: the spread of the fast array's distance from "
         "its symmetry points. The means over the tiles are compared.",
+    ),
+    "pair": (
+        "One-sided pairs",
+        "30 tiles of 20 × 20 pairs of devices that are only pulsed up and learn a target as above, "
+        "without weights at first: error, and mean and spread of either side's devices after each "
+        "number of inputs. PCM has the devices of aihwkit's preset. Reads are exact, those of "
+        "refreshes, too, and refreshes are written in an open loop, as always there.",
     ),
 }
 
@@ -130,6 +138,18 @@ _DEFINITIONS = (
         "with UM and UBLM by default, in fewer slots; the case has it without",
     ),
     (
+        "what a refresh of one-sided pairs writes",
+        "verified; the cases have `refresh_writes` = `open-loop`",
+        "one pulsed update of a column: on PCM, where the first steps are nine times those half "
+        "way up, 0.1, 0.25, 0.5 become 0.55, 0.86, 1.14",
+    ),
+    (
+        "what a pulse to a one-sided pair is counted as",
+        "an up step half way to the top",
+        "dw_min, of exponential steps the down step at 0: the same number of PCM, twice ours of "
+        "soft bounds",
+    ),
+    (
         "pulses that one constant-step device gets in one update",
         "counted, and added with one normal of their summed variance",
         "one by one: the same distribution",
@@ -154,6 +174,7 @@ def text(
             parts.append("\n".join([f"## {title}", intro, "", *_table(chosen)]) + "\n")
     parts += [curve for curve in map(_curve, comparisons) if curve]
     parts += [numbers for numbers in map(_numbers, comparisons) if numbers]
+    parts += [numbers for numbers in map(_pairs, comparisons) if numbers]
     if left_out:
         lines = [f"- {name}: {why}" for name, why in left_out.items()]
         parts.append("\n".join(["## Left out", *lines]) + "\n")
@@ -235,6 +256,28 @@ def _numbers(comparison: Comparison) -> str:
         cells = [
             f"{side['mean'][k]:.4f} ± {side['variance'][k] ** 0.5:.4f}"
             for k in range(3 * i, 3 * i + 3)
+            for side in (comparison.ours, comparison.theirs)
+        ]
+        lines.append(f"| {point:,} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _pairs(comparison: Comparison) -> str:
+    """What the tiles of pairs came to on both sides: mean ± deviation over them."""
+    case = next((case for case in PAIR_CASES if case.name == comparison.name), None)
+    if case is None:
+        return ""
+    named = ("error", "mean g+", "spread of g+", "mean g-", "spread of g-")
+    width = len(named)
+    lines = [
+        f"### {case.name}",
+        "| inputs | " + " | ".join(f"{name}, rpucc | aihwkit" for name in named) + " |",
+        "|---" * (1 + 2 * width) + "|",
+    ]
+    for i, point in enumerate(case.points):
+        cells = [
+            f"{side['mean'][k]:.4f} ± {side['variance'][k] ** 0.5:.4f}"
+            for k in range(width * i, width * (i + 1))
             for side in (comparison.ours, comparison.theirs)
         ]
         lines.append(f"| {point:,} | {' | '.join(cells)} |")

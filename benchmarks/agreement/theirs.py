@@ -29,6 +29,9 @@ from benchmarks.agreement.cases import (
     vectors,
     with_sums,
 )
+from benchmarks.agreement.pair_cases import SIZE as PAIRS
+from benchmarks.agreement.pair_cases import SLOTS as PAIR_SLOTS
+from benchmarks.agreement.pair_cases import pair_figures, pair_problem
 
 Result = dict[str, Any]
 
@@ -43,9 +46,10 @@ def prepare(side: str) -> dict[str, str]:
 def measure(case: Result) -> Result:
     """Sample one case."""
     torch.set_num_threads(1)
-    return {"read": read, "update": update, "response": response, "algorithm": algorithm}[
-        case["what"]
-    ](case)
+    sampled = {
+        "read": read, "update": update, "response": response, "algorithm": algorithm, "pair": pair,
+    }  # fmt: skip
+    return sampled[case["what"]](case)
 
 
 def _io(case: Result) -> Any:
@@ -217,3 +221,44 @@ def _learning_tile(name: str, offset: float) -> Any:
     }[name]()
     config = configs.UnitCellRPUConfig(device=cell, update=update, **perfect)
     return AnalogTile(SIZE, SIZE, config, False)
+
+
+def pair(case: Result) -> Result:
+    """Moments over tiles of pairs that learn a target each."""
+    samples = []
+    for run in range(case["tiles"]):
+        target, rng = pair_problem(5000 + run)
+        made = _pair_tile(case)
+        made.set_learning_rate(case["lr"])
+        made.set_weights(torch.zeros(PAIRS, PAIRS))
+        found: list[float] = []
+        for t in range(1, max(case["points"]) + 1):
+            x = rng.standard_normal(PAIRS, np.float32)
+            seen = torch.from_numpy(x)[None]
+            y = made.tile.forward(seen, False, False, False, False)
+            made.update(seen, y - torch.from_numpy(target @ x))
+            if t in case["points"]:
+                hidden = made.get_hidden_parameters()
+                sides = (hidden[f"hidden_weights_{k}"].numpy() for k in (1, 0))  # g+ is the second
+                found += pair_figures(target, *sides)
+        samples.append(found)
+    return moments(np.array(samples, np.float32))
+
+
+def _pair_tile(case: Result) -> Any:
+    from aihwkit.simulator import configs
+    from aihwkit.simulator.parameters import IOParameters
+    from aihwkit.simulator.tiles.analog import AnalogTile
+
+    def device() -> Any:
+        return getattr(configs, case["theirs"])(**dict(case["parameters"]))
+
+    perfect = {key: IOParameters(is_perfect=True) for key in ("forward", "backward")}
+    cell = configs.OneSidedUnitCell(
+        [device(), device()], refresh_every=case["refresh_every"], units_in_mbatch=True,
+        refresh_forward=perfect["forward"],
+        refresh_update=_update_parameters(PAIR_SLOTS, um=True, ublm=True),
+    )  # fmt: skip
+    update = _update_parameters(PAIR_SLOTS, um=True, ublm=True)
+    config = configs.UnitCellRPUConfig(device=cell, update=update, **perfect)
+    return AnalogTile(PAIRS, PAIRS, config, False)

@@ -86,7 +86,7 @@ def _as_data(where: str, model: str, traits: DeviceTraits) -> dict[str, Any]:
 
     figures, conditions = measured(), {}
     for key, offset in (("as it is", traits.offset), ("zero-shifted", traits.shifted_offset)):
-        if offset is not None:
+        if offset is not None and not traits.above_zero:
             conditions[key] = figures.nearest(traits.states, offset).model_dump()
     return {
         "layers": where,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rpucc.cells.one_sided import OPEN_LOOP
 from rpucc.runtime.devices.compiled import compile_pulse_counts
 from rpucc.runtime.kernels.converters import digitise
+from rpucc.runtime.kernels.list_scratch import list_scratch
 from rpucc.runtime.kernels.open_loop import count_pulses
 from rpucc.runtime.kernels.philox import REFRESH_READ, REFRESH_RESET, REFRESH_WRITE
 from rpucc.runtime.kernels.update_arguments import Devices
-from rpucc.runtime.plane import list_scratch
 from rpucc.runtime.plane_normals import normals
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ MOST_SLOTS = 31
 
 
 def refresh(
-    positive: Plane, negative: Plane, cell: OneSided, read: TransferRead, granularity: float,
-    sample: int,
+    positive: Plane, negative: Plane, cell: OneSided, read: TransferRead, sample: int,
+    first: int,
 ) -> int:  # fmt: skip
     """Refresh the pairs of which both devices have come far up; returns the pulses of writing.
 
     Both planes are read column by column. Where the larger value is above `refresh_upper` and the
     smaller above `refresh_lower` of what their devices hold on average, both are reset and the
-    difference goes to the larger one's side. sample: whose draws these are; granularity: what a
-    pulse does, of writing in an open loop.
+    difference goes to the larger one's side. sample: whose draws these are; first: as in
+    `pulse_counts`, of those that write in an open loop.
     """
     pair, verified = (positive, negative), cell.refresh_writes != OPEN_LOOP
     verified = verified or positive.pulsed is not True  # the mean of pulses has no trains
@@ -60,7 +60,7 @@ def refresh(
             wanted[rows] = difference
     pulses = 0
     if wanted is not None and wanted.any():
-        pulses = _write(pair, wanted, granularity, sample)
+        pulses = _write(pair, wanted, sample, first)
     for rows, full in refreshed:
         for plane in pair:
             plane.rest.write_some(plane.W, rows, full, REFRESH_WRITE, sample)
@@ -89,26 +89,23 @@ def _reset(plane: Plane, rows: slice, sample: int) -> FloatArray:
     return found
 
 
-def _write(
-    pair: tuple[Plane, Plane], wanted: FloatArray, granularity: float, sample: int
-) -> int:  # fmt: skip
+def _write(pair: tuple[Plane, Plane], wanted: FloatArray, sample: int, first: int) -> int:
     """Pulse wanted [R, C] into planes, positive ones into the first; returns the pulses.
 
-    Column by column of each tile, with the trains of an update at rate 1 under update management
-    and update BL management (Gokmen et al. 2017).
+    Each plane column by column of its tiles, with the trains of an update at rate 1 under update
+    management and update BL management (Gokmen et al. 2017).
     """
-    layout, pulses = pair[0].layout, 0
-    rows, columns = layout.shape
-    counts = np.zeros((rows, columns), np.int32)
+    pulses, (rows, columns) = 0, wanted.shape
     words = np.empty((2, MOST_SLOTS + 128), np.uint32)
-    count_pulses(
-        wanted, counts, layout.for_kernels, np.float32(granularity), MOST_SLOTS, sample,
-        *layout.key, words,
-    )  # fmt: skip
     for plane, side in zip(pair, (1, -1), strict=True):
+        layout, counts = plane.layout, np.zeros(wanted.shape, np.int32)
+        count_pulses(
+            np.maximum(side * wanted, 0), counts, layout.for_kernels,
+            np.float32(plane.device.up_granularity), MOST_SLOTS, sample, *layout.key, words,
+        )  # fmt: skip
         devices = Devices(plane.codes, plane.ranges, plane.constants)  # what is seen comes after
         pulses += compile_pulse_counts(plane.device)(
-            0, rows, 0, columns, plane.W, devices, np.where(side * wanted > 0, counts, 0),
-            plane.layout.for_kernels, 0, sample, *plane.layout.key, list_scratch(),
+            0, rows, 0, columns, plane.W, devices, counts, layout.for_kernels, first, sample,
+            *layout.key, list_scratch(),
         )  # fmt: skip
     return pulses

@@ -73,7 +73,6 @@ def compile_side(
         filling, kernel = _fill_mean(model, masked=masked), kernel.replace("update", "mean")
     else:
         filling = _FILLS[kernel](model, device.cycle_noise)
-    own = "".join(f", a{i}" for i in range(len(model.per_device) + len(model.constants)))
     sign = ">" if side > 0 else "<"
     here = f"f32(signs[o + c]) * flip {sign} f32(0): "
     marked = f"if kept[r, c0 + c] and {here}" if masked else f"if {here}"
@@ -82,7 +81,7 @@ def compile_side(
         model,
         {
             **filling,
-            "$WRAPPER": _ONE_SIDED.format(own=own, sign=sign),
+            "$WRAPPER": _one_sided(model, side),
             "step(": "step_up(",
             "$IF_TRAINED": marked,
             "u8(x[m, c0 + c] != f32(0))": f"u8(rate * f64(x[m, c0 + c]) {sign} f64(0))",
@@ -91,13 +90,34 @@ def compile_side(
     return compiled
 
 
+def compile_numbered_side(device: Device, side: int, *, masked: bool = False) -> Callable[..., int]:
+    """`compile_numbered` of devices that are only pulsed up; side: as in `compile_side`."""
+    _check(device)
+    filling = _fill_pulse_counts(type(device), device.cycle_noise, masked=masked)
+    other = f"((x[m, c] > f32(0)) == falls) == {side > 0}"
+    held = " or devices.kept[r, c] == 0" if masked else ""
+    filling |= {
+        "$WRAPPER": _one_sided(type(device), side),
+        "step(": "step_up(",
+        "$SKIP": f"if {other}{held}: continue",
+    }
+    compiled: Callable[..., int] = _module("pulse_counts", type(device), filling).update
+    return compiled
+
+
+def _one_sided(model: type[Device], side: int) -> str:
+    """What stands in the place of `step` for devices that are only pulsed up."""
+    own = "".join(f", a{i}" for i in range(len(model.per_device) + len(model.constants)))
+    own += ", table" * model.tabulated
+    return _ONE_SIDED.format(own=own, sign=">" if side > 0 else "<")
+
+
 _ONE_SIDED = """
 
 @inlined
 def step_up(w, direction, noise{own}):
     return step(w, abs(direction), noise{own}) if direction {sign} 0 else w
 """
-"""In the place of `step`."""
 
 
 def compile_mean(device: Device, *, masked: bool = False) -> Callable[..., int]:
@@ -247,6 +267,7 @@ def _fill_pulse_counts(
     return {
         "$LOADS": "\n            ".join(loads) or "pass",
         "$DRAW": draw if cycle_noise else "pass",
+        "$WRAPPER": "",
         "$SKIP": "if devices.kept[r, c] == 0: continue" if masked else "pass",
         "$ARGUMENTS": ", ".join(["noise[i, k]" if cycle_noise else "f32(0)", *values]),
     }

@@ -14,34 +14,35 @@ from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
 from rpucc.layers import settings_of, weight_of
+from rpucc.runtime.addresses import hold_numbers
 from rpucc.runtime.cells.arguments import TransferRead
-from rpucc.runtime.cells.refresh import refresh
-from rpucc.runtime.devices.compiled import compile_side
+from rpucc.runtime.cells.refresh import MOST_SLOTS, refresh
+from rpucc.runtime.instructions.pulsing import (
+    check_pulses,
+    pulse_policy,
+    pulse_scratch,
+    side_kernel,
+    side_state,
+    trains_of,
+    without_chance,
+)
 from rpucc.runtime.instructions.read import read_settings
 from rpucc.runtime.instructions.update import (
     PIECE_ROWS,
     PULSED_PIECE_ROWS,
     by_group,
-    check_pulses,
     check_update,
     operations,
-    trains_of,
 )
-from rpucc.runtime.instructions.update_scratch import (
-    device_state,
-    held_of,
-    plain_state,
-    update_scratch,
-)
+from rpucc.runtime.instructions.update_scratch import held_of
 from rpucc.runtime.kernels.blas import blas_routines
 from rpucc.runtime.kernels.held import HELD_ROWS, subtract_held
 from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.products import add_outers
-from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
+from rpucc.runtime.kernels.update_arguments import Address, Span
 from rpucc.runtime.rates import update_reaches
 from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
-from rpucc.target.values import MEAN
 
 if TYPE_CHECKING:
     from rpucc.cells.one_sided import OneSided
@@ -76,11 +77,17 @@ def build_one_sided_update(executor: Builder, node: ir.Node) -> Instruction | No
     line = executor.tallies.line(array.layer)
     every = cell.refresh_every if pair[0].pulsed else 0  # exact weights have no bounds
 
+    first = 0  # what the pulses of writing count from, behind those of an update's numbers
+    if without_chance(node):
+        positions, bl = X.shape[1] // executor.batch, node.attributes.get_int("bl", 1)
+        first = positions * -(-bl // 4) * 4
+        hold_numbers(array.layer, positions + MOST_SLOTS, bl)
+
     def finish() -> None:
         count[...] += 1
         if every and int(count) % every == 0:
-            step, sample = pair_granularity(*pair), executor.address.sample
-            line[PULSES] += refresh(pair[0], pair[1], cell, read, step, sample)
+            sample = executor.address.sample
+            line[PULSES] += refresh(pair[0], pair[1], cell, read, sample, first)
         array.refresh()
 
     executor.at_end(finish)
@@ -91,26 +98,20 @@ def _pulsed(
     executor: Builder, array: Array, pair: list[Plane], node: ir.Node, X: FloatArray,
     D: FloatArray, lr: FloatArray,
 ) -> Work:  # fmt: skip
-    main, pulsed, attributes = pair[0], pair[0].pulsed, node.attributes
-    bl, total = attributes.get_int("bl", 1), X.shape[1]
+    main, total, numbered = pair[0], X.shape[1], without_chance(node)
     positions = total // executor.batch
-    policy = PulsePolicy(
-        np.float32(pair_granularity(*pair)), bl, bool(attributes.get_int("update_management", 0)),
-        bool(attributes.get_int("update_bl_management", 0)),
-    )  # fmt: skip
-    check_pulses(array.layer, main, total, positions, bl)
+    policy = pulse_policy(node, pair_granularity(*pair))
+    check_pulses(array.layer, main, total, positions, policy.bl_max, numbered=numbered)
     layout, address = main.layout.for_kernels, Address(positions, *executor.address.key)
     reaches, where = update_reaches(array.layer, array, node), executor.address
-    kernels = [
-        compile_side(plane.device, side, pulsed, masked=plane.masked)
-        for plane, side in zip(pair, SIDES, strict=True)
-    ]
-    devices = [device_state(p) if pulsed == MEAN else plain_state(p) for p in pair]
+    sides = list(zip(pair, SIDES, strict=True))
+    kernels = [side_kernel(node, plane, side) for plane, side in sides]
+    devices = [side_state(node, plane) for plane in pair]
 
     def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
         calls: list[Callable[[np.float32, Span], int]] = []
         for plane, kernel, state in zip(pair, kernels, devices, strict=True):
-            scratch = update_scratch(plane, total, positions, bl, b - a, one_by_one=True)
+            scratch = pulse_scratch(node, plane, total, positions, b - a, one_by_one=True)
             matrix, bound = (plane.W, state, X, D), (policy, layout, address)
             code = machine_code(
                 kernel, a, b, *matrix, np.float32(0), *bound, Span(0, 0, total, 0, 0), scratch
@@ -125,9 +126,9 @@ def _pulsed(
                 for reach in reaches:
                     reach.check(rate)
             span = Span(where.sample, 0, total, where.sample, 0)
-            # Each walks through the coincidences of both signs.
             pulses = [call(np.float32(rate), span) for call in calls]
-            counts[PULSES] += pulses[0]
+            # Along trains each walks through the coincidences of both signs.
+            counts[PULSES] += sum(pulses) if numbered else pulses[0]
             for settle in settles:
                 settle(a, b, where.sample)
 

@@ -12,7 +12,13 @@ import numpy as np
 import onnx_ir as ir
 
 from rpucc.runtime.addresses import hold_numbers, hold_update
-from rpucc.runtime.devices.compiled import compile_mean, compile_numbered, compile_update
+from rpucc.runtime.devices.compiled import (
+    compile_mean,
+    compile_numbered,
+    compile_numbered_side,
+    compile_side,
+    compile_update,
+)
 from rpucc.runtime.instructions.update_scratch import (
     counted_chunk,
     device_state,
@@ -20,7 +26,7 @@ from rpucc.runtime.instructions.update_scratch import (
     plain_state,
     update_scratch,
 )
-from rpucc.runtime.kernels.clipped import clipped_update
+from rpucc.runtime.kernels.clipped import clipped_falls, clipped_rises, clipped_update
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import PulsePolicy
 from rpucc.target.values import IMPLICIT, MEAN, PULSES, RANK_1, WITHOUT_TRAINS
@@ -70,16 +76,37 @@ def pulse_kernel(node: ir.Node, plane: Plane) -> Callable[..., int]:
     return compiled(plane.device, masked=plane.masked)
 
 
+def side_kernel(node: ir.Node, plane: Plane, side: int) -> Callable[..., int]:
+    """The kernel of pulsed devices that only go up; side: the sign of the moves they are for."""
+    if without_chance(node):
+        return compile_numbered_side(plane.device, side, masked=plane.masked)
+    if plane.pulsed == RANK_1:
+        return clipped_rises if side > 0 else clipped_falls
+    return compile_side(plane.device, side, plane.pulsed, masked=plane.masked)
+
+
+def side_state(node: ir.Node, plane: Plane) -> Any:
+    """What that kernel knows of the devices, which it pulses one by one."""
+    trains = without_chance(node) or plane.pulsed not in WITHOUT_TRAINS
+    return plain_state(plane) if trains else device_state(plane)
+
+
 def pulse_state(node: ir.Node, plane: Plane) -> Any:
     """What that kernel knows of the devices."""
     return plain_state(plane) if without_chance(node) else device_state(plane)
 
 
-def pulse_scratch(node: ir.Node, plane: Plane, total: int, positions: int, rows: int) -> Any:
-    """What it works in: `total` positions, `positions` of them a sample, so many rows."""
+def pulse_scratch(
+    node: ir.Node, plane: Plane, total: int, positions: int, rows: int, *, one_by_one: bool = False
+) -> Any:
+    """What it works in: `total` positions, `positions` of them a sample, so many rows.
+
+    one_by_one: of `side_kernel`.
+    """
     if without_chance(node):
         return number_scratch(plane)
-    return update_scratch(plane, total, positions, node.attributes.get_int("bl", 1), rows)
+    bl = node.attributes.get_int("bl", 1)
+    return update_scratch(plane, total, positions, bl, rows, one_by_one=one_by_one)
 
 
 def check_pulses(

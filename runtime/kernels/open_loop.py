@@ -46,7 +46,9 @@ def count_pulses(wanted, counts, tiles, granularity, slots, sample, k0, k1, word
                     largest = max(largest, abs(wanted[r, c]))
                 if largest == f32(0):
                     continue
-                bl, x_gain, d_gain = _gains(f32(1), largest, f32(1), granularity, slots, True, True)
+                # More than all slots carry: the line fires in each, the largest rows saturate.
+                most = min(largest, f32(slots) * granularity)
+                bl, x_gain, d_gain = _gains(f32(1), most, f32(1), granularity, slots, True, True)
                 k = i64(c - tiles.col_cuts[s])
                 at = k * slots
                 fill_words(words[0], at, bl, 0, column_word, sample, i64(k0), i64(k1))

@@ -44,11 +44,13 @@ def written(
 ) -> NDArray[np.int64]:
     """In how many slots each device of wanted [R, C] fires that is written in an open loop.
 
-    Each column is one update at rate 1 with one input of 1, under UM and UBLM.
+    Each column is one update at rate 1 with one input of 1, under UM and UBLM; where it is more
+    than all slots carry, its line fires in each, and only the largest values are cut.
     """
     counts = np.zeros(wanted.shape, np.int64)
     for k, column in enumerate(wanted.T):
-        bl, cx, cd = gains(np.ones(1), column, 1.0, granularity, slots, True, True)
+        carried = np.minimum(column, slots * granularity)
+        bl, cx, cd = gains(np.ones(1), carried, 1.0, granularity, slots, True, True)
         i = np.arange(bl)
         fires = words(k * slots + i, 0, REFRESH_COLUMN << 24 | tile, sample, key) >> 8
         on = fires < threshold(np.ones(1), cx)

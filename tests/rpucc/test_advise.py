@@ -107,6 +107,10 @@ def test_devices_without_symmetry_points_or_bounds() -> None:
     assert none.exit_code == 0
     assert "there are none to compare it with: it has no symmetry points" in none.output
     assert "any number of 0.001: it has no bounds" in advise("ideal", "--devices", 20).output
+    (pair,) = json.loads(advise("pcm", "--devices", 20, "--pairs", 5, "--json").output)
+    assert pair["nearest"] == {}
+    shown = advise("pcm", "--devices", 20, "--pairs", 5).output
+    assert 'only pulsed up (cell.model = "one-sided"' in " ".join(shown.split())
     wrong = advise("no-such-device")
     assert wrong.exit_code == 1
 

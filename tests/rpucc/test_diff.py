@@ -112,7 +112,7 @@ START = (
     "batch_norm.policy=fold", "layer.fc2.update.feedback=random",
     "layer.fc1.cell.model=tiki-taka", "layer.conv1.cell.model=multi-tile",
     "layer.fc2.cell.model=mixed-precision",
-    "layer.conv2.cell.model=one-sided",
+    "cell.model=one-sided",  # of conv2
     "layer.conv2.update.pulses=deterministic-implicit",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
@@ -150,8 +150,8 @@ def keys_of_a_target() -> Iterator[tuple[str, str, Any]]:
             cell = start.for_layer("fc1").cell
             yield from _keys_of("layer.fc1.cell", cell.settings)
             yield from _keys_of_devices("layer.fc1.cell.fast", start.device)
-            for layer in ("fc2", "conv2"):
-                yield from _keys_of(f"layer.{layer}.cell", start.for_layer(layer).cell.settings)
+            yield from _keys_of("layer.fc2.cell", start.for_layer("fc2").cell.settings)
+            yield from _keys_of(name, start.for_layer("conv2").cell.settings)
             chain = start.for_layer("conv1").cell.settings
             own = set(type(chain).model_fields) - set(type(cell.settings).model_fields)
             yield from (row for row in _keys_of("layer.conv1.cell", chain) if row[1] in own)

@@ -15,6 +15,8 @@ from rpucc.runtime.devices import make_device
 from rpucc.runtime.kernels.open_loop import count_pulses
 from rpucc.runtime.kernels.pulses import pulse_gains
 from rpucc.runtime.reference.one_sided import pulse_pair, written
+from rpucc.runtime.reference.pulse_numbers import implicit, mean_counts
+from rpucc.runtime.reference.pulses import pulse_tile
 
 from .tilings import Tiling, plain_step
 
@@ -31,7 +33,7 @@ CAPPED = {"model": "constant-step", "dw_min": 0.004, "dw_min_dtod": 0, "dw_min_s
 
 
 def array(device: dict[str, Any], tiling: Tiling = TILING, **keys: Any) -> rpucc.Array:
-    update = {"pulsed": keys.pop("pulsed", True), "bl": 10}
+    update = {"pulsed": keys.pop("pulsed", True), "bl": 10, **keys.pop("update", {})}
     periphery = keys.pop("periphery", None)
     return rpucc.Array(
         device, *tiling.shape, seed=7, row_cuts=tiling.row_cuts, col_cuts=tiling.col_cuts,
@@ -120,6 +122,64 @@ def test_the_mean_of_pulses_goes_to_the_side_of_each_vector() -> None:
     np.testing.assert_allclose(negative, np.maximum(-moves, 0).sum(axis=0), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("pulses", ["mean-count", "deterministic-implicit"])
+def test_numbers_of_pulses_go_to_the_side_of_their_sign(pulses: str) -> None:
+    """Draw for draw, through each device's own step; in an open loop with draws of their own."""
+    made = array(
+        SOFT, update={"pulses": pulses}, refresh_every=1, refresh_upper=0.0, refresh_lower=0.0,
+        refresh_writes="open-loop",
+    )  # fmt: skip
+    layout, pair = made.main.layout, [plane.astype(float) for plane in planes(made)]
+    x, d = (4 * each for each in batch())
+    key, total, room = (int(layout.key[0]), int(layout.key[1])), 0, 12
+    step = np.float32(sum(plane.device.up_granularity for plane in made.planes.values()) / 2)
+    for i in range(N):
+        for p in range(P):
+            bl, cx, cd = pulse_gains(x[i, p], d[i, p], np.float32(LR), step, 10, False, False)
+            fine = 1 << 24
+            number = (
+                mean_counts(x[i, p], d[i, p], bl, cx, cd)
+                if pulses == "mean-count"
+                else implicit(x[i, p], d[i, p], bl, cx, cd, fine, fine)
+            )
+            for plane, W, side in zip(made.planes.values(), pair, (1, -1), strict=True):
+                for tile, rows, cols in TILING.blocks():
+                    total += pulse_tile(
+                        W[rows, cols], np.maximum(side * number[rows, cols], 0),
+                        plain_step(plane, rows, cols), tile, i, key, p * room,
+                    )  # fmt: skip
+    wanted = np.where(np.minimum(*pair) > 0, pair[0] - pair[1], 0)
+    full = wanted != 0
+    assert full.sum() > 5
+    for plane, W, side in zip(made.planes.values(), pair, (1, -1), strict=True):
+        W[full], part = 0, np.maximum(side * wanted, 0)
+        tiles = map(int, plane.layout.for_kernels.ids.ravel())
+        for tile, (_, rows, cols) in zip(tiles, TILING.blocks(), strict=True):
+            counts = written(part[rows, cols], plane.device.up_granularity, tile, 0, key, 31)
+            total += pulse_tile(
+                W[rows, cols], counts, plain_step(plane, rows, cols), tile, 0, key, P * room
+            )
+    assert made.update(x, d, LR) == total > 100
+    np.testing.assert_allclose(np.stack(planes(made)), pair, rtol=0, atol=4e-6)
+
+
+def test_rank_1_moves_each_side_up_to_its_bound() -> None:
+    made = array({**SOFT, "w_max": 0.2, "write_noise_std": 5.0}, pulsed="rank-1")
+    x, d = batch()
+    x[..., 2] = 0
+    tops = [plane.bounds[1].astype(float) for plane in made.planes.values()]
+    pair, seen = np.zeros((2, R, C)), [plane.seen.copy() for plane in made.planes.values()]
+    for row, error in zip(x.reshape(-1, C).astype(float), d.reshape(-1, R), strict=True):
+        move = -0.5 * np.outer(error.astype(float), row)
+        for W, top, side in zip(pair, tops, (1, -1), strict=True):
+            np.minimum(W + np.maximum(side * move, 0), top, out=W)
+    assert made.update(x, d, 0.5) == 0
+    np.testing.assert_allclose(np.stack(planes(made)), pair, rtol=0, atol=1e-6)
+    assert 0.1 < np.mean(pair == tops) < 0.9
+    for plane, before in zip(made.planes.values(), seen, strict=True):
+        np.testing.assert_array_equal(plane.seen == before, plane.W == 0)
+
+
 def test_threads_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "MIN_SHARED", 0)
     found = []
@@ -195,13 +255,14 @@ def test_a_refresh_sees_what_a_read_gives() -> None:
 def test_an_open_loop_pulses_as_the_plain_statement_counts() -> None:
     made = array(CAPPED, refresh_every=1, refresh_upper=0.6, refresh_writes="open-loop")
     positive, negative = raised(made)
-    layout = made.main.layout
     full = (np.maximum(positive, negative) > 0.36) & (np.minimum(positive, negative) > 0.15)
     wanted = np.where(full, positive - negative, 0)
-    key = int(layout.key[0]), int(layout.key[1])
     counts = np.zeros((R, C), np.int64)
-    for tile, rows, cols in TILING.blocks():
-        counts[rows, cols] = written(wanted[rows, cols].astype(float), 0.004, tile, 0, key, 31)
+    for plane, side in zip(made.planes.values(), (1, -1), strict=True):
+        key, part = tuple(map(int, plane.layout.key)), np.maximum(side * wanted, 0).astype(float)
+        tiles = plane.layout.for_kernels.ids.ravel()
+        for tile, (_, rows, cols) in zip(map(int, tiles), TILING.blocks(), strict=True):
+            counts[rows, cols] += written(part[rows, cols], 0.004, tile, 0, key, 31)
     assert made.update(*nothing(), LR) == counts.sum() > 100
     moved = np.where(full, np.sign(wanted) * counts * 0.004, positive - negative)
     np.testing.assert_allclose(made.weights, np.clip(moved, -0.6, 0.6), rtol=0, atol=1e-5)

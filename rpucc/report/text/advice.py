@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from rpucc.advice import Condition, Measured
     from rpucc.runtime.device_traits import DeviceTraits, Spread
 
+_ONE_SIDED = (
+    "there are none to compare it with: it holds no weight below 0, so it is one of a pair that is "
+    'only pulsed up (cell.model = "one-sided", docs/cells.md), and other devices were trained'
+)
+
 
 def advice_text(model: str, traits: DeviceTraits, figures: Measured, seed: int) -> RenderableType:
     """Return the figures of a device, and the errors of each algorithm on devices like it."""
     parts: list[RenderableType] = [pairs(_traits(model, traits, seed)), Text()]
+    if traits.above_zero:
+        return Group(*parts, Text(_ONE_SIDED))
     offsets = {"as it is": traits.offset, "zero-shifted": traits.shifted_offset}
     found = {
         key: figures.nearest(traits.states, offset)
