@@ -15,6 +15,7 @@ from rpucc.runtime.devices.compiled import compile_pulses, compile_update
 from rpucc.runtime.devices.constant_step import ConstantStep
 from rpucc.runtime.devices.soft_bounds import SoftBounds
 from rpucc.runtime.instructions.update_scratch import device_state, update_scratch
+from rpucc.runtime.kernels.jit import OPTIONS
 from rpucc.runtime.kernels.update_arguments import Address, PulsePolicy, Span
 
 from ..tilings import Tiling, make_plane
@@ -37,7 +38,7 @@ COMMON = {
 
 def fresh_copy(kernel: Any) -> Any:
     """What comes from the disk cache cannot be inspected."""
-    return numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=False)(kernel.py_func)
+    return numba.njit(**OPTIONS, cache=False)(kernel.py_func)
 
 
 def check(fresh: Any, wanted: dict[str, str]) -> None:
@@ -45,6 +46,7 @@ def check(fresh: Any, wanted: dict[str, str]) -> None:
     for what, pattern in wanted.items():
         assert re.search(rf"^\s+{pattern}\s", text, re.MULTILINE), f"no packed {what}"
     assert not re.search(r"^\s+v?cvtps2pd\s", text, re.MULTILINE), "float64 in a vector loop"
+    assert "NRT_" not in text, "references to arrays are counted"
 
 
 @only_x86
