@@ -1,10 +1,9 @@
 """The training algorithms that are measured: on which devices, and the rows of their table.
 
 Plain data for both interpreters: `programs.py` and `peers.py` say what they are on each side. A
-LeNet at batch 1. Algorithms of two arrays transfer a column when the presets of aihwkit do (as in
-`TikiTakaReRamSBPreset`, `TTv2ReRamSBPreset`, `AGADReRamSBPreset`): Tiki-Taka after a minibatch, the
-others after every vector, of which a convolution has one a position. A further row has Tiki-Taka's
-after every second vector.
+LeNet at batch 1. Algorithms of two arrays transfer a column after every second vector, of which a
+convolution has one a position; in a further row Tiki-Taka does after a minibatch, as it does by
+default on both sides.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from __future__ import annotations
 ALGORITHMS = {
     "sgd": "SGD",
     "tiki-taka": "Tiki-Taka",
-    "tiki-taka-vectors": "Tiki-Taka, every 2 vectors",
+    "tiki-taka-minibatch": "Tiki-Taka by minibatch",
     "tiki-taka-2": "TTv2",
     "agad": "AGAD",
     "mixed-precision": "mixed precision",
 }
 """Algorithm -> what the table calls it."""
 
-CELLS = {"sgd": "", "tiki-taka-vectors": "tiki-taka"}
+CELLS = {"sgd": "", "tiki-taka-minibatch": "tiki-taka"}
 """Algorithm -> cell, where that is not its name; none for SGD."""
 
 TRANSFERS = {
-    "tiki-taka": (1, True), "tiki-taka-vectors": (2, False), "tiki-taka-2": (1, False),
-    "agad": (1, False),
+    "tiki-taka": (2, False), "tiki-taka-minibatch": (1, True), "tiki-taka-2": (2, False),
+    "agad": (2, False),
 }  # fmt: skip
 """Algorithm of two arrays -> vectors, or minibatches if the flag is set, from one transfer to the
 next."""

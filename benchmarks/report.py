@@ -137,9 +137,9 @@ NOTES = {
     "bounds. PyTorch multiplies the bare matrices. With these inputs most forward reads of the "
     "large tiles saturate and are repeated under bound management, by both simulators.",
     cases.ALGORITHMS_TABLE: "LeNet training, samples a second at batch 1, BL at most 31 with UM "
-    "and UBLM, NM and BM; Tiki-Taka transfers a column after a minibatch, or every two vectors, "
-    "TTv2 and AGAD after every vector, with automatic rates. Exponential steps have the parameters "
-    "of aihwkit's ReRamES.",
+    "and UBLM, NM and BM; cells of two arrays transfer a column every two vectors, or after a "
+    "minibatch, TTv2 and AGAD with automatic rates. Exponential steps have the parameters of "
+    "aihwkit's ReRamES.",
     "One training step, batch 1, BL 10 + UM": "Random images, no biases; ResNet-18 without batch "
     "normalisation.",
 }
