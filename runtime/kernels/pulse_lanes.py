@@ -209,7 +209,7 @@ def fire16(
     """The columns at .. at + 15 whose draw's top byte decides that they fire.
 
     Byte draws[o + at + i] < tops[at + i]: out[o + at + i] = signs[at + i], else 0; their numbers
-    go to columns[n:]. Returns their count, and 2^32 more if a byte equals its top.
+    go to columns[n:]. Returns their count, and in the bits from 32 on whose byte equals its top.
     """
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -223,10 +223,26 @@ def fire16(
         start = lanes.all(builder.trunc(at, I32))
         lanes.compress(builder.add(start, IOTA), hit, 6, n)
         tied = builder.bitcast(builder.icmp_unsigned("==", draw, top), I16)
-        tied = builder.zext(builder.icmp_unsigned("!=", tied, I16(0)), I64)
+        tied = builder.zext(tied, I64)
         return builder.add(lanes.count(hit), builder.shl(tied, I64(32)))
 
     return nb.int64(draws, o, at, tops, signs, out, columns, n), code
+
+
+@intrinsic
+def list_fired16(typing_context: Any, out: Any, o: Any, at: Any, columns: Any, n: Any) -> Any:
+    """Write the columns at .. at + 15 with out[o + at + i] != 0 to columns[n:]; how many."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(context, builder, signature, arguments)
+        _, o, at, _, n = lanes.args
+        fired = lanes.load(0, builder.add(o, at), BYTES)
+        mask = builder.icmp_unsigned("!=", fired, ir.Constant(BYTES, [0] * LANES))
+        start = lanes.all(builder.trunc(at, I32))
+        lanes.compress(builder.add(start, IOTA), mask, 3, n)
+        return lanes.count(mask)
+
+    return nb.int64(out, o, at, columns, n), code
 
 
 @intrinsic

@@ -11,10 +11,18 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from rpucc.runtime.kernels.bits import lowest_bit
 from rpucc.runtime.kernels.floats import float_of
 from rpucc.runtime.kernels.jit import inlined, kernel
 from rpucc.runtime.kernels.philox import UPDATE_COLUMN, UPDATE_ROW, philox
-from rpucc.runtime.kernels.pulse_lanes import fire16, keep16, largest16, levels16, list16
+from rpucc.runtime.kernels.pulse_lanes import (
+    fire16,
+    keep16,
+    largest16,
+    levels16,
+    list16,
+    list_fired16,
+)
 from rpucc.runtime.scalars import pulses as scalars
 
 f32 = nb.float32
@@ -232,19 +240,15 @@ def draw_columns(pairs, blocks, pair_slots, word, sample, k0, k1, counters, word
 
 
 @kernel
-def _settle_columns(
-    a, z, draws, o, tops, sign, levels, word, sample, k0, k1, index, out, columns, n
-):
-    """Decide the columns a .. z - 1 whose byte is their top, and list the ones that fire anew."""
-    count = 0
-    for c in range(a, z):
-        if draws[o + c] == tops[c]:
-            below = levels[c] - (i32(tops[c]) << i32(16))
-            if low_bits(c, index, word, sample, k0, k1) < below:
-                out[o + c] = sign[c]
-        columns[n + count] = c
-        count += 1 if out[o + c] != 0 else 0
-    return count
+def _settle_columns(a, tied, o, tops, sign, levels, word, sample, k0, k1, index, out, columns, n):
+    """Decide those of the columns a .. a + 15 that are tied, and list the ones that fire anew."""
+    while tied != u32(0):
+        c = a + lowest_bit(tied)
+        tied = u32(tied & (tied - u32(1)))
+        below = levels[c] - (i32(tops[c]) << i32(16))
+        if low_bits(c, index, word, sample, k0, k1) < below:
+            out[o + c] = sign[c]
+    return list_fired16(out, o, a, columns, n)
 
 
 @kernel
@@ -277,8 +281,8 @@ def fire_columns(
             found = fire16(draws, o, a, tops, sign, signs, columns, o + count)
             if found >> 32:
                 found = _settle_columns(
-                    a, min(a + 16, n), draws, o, tops, sign, levels, word, sample, k0, k1,
-                    pair_slots[q], signs, columns, o + count,
+                    a, u32(found >> 32), o, tops, sign, levels, word, sample, k0, k1, pair_slots[q],
+                    signs, columns, o + count,
                 )  # fmt: skip
             count += found
         counts[q] = count
