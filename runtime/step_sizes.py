@@ -43,8 +43,8 @@ class Slots:
     """What decides about the pulse slots of a layer's updates (`[update]` of a target)."""
 
     bl: int
-    managed: bool
-    """UM."""
+    managed: int
+    """UM, as `PulsePolicy` has it."""
     bl_managed: bool
 
 
@@ -194,7 +194,7 @@ def _sizes(
         d=D[live],
         rate=rate,
         dw_min=plane.device.granularity,
-        slots=Slots(update.bl, update.update_management, update.update_bl_management),
+        slots=Slots(update.bl, update.managed, update.update_bl_management),
         size=_size(array),
         direct=plane is array.main,
         devices=policy.mapping.devices_per_weight,

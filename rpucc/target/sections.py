@@ -19,6 +19,7 @@ from rpucc.target.keys import (
 )
 from rpucc.target.values import (
     IMPLICIT,
+    OVERFLOW,
     PULSED,
     PULSES,
     Count,
@@ -30,6 +31,7 @@ from rpucc.target.values import (
     KindName,
     MaskSource,
     ModelName,
+    Overflow,
     Pulsed,
     Pulses,
     RateScale,
@@ -156,6 +158,10 @@ def _is_pulsed(update: Update) -> bool:
     return update.pulsed is True
 
 
+def _is_managed(update: Update) -> bool:
+    return _is_pulsed(update) and update.update_management
+
+
 def _is_implicit(update: Update) -> bool:
     return _is_pulsed(update) and update.pulses == IMPLICIT
 
@@ -191,8 +197,20 @@ class Update(Section):
     """BL, pulse slots in the update of a position; with update_bl_management the most there are."""
     update_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False
     """UM: both sides fire with equal peak probability, the mean update stays."""
+    overflow: Annotated[Overflow, OnNode("Update", off=0, values=OVERFLOW, where=_is_managed)] = (
+        "both"
+    )
+    """Which lines UM cuts where a vector asks for more pulses than it has slots. both: rows and
+    columns alike, the probabilities of each to 1; errors: rows alone, columns are never cut (as
+    aihwkit does)."""
     update_bl_management: Annotated[Flag, OnNode("Update", where=_is_pulsed)] = False
     """UBLM: as few slots as the update needs, at most `bl`."""
+
+    @property
+    def managed(self) -> int:
+        """UM: 0 without; 1 with; 2 where it cuts no columns."""
+        return self.update_management * (1 + OVERFLOW.index(self.overflow))
+
     lr_scale: RateScale = 1.0
     """This layer's learning rate as a multiple of training's; 0 freezes the layer (`--freeze`): no
     update, and no backward cycle where nothing below it is trained."""

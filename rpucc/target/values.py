@@ -93,6 +93,9 @@ STOCHASTIC, MEAN_COUNT, IMPLICIT = "stochastic", "mean-count", "deterministic-im
 PULSES = (STOCHASTIC, MEAN_COUNT, IMPLICIT)
 """How pulse trains come to coincidences."""
 Pulses = Annotated[Literal["stochastic", "mean-count", "deterministic-implicit"], choice(*PULSES)]
+OVERFLOW = ("both", "errors")
+"""Which lines are cut of vectors that ask for more pulses than there are slots."""
+Overflow = Annotated[Literal["both", "errors"], choice(*OVERFLOW)]
 Flag = Annotated[bool, Allowed("true or false", lambda v: isinstance(v, bool), (False, True))]
 MAX_PINS = 100_000
 """Array ids that a layer rule may hold: more is a slip in a range."""

@@ -60,7 +60,7 @@ def pulse_policy(node: ir.Node, step: float) -> PulsePolicy:
     return PulsePolicy(
         np.float32(step),
         attributes.get_int("bl", 1),
-        bool(attributes.get_int("update_management", 0)),
+        attributes.get_int("update_management", 0) * (1 + attributes.get_int("overflow", 0)),
         bool(attributes.get_int("update_bl_management", 0)),
         *levels,
     )

@@ -162,7 +162,8 @@ class PulsePolicy(NamedTuple):
     dw_min: np.float32
     """Of the devices' model, its granularity: the step that probabilities are divided by."""
     bl_max: int
-    managed: bool
+    managed: int
+    """Update management: 0 without; 1 with; 2 where it never cuts columns."""
     bl_managed: bool
     x_levels: int = 0
     """Of deterministic pulses: how many steps the probabilities of columns have; 0: mean counts."""

@@ -19,17 +19,20 @@ Integers = NDArray[np.int64]
 
 
 def gains(
-    x: Array, d: Array, lr: float, dw_min: float, bl_max: int, managed: bool, bl_managed: bool
+    x: Array, d: Array, lr: float, dw_min: float, bl_max: int, managed: int, bl_managed: bool
 ) -> tuple[int, float, float]:
-    """(BL, Cx, Cd) of one update; see physics.md section 3."""
+    """(BL, Cx, Cd) of one update; see physics.md section 3. managed: 2 where x is never cut."""
     x_max, d_max = np.max(np.abs(x)), np.max(np.abs(d))
     if d_max == 0 or x_max == 0:
         return 0, 0.0, 0.0
     bl = bl_max
+    asked = lr * x_max * d_max / dw_min
     if bl_managed:
-        bl = int(np.clip(np.ceil(lr * x_max * d_max / dw_min), 1, bl_max))
+        bl = int(np.clip(np.ceil(asked), 1, bl_max))
     k = np.sqrt(lr / (bl * dw_min))
     m = np.sqrt(d_max / x_max) if managed else 1.0
+    if managed > 1 and asked > bl_max:
+        m *= np.sqrt(bl_max / asked)
     return bl, k * m, k / m
 
 

@@ -113,7 +113,7 @@ START = (
     "layer.fc1.cell.model=tiki-taka", "layer.conv1.cell.model=multi-tile",
     "layer.fc2.cell.model=mixed-precision",
     "cell.model=one-sided",  # of conv2
-    "layer.conv2.update.pulses=deterministic-implicit",
+    "layer.conv2.update.pulses=deterministic-implicit", "layer.fc1.update.update_management=true",
     "array.0.rows=20", "array.0.cols=260", "array.1.rows=100", "array.1.cols=300",
 )  # fmt: skip
 """A target on which as many keys as possible have an effect."""
@@ -130,7 +130,7 @@ RULES = {
     "replicas": "layer.conv2.mapping", "replica_updates": "layer.conv1.mapping",
     "assumed_w_max": "layer.conv2.management", "bound_mode": "layer.conv1.management",
     "feedback_seed": "layer.fc2.update", "x_res_implicit": "layer.conv2.update",
-    "d_res_implicit": "layer.conv2.update",
+    "d_res_implicit": "layer.conv2.update", "overflow": "layer.fc1.update",
 }  # fmt: skip
 """Keys that are changed by a rule: not every layer can have the other value."""
 

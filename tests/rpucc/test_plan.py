@@ -46,6 +46,7 @@ def test_management_and_update(plan: Plan) -> None:
         "d_res_implicit": 0.0,
         "bl": 10,
         "update_management": False,
+        "overflow": "both",
         "update_bl_management": False,
         "lr_scale": 1.0,
     }

@@ -59,10 +59,10 @@ def start(seed: int = 5, tiling: Tiling = TILING) -> np.ndarray:
 
 @pytest.mark.parametrize("device", [COUNTED, DEVICE, LINEAR, SOFT], ids=lambda device: device.name)
 @pytest.mark.parametrize("bl", [1, 10, 31, 40, 62, 70])
-@pytest.mark.parametrize("managed", [False, True])
+@pytest.mark.parametrize("managed", [0, 1, 2])
 @pytest.mark.parametrize("bl_managed", [False, True])
 def test_update_equals_the_reference(
-    backend: Backend, device: Device, bl: int, managed: bool, bl_managed: bool
+    backend: Backend, device: Device, bl: int, managed: int, bl_managed: bool
 ) -> None:
     plane = make_plane(device, TILING, start(), seed=2**40 + 3)
     X, D = batch(bl)
@@ -229,11 +229,11 @@ VALUES = st.floats(-1, 1, width=32)
 @given(
     x=st.lists(VALUES, min_size=1, max_size=5), d=st.lists(VALUES, min_size=1, max_size=5),
     lr=st.floats(2**-13, 0.5, width=32), bl=st.integers(1, 31),
-    managed=st.booleans(), bl_managed=st.booleans(),
+    managed=st.sampled_from((0, 1, 2)), bl_managed=st.booleans(),
 )  # fmt: skip
 @settings(max_examples=200, deadline=None)
 def test_gains(
-    x: list[float], d: list[float], lr: float, bl: int, managed: bool, bl_managed: bool
+    x: list[float], d: list[float], lr: float, bl: int, managed: int, bl_managed: bool
 ) -> None:
     X, D = (np.where(np.abs(v) < 1e-6, 0, v).astype(np.float32) for v in (x, d))
     dw_min = np.float32(0.001)

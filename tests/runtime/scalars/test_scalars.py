@@ -123,9 +123,9 @@ def test_below_plain_equals_compiled() -> None:
     assert plain[9] == (int(a) << 32 | int(b)) % c
 
 
-@pytest.mark.parametrize("managed", [False, True])
+@pytest.mark.parametrize("managed", [0, 1, 2])
 @pytest.mark.parametrize("bl_managed", [False, True])
-def test_gains_plain_equals_compiled(managed: bool, bl_managed: bool) -> None:
+def test_gains_plain_equals_compiled(managed: int, bl_managed: bool) -> None:
     """BL is the same, the gains are; where nothing can fire all are 0."""
     rng = np.random.default_rng(1)
     x, d, lr, dw_min = rng.uniform(0, 1, (4, COUNT)).astype(np.float32)
@@ -141,6 +141,19 @@ def test_gains_plain_equals_compiled(managed: bool, bl_managed: bool) -> None:
         largest = (np.array([value], np.float32) for value in given[:2])
         fast = fast_pulses.pulse_gains(*largest, *given[2:])
         np.testing.assert_allclose(fast, expected, rtol=1e-6)
+
+
+def test_columns_are_never_cut_where_errors_alone_are() -> None:
+    """An update that asks for k > BL pulses: max p_x = 1, max p_d = k / BL; else as with UM."""
+    lr, dw_min, bl = np.float32(0.1), np.float32(0.001), 31
+    for x, d in ((0.9, 2.0), (0.001, 700.0), (0.5, 0.2)):
+        asked = lr * np.float32(x) * np.float32(d) / dw_min
+        slots, cx, cd = pulses.gains(np.float32(x), np.float32(d), lr, dw_min, bl, 2, True)
+        if asked > bl:
+            assert (slots, cx * x, cd * d) == (bl, pytest.approx(1), pytest.approx(asked / bl))
+        else:
+            usual = pulses.gains(np.float32(x), np.float32(d), lr, dw_min, bl, 1, True)
+            assert (slots, cx, cd) == usual
 
 
 def test_integer_functions_take_whole_arrays() -> None:
