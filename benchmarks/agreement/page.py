@@ -108,7 +108,8 @@ _DEFINITIONS = (
     ),
     (
         "UM where lr · x_max · d_max > BL · Δw_min",
-        'both sides fire with probability 1 at their maxima; `update.overflow = "errors"`: as there',
+        "both sides fire with probability 1 at their maxima; "
+        '`update.overflow = "errors"`: as there',
         "the error's side alone is clipped",
     ),
     (
