@@ -107,8 +107,7 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
     where, tallies, count = executor.address, executor.tallies, memory[COUNT]
     key = executor.address.key
 
-    always = turns_of(cell, slow, fast, 0, trains, each // trains)
-    always = always._replace(across=always.across and not numbered)
+    always = turns_of(cell, slow, 0, trains, each // trains)._replace(across=not numbered)
 
     def turns() -> Turns:
         return always._replace(before=int(count))
@@ -251,16 +250,13 @@ class Scales:
         )  # fmt: skip
 
 
-def turns_of(
-    cell: Buffered, slow: Plane, fast: Plane, before: int, trains: int, each: int
-) -> Turns:
+def turns_of(cell: Buffered, slow: Plane, before: int, trains: int, each: int) -> Turns:
     """When columns are read. before: vectors or minibatches so far; each: vectors of a sample."""
     widths = np.diff(slow.layout.col_cuts)
     most = int(np.min(widths // np.minimum(widths, cell.transfer_columns)))
-    across = not fast.pulsed or fast.pulsed in WITHOUT_TRAINS or fast.device.counted
     return Turns(
         before, cell.transfer_every, cell.transfer_columns, cell.transfer_by_minibatch, trains,
-        each, most, across,
+        each, most, across=True,
     )  # fmt: skip
 
 

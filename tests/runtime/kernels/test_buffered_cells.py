@@ -289,7 +289,7 @@ def test_windows_are_the_plain_statement(case: str, device: dict[str, Any]) -> N
     """Vectors of a window, taken in two goes: to rounding what one after the other comes to."""
     array = make(case, device)
     plain = Plain(array)
-    assert buffered_update.turns_of(plain.cell, plain.slow, plain.fast, 0, 1, POSITIONS).most > 1
+    assert buffered_update.turns_of(plain.cell, plain.slow, 0, 1, POSITIONS).most > 1
     pulses = run(array)
     for batch in range(BATCHES):
         plain.step(*data(batch))
