@@ -296,7 +296,7 @@ def settings_of(update: ir.Node) -> Cell:
     kind = UPDATE_OPS[update.op_type.removeprefix(MASKED)]
     cell = type(kind)
     keys = {each.key: each.of_node(update) for each in carried(cell, CELL)}
-    return cell(**{key: getattr(kind, key) for key in kind.model_fields_set}, **keys)
+    return cell(**keys | {key: getattr(kind, key) for key in kind.model_fields_set})
 
 
 def weight_scale(read: ir.Node) -> NDArray[np.float32] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rpucc.cells.base import FLIPPED
 from rpucc.runtime import aligned
 from rpucc.runtime.kernels.products import add_plane
 
@@ -31,6 +32,7 @@ class Array:
     gains: γ_k of each plane in what a read sees; not given, there is one plane, which is seen.
     buffers: digital state by name, of any shape.
     sides: the planes that weights above 0 and those below are programmed to, where there are two.
+    turned: the planes whose γ_k has the other sign while the flag in `buffers` is 1.
     visible: float32 [R, C], what a read sees: the sum of γ_k times plane k. Of one plane with
     γ = 1 it is the plane's own W, else `refresh` brings it up to date.
     """
@@ -43,18 +45,27 @@ class Array:
         gains: Mapping[str, float] | None = None,
         buffers: Mapping[str, NDArray[Any]] | None = None,
         sides: tuple[str, str] | None = None,
+        turned: tuple[str, ...] = (),
     ) -> None:
         self.layer, self.layout, self.sides = layer, layout, sides
         self.planes, self.buffers = dict(planes), dict(buffers or {})
-        self.gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
-        alone = list(self.gains.values()) == [1.0]
+        self._gains = dict.fromkeys(self.planes, 1.0) if gains is None else dict(gains)
+        self._turned = turned
+        alone = list(self._gains.values()) == [1.0]
         self.visible: FloatArray = (
-            self.planes[next(iter(self.gains))].seen
+            self.planes[next(iter(self._gains))].seen
             if alone
             else aligned.empty(layout.shape, np.float32)
         )
         self._seen_directly = alone
         self.refresh()
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """γ_k of each plane in what a read sees now."""
+        if not self._turned or not self.buffers.get(FLIPPED, 0):
+            return self._gains
+        return {k: -gain if k in self._turned else gain for k, gain in self._gains.items()}
 
     def program(self, W: FloatArray) -> None:
         """Program the main plane so that a read sees W [R, C], as far as its devices can hold it.

@@ -86,9 +86,10 @@ def state_bytes(program: Program) -> int | None:
 
 
 def shared_bytes(cell: Cell, columns: int) -> int:
-    """Bytes of what the cells of a matrix keep together: counts, flags of columns, means."""
+    """Bytes of what the cells of a matrix keep together: counts, flags, means."""
     counts = COUNT_BYTES if COUNT in cell.state else 0
-    return counts + BUFFER_BYTES * (columns * len(cell.column_flags) + 2 * len(cell.means))
+    flags = columns * len(cell.column_flags) + len(set(cell.flags) & set(cell.state))
+    return counts + BUFFER_BYTES * (flags + 2 * len(cell.means))
 
 
 def evaluation_batch(program: Program, most: int = EVALUATED_TOGETHER) -> int:

@@ -100,10 +100,8 @@ class Plane:
             self.leave_missing(self.W)
             return
         for rows in self.layout.row_blocks():
-            low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
             wanted = np.asarray(W[rows], np.float32)
-            programmed = np.clip(wanted, low, high)
-            self.leave_missing(programmed, rows)
+            programmed = self._as_held(wanted, rows)
             self.clipped += int(np.count_nonzero(programmed != wanted))
             self.W[rows] = programmed
         self.rest.write_all(self.W)
@@ -118,6 +116,27 @@ class Plane:
         programmed = np.clip(W, low, high).astype(np.float32, copy=False)
         self.leave_missing(programmed, rows)
         self.W[rows][chosen] = programmed[chosen]
+
+    def write(self, W: FloatArray, sample: int) -> None:
+        """The same within a training, of weights that are trained; clips are not counted.
+
+        sample: the first of the step, whose draws the noise of writing is.
+        """
+        for rows in self.layout.row_blocks():
+            new = self._as_held(W[rows], rows) if self.pulsed else W[rows]
+            kept = True if self.mask is None else self.mask[rows]
+            self.W[rows] = np.where(kept, new, self.W[rows])
+            if len(self.written.marks):
+                self.written.marks[rows] |= kept
+        if (settle := self.settling()) is not None:
+            settle(0, len(self.W), sample)
+
+    def _as_held(self, W: FloatArray, rows: slice) -> FloatArray:
+        """Weights as the devices of some rows can hold them."""
+        low, high = self.device.weight_range(tuple(self.parameters_of(rows)))
+        held = np.clip(W, low, high)
+        self.leave_missing(held, rows)
+        return held
 
     @property
     def masked(self) -> bool:

@@ -121,7 +121,10 @@ class StandaloneArray(Array):
             calibration=policy.calibration,
             training=True,
         )
-        super().__init__(NAME, made.layout, made.planes, made.gains, made.buffers, made.sides)
+        super().__init__(
+            NAME, made.layout, made.planes, made.gains, made.buffers, made.sides,
+            policy.cell.settings.turned,
+        )  # fmt: skip
         self._samples = 0
         self._cycles: dict[tuple[Any, ...], Any] = {}
 

@@ -57,6 +57,8 @@ class Cell(Section):
     """Digital memory of the weights' shape, float32 [R, C] each, which starts at zero."""
     column_flags: ClassVar[tuple[str, ...]] = ()
     """Digital memory of 0 or 1 a column of the matrix, float32 [C] each, which starts at zero."""
+    flags: ClassVar[tuple[str, ...]] = ()
+    """Digital memory of 0 or 1 for all of a matrix, float32 [] each, which starts at zero."""
     means: ClassVar[tuple[str, ...]] = ()
     """Running means of two sizes, those of x and of d, float32 [2] each, which start at zero."""
     steps: ClassVar[Mapping[str, str]] = {}
@@ -69,6 +71,8 @@ class Cell(Section):
 
     sides: ClassVar[tuple[str, str] | None] = None
     """The planes of which one holds weights above 0, the other those below, subtracted."""
+    turned: ClassVar[tuple[str, ...]] = ()
+    """The planes whose γ has the other sign while FLIPPED is 1, of cells with such a flag."""
     reference: ClassVar[str] = ""
     """The plane that is subtracted and stays as it was programmed; "" where there is none."""
 
@@ -100,7 +104,7 @@ class Cell(Section):
 
     def state_shape(self, name: str, matrix: tuple[int, int]) -> tuple[int, ...]:
         """The shape of a part of the state of a matrix [R, C]."""
-        if name == COUNT:
+        if name == COUNT or name in self.flags:
             return ()
         if name in self.means:
             return (2,)
@@ -123,6 +127,9 @@ class Cell(Section):
 
 CELL = "cell"
 """What `OnNode` names for keys that the update op of their own cell carries."""
+
+FLIPPED = "flipped"
+"""The flag that says whether the sign of a matrix is -1."""
 
 COUNT = "count"
 """The state that counts what transfers come after a number of: int64 []."""

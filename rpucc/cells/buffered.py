@@ -45,9 +45,6 @@ class Buffered(ColumnTransfer):
     steps: ClassVar[Mapping[str, str]] = {"slow_step": "slow", "fast_step": "fast"}
     slots: ClassVar[str] = "slots"
     additions: ClassVar[int] = 1
-    """Additions a value that is read; comparisons with the threshold are left out."""
-    multiplications: ClassVar[int] = 1
-    """The same of multiplications; what changes a sign is none."""
 
     fast_lr: Annotated[RateScale, OnNode(CELL)] = 0.1
     """The fast array's learning rate; with `auto_scale`, what share of `update.bl` pulses the

@@ -12,6 +12,7 @@ from rpucc.cells.plain import Plain
 from rpucc.cells.reference import Reference
 from rpucc.cells.residual import Residual
 from rpucc.cells.residual_2 import Residual2
+from rpucc.cells.rider import Rider
 from rpucc.cells.tiki_taka import TikiTaka
 from rpucc.cells.tiki_taka_2 import TikiTaka2
 
@@ -27,6 +28,7 @@ _MODELS = (
     Agad,
     Residual2,
     OneSided,
+    Rider,
 )
 CELLS: dict[str, type[Cell]] = {cell.model: cell for cell in _MODELS}
 """Every model by its name."""

@@ -31,6 +31,10 @@ class ColumnTransfer(Cell):
 
     pulsed: ClassVar[str] = "fast"
     shift_key: ClassVar[str] = "shift_fast"
+    additions: ClassVar[int] = 0
+    """Additions a value that is read; comparisons with a threshold are left out."""
+    multiplications: ClassVar[int] = 1
+    """The same of multiplications; what changes a sign is none."""
 
     fast_lr: Annotated[RateScale, OnNode(CELL)] = 1.0
     """The fast array's learning rate as a multiple of the layer's."""
@@ -107,10 +111,12 @@ class Transferred(ColumnTransfer):
         )
 
     @staticmethod
-    def transfer(value: float, rate: float, dw_min: float, *keys: Any) -> float:
+    def transfer(value: Any, rate: Any, dw_min: Any, *keys: Any) -> Any:
         """How many pulses, on average, a slow device should get for what was read of the fast one.
 
         rate: `transfer_lr` times the layer's rate; dw_min: of the slow devices; keys: the model's
-        own. Compiled into the kernel: arithmetic, comparisons, min, max and `math` only.
+        own. A cell with digital memory, one number a weight, gets it before its keys, and returns
+        it behind the pulses. Compiled into the kernel: arithmetic, comparisons, min, max and `math`
+        only.
         """
         raise NotImplementedError

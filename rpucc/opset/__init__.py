@@ -18,6 +18,8 @@ for the analog semantics: those are in `rpucc.runtime`.
 | `Update(W, x, d, lr) -> W2` | W [R, C], x [.., C], d [.., R], lr [] -> [R, C] |
 | `TikiTakaUpdate(W, x, d, lr, fast, count)` | the same, and fast [R, C], count [] to their next |
 | `ResidualUpdate(W, x, d, lr, fast, count)` | as TikiTakaUpdate |
+| `ERiderUpdate(.., fast, reference, recent, flipped, count)` | as Update, three [R, C], two [] |
+| `RiderUpdate(W, x, d, lr, fast, recent, count)` | the same, without a sign that changes |
 | `MultiTile2Update(W, x, d, lr, tile_0, count)` | the same, with one array [R, C] besides W |
 | .. `MultiTile8Update(W, x, d, lr, tile_6 .. tile_0, count)` | the same with seven |
 | `MixedPrecisionUpdate(W, x, d, lr, chi, count)` | as Update, and chi [R, C], count [] |

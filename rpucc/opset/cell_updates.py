@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from rpucc.cells import COUNT, UPDATE_OPS, Cell
 from rpucc.cells.base import CELL
-from rpucc.cells.buffered import Buffered
+from rpucc.cells.transferred import ColumnTransfer
 from rpucc.cost.operations import Node, Operations, Rule
 from rpucc.cost.transfers import transfers_of
 from rpucc.cost.writes import writes_of
@@ -24,13 +24,12 @@ GRID = (cuts("row_cuts", CUTS), cuts("col_cuts", CUTS), *GROUPS, ABSENT_TILES)
 
 def shapes_of(cell: Cell) -> ShapeRule:
     """Return the shape rule of a cell's op."""
-    columns = (*cell.column_flags, *cell.means)
-    ranks = {name: 0 if name == COUNT else 1 if name in columns else 2 for name in cell.state}
+    ranks = {name: len(cell.state_shape(name, (0, 0))) for name in cell.state}
 
     def shapes(attributes: Attributes, inputs: Sequence[Shape]) -> list[Shape]:
         """W, x, d, lr as in Update, then the state, which keeps its shapes.
 
-        Planes and memory of the weights [R, C], flags [C], means [2], counts [].
+        Planes and memory of the weights [R, C], flags of columns [C], means [2], others [].
         """
         found = UPDATE.shapes(attributes, inputs[:4])
         W = inputs[0]
@@ -50,18 +49,7 @@ def _step(name: str) -> Attribute:
     return Attribute(name, "FLOAT", allowed, 1e-3, "what a pulse of an ideal device does")
 
 
-def transferred(node: Node) -> Operations:
-    """What Update's does, and one multiplication for each value that a transfer reads."""
-    found = transfers_of(node.node)
-    assert found is not None
-    assert UPDATE.work is not None
-    updates = node.input(1) / node.dim(1, -1)
-    each = found.everywhere * node.dim(0, 0) - found.absent_values
-    values = found.of(updates) * each
-    return UPDATE.work(node) + Operations(multiplies=values)
-
-
-def buffered(cell: Buffered) -> Rule:
+def by_column(cell: ColumnTransfer) -> Rule:
     """Return the rule that counts what Update's does, and what each value that is read takes."""
 
     def work(node: Node) -> Operations:
@@ -88,7 +76,6 @@ def accumulated(node: Node) -> Operations:
 
 assert UPDATE.work is not None
 WORK: Mapping[str, Rule] = {
-    "transferred": transferred,
     "accumulated": accumulated,
     "one-sided": UPDATE.work,
 }
@@ -120,7 +107,7 @@ def spec_of(cell: Cell) -> OpSpec:
         body=cell.body,
         shapes=shapes_of(cell),
         integers=(COUNT,),
-        work=buffered(cell) if isinstance(cell, Buffered) else WORK[cell.kind],
+        work=by_column(cell) if isinstance(cell, ColumnTransfer) else WORK[cell.kind],
         matrix="update",
     )
 

@@ -21,7 +21,10 @@ MASK = "mask"
 """The input: bool [R, C], true where the weight is changed."""
 
 
-SHARED = {COUNT, *(name for each in CELLS.values() for name in (*each.column_flags, *each.means))}
+SHARED = {
+    COUNT,
+    *(name for cell in CELLS.values() for name in (*cell.flags, *cell.column_flags, *cell.means)),
+}
 """What cells keep that no single weight has."""
 
 

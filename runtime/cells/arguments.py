@@ -24,6 +24,22 @@ class Rates(NamedTuple):
     """The cell model's own keys, for its rule."""
 
 
+class SignedRates(NamedTuple):
+    """`Rates` of a cell with digital memory and a sign."""
+
+    fast_lr: np.float32
+    slow_lr: tuple[np.float32, ...]
+    bl: int
+    reset: bool
+    keys: tuple[np.float32, ...]
+    memory: NDArray[np.float32]
+    """[R, C]."""
+    signs: NDArray[np.float32]
+    """[rows of X + 1]: the sign that each is pulsed with, then that behind the step."""
+    held: NDArray[np.float32]
+    """[R, C]: the memory where the sign last changed; [0, 0] where it never does."""
+
+
 class Timing(NamedTuple):
     """When columns are transferred, and which."""
 

@@ -62,13 +62,15 @@ def compile_cell(
         ]
         for kind, device in models.items():
             filling = {"$NUMBER": str(numbers[kind]), "$CALLED": called_as}
-            filling |= _fill(device, numbers[kind], pulsed, masked)
+            filling |= _fill(device, numbers[kind], pulsed, masked, bool(cell.buffers))
             text += fill(each_model, filling)
             functions[f"step{numbers[kind]}"] = type(device).step
             sources.append(step_source(type(device)))
             if pulsed == MEAN:
                 called[f"move{numbers[kind]}"] = compile_move(device)
-        links = _fill_links([numbers[kind] for kind in kinds], masked=masked)
+        links = _fill_links(
+            [numbers[kind] for kind in kinds], masked=masked, remembers=bool(cell.buffers)
+        )
         text += fill(turns if between else windows, links)
         name = f"cell_{rule.__module__.rpartition('.')[2]}"
         module = generated(name, text, functions, "".join(sources), called)
@@ -93,6 +95,21 @@ EXACT = "W[r, k] += wanted * slow_dw_min"
 """What becomes of a slow device where the update of the fast one is exact."""
 CLIPPED = "move_clipped(W, r, k, f32(wanted * slow_dw_min), slow)"
 """And where it is cut to the bounds of devices."""
+WANTED = "wanted = f32(rule(value, slow_lr, slow_dw_min, *rates.keys))"
+"""How many pulses a slow device should get."""
+REMEMBERED = """mean, new = rule(value, slow_lr, slow_dw_min, rates.memory[r, k], *rates.keys)
+    wanted, rates.memory[r, k] = f32(mean), f32(new)"""
+"""The same of a cell with digital memory."""
+FLIP_IN_WINDOWS = """if rates.signs[at + 1] != rates.signs[at]:
+            for r in range(r0, r1):
+                for k in range(rates.held.shape[1]):
+                    rates.held[r, k] = rates.memory[r, k]"""
+"""What is left of that where the sign changes behind a transfer."""
+FLIP_IN_TURN = """row = due(between, s, i)
+    if rates.signs[row + 1] != rates.signs[row]:
+        for k in range(c0, c0 + width):
+            rates.held[r, k] = rates.memory[r, k]"""
+"""The same of a row of a tile."""
 _LOADED: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
@@ -116,7 +133,7 @@ _TURN = """if n % every{i} == 0:
             )
             pulses += _transfer_one{number}(
                 value, fast{i}, slow{i}, r, c0 + k, row0, rows, c0, width, turn, devices{i},
-                devices{i}.ranges[b, s], rates, rates.slow_lr[{i}], dw_min{i}, written{i},
+                devices{i}.ranges[b, s], rates, rates.slow_lr[{i}]{sign}, dw_min{i}, written{i},
                 resets{i},
                 scratch.words[slot], ((turn * rows * rates.bl) & 63) + (r - row0) * rates.bl,
                 u32(fast_ids{i}[b, s]), u32(tiles{i}.ids[b, s]), position, sample, k0, k1,
@@ -125,14 +142,18 @@ _TURN = """if n % every{i} == 0:
             {unpack}"""
 
 
-def _fill_links(numbers: Sequence[int], *, masked: bool) -> dict[str, str]:
-    """What the template says of the links, one after the other; numbers: of their models."""
+def _fill_links(numbers: Sequence[int], *, masked: bool, remembers: bool) -> dict[str, str]:
+    """What the template says of the links, one after the other; numbers: of their models.
+
+    remembers: for a cell with digital memory and a sign.
+    """
     unpack, transfers, draws, turns = [], [], [], []
     more = "n, r0, r1, rates, timing, read, position, sample, k0, k1, scratch"
     for i, number in enumerate(numbers):
         own = ", ".join(f"{key}{i}" for key in Link._fields)
         unpack.append(f"{own} = links[{i}]")
-        transfers.append(f"pulses += _transfer{number}({own}, rates.slow_lr[{i}], {more})")
+        sign = " * rates.signs[at]" if remembers else ""
+        transfers.append(f"pulses += _transfer{number}({own}, rates.slow_lr[{i}]{sign}, {more})")
         draws.append(_DRAW.format(i=i, links=len(numbers)))
         last = i == len(numbers) - 1
         turns.append(
@@ -140,6 +161,7 @@ def _fill_links(numbers: Sequence[int], *, masked: bool) -> dict[str, str]:
                 i=i,
                 links=len(numbers),
                 number=number,
+                sign=" * rates.signs[due(between, s, i)]" if remembers else "",
                 event=f"n // every{i} - 1",
                 skip=f"if devices{i}.kept[r, c0 + k] == 0: continue" if masked else "pass",
                 # The plane that takes gradients, which may be unpacked, is read by the last link.
@@ -147,6 +169,8 @@ def _fill_links(numbers: Sequence[int], *, masked: bool) -> dict[str, str]:
                 unpack=f"if unpack: unpacked[0, k] = fast{i}[r, c0 + k]" if last else "pass",
             )
         )
+    transfers += [FLIP_IN_WINDOWS] if remembers else []
+    turns += [FLIP_IN_TURN] if remembers else []
     return {
         "$LINKS": "\n    ".join(unpack),
         "$TRANSFERS": "\n        ".join(transfers),
@@ -169,7 +193,9 @@ def fast_kernel(
     return {"pulse_fast": compile_update(fast, masked=masked) if pulsed else exact}
 
 
-def _fill(slow: Device, number: int, pulsed: Pulsed, masked: bool) -> dict[str, str]:
+def _fill(
+    slow: Device, number: int, pulsed: Pulsed, masked: bool, remembers: bool
+) -> dict[str, str]:
     """What the template says of a model of slow devices."""
     plain = masked or pulsed in WITHOUT_TRAINS
     moved = f"move{number}(W, r, k, wanted, slow, ranges)"
@@ -182,5 +208,6 @@ def _fill(slow: Device, number: int, pulsed: Pulsed, masked: bool) -> dict[str, 
         "$ARGUMENTS": ", ".join([noise, *values]),
         "$PARAMS": "codes" if slow.counted and not plain else "params",
         "$MOVE": moved if pulsed == MEAN else CLIPPED if pulsed == RANK_1 else EXACT,
+        "$WANTED": REMEMBERED if remembers else WANTED,
         "$SKIP": "if slow.kept[r, k] == 0: continue" if masked else "pass",
     }

@@ -64,10 +64,15 @@ def make_cells(
     buffers: dict[str, NDArray[Any]] = {}
     if COUNT in cell.state and training:
         buffers[COUNT] = np.zeros((), np.int64)
-    for name in (*cell.buffers, *cell.column_flags, *cell.means) if training else ():
+    kept = {*cell.buffers, *cell.flags, *cell.column_flags, *cell.means}
+    for name in cell.state if training else ():
+        if name not in kept:
+            continue
         buffers[name] = aligned.empty(cell.state_shape(name, layout.shape), np.float32)
         buffers[name][...] = 0
-    array = Array(layer, layout, planes, cell.gains, buffers, cell.sides if pulsed else None)
+    array = Array(
+        layer, layout, planes, cell.gains, buffers, cell.sides if pulsed else None, cell.turned
+    )
     if cell.sides is not None and pulsed:
         array.program(W)
     return array

@@ -16,7 +16,7 @@ from rpucc.cells import COUNT
 from rpucc.layers import settings_of, weight_of
 from rpucc.runtime.cells.accumulated import compile_sending
 from rpucc.runtime.cells.arguments import Sending
-from rpucc.runtime.instructions.update import PIECE_ROWS, by_group, check_update
+from rpucc.runtime.instructions.update import PIECE_ROWS, by_group, check_update, one_after_another
 from rpucc.runtime.instructions.update_scratch import device_state, held_of
 from rpucc.runtime.kernels.bins import round_to_bins
 from rpucc.runtime.kernels.blas import blas_routines
@@ -65,7 +65,7 @@ def build_accumulated_update(executor: Builder, node: ir.Node) -> Instruction | 
         for values, bins, purpose in ((X, cell.n_x_bins, BIN_INPUT), (D, cell.n_d_bins, BIN_ERROR))
     ]
     X, D = (values for values, _ in binned)
-    steps = [each for each in (before, *(rounding for _, rounding in binned)) if each is not None]
+    steps = [before, *(rounding for _, rounding in binned)]
     kernels = compile_sending(plane.device, plane.pulsed)
     blas = blas_routines()
     epsilon, most = _step_of(node, cell, plane)
@@ -126,7 +126,7 @@ def build_accumulated_update(executor: Builder, node: ir.Node) -> Instruction | 
     operations = float(X.shape[1] + SCANNED) * chi.size
     executor.at_end_together(Work(operations, parts, array))
     executor.at_end(finish)
-    return _in_turn(steps)
+    return one_after_another(*steps)
 
 
 def _step_of(node: ir.Node, cell: MixedPrecision, plane: Plane) -> tuple[np.float32, np.float32]:
@@ -173,14 +173,3 @@ def _binned(
         round_to_bins(values, rounded, bins, word, address.sample, positions, *key, words)
 
     return rounded, run
-
-
-def _in_turn(steps: list[Instruction]) -> Instruction | None:
-    if len(steps) < 2:
-        return steps[0] if steps else None
-
-    def run() -> None:
-        for step in steps:
-            step()
-
-    return run

@@ -10,12 +10,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from rpucc.cells import COUNT
+from rpucc.cells.rider import Rider
 from rpucc.layers import settings_of, weight_of
 from rpucc.runtime.addresses import hold_transfer
 from rpucc.runtime.cells.arguments import (
     Events,
     Link,
     Rates,
+    SignedRates,
     Timing,
     TransferDraws,
     TransferRead,
@@ -23,6 +25,7 @@ from rpucc.runtime.cells.arguments import (
     TransferScratch,
 )
 from rpucc.runtime.cells.compiled import compile_cell, in_turn
+from rpucc.runtime.cells.signed import Signed
 from rpucc.runtime.instructions.pulsing import (
     check_pulses,
     pulse_policy,
@@ -36,6 +39,7 @@ from rpucc.runtime.instructions.update import (
     PULSED_PIECE_ROWS,
     by_group,
     check_update,
+    one_after_another,
     operations,
 )
 from rpucc.runtime.instructions.update_scratch import (
@@ -79,6 +83,10 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     bl = node.attributes.get_int("bl", 1)
     trains = trains_of(node)
     X, D, before = by_group(executor, fast.layout.groups, trains, x, d)
+    signed = Signed(executor, array, cell, D, trains) if isinstance(cell, Rider) else None
+    if signed is not None:
+        turn = signed.prepare if signed.flips else None
+        D, before = signed.errors, one_after_another(before, turn)
     total = X.shape[1]
     slow = [array.planes[link.slow].device for link in cell.links]
     numbered = without_chance(node)
@@ -105,14 +113,15 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     fast_state = fast_plane_state(node, fast, total)
     where, tallies = executor.address, executor.tallies
 
-    def rates(rate: float) -> Rates:
-        return Rates(
+    def rates(rate: float) -> Rates | SignedRates:
+        plain = Rates(
             np.float32(rate * cell.fast_lr),
             _transfer_rates(cell, rate),
             cell.transfer_bl if fast.pulsed is True else 0,
             cell.reset_fast,
             keys,
         )
+        return plain if signed is None else signed.rates(plain)
 
     def timing() -> Timing:
         return Timing(
@@ -181,6 +190,8 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains
+        if signed is not None:
+            signed.finish()
         array.refresh()
 
     executor.at_end_together(Work(operations(total, *fast.W.shape), parts, array))

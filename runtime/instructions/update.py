@@ -110,6 +110,19 @@ def by_group(
     return X.reshape(groups, -1, x.shape[-1]), D.reshape(groups, -1, d.shape[-1]), copy
 
 
+def one_after_another(*given: Instruction | None) -> Instruction | None:
+    """Return what runs these, of which some may not be there, one behind the other."""
+    steps = [each for each in given if each is not None]
+    if len(steps) < 2:
+        return steps[0] if steps else None
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run
+
+
 def _exact_groups(plane: Plane, x: NDArray[Any], d: NDArray[Any], lr: NDArray[Any]) -> Work:
     X, D = (a.reshape(-1, *a.shape[-2:]) for a in (x, d))
     blas, W = blas_routines(), plane.matrices

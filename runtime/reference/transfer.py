@@ -18,6 +18,8 @@ from rpucc.runtime.scalars.philox import TRANSFER_NOISE, TRANSFER_READ, TRANSFER
 
 Matrix = NDArray[np.float64]
 Step = Callable[[float, float, float, int, int], float]
+Digital = Callable[[Matrix, slice, int], Matrix]
+"""From what was read of some rows of a column [rows]: (values, rows, column)."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ class Link:
 def transfer(
     link: Link, n: int, blocks: Iterable[tuple[slice, slice]], at_once: int, place: tuple[int, int],
     key: tuple[int, int], *, noise: float, bound: float, adc_bits: int, bl: int, reset_read: bool,
+    digital: Digital | None = None,
 ) -> int:  # fmt: skip
     """What a link transfers when n vectors, or minibatches, have been there; the pulses.
 
     blocks: rows and columns of the tiles, in the order of their numbers; place: position and sample
-    of the vector after which it is done; reset_read: whether a column is reset that was read.
+    of the vector after which it is done; reset_read: whether a column is reset that was read;
+    digital: what of a read column goes over, if not all of it.
     """
     pulses = 0
     position, sample = place
@@ -76,6 +80,7 @@ def transfer(
                 A.seen[rows, c], turn, position, (tile, sample), key, noise=noise, bound=bound,
                 adc_bits=adc_bits,
             )  # fmt: skip
+            value = value if digital is None else digital(value, rows, c)
             pulses += write_column(
                 slow.W[rows, c], link.rate * value / slow.dw_min, _of_column(step, k), turn,
                 position, (slow.first_tile + i, sample), key, bl,

@@ -111,6 +111,13 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...], dict[str, Any]]] = {
         ("cell.model=residual", "cell.shift_fast=false", "layer.fc.update.mask=zeros"),
         {},
     ),
+    "e-rider": ("sparse", "rpu-managed", ("cell.model=rider", "layer.fc.update.mask=zeros"), {}),
+    "rider": (
+        "sparse",
+        "rpu-managed",
+        ("cell.model=rider", "cell.flip_every=0", "layer.fc.update.mask=zeros"),
+        {},
+    ),
     "multi-tile": (
         "sparse",
         "rpu-managed",

@@ -146,6 +146,27 @@ def test_digital_work_of_transfers() -> None:
     assert work["TikiTakaUpdate"].operations.multiplies == pytest.approx(values)
 
 
+@pytest.mark.parametrize(("flips", "planes"), [(20, 3), (0, 2)])
+def test_rider_keeps_one_number_a_weight_and_has_its_own_digital_work(
+    flips: int, planes: int
+) -> None:
+    """conv2 is 32 × 401, 64 updates: 64 columns, of each value 3 additions, 2 multiplications."""
+    made = lenet("cell.model=rider", f"cell.flip_every={flips}")
+    op = "ERiderUpdate" if flips else "RiderUpdate"
+    work = {each.op: each.operations for each in made.cost.digital}[op]
+    values = 576 * 16 + 64 * 32 + 128 + 10
+    pair = {each.op: each.operations for each in lenet(*TIKI).cost.digital}["TikiTakaUpdate"]
+    assert work.multiplies == 2 * values
+    assert work.adds - pair.adds == 3 * values
+    layer, cost = made.plan.layers[1], made.cost.layers[1]
+    assert (len(layer.planes), layer.devices) == (planes, planes * layer.weights)
+    each = made.target.cost.value_bits / 8
+    assert cost.memory_bytes == 32 * 401 * each
+    assert update(made).memory_bytes == 2 * 64 * 32 * each
+    seen, one = (p.cost.layers[1].cycles[0].energy.arrays for p in (made, lenet()))
+    assert seen == pytest.approx(planes * one)
+
+
 @pytest.mark.parametrize(
     ("cell", "planes"),
     [("plain", 1), ("reference", 2), ("tiki-taka", 1), ("tiki-taka cell.gamma=0.5", 2)],

@@ -82,6 +82,8 @@ CELLS_AND_KEYS = {
     "tiki-taka seen": ("cell.gamma=0.5",),
     "agad": (),
     "residual-2": (),
+    "rider": (),
+    "rider flips": ("cell.flip_every=0",),
     "tiki-taka unshifted": ("cell.shift_fast=false", "calibration.zero_shift=true"),
     "reference": ("calibration.zero_shift=true",),
     "mixed-precision": ("calibration.zero_shift=true",),
