@@ -16,6 +16,7 @@ from rpucc.runtime.devices.linear_forms import LinearStep, SoftBounds
 from rpucc.runtime.devices.own import own_model
 from rpucc.runtime.devices.piecewise_step import PiecewiseStep
 from rpucc.runtime.devices.pow_step import PowStep
+from rpucc.runtime.devices.table_step import TableStep
 from rpucc.target.values import ParameterValue, is_number
 from rpucc.trust import NO_TRUST, Trust, is_own, module_of
 
@@ -30,6 +31,7 @@ _MODELS = (
     ExpStep,
     PowStep,
     PiecewiseStep,
+    TableStep,
 )
 DEVICES: dict[str, type[Device]] = {model.name: model for model in _MODELS}
 

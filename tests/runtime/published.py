@@ -50,6 +50,11 @@ def pulse(model: str, p: Values, d: Mapping[str, Array], v: Array, up: bool, noi
         nodes = p["nodes_up" if up else "nodes_down"]
         at = np.linspace(0, 1, len(nodes))
         move = s * np.interp((v - lo) / span, at, nodes) * (1 + c)
+    elif model == "table-step":
+        way, part = "up" if up else "down", (v - lo) / span
+        at = (np.asarray(p["states"]) - p["states"][0]) / np.ptp(p["states"])
+        mean, spread = (np.interp(part, at, p[f"{key}_{way}"]) for key in ("nodes", "spreads"))
+        move = s * (mean + c * spread)
     else:
         move = s * (1 + c)
     return np.clip(v + sign * move, lo, hi)

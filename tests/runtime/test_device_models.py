@@ -39,6 +39,10 @@ ARRAY = {
     "mult_noise": False,
 }  # fmt: skip
 NODES = {"nodes_up": (2.0, 1.5, 0.25), "nodes_down": (0.25, 1.0, 3.0)}
+TABLE = {
+    "states": (5.0, 20.0, 35.0), **NODES, "spreads_up": (0.5, 2.0, 1.0),
+    "spreads_down": (3.0, 1.0, 0.0), "dw_min_std": 0.4,
+}  # fmt: skip
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "constant": ("constant-step", MIRRORED),
     "linear, mean bounds": ("linear-step", {"gamma_up": 0.1153, "gamma_down": 0.5085,
@@ -53,6 +57,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "power": ("pow-step", {"pow_gamma": 1.7, "pow_up_down": 0.2, "pow_up_down_dtod": 0.1}),
     "pieces": ("piecewise-step", NODES),
     "one piece": ("piecewise-step", {}),
+    "table": ("table-step", TABLE),
 }  # fmt: skip
 
 
@@ -171,7 +176,7 @@ def test_log_normal_steps() -> None:
 
 
 @pytest.mark.parametrize("model", ["constant-step", "linear-step", "soft-bounds", "exp-step",
-                                   "pow-step", "piecewise-step"])  # fmt: skip
+                                   "pow-step", "piecewise-step", "table-step"])  # fmt: skip
 def test_stuck_devices(model: str) -> None:
     """As many as asked for, anywhere in their range, and no pulse moves them."""
     share, reach = 0.13, 0.2
@@ -200,9 +205,9 @@ def test_stuck_devices(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["constant-step", "linear-step", "soft-bounds", "exp-step",
-                                   "pow-step", "piecewise-step"])  # fmt: skip
+                                   "pow-step", "piecewise-step", "table-step"])  # fmt: skip
 def test_references_move_bounds_and_symmetry_points(model: str) -> None:
-    shape = NODES if model == "piecewise-step" else {}
+    shape = NODES if model in ("piecewise-step", "table-step") else {}
     plain = make_device(model, {"up_down_dtod": 0.2, **shape})
     kept = plain.fabricate(normals())
     asked = {"up_down_dtod": 0.2, "reference_mean": 0.1, "reference_std": 0.05, **shape}
@@ -320,3 +325,34 @@ def test_tables_of_pieces_are_equally_long() -> None:
     message = "device.nodes_up: device 'piecewise-step' takes as many as nodes_down; found 2 and 1"
     with pytest.raises(TargetError, match=message):
         make_device("piecewise-step", {"nodes_up": [1, 2]})
+
+
+def test_rows_that_are_not_equally_far_apart() -> None:
+    """They are taken at 256 equal steps: as the table itself, but within a step of its rows."""
+    table = {**TABLE, "states": (-1.0, 0.0, 0.25, 1.0), "nodes_up": (2, 1, 1.5, 0.25),
+             "nodes_down": 4 * (1,), "spreads_up": (1,), "spreads_down": (1,)}  # fmt: skip
+    device = make_device("table-step", {**table, "w_max_dtod": 0, "w_min_dtod": 0})
+    for place in (-0.9, -0.11, 0.1, 0.24, 0.7):
+        expected = 0.001 * np.interp(place, table["states"], table["nodes_up"])
+        assert device.mean_steps(0.6 * place)[0] == pytest.approx(expected, rel=5e-3)
+    assert len(device.table_values()) == 4 * 257
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"states": [0, 2, 1]}, "device.states: device 'table-step' takes states that increase; "
+         "found 1 after 2"),
+        ({"states": [0, 0, 1]}, "increase; found 0 after 0"),
+        ({"states": [1]}, "takes two or more; found one"),
+        ({"states": [0, 1, 2, 3]}, "a state for each row (or the first and the last); found 4 for"
+         " 3 rows"),
+        ({"spreads_down": [1, 2]}, "device.spreads_down: device 'table-step' takes as many rows"),
+        ({"nodes_up": [1, -2, 1]}, "device.nodes_up = "),
+    ],
+)  # fmt: skip
+def test_tables_that_are_none(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        make_device("table-step", {**TABLE, **given})
+    assert len(caught.value.args) == 1
+    assert message in caught.value.args[0]

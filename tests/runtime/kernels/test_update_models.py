@@ -24,6 +24,11 @@ MODELS = [
         id="piecewise", marks=slow,
     ),
     pytest.param(
+        make_device("table-step", {"nodes_up": [2, 1, 0.5], "nodes_down": [0.5, 1, 3],
+                                   "spreads_up": [1, 3, 0], "states": [5, 20, 30]}),
+        id="table", marks=slow,
+    ),
+    pytest.param(
         make_device("soft-bounds", {"mult_noise": False, **MIRRORED, **REFERRED}), id="additive",
         marks=slow,
     ),
