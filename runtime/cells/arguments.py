@@ -109,7 +109,7 @@ class Transfers(NamedTuple):
 
     events: Events
     links: tuple[Link, ...]
-    rates: Rates
+    rates: Rates | SignedRates
     read: TransferRead
     most: int
     """Events that have their draws made together."""

@@ -92,7 +92,7 @@ class TableStep(PiecewiseStep):
         """A column of the table at states that are equally far apart."""
         states, rows = self.parameters["states"], self._rows
         column = np.broadcast_to(np.asarray(self.parameters[key]), rows)
-        places = np.asarray(states if len(states) > 2 else np.linspace(*states, rows))
+        places = np.asarray(states if len(states) > 2 else np.linspace(states[0], states[-1], rows))
         places = (places - places[0]) / (places[-1] - places[0])
         if not np.allclose(places, np.linspace(0, 1, rows), rtol=0, atol=1e-6):
             column = np.interp(np.linspace(0, 1, SECTIONS + 1), places, column)
