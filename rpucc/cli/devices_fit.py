@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--model", "models", multiple=True, metavar="NAME",
-    help="Fit this model only; may be repeated.  [default: all]",
+    help="Fit this model only, -step may be left out; may be repeated.  [default: all but table]",
 )  # fmt: skip
 @click.option(
     "--unit", default="", metavar="UNIT",
@@ -73,9 +73,10 @@ def fit(
     from rpucc.runtime.fitting.read import UNITS, read_curves
     from rpucc.terminal import say, show, status
 
+    models = tuple(name if name in FIT_MODELS else f"{name}-step" for name in models)
     for name in models:
         if name not in FIT_MODELS:
-            known = ", ".join(FIT_MODELS)
+            known, name = ", ".join(FIT_MODELS), name.removesuffix("-step")
             raise UsageError(f"--model {one_line(name)[:40]!r}: models that can be fitted: {known}")
     unit = unit.replace("µ", "u").replace("μ", "u")
     if unit and unit not in UNITS:
@@ -145,7 +146,7 @@ def _fit_data(found: Fits, fit: Fit) -> dict[str, Any]:
         "fitted": fit.estimate.free,
         "read_noise": fit.read_noise,
         "parameters": {
-            each.key: {"value": each.value, "error": each.error, "note": each.note}
+            each.key: {"value": each.value, "error": each.errors or each.error, "note": each.note}
             for each in fit.parameters
         },
         "test": {

@@ -24,7 +24,7 @@ class TableStep(PiecewiseStep):
     its lower to its upper bound, linear between; a± as for `ConstantStep`. The rows lie at
     `states`, in any unit: the first is w_min, the last w_max. Of two states the rows are equally
     far apart. Rows that are not are taken at SECTIONS equal steps. For devices that no formula
-    describes: `rpucc devices fit --model table-step` writes such tables. Otherwise as
+    describes: `rpucc devices fit --model table` writes such tables. Otherwise as
     `PiecewiseStep` (Rasch et al. 2021, arXiv 2104.02184), whose noise is the same part of every
     step.
     """

@@ -10,34 +10,41 @@ over devices: that is population.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize
 
 from rpucc.runtime.fitting.curves import Curves, DeviceCurve, Floats
-from rpucc.runtime.fitting.likelihood import NOISES, Information, information
-from rpucc.runtime.fitting.models import FitModel, Sketch
+from rpucc.runtime.fitting.likelihood import NOISES, Edge, Information, information
+from rpucc.runtime.fitting.models import PRIOR, FitModel, Sketch
 from rpucc.runtime.fitting.sketch import Noise
 
-PRIOR = 10.0
-"""Own parameters are held near their start by a normal of so many times their scale, so that what
-a curve says nothing about (a bound that it does not reach) stays a number."""
 LEAST_READ = 1e-4
 """The least error of a read, in steps: a filter needs some."""
 EDGE_READ = 0.1
 """The least error of a read at a bound, in steps (see the filter)."""
+EXACT, EXACT_EDGE = 0.03, 0.003
+"""Where reads are better than the first (steps), those near a bound are told from those at it by
+the second, once all has nearly settled: pulses that lead a little away from it say much of their
+noise. In the loss that models are compared by a read at a bound stays as likely as before."""
 SETTLED = 0.05
 """Standard errors that the last step of shared parameters may still move them."""
+NEARLY = 1.0
+"""The same of a first descent of two."""
 NEAR_ENOUGH = 0.5
 """The same where no step leads down."""
 BLUR = 0.03
 """Error of a read that a descent begins with, in ranges of a device."""
-ROUNDS = 30
+ROUNDS, TRIED = 30, 8
+"""Steps of a descent, and of each start where these differ in what is shared."""
 TOLERATED = 0.5
 """By how much the first step may raise the loss, later ones less: own parameters settle no better
 near hard bounds."""
 HALVINGS = 8
+VARIED = 1.1
+"""By what a variance is changed to see what that does to the information."""
 LONGEST = 0.98
 """What part of an error that lasts a pulse may leave: what lasts longer is the state's."""
 
@@ -59,8 +66,8 @@ class Estimate:
     shared_covariance: Floats
     informed: np.ndarray
     """[devices, own]: whether the curve says more of the parameter than where it was begun."""
-    edge_read: float
-    """The least variance that a read at a bound was taken to have."""
+    edge: Edge
+    """How reads at a bound were told."""
     settled: bool
 
     @property
@@ -88,6 +95,9 @@ def estimate(
     for own, shared in model.starts(sketches):
         whole = np.concatenate([shared, [noise.cycle, noise.read, noise.lasting, noise.rest]])
         begun.append(_Fit(model, curves, sketches, own, step, whole))
+    if len(begun) > 1 and model.shared:
+        for each in begun:
+            each.try_out()
     return min(begun, key=lambda each: each.state.adjusted).run(rounds)
 
 
@@ -100,22 +110,60 @@ class _Fit:
     ) -> None:  # fmt: skip
         self.model, self.curves, self.begun = model, curves, own.astype(float)
         self.own_scales = np.stack([model.scales(each)[0] for each in sketches])
+        wide = np.where(np.arange(len(model.own)) < 2, model.bounds_prior, PRIOR)
+        self.prior = (wide * self.own_scales) ** -2.0  # precisions before any read
         self.shared_scales = model.scales(sketches[0])[1]
-        self.fixed, self.count, kinds = model.fixed, len(model.own), len(model.shared)
+        self.count, kinds = len(model.own), len(model.shared)
         least = (LEAST_READ * step) ** 2
         floor = [1e-8, least, least, 0.0]
-        self.least = np.array([*([-np.inf] * kinds), *floor])
-        self.most = np.array([*([np.inf] * (kinds + 3)), LONGEST])
+        low, high = model.limits(shared[:kinds])
+        self.least = np.array([*low, *floor])
+        self.most = np.array([*high, np.inf, np.inf, np.inf, LONGEST])
         self.weak = np.array([*(PRIOR * self.shared_scales) ** -2.0, 0.0, 0.0, 0.0, 0.0])
-        self.edge_read = (EDGE_READ * step) ** 2
+        self.step, self.edge = step, Edge((EDGE_READ * step) ** 2)
         self.varied = np.arange(kinds + len(NOISES))
         if shared[-2] == 0:  # no errors that last
             self.varied, self.least[-2] = self.varied[:-2], 0.0
+        if not model.noise_in_steps:
+            shared = np.concatenate([shared[:kinds], [1.0], shared[kinds + 1 :]])
+            self.varied = np.delete(self.varied, kinds)
         self.shared = np.clip(shared, self.least, self.most)
         self.own = self._settle(self._settle(self.begun, self._blurred(shared)), self.shared)
         self.state = self._look(self.own, self.shared)
 
     def run(self, rounds: int) -> Estimate:
+        """Descend; once more where reads turn out to be exact."""
+        found = self._descend(rounds)
+        if not self._exact(found.shared):
+            return found
+        close = Edge((EXACT_EDGE * self.step) ** 2)
+        self.shared, self.edge = found.shared, close
+        self.own = self._at_ends(found.own)
+        self.state = self._look(self.own, self.shared)
+        found = self._descend(rounds)
+        self.edge = close._replace(weight=math.log(EXACT_EDGE / EDGE_READ))
+        return replace(found, loss=self._look(found.own, found.shared).loss)
+
+    def _at_ends(self, own: Floats) -> Floats:
+        """Own parameters, with bounds at the ends of the reads where that is likelier."""
+        moved = own.copy()
+        for row, curve in zip(moved, self.curves.devices, strict=True):
+            values = curve.values[curve.seen]
+            row[:2] = values.max(), values.min()
+        moved, own = self._settle(moved, self.shared), self._settle(own, self.shared)
+        better = self._look(moved, self.shared).losses < self._look(own, self.shared).losses
+        return np.where(better[:, None], moved, own)
+
+    def try_out(self) -> None:
+        """Take a few steps from the start."""
+        found = self._descend(TRIED)
+        self.own, self.shared = found.own, found.shared
+        self.state = self._look(self.own, self.shared)
+
+    def _exact(self, shared: Floats) -> bool:
+        return bool(shared[-3] < (EXACT * self.step) ** 2)
+
+    def _descend(self, rounds: int) -> Estimate:
         """Alternate: all devices settle, what they share takes a step."""
         own, shared, state = self.own, self.shared, self.state
         best, settled = (own, shared, state), False
@@ -134,7 +182,8 @@ class _Fit:
             own, shared, state = tried_own, tried, new
             if state.adjusted < best[2].adjusted:
                 best = own, shared, state
-            if moved.max(initial=0.0) < SETTLED:
+            again = self.edge.variance > (EXACT_EDGE * self.step) ** 2 and self._exact(shared)
+            if moved.max(initial=0.0) < (NEARLY if again else SETTLED):
                 settled = True
                 break
         return self._result(*best, settled)
@@ -152,23 +201,16 @@ class _Fit:
 
     def _look(self, own: Floats, shared: Floats) -> _State:
         """Loss, gradient and information of everything, own parameters settled."""
-        free = np.concatenate([np.arange(self.fixed, self.count), self.count + self.varied])
+        free = np.concatenate([np.arange(self.count), self.count + self.varied])
         found = [
             information(
                 self.model, curve, np.concatenate([own[i], shared]), free,
-                self._scales(i, shared), self.edge_read,
+                self._scales(i, shared), self.edge,
             )
             for i, curve in enumerate(self.curves.devices)
         ]  # fmt: skip
-        return _State(found, self._prior(), self.count - self.fixed, self._penalties(own))
-
-    def _prior(self) -> Floats:
-        """Precisions of own parameters before any read [devices, free own]."""
-        return (PRIOR * self.own_scales[:, self.fixed :]) ** -2.0
-
-    def _penalties(self, own: Floats) -> Floats:
-        away = (own - self.begun)[:, self.fixed :]
-        return np.asarray((self._prior() * away**2).sum(axis=1) / 2)
+        penalties = (self.prior * (own - self.begun) ** 2).sum(axis=1) / 2
+        return _State(found, self.prior, self.count, penalties)
 
     def _newton(self, state: _State, own: Floats, shared: Floats) -> tuple[Floats, Floats]:
         """A step of the shared parameters and their standard errors; 0 for one at its end."""
@@ -191,15 +233,14 @@ class _Fit:
     def _adjustment(self, state: _State, own: Floats, shared: Floats) -> Floats:
         """Derivatives of half the log determinants of the devices' information, by variances."""
         slopes = np.zeros(len(shared))
-        if self.fixed == self.count:
-            return slopes
+        most = own.size / 2 * math.log(VARIED)  # information goes by variances to the -1 at most
         for j in range(len(shared) - 4, len(shared) - 1):
             if j not in self.varied:
                 continue
             moved = shared.copy()
-            moved[j] *= 1.01
-            determinants = self._look(own, moved).determinants
-            slopes[j] = (determinants - state.determinants) / (moved[j] - shared[j])
+            moved[j] *= VARIED
+            change = self._look(own, moved).determinants - state.determinants
+            slopes[j] = np.clip(change, -most, most) / (moved[j] - shared[j])
         return slopes
 
     def _settle(self, own: Floats, shared: Floats) -> Floats:
@@ -209,15 +250,12 @@ class _Fit:
         )
 
     def _settle_one(self, i: int, curve: DeviceCurve, own: Floats, shared: Floats) -> Floats:
-        free = np.arange(self.fixed, self.count)
-        if not len(free):
-            return own
-        scales, prior = self._scales(i, shared), self._prior()[i]
-        begun = self.begun[i, self.fixed :]
+        free = np.arange(self.count)
+        scales, prior, begun = self._scales(i, shared), self.prior[i], self.begun[i]
 
         def at(x: Floats) -> Information:
-            p = np.concatenate([self.begun[i, : self.fixed], x, shared])
-            found = information(self.model, curve, p, free, scales, self.edge_read)
+            p = np.concatenate([x, shared])
+            found = information(self.model, curve, p, free, scales, self.edge)
             if not (np.isfinite(found.loss) and np.isfinite(found.fisher).all()):
                 return Information(1e300, np.zeros(len(free)), np.diag(prior))
             away = x - begun
@@ -227,15 +265,14 @@ class _Fit:
                 found.fisher + np.diag(prior),
             )
 
-        x = own[self.fixed :]
-        unit = 1 / np.sqrt(np.diag(at(x).fisher))  # standard errors: steps are counted in them
+        unit = 1 / np.sqrt(np.diag(at(own).fisher))  # standard errors: steps are counted in them
         seen: dict[bytes, Information] = {}
 
         def look(u: Floats) -> Information:
             key = u.tobytes()
             if key not in seen:
                 seen.clear()
-                seen[key] = at(x + u * unit)
+                seen[key] = at(own + u * unit)
             return seen[key]
 
         done = optimize.minimize(
@@ -247,23 +284,18 @@ class _Fit:
             options={"gtol": 1e-2, "maxiter": 100, "initial_trust_radius": 10.0,
                      "max_trust_radius": 1e4},
         )  # fmt: skip
-        return np.concatenate([own[: self.fixed], x + done.x * unit])
+        return np.asarray(own + done.x * unit)
 
     def _result(self, own: Floats, shared: Floats, state: _State, settled: bool) -> Estimate:
-        devices, count, fixed = len(own), self.count, self.fixed
-        covariance = np.zeros((devices, count, count))
-        border = np.zeros((devices, count, len(shared)))
+        border = np.zeros((len(own), self.count, len(shared)))
         within = np.zeros((len(shared), len(shared)))
-        covariance[:, fixed:, fixed:] = state.own_inverse
-        border[:, fixed:, self.varied] = -state.own_inverse @ state.cross
-        informed = np.ones((devices, count), bool)
+        border[:, :, self.varied] = -state.own_inverse @ state.cross
         variances = np.diagonal(state.own_inverse, axis1=1, axis2=2)
-        informed[:, fixed:] = variances * self._prior() < 0.01
         matrix = state.schur + np.diag(self.weak[self.varied])
         within[np.ix_(self.varied, self.varied)] = _inverse(matrix)
         return Estimate(
-            own, shared, state.loss, covariance, border, within, informed,
-            self.edge_read, settled,
+            own, shared, state.loss, state.own_inverse, border, within,
+            variances * self.prior < 0.01, self.edge, settled,
         )  # fmt: skip
 
 
@@ -288,5 +320,6 @@ class _State:
         self.schur = (fisher[:, own:, own:] - across @ self.own_inverse @ self.cross).sum(axis=0)
         self.shared_gradient = gradient[:, own:].sum(axis=0)
         self.loss = float(sum(one.loss for one in each))
+        self.losses = np.array([one.loss for one in each]) + penalties
         self.determinants = float(np.linalg.slogdet(inner)[1].sum() / 2) if own else 0.0
         self.adjusted = self.loss + float(penalties.sum()) + self.determinants

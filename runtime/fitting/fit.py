@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rpucc.errors import ArgumentError, DataError
-from rpucc.runtime.fitting.catalogue import FIT_MODELS
+from rpucc.runtime.fitting.catalogue import FIT_MODELS, ON_REQUEST
 from rpucc.runtime.fitting.curves import Curves, DeviceCurve
 from rpucc.runtime.fitting.estimate import ROUNDS, Estimate, estimate
 from rpucc.runtime.fitting.likelihood import Trace, follow
@@ -26,6 +26,8 @@ LEAST_READ = 0.1
 FEW, TRIED = 5, 10
 """Devices and rounds of a fit that asks it."""
 LEAST_MOVES = 20
+READS_A_NUMBER = 5
+"""Reads that tell where known pulses led, for each number of a model that has tables."""
 REREADS = 10
 """Reads of devices with no pulse in between from which on reads tell their noise."""
 
@@ -82,6 +84,8 @@ class Fits:
     fits: tuple[Fit, ...]
     reread: float | None
     """Standard deviation of a read by itself: given, or told by reads with no pulse in between."""
+    refused: tuple[str, ...] = ()
+    """Which models were not fitted, and why, a line each."""
 
     @property
     def best(self) -> Fit:
@@ -103,14 +107,21 @@ class Fits:
                 f"{curves.left_out} gaps at which the direction of the missing pulses is not "
                 "known: each starts a curve anew"
             )
+        yield from self.refused
+        if not any(fit.test.passed for fit in self.fits):
+            named = {fit.model for fit in self.fits}
+            if missing := [model.name for model in ON_REQUEST if model not in named]:
+                yield f"no formula describes the data; a table may: --model {missing[0]}"
         unsettled = [fit.name for fit in self.fits if not fit.estimate.settled]
         if unsettled:
             yield f"not settled, take with care: {', '.join(unsettled)}"
 
 
 def fit_curves(curves: Curves, names: Sequence[str] = (), read_error: float | None = None) -> Fits:
-    """Fit models, of FIT_MODELS unless named, to curves. Raises ArgumentError for another name,
-    DataError for pulses that lead the wrong way.
+    """Fit models to curves: those named, else all of FIT_MODELS but ON_REQUEST.
+
+    Raises ArgumentError for another name, DataError for pulses that lead the wrong way and for
+    fewer reads than the models have numbers for.
 
     read_error: the standard deviation of a read by itself, in weights. What else is gone with the
     next pulse is then noise of writing; unless it is given or reads are repeated, no noise is.
@@ -124,7 +135,12 @@ def fit_curves(curves: Curves, names: Sequence[str] = (), read_error: float | No
     merged = Curves(tuple(_merged(each) for each in curves.devices))
     sketches = [sketch(each) for each in merged.devices]
     _check(curves, sketches)
-    models = [FIT_MODELS[name] for name in dict.fromkeys(names or FIT_MODELS)]
+    named = [FIT_MODELS[name] for name in dict.fromkeys(names)]
+    models = named or [each for each in FIT_MODELS.values() if each not in ON_REQUEST]
+    refused = {model: line for model in models if (line := _refusal(model, merged))}
+    if len(refused) == len(models):
+        raise DataError(*refused.values())
+    models = [each for each in models if each not in refused]
     begun = noise(merged, sketches)
     fits = _all(models, merged, sketches, begun)
     longer = _lasting(fits[0], merged, sketches)
@@ -132,7 +148,20 @@ def fit_curves(curves: Curves, names: Sequence[str] = (), read_error: float | No
         fits = _all(models, merged, sketches, longer)
     if reread is not None:
         fits = [each.with_write_noise(reread) for each in fits]
-    return Fits(curves, tuple(fits), reread)
+    return Fits(curves, tuple(fits), reread, tuple(refused.values()))
+
+
+def _refusal(model: type[FitModel], curves: Curves) -> str | None:
+    """Say why there are too few reads for a model; None where there are not."""
+    if not model.shared:
+        return None
+    numbers = len(curves.devices) * len(model.own) + len(model.shared) + 2
+    if curves.moves >= READS_A_NUMBER * numbers:
+        return None
+    return (
+        f"{model.name} is not fitted: its {numbers} numbers need {READS_A_NUMBER * numbers} reads "
+        f"that tell where known pulses led, there are {curves.moves}"
+    )
 
 
 def _lasting(fit: Fit, curves: Curves, sketches: list[Sketch]) -> Noise | None:
@@ -189,12 +218,12 @@ def _merged(curve: DeviceCurve) -> DeviceCurve:
 
 def _fit(model: type[FitModel], curves: Curves, found: Estimate) -> Fit:
     traces = [
-        follow(model, curve, found.parameters(i), found.edge_read)
+        follow(model, curve, found.parameters(i), found.edge)
         for i, curve in enumerate(curves.devices)
     ]
     reads = sum(int(trace.counted.sum()) for trace in traces)
     at_bound = np.array([_at_bounds(trace) for trace in traces])
-    test = test_state(curves, traces, len(model.own) - model.fixed)
+    test = test_state(curves, traces, len(model.own))
     bic = 2 * found.loss + found.free * math.log(max(reads, 2))
     return Fit(model, found, traces, parameters(model, found, curves, at_bound), bic, test)
 

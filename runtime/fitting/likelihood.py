@@ -19,6 +19,7 @@ from importlib.resources import files
 from inspect import getsourcefile
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,16 @@ NOISES = ("cycle", "read", "lasting", "rest")
 latter a pulse leaves."""
 NEAR = 0.05
 """Those of bounds over no more than this part of a read's error: where devices stay at a bound."""
+
+
+class Edge(NamedTuple):
+    """How reads of devices that are at a bound are told from others."""
+
+    variance: float
+    """The least that a read there is taken to have, else a single one might seem to be at it
+    exactly."""
+    weight: float = 0.0
+    """What is added to the log likelihood of such a read."""
 
 
 @dataclass(frozen=True)
@@ -74,35 +85,37 @@ def _module(model: type[FitModel]) -> ModuleType:
     if model.name in _MODULES:
         return _MODULES[model.name]
     text = files("rpucc.runtime.fitting").joinpath("filter_template.py.txt").read_text("utf-8")
-    source = Path(getsourcefile(model.pulse) or "").read_text(encoding="utf-8")
+    places = [getsourcefile(each) or "" for each in (model.pulse, model.noisy)]
+    source = "".join(Path(place).read_text(encoding="utf-8") for place in places)
     name = f"filter_{model.name.replace('-', '_')}"
-    _MODULES[model.name] = generated(name, text, {"pulse": model.pulse}, source)
+    functions = {"pulse": model.pulse, "noisy": model.noisy}
+    _MODULES[model.name] = generated(name, text, functions, source)
     return _MODULES[model.name]
 
 
 def information(
     model: type[FitModel], curve: DeviceCurve, p: Floats, free: np.ndarray, scales: Floats,
-    edge_read: float,
+    edge: Edge,
 ) -> Information:  # fmt: skip
     """Return loss, gradient and expected information of the parameters `free` (indices) of p.
 
     p: bounds, the model's parameters and NOISES; scales: what each is measured
-    in; edge_read: the least variance of a read at a bound.
+    in; edge: how reads at a bound are told.
     """
     count, reads = len(free), len(curve.counts)
     widths = WIDTH * scales
-    widths[:2] = np.minimum(widths[:2], NEAR * max(math.sqrt(p[-3]), math.sqrt(edge_read)))
+    widths[:2] = np.minimum(widths[:2], NEAR * max(math.sqrt(p[-3]), math.sqrt(edge.variance)))
     gradient, fisher = np.empty(count), np.empty((count, count))
     scratch = np.empty((8, reads)), np.empty((count, 8, reads))
     loss = _module(model).information(
-        curve.counts, curve.seen, curve.fresh, curve.values, edge_read, p.astype(float),
+        curve.counts, curve.seen, curve.fresh, curve.values, edge, p.astype(float),
         free.astype(int), widths[free], gradient, fisher, *scratch,
     )  # fmt: skip
     return Information(float(loss), gradient, fisher)
 
 
-def follow(model: type[FitModel], curve: DeviceCurve, p: Floats, edge_read: float) -> Trace:
+def follow(model: type[FitModel], curve: DeviceCurve, p: Floats, edge: Edge) -> Trace:
     """Return what the filter makes of the reads of a device with parameters p."""
     found = np.empty((8, len(curve.counts)))
-    _module(model).trace(curve.counts, curve.seen, curve.fresh, curve.values, edge_read, p, found)
+    _module(model).trace(curve.counts, curve.seen, curve.fresh, curve.values, edge, p, found)
     return Trace(*found[:7])

@@ -14,6 +14,10 @@ import numpy as np
 
 from rpucc.runtime.fitting.curves import Floats
 
+PRIOR = 10.0
+"""Own parameters are held near their start by a normal of so many times their scale, so that what
+a curve says nothing about (a bound that it does not reach) stays a number."""
+
 
 @dataclass(frozen=True)
 class Sketch:
@@ -59,6 +63,8 @@ class Parameter:
     error: float
     """Its standard error; nan where the curves do not say it."""
     note: str = ""
+    errors: tuple[float, ...] = ()
+    """Standard errors of the numbers of a table; infinite where the curves do not say them."""
 
 
 class FitModel:
@@ -73,8 +79,12 @@ class FitModel:
     own: ClassVar[tuple[str, ...]]
     shared: ClassVar[tuple[str, ...]] = ()
     keys: ClassVar[tuple[Key, ...]]
-    fixed: ClassVar[int] = 0
-    """How many of `own`, from the first, are taken from the range of the reads and not fitted."""
+    bounds_prior: ClassVar[float] = PRIOR
+    """How far from the ends of the reads bounds may lie that no read tells, in ranges: little where
+    steps count in ranges but do not tell them."""
+
+    noise_in_steps: ClassVar[bool] = True
+    """Whether noise from pulse to pulse is c times what `noisy` says; else c is 1."""
 
     bounds_in_steps: ClassVar[bool] = False
     """Whether steps depend on the bounds: then curves tell them that do not reach them."""
@@ -88,10 +98,20 @@ class FitModel:
         """
         raise NotImplementedError
 
+    @staticmethod
+    def noisy(w: float, direction: float, step: float, p: Any) -> Any:
+        """What noise c multiplies: the mean step itself, unless it is no part of it. Compiled."""
+        return step
+
     @classmethod
     def starts(cls, sketches: list[Sketch]) -> list[tuple[Floats, Floats]]:
         """Return guesses: own parameters [devices, own] and shared ones [shared] each."""
         raise NotImplementedError
+
+    @classmethod
+    def limits(cls, shared: Floats) -> tuple[Floats, Floats]:
+        """Return the least and largest values of shared parameters that begin so."""
+        return np.full(len(shared), -np.inf), np.full(len(shared), np.inf)
 
     @classmethod
     def scales(cls, sketch: Sketch) -> tuple[Floats, Floats]:

@@ -2,7 +2,9 @@
 
 What is seen to differ between devices is their spread and the error of each one's own fit: the
 spread is what is left when the latter is taken off, devices weighted by both (Paule & Mandel 1982,
-doi 10.6028/jres.087.022; DerSimonian & Kacker 2007 recommend it for random effects).
+doi 10.6028/jres.087.022; DerSimonian & Kacker 2007 recommend it for random effects). Devices whose
+errors are alike count alike: large powers and far bounds are less certain than small and near ones,
+so weights by each one's own error would make means too small.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from rpucc.runtime.fitting.models import FitModel, Key, Parameter
 
 REACHED = 5
 """Reads at a bound from which on a curve says where it lies."""
+ALIKE = 10.0
+"""Times the median variance of a fit from which on a device counts less."""
 TINY = 1e-6
 
 
@@ -33,9 +37,14 @@ class Moments:
     spread_error: float
 
 
-def moments(values: Floats, variances: Floats) -> Moments:
-    """Return what values that have errors of their own, of these variances, say of their kind."""
+def moments(values: Floats, variances: Floats, *, varies: bool = True) -> Moments:
+    """Return what values that have errors of their own, of these variances, say of their kind.
+
+    varies: whether they differ between devices.
+    """
     count = len(values)
+    if not varies:
+        return Moments(float(np.mean(values)), 0.0, 0.0, math.nan)
     if count == 1:
         return Moments(float(values[0]), math.sqrt(float(variances[0])), 0.0, math.nan)
 
@@ -45,7 +54,7 @@ def moments(values: Floats, variances: Floats) -> Moments:
         return float(np.sum(weights * (values - mean) ** 2)) - (count - 1)
 
     floor = TINY * float(np.var(values)) + 1e-300
-    variances = np.maximum(variances, floor)
+    variances = _alike(np.maximum(variances, floor))
     most = float(np.var(values)) * count + float(variances.max())
     square = optimize.brentq(excess, 0.0, most) if excess(0.0) > 0 else 0.0
     weights = 1 / (variances + square)
@@ -55,6 +64,12 @@ def moments(values: Floats, variances: Floats) -> Moments:
     error = math.sqrt(2 / float(np.sum(weights**2)))
     spread_error = error / (2 * max(spread, math.sqrt(error) / 2))
     return Moments(mean, float(np.sum(weights)) ** -0.5, spread, spread_error)
+
+
+def _alike(variances: Floats) -> Floats:
+    """The variances with those of most devices made one, their mean."""
+    most = variances <= ALIKE * np.median(variances)
+    return np.where(most, np.mean(variances[most]), variances)
 
 
 def parameters(
@@ -70,7 +85,7 @@ def parameters(
     means: dict[str, float] = {}
     for k, key in enumerate(model.keys):
         by_own, by_shared = slopes[:, k, :count], slopes[:, k, count:]
-        usable = np.all(told | (np.abs(by_own) < TINY * np.abs(by_own).max()), axis=1)
+        usable = np.all(told | (np.abs(by_own) <= TINY * np.abs(by_own).max()), axis=1)
         covariance = estimate.own_covariance.copy()
         note = ""
         if not usable.any():
@@ -80,14 +95,15 @@ def parameters(
         variances = np.einsum("di,dij,dj->d", by_own, covariance, by_own)[usable]
         common = (by_shared + np.einsum("di,dij->dj", by_own, estimate.border))[usable].mean(axis=0)
         shared = float(common @ estimate.shared_covariance @ common)
-        values = moments(figures[usable, k], variances)
+        values = moments(figures[usable, k], variances, varies=key.spread is not None)
         means[names[k]] = values.mean
         found += _pair(key, values, shared, note, int(usable.sum()), len(own))
     errors = np.sqrt(np.maximum(np.diag(estimate.shared_covariance), 0))
     shared_keys = zip(model.shared, estimate.shared, errors, strict=False)
     found += [Parameter(key, float(value), float(error)) for key, value, error in shared_keys]
     cycle = math.sqrt(estimate.shared[-4])
-    found.append(Parameter("dw_min_std", cycle, float(errors[-4]) / (2 * cycle)))
+    error = float(errors[-4]) / (2 * cycle) if model.noise_in_steps else math.nan
+    found.append(Parameter("dw_min_std", cycle, error))
     return model.keyed(found)
 
 
@@ -96,7 +112,7 @@ def _told(
 ) -> tuple[Floats, np.ndarray]:
     """Own parameters and which of them the curves tell; other bounds are the ends of the reads."""
     own, told = estimate.own.copy(), estimate.informed.copy()
-    if model.bounds_in_steps or model.fixed:
+    if model.bounds_in_steps:
         told[:, :2] = True  # where they hardly do, errors say it
         return own, told
     told[:, :2] &= at_bound >= REACHED
