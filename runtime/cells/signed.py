@@ -41,7 +41,7 @@ class Signed:
         """The errors, each with the sign of its vector."""
         if self.flips:
             self.errors = np.empty(D.shape, np.float32)
-            self._held = np.empty(array.layout.shape, np.float32)
+            self._held = np.zeros(array.layout.shape, np.float32)
             self._turning = turning_of(cell, array, trains, D.shape[1] // executor.batch)
             self._code = machine_code(turn_vectors, *self._arguments())
 
