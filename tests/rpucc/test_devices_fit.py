@@ -84,6 +84,22 @@ def test_it_trains(rpucc: Run, curves: Path) -> None:
     assert history[-1].pulses_per_weight > 0
 
 
+def test_a_table(rpucc: Run, curves: Path) -> None:
+    """Of four devices: means and noise, which the device takes as they are written."""
+    rows = [row for row in curves.read_text().splitlines() if row.startswith((*"d0123",))]
+    curves.write_text("\n".join(rows))
+    done = rpucc("devices", "fit", curves, *GIVEN[:4], "--model", "table", "-o", "mine.toml")
+    assert done.exit_code == 0, done.output
+    device = tomllib.loads(Path("mine.toml").read_text())["device"]
+    assert device.pop("model") == "table-step"
+    made = make_device("table-step", device)
+    assert made.granularity == pytest.approx(0.01, rel=0.3)
+    ups, downs = device["nodes_up"], device["nodes_down"]
+    assert len(ups) == len(device["spreads_down"]) == 7
+    assert ups[0] > ups[-1]
+    assert downs[-1] > downs[0]  # soft bounds
+
+
 def test_json_and_the_error_of_a_read(rpucc: Run, curves: Path) -> None:
     given = ("--g-ref", 20, "--g-unit", 25, "--model", "soft-bounds")
     done = rpucc("devices", "fit", curves, *given, "--read-error", 0.15, "--json")
