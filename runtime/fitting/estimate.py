@@ -315,7 +315,7 @@ class _State:
         gradient = np.stack([one.gradient for one in each])
         inner = fisher[:, :own, :own] + prior[:, :, None] * np.eye(own)
         self.cross = fisher[:, :own, own:]
-        self.own_inverse = np.linalg.inv(inner) if own else inner
+        self.own_inverse: Floats = np.asarray(np.linalg.inv(inner) if own else inner, np.float64)
         across = np.swapaxes(self.cross, 1, 2)
         self.schur = (fisher[:, own:, own:] - across @ self.own_inverse @ self.cross).sum(axis=0)
         self.shared_gradient = gradient[:, own:].sum(axis=0)

@@ -14,12 +14,13 @@ estimate.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from inspect import getsourcefile
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def _module(model: type[FitModel]) -> ModuleType:
     places = [getsourcefile(each) or "" for each in (model.pulse, model.noisy)]
     source = "".join(Path(place).read_text(encoding="utf-8") for place in places)
     name = f"filter_{model.name.replace('-', '_')}"
-    functions = {"pulse": model.pulse, "noisy": model.noisy}
+    functions: dict[str, Callable[..., Any]] = {"pulse": model.pulse, "noisy": model.noisy}
     _MODULES[model.name] = generated(name, text, functions, source)
     return _MODULES[model.name]
 
