@@ -137,7 +137,7 @@ def test_algorithms_are_cells_of_targets():
         for name in algorithms.ALGORITHMS:
             policy = programs.algorithm_target(name, device).for_layer("conv1")
             assert policy.device.model == device
-            assert policy.cell.model == ("plain" if name == "sgd" else name)
+            assert policy.cell.model == (algorithms.CELLS.get(name, name) or "plain")
             assert (policy.update.bl, policy.update.update_bl_management) == (31, True)
 
 

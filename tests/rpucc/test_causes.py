@@ -172,6 +172,7 @@ def test_every_key_of_reads_and_devices_that_disturbs_has_its_row() -> None:
     }
     conventions = {"mult_noise"}
     of_response = {"A_up", "A_down", "a", "b", "pow_gamma", "nodes_up", "nodes_down"}
+    of_response |= {"states", "spreads_up", "spreads_down"}
     of_response |= {"mean_bound_reference", "reverse_up", "reverse_down"}
     assert disturbing - taken == {"dac_stochastic"} | conventions | of_response
     assert {f"periphery.{key.name}" for key in keys() if key.table == "periphery"} >= {
