@@ -131,12 +131,16 @@ class TableStep(PiecewiseStep):
 def column(key: str, rows: list[Parameter | None]) -> Parameter:
     """Return a column of a table; the row that is None is 1, those that nothing tells as the next.
 
+    Where nothing tells any of them all are as the one that is known best.
+
     >>> column("nodes_up", [Parameter("", 3.0, 10.0), Parameter("", 2.0, 0.1), None]).value
     (2.0, 2.0, 1.0)
     """
     values = np.array([1.0 if row is None else row.value for row in rows])
     errors = np.array([0.0 if row is None else row.error for row in rows])
     told = np.flatnonzero(errors < TOLD)
+    if len(told) == 0:
+        told = np.argmin(errors, keepdims=True)
     nearest = told[np.abs(np.arange(len(rows))[:, None] - told).argmin(axis=1)]
     shown = (f"{error:.2g}" if error < TOLD else "not told: as the next" for error in errors)
     return Parameter(

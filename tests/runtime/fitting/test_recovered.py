@@ -17,6 +17,8 @@ from rpucc.errors import DataError
 from rpucc.runtime.devices import make_device
 from rpucc.runtime.fitting.catalogue import FIT_MODELS
 from rpucc.runtime.fitting.fit import Fits, fit_curves
+from rpucc.runtime.fitting.models import Parameter
+from rpucc.runtime.fitting.tables import column
 
 from .curves_of import curves_of
 
@@ -124,6 +126,13 @@ def test_rows_that_no_pulse_tells_are_as_the_next() -> None:
     assert up.value[0] == up.value[1] == up.value[2]
     assert up.note.startswith("standard errors not told: as the next, not told: as the next, 0.")
     assert up.value[4:] == pytest.approx((0.7, 0.5, 0.3), rel=0.2)
+
+
+def test_a_column_of_which_nothing_is_told_is_as_its_best_row() -> None:
+    """As of reads with errors of many steps, which hide the noise of steps."""
+    found = column("spreads_up", [Parameter("", 3.0, 10.0), Parameter("", 2.0, 5.0)])
+    assert found.value == (2.0, 2.0)
+    assert found.errors == (math.inf, math.inf)
 
 
 def test_too_few_reads_for_a_table() -> None:
