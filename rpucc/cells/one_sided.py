@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 from rpucc.cells.base import CELL, COUNT, Cell
+from rpucc.cells.bodies import SAMPLES
 from rpucc.target.keys import OnNode
 from rpucc.target.values import Count, Fraction, choice
 
@@ -45,23 +46,10 @@ class OneSided(Cell):
         """One of the two, as their difference is the weight; and the minibatches so far."""
         return ("negative", COUNT)
 
-    body: ClassVar[str] = """
-{
-  one       = Constant <value_int = 1> ()
-  first     = Constant <value_ints = [0]> ()
-  any       = Constant <value_ints = [-1]> ()
-  many      = Constant <value_int: int = @groups> ()
-  group     = Unsqueeze (many, first)
-  all_rows  = Shape <end = 1> (W)
-  rows      = Div (all_rows, group)
-  columns   = Shape <start = 1> (W)
-  places    = Shape <start = -2, end = -1> (x)
-  x_shape   = Concat <axis = 0> (any, group, places, columns)
-  d_shape   = Concat <axis = 0> (any, group, places, rows)
-  inputs    = Reshape (x, x_shape)
-  errors    = Reshape (d, d_shape)
-  by_group  = Transpose <perm = [1, 0, 2, 3]> (inputs)
-  errors_t  = Transpose <perm = [1, 3, 0, 2]> (errors)
+    body: ClassVar[str] = (
+        SAMPLES
+        + """  by_group  = Transpose <perm = [1, 0, 2, 3]> (samples_x)
+  errors_t  = Transpose <perm = [1, 3, 0, 2]> (samples_d)
   in_shape  = Concat <axis = 0> (group, any, columns)
   out_shape = Concat <axis = 0> (group, rows, any)
   all_x     = Reshape (by_group, in_shape)
@@ -80,3 +68,4 @@ class OneSided(Cell):
   count2    = Add (count, one)
 }
 """
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from rpucc.runtime.cells.buffered_arguments import (
     Turns,
 )
 from rpucc.runtime.cells.compiled import in_turn
-from rpucc.runtime.instructions.cell_update import fast_plane_state, piece_rows
+from rpucc.runtime.instructions.cell_update import cell_job, fast_plane_state, piece_rows
 from rpucc.runtime.instructions.pulsing import (
     check_pulses,
     pulse_policy,
@@ -46,7 +47,6 @@ from rpucc.runtime.kernels.jit import machine_code
 from rpucc.runtime.kernels.pulses import TRAIN_SLOTS
 from rpucc.runtime.kernels.update_arguments import Address, Span
 from rpucc.runtime.rates import update_reaches
-from rpucc.runtime.tallies import PULSES
 from rpucc.runtime.threads import Work, cut
 from rpucc.target.values import WITHOUT_TRAINS
 
@@ -131,7 +131,7 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
             prepared, *lists,
         )  # fmt: skip
 
-    def listed_job(a: int, b: int, counts: NDArray[np.int64], reads: Reads) -> Instruction:
+    def listed_update(a: int, b: int, reads: Reads) -> Callable[[float], int]:
         buffers = tuple(memory[name] for name in cell.buffers)
         matrix = fast.W, fast_state(), prepared.before, prepared.errors
         most, normals = _drawn_together(cell, slow, total // trains)
@@ -141,27 +141,21 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
         )  # fmt: skip
         pulsing = pulse_scratch(node, fast, total, each, b - a)
         fixed = pulse, tiles[1], address
-        settles = [settle for plane in (slow, fast) if (settle := plane.settling()) is not None]
         span = Span(0, 0, total, 0, 0)
         rest = pulsing, between
         compiled = machine_code(kernel, a, b, *matrix, np.float32(0), *fixed, span, *rest)
 
-        def run() -> None:
-            rate = float(lr)
-            if rate != 0:
-                for reach in reaches:
-                    reach.check(rate)
+        def update(rate: float) -> int:
             now = scales.at(rate)
-            counts[PULSES] += compiled(
+            pulses: int = compiled(
                 a, b, *matrix, now.fast_lr, *fixed, span._replace(sample0=where.sample), pulsing,
                 between._replace(rates=now),
             )  # fmt: skip
-            for settle in settles:
-                settle(a, b, where.sample)
+            return pulses
 
-        return run
+        return update
 
-    def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
+    def windowed_update(a: int, b: int) -> Callable[[float], int]:
         pulsing = pulse_scratch(node, fast, total, each, b - a) if fast.pulsed else ()
         buffers = tuple(memory[name] for name in cell.buffers)
         matrix = slow.W, fast.W, buffers, slow_state, fast_state()
@@ -169,30 +163,25 @@ def build_buffered_update(executor: Builder, node: ir.Node) -> Instruction | Non
         scratch = scratch_for(slow, chunk_of(pulsing, total))
         fixed = pulse, *tiles, address
         rest = read, fast.written, fast.resets, pulsing, scratch
-        settles = [settle for plane in (slow, fast) if (settle := plane.settling()) is not None]
         kinds = scales.at(0.0), *fixed, turns(), chopping, 0
         compiled = machine_code(kernel, a, b, *matrix, *vectors, *kinds, *rest)
 
-        def run() -> None:
-            rate = float(lr)
-            if rate != 0:
-                for reach in reaches:
-                    reach.check(rate)
-            counts[PULSES] += compiled(
+        def update(rate: float) -> int:
+            pulses: int = compiled(
                 a, b, *matrix, *vectors, scales.at(rate), *fixed, turns(), chopping, where.sample,
                 *rest,
             )  # fmt: skip
-            for settle in settles:
-                settle(a, b, where.sample)
+            return pulses
 
-        return run
+        return update
+
+    def job(a: int, b: int) -> Instruction:
+        update = windowed_update(a, b) if reads is None else listed_update(a, b, reads)
+        line = tallies.line(array.layer)
+        return cell_job(update, (a, b), lr, reaches, (slow, fast), line, where)
 
     def parts(threads: int) -> list[Instruction]:
-        rows = cut(len(slow.W), piece_rows(fast), threads)
-        lines = [(a, b, tallies.line(array.layer)) for a, b in rows]
-        if reads is not None:
-            return [listed_job(*line, reads) for line in lines]
-        return [job(*line) for line in lines]
+        return [job(a, b) for a, b in cut(len(slow.W), piece_rows(fast), threads)]
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -58,8 +58,9 @@ from rpucc.target.values import WITHOUT_TRAINS
 
 if TYPE_CHECKING:
     from rpucc.cells.transferred import Transferred
-    from rpucc.runtime.builder import Builder, Instruction
+    from rpucc.runtime.builder import Builder, Instruction, StepAddress
     from rpucc.runtime.plane import Plane
+    from rpucc.runtime.rates import Reach
 
 
 # Words of slots that are drawn together, 4 bytes each: they stay in L2.
@@ -132,61 +133,52 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
             trains,
         )
 
-    listed = in_turn(fast.device, pulsed=fast.pulsed, numbered=numbered)
-
-    def listed_job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
+    def listed_update(a: int, b: int) -> Callable[[float], int]:
         scratch, most = _draws(fast, cell, total // trains)
         events = events_of(timing(), total, address.positions)
         between = Transfers(events, links, rates(0.0), read, most, turns, scratch)
         pulsing = pulse_scratch(node, fast, total, address.positions, b - a)
         matrix, fixed = (fast.W, fast_state(), X, D), (pulse, tiles, address)
-        settles = [settle for plane in planes if (settle := plane.settling()) is not None]
         span = Span(0, 0, total, 0, 0)
         code = machine_code(kernel, a, b, *matrix, np.float32(0), *fixed, span, pulsing, between)
 
-        def run() -> None:
-            rate = float(lr)
-            if rate != 0:
-                for reach in reaches:
-                    reach.check(rate)
+        def update(rate: float) -> int:
             now, events = rates(rate), events_of(timing(), total, address.positions)
-            counts[PULSES] += code(
+            pulses: int = code(
                 a, b, *matrix, now.fast_lr, *fixed, span._replace(sample0=where.sample), pulsing,
                 between._replace(events=events, rates=now),
             )  # fmt: skip
-            for settle in settles:
-                settle(a, b, where.sample)
+            return pulses
 
-        return run
+        return update
 
-    def job(a: int, b: int, counts: NDArray[np.int64]) -> Instruction:
+    def windowed_update(a: int, b: int) -> Callable[[float], int]:
         pulsing: Any = ()
         if fast.pulsed:
             pulsing = pulse_scratch(node, fast, total, address.positions, b - a)
         matrix = fast.W, fast_state(), X, D
         rest = read, pulsing, links, _scratch(fast, cell.transfer_bl)
-        settles = [settle for plane in planes if (settle := plane.settling()) is not None]
         code = machine_code(
             kernel, a, b, *matrix, rates(0.0), pulse, tiles, address, timing(), 0, *rest
         )
 
-        def run() -> None:
-            rate = float(lr)
-            if rate != 0:
-                for reach in reaches:
-                    reach.check(rate)
-            counts[PULSES] += code(
+        def update(rate: float) -> int:
+            pulses: int = code(
                 a, b, *matrix, rates(rate), pulse, tiles, address, timing(), where.sample, *rest
             )
-            for settle in settles:
-                settle(a, b, where.sample)
+            return pulses
 
-        return run
+        return update
+
+    listed = in_turn(fast.device, pulsed=fast.pulsed, numbered=numbered)
+    update_of = listed_update if listed else windowed_update
+
+    def job(a: int, b: int) -> Instruction:
+        line = tallies.line(array.layer)
+        return cell_job(update_of(a, b), (a, b), lr, reaches, planes, line, where)
 
     def parts(threads: int) -> list[Instruction]:
-        rows = cut(len(fast.W), piece_rows(fast), threads)
-        made = listed_job if listed else job
-        return [made(a, b, tallies.line(array.layer)) for a, b in rows]
+        return [job(a, b) for a, b in cut(len(fast.W), piece_rows(fast), threads)]
 
     def finish() -> None:
         count[...] += 1 if cell.transfer_by_minibatch else total // trains
@@ -197,6 +189,29 @@ def build_cell_update(executor: Builder, node: ir.Node) -> Instruction | None:
     executor.at_end_together(Work(operations(total, *fast.W.shape), parts, array))
     executor.at_end(finish)
     return before
+
+
+def cell_job(
+    update: Callable[[float], int], rows: tuple[int, int], lr: NDArray[np.float32],
+    reaches: Sequence[Reach], planes: Sequence[Plane], counts: NDArray[np.int64],
+    where: StepAddress,
+) -> Instruction:  # fmt: skip
+    """The update of some rows of a cell's planes: checked, counted, and what reads see drawn.
+
+    update: changes them at a rate, and returns the pulses.
+    """
+    settles = [settle for plane in planes if (settle := plane.settling()) is not None]
+
+    def run() -> None:
+        rate = float(lr)
+        if rate != 0:
+            for reach in reaches:
+                reach.check(rate)
+        counts[PULSES] += update(rate)
+        for settle in settles:
+            settle(*rows, where.sample)
+
+    return run
 
 
 def events_of(timing: Timing, total: int, positions: int) -> Events:

@@ -323,8 +323,10 @@ def test_windows_have_noise_of_the_same_distribution(
 
 @pytest.mark.parametrize("name", ["constant-step", "soft-bounds"])
 def test_rows_in_parts_give_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it matter how many reads have their noise drawn together."""
     states = []
-    for piece in (4, 1, 2):
+    for piece, together in ((4, 8192), (1, 1), (2, 8192)):
+        monkeypatch.setattr(buffered_update, "READ_TOGETHER", together)
         monkeypatch.setattr(buffered_update, "cut", lambda rows, _, n, p=piece: parts_of(rows, p))
         array = make("agad", {"model": name, "dw_min": 0.005})
         run(array)
